@@ -1,0 +1,1 @@
+"""What every room speaks: turns, events, errors and models. Imports nothing else of the package."""

@@ -1,0 +1,119 @@
+"""Everything that can happen while a turn is answered, in the order it happens.
+
+A turn's stream is: ``Started``, then per choice any mix of deltas and exactly one ``Finished``
+(``ChoiceStarted`` opens every choice after the first), then at most one ``UsageReported``.
+A stream that ends without ``Finished`` has failed and raises instead (:mod:`.errors`).
+
+Upstreams hand events over in batches, one batch for each network read, so that what arrived
+together leaves together.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+ThreadUse = Literal["new", "reused", "replayed"]
+
+
+class Usage(Struct, frozen=True, gc=False):
+    """Tokens spent, as o200k_harmony counts them.
+
+    ``completion_tokens`` includes ``reasoning_tokens``; ``cached_tokens`` is the part of
+    ``prompt_tokens`` that was not sent upstream again. ``estimated`` is true where the gateway
+    counted because the upstream does not report usage.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0
+    estimated: bool = True
+
+
+class Started(Struct, frozen=True):
+    """The upstream has begun to answer; nothing was delivered before this.
+
+    ``emulated`` lists features the gateway provides itself (``history``, ``tools``,
+    ``json_schema``, ``stop`` …), ``ignored`` the client's options without effect. ``thread_id`` and
+    ``account`` name the upstream conversation where there is one.
+    """
+
+    upstream: str
+    model: str
+    thread: ThreadUse = "new"
+    thread_id: str | None = None
+    account: str = ""
+    emulated: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+class ChoiceStarted(Struct, frozen=True, gc=False):
+    """What follows belongs to choice ``index`` (1, 2, …) of a turn with ``n`` > 1."""
+
+    index: int
+
+
+class ReasoningDelta(Struct, frozen=True, gc=False):
+    text: str
+
+
+class TextDelta(Struct, frozen=True, gc=False):
+    text: str
+
+
+class RefusalDelta(Struct, frozen=True, gc=False):
+    text: str
+
+
+class ToolCallStarted(Struct, frozen=True, gc=False):
+    """Call number ``index`` (0, 1, … within its choice) begins."""
+
+    index: int
+    id: str
+    name: str
+    kind: Literal["function", "custom"] = "function"
+
+
+class ToolCallDelta(Struct, frozen=True, gc=False):
+    """A further piece of the arguments' JSON text, or of a custom tool's input."""
+
+    index: int
+    arguments: str
+
+
+class ToolCallFinished(Struct, frozen=True, gc=False):
+    index: int
+
+
+class UsageReported(Struct, frozen=True, gc=False):
+    usage: Usage
+
+
+class Finished(Struct, frozen=True):
+    """A choice is complete.
+
+    ``repairs`` counts the upstream turns spent on mending this answer; ``notes`` says in words
+    what was repaired or could not be (for the ``x_gptoss`` object of the last chunk).
+    """
+
+    reason: FinishReason
+    repairs: int = 0
+    notes: tuple[str, ...] = ()
+
+
+Event = (
+    Started
+    | ChoiceStarted
+    | ReasoningDelta
+    | TextDelta
+    | RefusalDelta
+    | ToolCallStarted
+    | ToolCallDelta
+    | ToolCallFinished
+    | UsageReported
+    | Finished
+)
+
+Events = Sequence[Event]

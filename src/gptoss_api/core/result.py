@@ -1,0 +1,93 @@
+"""A turn's whole answer, collected from its events, for clients that do not stream."""
+
+from msgspec import Struct, field
+
+from .events import (
+    ChoiceStarted,
+    Events,
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallFinished,
+    ToolCallStarted,
+    Usage,
+    UsageReported,
+)
+from .turn import ToolCall
+
+
+class Choice(Struct):
+    """One complete answer; ``text`` is "" where the model only called tools."""
+
+    text: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+    repairs: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class _Pieces(Struct):
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    refusal: list[str] = field(default_factory=list)
+    calls: list[tuple[ToolCallStarted, list[str]]] = field(default_factory=list)
+    finished: Finished | None = None
+
+    def choice(self) -> Choice:
+        finished = self.finished
+        return Choice(
+            text="".join(self.text),
+            reasoning="".join(self.reasoning),
+            refusal="".join(self.refusal),
+            tool_calls=[
+                ToolCall(call.id, call.name, "".join(parts), call.kind) for call, parts in self.calls
+            ],
+            finish_reason=finished.reason if finished else None,
+            repairs=finished.repairs if finished else 0,
+            notes=finished.notes if finished else (),
+        )
+
+
+class Collector:
+    """Sums a turn's events up: feed every batch, then read ``started``, ``choices`` and ``usage``."""
+
+    def __init__(self) -> None:
+        self.started: Started | None = None
+        self.usage: Usage | None = None
+        self._choices = [_Pieces()]
+
+    @property
+    def choices(self) -> list[Choice]:
+        return [pieces.choice() for pieces in self._choices]
+
+    def feed(self, events: Events) -> None:
+        current = self._choices[-1]
+        for event in events:
+            match event:
+                case TextDelta(text):
+                    current.text.append(text)
+                case ReasoningDelta(text):
+                    current.reasoning.append(text)
+                case RefusalDelta(text):
+                    current.refusal.append(text)
+                case ToolCallStarted():
+                    current.calls.append((event, []))
+                case ToolCallDelta(index, arguments):
+                    current.calls[index][1].append(arguments)
+                case ToolCallFinished():
+                    pass
+                case Finished():
+                    current.finished = event
+                case ChoiceStarted():
+                    current = _Pieces()
+                    self._choices.append(current)
+                case Started():
+                    self.started = event
+                case UsageReported(usage):
+                    self.usage = usage

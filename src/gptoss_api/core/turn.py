@@ -1,0 +1,138 @@
+"""A turn: one answer asked of the model, in neutral form.
+
+Dialects build a :class:`Turn` from a client's request, upstreams answer it with a stream of
+:mod:`gptoss_api.core.events`. Nothing here belongs to one client API or to one server.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+Effort = Literal["low", "medium", "high"]
+
+
+class ToolCall(Struct, frozen=True):
+    """A call the assistant made in an earlier turn.
+
+    ``arguments`` is the JSON text of a function's arguments, or a custom tool's raw input.
+    """
+
+    id: str
+    name: str
+    arguments: str
+    kind: Literal["function", "custom"] = "function"
+
+
+class InstructionMessage(Struct, frozen=True, tag="instruction"):
+    """What the application says to the model: a system or developer message."""
+
+    text: str
+    role: Literal["system", "developer"] = "system"
+    name: str | None = None
+
+
+class UserMessage(Struct, frozen=True, tag="user"):
+    text: str
+    name: str | None = None
+
+
+class AssistantMessage(Struct, frozen=True, tag="assistant"):
+    """An earlier answer. ``reasoning`` is its chain of thought where the client sent it back."""
+
+    text: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    name: str | None = None
+
+
+class ToolResultMessage(Struct, frozen=True, tag="tool"):
+    """A tool's output. ``call_id`` names the call it answers, ``name`` the tool where known."""
+
+    text: str
+    call_id: str | None = None
+    name: str | None = None
+
+
+Message = InstructionMessage | UserMessage | AssistantMessage | ToolResultMessage
+
+
+class Tool(Struct, frozen=True):
+    """A tool the client offers.
+
+    ``parameters`` is a JSON Schema (``None``: no arguments were described). A custom tool takes
+    free text; ``grammar`` then holds the client's ``format`` object, if it sent one.
+    """
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] | None = None
+    strict: bool = False
+    kind: Literal["function", "custom"] = "function"
+    grammar: Mapping[str, Any] | None = None
+
+
+class ToolChoice(Struct, frozen=True):
+    """Which tools the answer may or must use.
+
+    ``auto`` leaves it to the model, ``none`` forbids calls, ``required`` demands at least one,
+    ``named`` demands the single tool in ``names``. ``names`` with ``auto`` or ``required``
+    restricts the choice to those tools (OpenAI's ``allowed_tools``); empty means all.
+    """
+
+    mode: Literal["none", "auto", "required", "named"] = "auto"
+    names: tuple[str, ...] = ()
+
+
+class OutputFormat(Struct, frozen=True):
+    """The form the final answer must have. ``schema`` and ``name`` belong to ``json_schema``."""
+
+    kind: Literal["text", "json_object", "json_schema"] = "text"
+    name: str = ""
+    schema: Mapping[str, Any] | None = None
+    strict: bool = False
+    description: str = ""
+
+
+class ThreadRef(Struct, frozen=True):
+    """A conversation an upstream keeps: continue it instead of sending the history again.
+
+    ``account`` names whose thread it is on the upstream (never the secret itself).
+    """
+
+    id: str
+    account: str = ""
+
+
+class Turn(Struct, frozen=True):
+    """One answer asked of the model.
+
+    ``model`` is a canonical id of :mod:`gptoss_api.core.catalog`. ``effort`` is ``None`` where the
+    client did not choose. ``max_tokens`` bounds reasoning, text and calls together, in o200k tokens.
+    ``n`` is how many independent answers are wanted.
+
+    ``options`` holds what else the client set, under the names of OpenAI's chat reference
+    (``temperature``, ``seed``, …, and unknown vendor fields). An upstream honours those that its
+    capabilities name; every other one is reported to the client as ignored.
+
+    ``caller`` is an opaque id of whose request this is (an API key's fingerprint, or ""): state is
+    never shared between callers, and queues are fair between them. ``thread`` continues an upstream
+    conversation; ``messages`` then holds only what that conversation has not seen.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    parallel_tool_calls: bool = True
+    output_format: OutputFormat = OutputFormat()
+    effort: Effort | None = None
+    show_reasoning: bool = True
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    n: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+    caller: str = ""
+    request_id: str = ""
+    thread: ThreadRef | None = None

@@ -1,0 +1,1 @@
+"""Gives a text-only upstream whole conversations, tools, structured output and limits."""

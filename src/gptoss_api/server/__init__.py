@@ -1,0 +1,1 @@
+"""The HTTP side facing clients; the only room that knows ASGI."""

@@ -1,0 +1,1 @@
+"""Sans-I/O machines over characters and bytes; no asyncio, no sockets."""

@@ -1,0 +1,1 @@
+"""The places that serve gpt-oss, each behind the interface of :mod:`gptoss_api.upstreams.base`."""

@@ -1,0 +1,1 @@
+"""The gpt-oss.com website, speaking both dialects of the ChatKit protocol."""
