@@ -67,10 +67,10 @@ class Tool(Struct, frozen=True):
 
     name: str
     description: str = ""
-    parameters: Mapping[str, Any] | None = None
+    parameters: dict[str, Any] | None = None
     strict: bool = False
     kind: Literal["function", "custom"] = "function"
-    grammar: Mapping[str, Any] | None = None
+    grammar: dict[str, Any] | None = None
 
 
 class ToolChoice(Struct, frozen=True):
@@ -90,7 +90,7 @@ class OutputFormat(Struct, frozen=True):
 
     kind: Literal["text", "json_object", "json_schema"] = "text"
     name: str = ""
-    schema: Mapping[str, Any] | None = None
+    schema: dict[str, Any] | None = None
     strict: bool = False
     description: str = ""
 

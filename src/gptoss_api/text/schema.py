@@ -27,7 +27,7 @@ class Schema:
 
     __slots__ = ("_validator", "source")
 
-    def __init__(self, source: Mapping[str, Any] | bool, validator: Any) -> None:
+    def __init__(self, source: dict[str, Any] | bool, validator: Any) -> None:
         self.source = source
         self._validator = validator
 
@@ -64,7 +64,7 @@ class _Compiled:
     def __init__(self) -> None:
         self._by_hash: OrderedDict[bytes, Schema] = OrderedDict()
 
-    def get(self, source: Mapping[str, Any] | bool) -> Schema:
+    def get(self, source: dict[str, Any] | bool) -> Schema:
         try:
             encoded = msgspec.json.encode(source)
         except (TypeError, ValueError, RecursionError) as error:
@@ -89,7 +89,7 @@ class _Compiled:
 _compiled = _Compiled()
 
 
-def compile_schema(source: Mapping[str, Any] | bool) -> Schema:
+def compile_schema(source: dict[str, Any] | bool) -> Schema:
     """``source`` ready to validate; compiled schemas are cached.
 
     Raises:
