@@ -1,0 +1,142 @@
+"""How many turns run at one upstream at a time, and who is next when they are all taken."""
+
+import asyncio
+from types import TracebackType
+
+from ..core.errors import Overloaded
+
+_RETRY_AFTER_MIN = 1.0
+_RETRY_AFTER_MAX = 60.0
+# Weight of the newest turn in the running average of how long a slot is held.
+_NEWEST = 0.2
+
+
+class Admission:
+    """Bounded concurrency with a fair queue.
+
+    At most ``limit`` slots are held at once and at most ``max_waiting`` callers wait. A freed slot
+    goes round-robin between callers and first come, first served within one caller. Waiting longer
+    than ``wait_timeout`` seconds (``None``: no bound) or finding the queue full raises
+    :class:`Overloaded` with an estimate of when a slot will be free.
+    """
+
+    def __init__(self, limit: int, max_waiting: int, wait_timeout: float | None = None) -> None:
+        if limit < 1:
+            raise ValueError("an upstream needs at least one slot")
+        if max_waiting < 0:
+            raise ValueError("the number of waiting turns cannot be negative")
+        self._limit = limit
+        self._max_waiting = max_waiting
+        self._wait_timeout = wait_timeout
+        self._active = 0
+        self._waiting = 0
+        # Callers in the order of their turns, each with its waiters in order of arrival; a dict
+        # serves as a queue from which a cancelled waiter can leave in constant time.
+        self._queues: dict[str, dict[asyncio.Future[None], None]] = {}
+        self._average_hold = 0.0
+
+    @property
+    def active(self) -> int:
+        """Slots that are held now."""
+        return self._active
+
+    @property
+    def waiting(self) -> int:
+        """Callers that wait for a slot now."""
+        return self._waiting
+
+    def slot(self, caller: str) -> "Slot":
+        """One slot for ``caller``, held from entering the block until leaving it."""
+        return Slot(self, caller)
+
+    async def _acquire(self, caller: str) -> None:
+        # A slot is never free while somebody waits: it is handed over when it is given back.
+        if self._active < self._limit:
+            self._active += 1
+            return
+        if self._waiting >= self._max_waiting:
+            raise self._overloaded("Too many requests wait for this upstream already")
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._queues.setdefault(caller, {})[waiter] = None
+        self._waiting += 1
+        timer = (
+            None
+            if self._wait_timeout is None
+            else loop.call_later(self._wait_timeout, self._expire, caller, waiter)
+        )
+        try:
+            await waiter
+        except BaseException:
+            if not waiter.done() or waiter.cancelled():
+                self._leave(caller, waiter)
+            elif waiter.exception() is None:
+                # The slot was handed over in the same moment; it belongs to the next one now.
+                self._hand_over()
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _release(self, held: float) -> None:
+        self._average_hold += (held - self._average_hold) * (_NEWEST if self._average_hold else 1.0)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        while self._queues:
+            caller = next(iter(self._queues))
+            queue = self._queues.pop(caller)
+            waiter = next(iter(queue))
+            del queue[waiter]
+            if queue:
+                self._queues[caller] = queue
+            self._waiting -= 1
+            # A waiter that was cancelled but has not run yet is passed over.
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._active -= 1
+
+    def _expire(self, caller: str, waiter: asyncio.Future[None]) -> None:
+        if waiter.done():
+            return
+        self._leave(caller, waiter)
+        waiter.set_exception(
+            self._overloaded(f"No free place at this upstream within {self._wait_timeout:g} seconds")
+        )
+
+    def _leave(self, caller: str, waiter: asyncio.Future[None]) -> None:
+        queue = self._queues.get(caller)
+        if queue is None or waiter not in queue:
+            return
+        del queue[waiter]
+        if not queue:
+            del self._queues[caller]
+        self._waiting -= 1
+
+    def _overloaded(self, what: str) -> Overloaded:
+        expected = self._average_hold * (self._waiting + 1) / self._limit
+        return Overloaded(
+            f"{what} ({self._active} running, {self._waiting} waiting). Try again in a moment.",
+            retry_after=min(max(expected, _RETRY_AFTER_MIN), _RETRY_AFTER_MAX),
+        )
+
+
+class Slot:
+    """The context manager of one slot; it serves once."""
+
+    __slots__ = ("_admission", "_caller", "_since")
+
+    def __init__(self, admission: Admission, caller: str) -> None:
+        self._admission = admission
+        self._caller = caller
+        self._since = 0.0
+
+    async def __aenter__(self) -> None:
+        await self._admission._acquire(self._caller)
+        self._since = asyncio.get_running_loop().time()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._admission._release(asyncio.get_running_loop().time() - self._since)

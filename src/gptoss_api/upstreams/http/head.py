@@ -1,0 +1,145 @@
+"""What stands before a body: the address, the request head and the response headers."""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_NOT_IN_URL = re.compile(r"[^\x21-\x7e]").search
+_NOT_IN_VALUE = re.compile(r"[\r\n\0]").search
+# The client itself frames the body; a second opinion in the headers would split the request.
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+
+
+class Origin(NamedTuple):
+    """Where a request goes. ``host`` is without the brackets of an IPv6 address."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def where(self) -> str:
+        """``host:port``, the name of the place in messages."""
+        return f"{bracketed(self.host)}:{self.port}"
+
+
+class Address(NamedTuple):
+    """A URL taken apart; ``target`` is the path with the query, ``userinfo`` a Basic credential."""
+
+    origin: Origin
+    authority: str
+    target: str
+    userinfo: str | None
+
+
+def bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def basic_credential(username: str | None, password: str | None) -> str | None:
+    """The ``Basic`` credential of a URL's percent-encoded userinfo, if it has one."""
+    if username is None:
+        return None
+    pair = f"{unquote(username)}:{unquote(password or '')}"
+    return "Basic " + b64encode(pair.encode()).decode()
+
+
+def parse_address(url: str) -> Address:
+    """Takes an ``http`` or ``https`` URL apart.
+
+    Raises :class:`ValueError`, without repeating the URL since it may hold a secret.
+    """
+    if _NOT_IN_URL(url):
+        raise ValueError("the URL has a space, a control character or a character outside ASCII")
+    parts = urlsplit(url)
+    default_port = DEFAULT_PORTS.get(parts.scheme)
+    if default_port is None:
+        raise ValueError("the URL must start with http:// or https://")
+    if not parts.hostname:
+        raise ValueError("the URL names no host")
+    try:
+        port = parts.port or default_port
+    except ValueError:
+        raise ValueError("the port of the URL is not a number from 0 to 65535") from None
+    origin = Origin(parts.scheme, parts.hostname, port)
+    return Address(
+        origin,
+        bracketed(origin.host) if port == default_port else origin.where,
+        (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+        basic_credential(parts.username, parts.password),
+    )
+
+
+def encode_request_head(
+    method: str,
+    target: str,
+    authority: str,
+    headers: Mapping[str, str],
+    extra: Mapping[str, str],
+    length: int,
+) -> bytes:
+    """The request line and headers, ready to send.
+
+    ``extra`` holds defaults that ``headers`` override. Raises :class:`ValueError` for a method,
+    name or value that would break the framing, without repeating the value.
+    """
+    if not _TOKEN(method):
+        raise ValueError("the HTTP method is not a token")
+    lines = [f"{method} {target} HTTP/1.1"]
+    given = {name.lower() for name in headers}
+    if "host" not in given:
+        lines.append(f"Host: {authority}")
+    for name, value in headers.items():
+        if not _TOKEN(name):
+            raise ValueError(f"the header name {name!r} is not a token")
+        if name.lower() in _FRAMING:
+            raise ValueError(f"the header {name!r} is set by the client itself")
+        if _NOT_IN_VALUE(value):
+            raise ValueError(f"the value of the header {name!r} has a line break or a NUL")
+        lines.append(f"{name}: {value}")
+    lines.extend(f"{name}: {value}" for name, value in extra.items() if name.lower() not in given)
+    if length or method in ("POST", "PUT", "PATCH"):
+        lines.append(f"Content-Length: {length}")
+    lines.append("\r\n")
+    try:
+        return "\r\n".join(lines).encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError("a header value has characters outside Latin-1") from None
+
+
+class ResponseHeaders:
+    """Response headers by name in any case; a header may occur more than once."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[str]] = {}
+
+    def add(self, name: bytes, value: bytes) -> None:
+        key = name.decode("latin-1").lower()
+        self._values.setdefault(key, []).append(value.decode("latin-1").strip(" \t"))
+
+    def get(self, name: str) -> str | None:
+        """The value; several occurrences are joined by a comma, as RFC 9110, section 5.3 allows."""
+        values = self._values.get(name.lower())
+        return ", ".join(values) if values else None
+
+    def get_all(self, name: str) -> list[str]:
+        """Every occurrence on its own, which ``Set-Cookie`` needs."""
+        return list(self._values.get(name.lower(), ()))
+
+    def __contains__(self, name: str) -> bool:
+        return name.lower() in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        """The names in lower case."""
+        return iter(self._values)
+
+    def __repr__(self) -> str:
+        # Names only: values hold cookies.
+        return f"ResponseHeaders({', '.join(self._values)})"
