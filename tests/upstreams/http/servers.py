@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TypeAlias
@@ -107,3 +108,19 @@ def always(data: bytes, *, then_close: bool = False) -> Handler:
                 return
 
     return handler
+
+
+class Endless:
+    """Streams until the client goes and notes the moment."""
+
+    def __init__(self) -> None:
+        self.gone_at: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    async def __call__(self, peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED_HEAD + chunked(b"first")[:-5])
+        await peer.gone()
+        self.gone_at.set_result(time.perf_counter())
+
+    async def delay(self, since: float) -> float:
+        return await asyncio.wait_for(self.gone_at, 2) - since

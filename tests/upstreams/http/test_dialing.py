@@ -15,8 +15,8 @@ from gptoss_api.upstreams.http import HttpClient, dialing
 from gptoss_api.upstreams.http.head import Origin
 
 from .certificates import Certificate
+from .exchange import Serve, fetch
 from .servers import CHUNKED_HEAD, Peer, RawServer, always, chunked, response
-from .test_client import Serve, fetch
 
 
 async def test_https_is_verified_streamed_and_kept_alive(certificate: Certificate) -> None:

@@ -12,8 +12,8 @@ from gptoss_api.upstreams.http.head import Origin
 from gptoss_api.upstreams.http.proxies import Proxy, environment_proxy
 
 from .certificates import Certificate
+from .exchange import Serve, fetch
 from .servers import Peer, RawServer, always, response
-from .test_client import Serve, fetch
 
 SITE = Origin("https", "site.test", 443)
 PLAIN = Origin("http", "site.test", 80)
