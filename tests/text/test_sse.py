@@ -1,0 +1,132 @@
+"""The decoder of server-sent events."""
+
+import itertools
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gptoss_api.core.errors import UpstreamFailure
+from gptoss_api.text.sse import SseDecoder
+
+
+def decode(*chunks: bytes, max_event_bytes: int = 1 << 20) -> list[bytes]:
+    decoder = SseDecoder(max_event_bytes)
+    payloads = [payload for chunk in chunks for payload in decoder.feed(chunk)]
+    return payloads + decoder.finish()
+
+
+def cut_at(stream: bytes, cuts: list[int]) -> list[bytes]:
+    places = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
+    return [stream[start:end] for start, end in itertools.pairwise(places)]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_every_line_end_is_understood(end: bytes) -> None:
+    stream = end.join([b"data: one", b"", b"data: two", b"data: more", b"", b""])
+    assert decode(stream) == [b"one", b"two\nmore"]
+
+
+def test_line_ends_may_be_mixed() -> None:
+    assert decode(b"data: a\r\n\ndata: b\n\r\ndata: c\r\r\n") == [b"a", b"b", b"c"]
+
+
+def test_an_event_does_not_wait_for_the_line_feed_after_its_last_carriage_return() -> None:
+    decoder = SseDecoder()
+    assert decoder.feed(b"data: now\r\n\r") == [b"now"]
+    assert decoder.feed(b"\ndata: next\r\n\r\n") == [b"next"]
+
+
+def test_the_space_after_the_colon_is_optional_and_only_one_is_taken() -> None:
+    assert decode(b"data:{}\n\ndata: {}\n\ndata:  {}\n\n") == [b"{}", b"{}", b" {}"]
+
+
+def test_comments_and_other_fields_are_dropped() -> None:
+    stream = b": keep-alive\n\nevent: message\nid: 7\nretry: 10\ndata: x\n: inside\n\ndatabase: y\n\n"
+    assert decode(stream) == [b"x"]
+
+
+def test_empty_data_is_an_event_and_no_data_is_none() -> None:
+    assert decode(b"data\n\ndata:\n\ndata\ndata:\n\nevent: x\n\n\n\n") == [b"", b"", b"\n"]
+
+
+def test_a_byte_order_mark_is_only_one_at_the_very_start() -> None:
+    assert decode(b"\xef\xbb\xbfdata: x\n\n\xef\xbb\xbfdata: y\n\n") == [b"x"]
+
+
+def test_a_last_event_without_its_blank_line_counts() -> None:
+    assert decode(b"data: a\n\ndata: b\n") == [b"a", b"b"]
+    assert decode(b"data: a\n\ndata: b") == [b"a", b"b"]
+    assert decode(b"\xef\xbb\xbfdata: alone") == [b"alone"]
+
+
+def test_events_that_arrive_together_are_returned_together() -> None:
+    assert SseDecoder().feed(b"data: a\n\ndata: b\n\ndata: c") == [b"a", b"b"]
+
+
+def test_empty_chunks_change_nothing() -> None:
+    assert decode(b"", b"data: a\r", b"", b"\n", b"", b"\r\n", b"") == [b"a"]
+
+
+def test_an_event_over_the_limit_fails_however_it_arrives() -> None:
+    fits, too_long = b"data: " + b"x" * 10, b"data: " + b"x" * 11
+    for chunks in ([fits + b"\n\n"], [bytes([byte]) for byte in fits + b"\n\n"], [fits]):
+        assert decode(*chunks, max_event_bytes=16) == [b"x" * 10]
+    for chunks in ([too_long + b"\n\n"], [bytes([byte]) for byte in too_long + b"\n\n"], [too_long]):
+        with pytest.raises(UpstreamFailure, match="more than 16 bytes"):
+            decode(*chunks, max_event_bytes=16)
+
+
+def test_the_limit_is_for_one_event_not_for_a_chunk() -> None:
+    assert len(decode(b"data: 0123456789\n\n" * 100, max_event_bytes=16)) == 100
+
+
+def test_a_long_line_byte_by_byte_takes_linear_time() -> None:
+    def seconds(size: int) -> float:
+        decoder = SseDecoder()
+        started = time.perf_counter()
+        for _ in range(size):
+            decoder.feed(b"x")
+        return time.perf_counter() - started
+
+    # Quadratic copying would make the factor a hundred.
+    assert seconds(200_000) < 40 * max(min(seconds(20_000) for _ in range(3)), 1e-4)
+
+
+_LINE = st.one_of(
+    st.just(b""),
+    st.builds(
+        bytes.__add__,
+        st.sampled_from([b"data: ", b"data:", b": ", b"event: ", b"data", b"\xef\xbb\xbfdata: ", b"id"]),
+        st.text(st.sampled_from('a{}": é—🙂'), max_size=6).map(str.encode),
+    ),
+)
+_STREAM = st.lists(st.tuples(_LINE, st.sampled_from([b"\n", b"\r\n", b"\r"]))).map(
+    lambda lines: b"".join(line + end for line, end in lines)
+)
+
+
+def reference(stream: bytes) -> list[bytes]:
+    """The standard's algorithm, line by line over the whole text."""
+    stream = stream.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    payloads: list[bytes] = []
+    data: list[bytes] = []
+    for line in [*stream.split(b"\n"), b""]:
+        if not line:
+            if data:
+                payloads.append(b"\n".join(data))
+            data = []
+            continue
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+    return payloads
+
+
+@given(_STREAM, st.lists(st.integers(min_value=0), max_size=8))
+def test_cuts_change_nothing(stream: bytes, cuts: list[int]) -> None:
+    expected = reference(stream)
+    assert decode(stream) == expected
+    assert decode(*(stream[i : i + 1] for i in range(len(stream)))) == expected
+    assert decode(*cut_at(stream, cuts)) == expected
