@@ -188,6 +188,12 @@ class UpstreamIncomplete(UpstreamFailure):
     default_code = "upstream_incomplete"
 
 
+class ThreadLost(UpstreamFailure):
+    """The upstream no longer knows the conversation; a new one with the whole history mends it."""
+
+    default_code = "upstream_thread_lost"
+
+
 class UpstreamSchemaMismatch(UpstreamFailure):
     default_code = "upstream_schema_mismatch"
     retryable = False

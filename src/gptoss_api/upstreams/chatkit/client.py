@@ -1,0 +1,308 @@
+"""The gpt-oss.com website as an upstream: one text per turn, conversations kept by the site."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from ...core.errors import (
+    GatewayError,
+    InternalError,
+    ThreadLost,
+    UpstreamEmpty,
+    UpstreamIncomplete,
+    UpstreamLoginRequired,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from ...core.events import Events, Started
+from ...core.turn import Turn, UserMessage
+from ..admission import Admission
+from ..base import Capabilities, Health
+from ..http import HttpClient, HttpResponse
+from .credentials import Credentials
+from .failures import LOGGED_LENGTH, LOGIN_STEP, failure_of_response, parse_retry_after, redact
+from .requests import Dialect, encode_body, request_headers
+from .stream import AnswerStream, TurnClock
+from .wire import ChatKitWire
+
+NAME: Final = "gpt-oss.com"
+DEFAULT_URL: Final = "https://api.gpt-oss.com/chatkit"
+
+# Seconds. A retry is worth a short wait only; a longer one is the client's to decide.
+RETRY_PAUSE: Final = 0.25
+LONGEST_RETRY_PAUSE: Final = 2.0
+# How long the end of a stream may take after the answer before its connection is given up.
+DRAIN_TIME: Final = 3.0
+# How long a refusal's body is waited for, and how much of it is read, in bytes.
+REFUSAL_TIME: Final = 5.0
+REFUSAL_SIZE: Final = 64 * 1024
+# For how long a failed turn counts as the state of the upstream.
+TROUBLE_TIME: Final = 60.0
+
+# What a server answers to the other dialect's request: validation errors, or the public SDK's plain 500
+# (protocol dossier, section 9.2).
+_WRONG_DIALECT: Final = frozenset({400, 415, 422, 500})
+# What a server that checks the thread before it streams answers for one that it does not have.
+_WRONG_THREAD: Final = frozenset({400, 404, 410, 422})
+
+_log = logging.getLogger(__name__)
+
+
+class _Refused(Exception):
+    """The site answered with something other than an event stream."""
+
+    def __init__(self, status: int, failure: GatewayError) -> None:
+        super().__init__(status)
+        self.status = status
+        self.failure = failure
+
+
+class ChatKitUpstream:
+    """Answers turns through the ChatKit endpoint at ``url``.
+
+    A turn carries exactly one user message; ``turn.thread`` continues a conversation. ``idle_timeout``
+    bounds every silence and ``total_timeout`` the whole turn, in seconds (``None``: no bound).
+    ``dialect`` fixes the form of the requests; ``auto`` begins with the site's own and changes to the
+    public SDK's when the server rejects it. The events of either are always understood.
+
+    An answer that breaks before its first text or thought is asked for once more, later never.
+    :class:`ThreadLost` says that a continued conversation is gone.
+    """
+
+    name = NAME
+    capabilities = Capabilities(threads=True)
+
+    def __init__(
+        self,
+        http: HttpClient,
+        admission: Admission,
+        credentials: Credentials,
+        *,
+        url: str = DEFAULT_URL,
+        dialect: Literal["auto", "old", "new"] = "auto",
+        idle_timeout: float | None = 120.0,
+        total_timeout: float | None = 900.0,
+    ) -> None:
+        self._http = http
+        self._admission = admission
+        self._credentials = credentials
+        self._url = url
+        self._negotiates = dialect == "auto"
+        self._dialect: Dialect = "new" if dialect == "new" else "old"
+        self._idle_timeout = idle_timeout
+        self._total_timeout = total_timeout
+        self._draining: set[asyncio.Task[None]] = set()
+        # Whether the server has taken a request in this dialect.
+        self._dialect_confirmed = False
+        self._state: Health | None = None
+        self._state_since = 0.0
+
+    @asynccontextmanager
+    async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
+        """See :meth:`gptoss_api.upstreams.base.Upstream.open`; the site is asked when iteration begins."""
+        text = _only_text(turn)
+        async with self._admission.slot(turn.caller), aclosing(self._answer(turn, text)) as batches:
+            yield batches
+
+    async def health(self) -> Health:
+        """What the last turn told; nothing is sent to find out."""
+        state = self._state
+        if state is None:
+            if not self._credentials.configured and _is_the_site(self._url):
+                return Health(False, f"No login is configured. {LOGIN_STEP}")
+            return Health(True, "Not used yet.")
+        if not state.ready and time.monotonic() - self._state_since >= TROUBLE_TIME:
+            return Health(True, state.detail)
+        return state
+
+    async def close(self) -> None:
+        """Lets go of connections that are still being drained and keeps the refreshed login."""
+        for task in self._draining:
+            task.cancel()
+        await asyncio.gather(*self._draining, return_exceptions=True)
+        self._credentials.save_refreshed(at_once=True)
+
+    async def _answer(self, turn: Turn, text: str) -> AsyncGenerator[Events, None]:
+        clock = TurnClock(self._total_timeout)
+        may_retry = True
+        while True:
+            delivered = streaming = False
+            try:
+                async with AsyncExitStack() as stack:
+                    response = await self._request(stack, turn, text, clock)
+                    streaming = True
+                    wire = ChatKitWire(show_reasoning=turn.show_reasoning)
+                    stream = AnswerStream(response, wire, clock, self._idle_timeout)
+                    while not stream.over:
+                        events = await stream.next_batch()
+                        if not delivered:
+                            events = [self._started(turn, wire), *events]
+                            delivered = True
+                        if stream.over:
+                            self._note(None)
+                            if stream.cut_short:
+                                self._drain(stack.pop_all(), response)
+                        yield events
+                    return
+            except GatewayError as error:
+                failure = error
+            if streaming and not delivered and turn.thread is not None:
+                failure = _on_thread(failure)
+            pause = _retry_pause(failure)
+            # A message that reached a conversation must not be added to it twice.
+            may_retry &= not delivered and not (streaming and turn.thread is not None)
+            if not may_retry or pause is None or not clock.allows(pause):
+                self._note(failure)
+                raise failure
+            may_retry = False
+            _log.info("asking gpt-oss.com once more in %.2f s: %s", pause, failure.message)
+            await asyncio.sleep(pause)
+
+    def _started(self, turn: Turn, wire: ChatKitWire) -> Started:
+        thread = turn.thread
+        if thread is not None and wire.thread_id is not None and wire.thread_id != thread.id:
+            raise ThreadLost("gpt-oss.com answered in another conversation than the one it was asked in.")
+        return Started(
+            upstream=NAME,
+            model=turn.model,
+            thread="new" if thread is None else "reused",
+            thread_id=wire.thread_id or (thread.id if thread is not None else None),
+            account=self._credentials.account,
+        )
+
+    def _note(self, failure: GatewayError | None) -> None:
+        """Keeps how the turn went, in words: the exception itself would keep the turn's memory."""
+        self._state_since = time.monotonic()
+        if failure is None:
+            self._state = Health(True, "The last turn was answered.")
+        else:
+            unusable = isinstance(failure, UpstreamLoginRequired | UpstreamUnavailable | UpstreamTimeout)
+            self._state = Health(not unusable, f"The last turn failed: {failure.message}")
+
+    def _drain(self, stack: AsyncExitStack, response: HttpResponse) -> None:
+        """Reads a stream to its end in the background, so that its connection can be used again."""
+
+        async def drain() -> None:
+            async with stack:
+                await response.finish(DRAIN_TIME)
+
+        task = asyncio.create_task(drain())
+        self._draining.add(task)
+        task.add_done_callback(self._draining.discard)
+
+    # -- requests ----------------------------------------------------------------------------------
+
+    async def _request(self, stack: AsyncExitStack, turn: Turn, text: str, clock: TurnClock) -> HttpResponse:
+        """The event stream that answers the turn, in whichever dialect the server takes."""
+        thread = turn.thread
+        if thread is not None and thread.account and thread.account != self._credentials.account:
+            raise ThreadLost("The conversation belongs to another account at gpt-oss.com.")
+        dialect = self._dialect
+        try:
+            return await self._send(stack, turn, text, dialect, clock)
+        except _Refused as refusal:
+            refused = refusal
+        if self._may_be_wrong_dialect(refused.status):
+            other: Dialect = "new" if dialect == "old" else "old"
+            try:
+                response = await self._send(stack, turn, text, other, clock)
+            except _Refused:
+                # Not the dialect then: the first refusal tells what is wrong.
+                pass
+            else:
+                _log.info("%s takes requests in the %s ChatKit dialect", urlsplit(self._url).hostname, other)
+                self._dialect = other
+                return response
+        if thread is not None and refused.status in _WRONG_THREAD:
+            raise ThreadLost(refused.failure.message)
+        raise refused.failure
+
+    def _may_be_wrong_dialect(self, status: int) -> bool:
+        # The public SDK's 500 says nothing about its cause; from a server that knows us it is a failure.
+        if status == 500 and self._dialect_confirmed:
+            return False
+        return self._negotiates and status in _WRONG_DIALECT
+
+    async def _send(
+        self, stack: AsyncExitStack, turn: Turn, text: str, dialect: Dialect, clock: TurnClock
+    ) -> HttpResponse:
+        """Sends the request and returns the response, entered on ``stack``, if it is an event stream."""
+        request = self._http.request(
+            "POST",
+            self._url,
+            headers=request_headers(turn, self._credentials.cookie_header()),
+            body=encode_body(turn, text, dialect),
+            idle_timeout=self._idle_timeout,
+        )
+        try:
+            async with asyncio.timeout_at(clock.deadline):
+                response = await stack.enter_async_context(request)
+        except TimeoutError:
+            raise clock.timeout() from None
+        if self._credentials.update_from_set_cookie(response.headers.get_all("set-cookie")):
+            self._credentials.save_refreshed()
+        content_type = (response.headers.get("content-type") or "").lower()
+        if response.status == 200 and (not content_type or "text/event-stream" in content_type):
+            self._dialect_confirmed = True
+            return response
+        failure = await self._refusal(response, content_type)
+        await stack.aclose()
+        raise _Refused(response.status, failure)
+
+    async def _refusal(self, response: HttpResponse, content_type: str) -> GatewayError:
+        body = b""
+        try:
+            async with asyncio.timeout(REFUSAL_TIME):
+                body = await response.read_all(REFUSAL_SIZE)
+        except (TimeoutError, GatewayError):
+            _log.debug("the refusal's body did not arrive")
+        _log.warning(
+            "gpt-oss.com answered HTTP %d (%s): %s",
+            response.status,
+            content_type[:100] or "no content type",
+            redact(body[:LOGGED_LENGTH].decode("utf-8", "replace"), self._credentials.secrets),
+        )
+        return failure_of_response(
+            response.status,
+            content_type,
+            body,
+            retry_after=parse_retry_after(response.headers.get("retry-after")),
+            location=response.headers.get("location") or "",
+        )
+
+
+def _only_text(turn: Turn) -> str:
+    match turn.messages:
+        case (UserMessage(text),):
+            return text
+        case _:
+            raise InternalError("gpt-oss.com takes exactly one user message per turn.")
+
+
+def _on_thread(failure: GatewayError) -> GatewayError:
+    """Nothing but an end where a conversation should have gone on means that the site lost it."""
+    if isinstance(failure, UpstreamEmpty | UpstreamIncomplete):
+        return ThreadLost("gpt-oss.com no longer answers in this conversation.")
+    return failure
+
+
+def _retry_pause(failure: GatewayError) -> float | None:
+    """How many seconds to wait before asking again, or ``None`` if that makes no sense here."""
+    if not failure.retryable or isinstance(failure, ThreadLost):
+        return None
+    if failure.retry_after is not None:
+        return failure.retry_after if failure.retry_after <= LONGEST_RETRY_PAUSE else None
+    if isinstance(failure, UpstreamRateLimited):
+        return None
+    return RETRY_PAUSE * random.uniform(1.0, 2.0)  # noqa: S311  # spreads retries, guards nothing
+
+
+def _is_the_site(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == NAME or host.endswith(f".{NAME}")

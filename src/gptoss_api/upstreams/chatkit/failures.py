@@ -1,0 +1,225 @@
+"""What gpt-oss.com's refusals mean: cards, error events and HTTP answers become our own errors.
+
+Only the login card is documented (protocol dossier, section 6.1). The other wordings are precautions, so
+an unknown one is an upstream failure that quotes the site briefly. The model's text is never searched.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import msgspec
+
+from ...core.errors import (
+    GatewayError,
+    InsufficientQuota,
+    ThreadLost,
+    UpstreamFailure,
+    UpstreamLoginRequired,
+    UpstreamRateLimited,
+    UpstreamUnavailable,
+)
+
+LOGIN_STEP: Final = (
+    "Set GPTOSS_COOKIE to the cookies user_id and session of a browser that is logged in "
+    "at https://gpt-oss.com (docs/gpt-oss-com.md shows how)."
+)
+EXCERPT_LENGTH: Final = 200
+LOGGED_LENGTH: Final = 500
+
+_SIGN_IN: Final = re.compile(r"\b(?:sign|log)(?:ging)?[ -]?in\b|\blogin\b", re.I)
+_NOT_SIGNED_IN: Final = re.compile(
+    r"\bnot (?:authenticated|logged in|signed in)\b|\bunauthenticated\b|\bunauthori[sz]ed\b"
+    r"|\b(?:session|login|token) (?:has |is )?expired\b"
+    r"|\b(?:invalid|expired) (?:session|token|credentials)\b",
+    re.I,
+)
+_HUGGING_FACE: Final = re.compile(r"\bhugging ?face\b", re.I)
+_RATE_LIMIT: Final = re.compile(
+    r"\brate[ _-]?limit|\btoo many (?:requests|messages)\b|\blimit(?:ed)? (?:is |was |has been )?"
+    r"(?:reached|exceeded|hit)\b"
+    r"|\b(?:hit|reached|exceeded) (?:a|the|your|our) (?:\w+ ){0,3}(?:limit|quota)\b",
+    re.I,
+)
+_CREDITS: Final = re.compile(
+    r"\bcredits?\b.{0,80}\b(?:exhausted|depleted|exceeded|used up|left|purchase)\b"
+    r"|\b(?:depleted|exceeded|exhausted|used up)\b.{0,80}\bcredits?\b|\binsufficient[ _]quota\b",
+    re.I | re.S,
+)
+_CHALLENGE: Final = re.compile(r"captcha|just a moment|verify (?:that )?you are (?:a )?human|challenge", re.I)
+_NO_THREAD: Final = re.compile(
+    r"\bthread\b.{0,60}\b(?:not found|unknown|does not exist|no longer)\b"
+    r"|\b(?:unknown|no such|invalid)\b.{0,10}\bthread\b|\bnot found\b.{0,20}\bthread\b",
+    re.I | re.S,
+)
+_HTML: Final = re.compile(r"\s*(?:<!doctype|<html|<head|<\?xml)", re.I)
+_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
+
+_NAMED_SECRET: Final = re.compile(
+    r"\b(set-cookie|cookie|authorization|session|user_id|access_token|token)\b"
+    r"([\"']?\s*[=:]\s*[\"']?)(?:bearer\s+)?[^\s;,\"'<>&]+",
+    re.I,
+)
+_BARE_SECRET: Final = re.compile(r"\bhf_[A-Za-z0-9]{8,}|\beyJ[\w.+/=-]{16,}|\bbearer\s+\S+", re.I)
+
+
+def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """``text`` without ``secrets`` and without anything that looks like a cookie or a token."""
+    for secret in secrets:
+        # Shorter ones are no credentials, and would blot out ordinary words.
+        if len(secret) >= 6:
+            text = text.replace(secret, "***")
+    return _BARE_SECRET.sub("***", _NAMED_SECRET.sub(r"\1\2***", text))
+
+
+def excerpt(text: str, length: int = EXCERPT_LENGTH) -> str:
+    """At most ``length`` characters of the site's words on one line, fit to be shown to a client."""
+    line = "".join(char if char.isprintable() else " " for char in redact(text[: 4 * length]))
+    line = " ".join(line.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def login_required() -> UpstreamLoginRequired:
+    return UpstreamLoginRequired(
+        f"gpt-oss.com wants a login, or the one it was given has expired. {LOGIN_STEP}"
+    )
+
+
+def failure_of_card(texts: list[str]) -> GatewayError:
+    """What a card shown in place of an answer means; ``texts`` are its words, top to bottom."""
+    text = " ".join(texts)
+    if _SIGN_IN.search(text):
+        return login_required()
+    if (known := _known_meaning(text, text)) is not None:
+        return known
+    if _HUGGING_FACE.search(text):
+        return login_required()
+    shown = excerpt(text)
+    failure = UpstreamFailure(
+        f"gpt-oss.com showed a card instead of an answer: {shown}"
+        if shown
+        else "gpt-oss.com showed a card without text instead of an answer."
+    )
+    failure.retryable = False
+    return failure
+
+
+def failure_of_error_event(event: Mapping[str, Any]) -> GatewayError:
+    """An ``error`` event in any spelling: ``message``, ``error``, ``detail``, ``code``, ``allow_retry``."""
+    message = _message_in(event)
+    code = event.get("code")
+    failure = _known_meaning(f"{code} {message}" if isinstance(code, str) else message, message)
+    if failure is None and _SIGN_IN.search(message):
+        failure = login_required()
+    if failure is None:
+        shown = excerpt(message)
+        failure = UpstreamFailure(
+            f"gpt-oss.com could not answer: {shown}"
+            if shown
+            else "gpt-oss.com failed while it generated the answer and gave no reason."
+        )
+    if False in (event.get("allow_retry"), event.get("allowRetry")):
+        failure.retryable = False
+        failure.should_retry = False
+    return failure
+
+
+def failure_of_response(
+    status: int, content_type: str, body: bytes, *, retry_after: float | None = None, location: str = ""
+) -> GatewayError:
+    """An HTTP answer that is no event stream; ``retry_after`` is in seconds, as the site gave it."""
+    text = body.decode("utf-8", "replace")
+    is_page = "html" in content_type or _HTML.match(text) is not None
+    message = _page_title(text) if is_page else _message_in_json(text)
+    shown = excerpt(message)
+    said = f"HTTP {status}: {shown}" if shown else f"HTTP {status}"
+    if status == 401 or (300 <= status < 400 and re.search(r"login|auth|huggingface\.co", location, re.I)):
+        return login_required()
+    if is_page and status in (200, 401, 403, 429, 503) and _CHALLENGE.search(text[:20_000]):
+        failure = UpstreamFailure(
+            f"gpt-oss.com answered with a browser check ({said}), which the gateway cannot pass.",
+            code="upstream_challenge",
+            retry_after=retry_after,
+        )
+        failure.retryable = False
+        return failure
+    if status == 429:
+        return UpstreamRateLimited(f"gpt-oss.com is limiting requests ({said}).", retry_after=retry_after)
+    if status == 402:
+        return InsufficientQuota(f"The account at gpt-oss.com has no credits left ({said}).")
+    if not is_page and status < 500:
+        if (known := _known_meaning(message, message)) is not None:
+            known.retry_after = retry_after
+            return known
+        if _SIGN_IN.search(message):
+            return login_required()
+    if status == 403:
+        failure = UpstreamFailure(f"gpt-oss.com refused the request ({said}).", code="upstream_forbidden")
+        failure.retryable = False
+        return failure
+    if status == 503:
+        return UpstreamUnavailable(f"gpt-oss.com is not available ({said}).", retry_after=retry_after)
+    what = "a web page" if is_page else "something else"
+    failure = UpstreamFailure(
+        f"gpt-oss.com answered with {what} instead of an event stream ({said}).", retry_after=retry_after
+    )
+    failure.retryable = status >= 500
+    return failure
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Seconds to wait from a ``Retry-After`` header, a number or a date; ``None`` if it has no meaning."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def _known_meaning(text: str, message: str) -> GatewayError | None:
+    """The failure that ``text`` names; ``message`` is the part of it that a client may see."""
+    shown = excerpt(message) or "no reason given"
+    if _RATE_LIMIT.search(text):
+        return UpstreamRateLimited(f"gpt-oss.com is limiting requests: {shown}")
+    if _CREDITS.search(text):
+        return InsufficientQuota(f"The account at gpt-oss.com has no credits left: {shown}")
+    if _NOT_SIGNED_IN.search(text):
+        return login_required()
+    if _NO_THREAD.search(text):
+        return ThreadLost(f"gpt-oss.com no longer knows the conversation: {shown}")
+    return None
+
+
+def _message_in(value: Any) -> str:
+    """The words in an error object, wherever it keeps them."""
+    for _ in range(4):
+        if not isinstance(value, Mapping):
+            break
+        value = next(
+            (value[key] for key in ("message", "error", "detail", "msg", "title") if value.get(key)), ""
+        )
+        if isinstance(value, list) and value:
+            # FastAPI's list of validation errors.
+            value = value[0]
+    return value if isinstance(value, str) else ""
+
+
+def _message_in_json(text: str) -> str:
+    try:
+        return _message_in(msgspec.json.decode(text)) or text
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return text
+
+
+def _page_title(text: str) -> str:
+    title = _TITLE.search(text)
+    return title[1] if title else ""

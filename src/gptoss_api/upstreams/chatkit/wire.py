@@ -1,0 +1,504 @@
+"""The event stream of one turn, in either dialect of ChatKit, read into the gateway's events.
+
+Sans-I/O: the payloads of :class:`~gptoss_api.text.sse.SseDecoder` go in, reasoning and text come out.
+The rules are those of the protocol dossier, sections 10.1 and 10.2. Choices made here:
+
+- Several assistant items in one turn are joined in the order they speak, with a blank line between them;
+  the parts of one item follow each other without one.
+- Where ``done`` contradicts what was streamed, the streamed text stays: it cannot be unsaid.
+- An error after a complete answer does not spoil it (the title is made after the answer).
+- A turn may hold a second assistant item, so a complete answer is finished by the end of the stream or
+  after a short ``patience``, whichever comes first.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ...core.errors import GatewayError, UpstreamEmpty, UpstreamIncomplete, UpstreamLoginRequired
+from ...core.events import Event, Finished, ReasoningDelta, TextDelta
+from .failures import failure_of_card, failure_of_error_event
+
+# Seconds the rest of the stream may take. After an answer only another answer would matter, after the
+# thread's title most likely nothing comes, and a login card stands for the whole answer.
+AFTER_ANSWER: Final = 0.3
+AFTER_TITLE: Final = 0.05
+AFTER_CARD: Final = 2.0
+
+_UPDATED: Final = frozenset({"thread.item_updated", "thread.item.updated"})
+_TEXT_DELTA: Final = "assistant_message.content_part.text_delta"
+_CARD_KEYS: Final = ("value", "label", "text", "title")
+_NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+_log = logging.getLogger(__name__)
+
+
+class _Delta(msgspec.Struct, gc=False):
+    type: str
+    delta: str
+    content_index: int | None = None
+    old_content_index: int | None = msgspec.field(default=None, name="contentIndex")
+
+
+class _DeltaEvent(msgspec.Struct, gc=False):
+    """The one event that is frequent, with no more of it than is used."""
+
+    type: str
+    update: _Delta
+    item_id: str | None = None
+    old_item_id: str | None = msgspec.field(default=None, name="itemId")
+
+
+_decode_delta: Final = msgspec.json.Decoder(_DeltaEvent).decode
+_decode: Final = msgspec.json.Decoder().decode
+
+
+class _Message:
+    """An assistant item. ``parts`` holds what was sent of each content part, in pieces."""
+
+    __slots__ = ("announced", "done", "part_done", "parts")
+
+    def __init__(self, *, announced: bool) -> None:
+        self.announced = announced
+        self.done = False
+        # Whether the last thing heard of this message was the end of a part.
+        self.part_done = False
+        self.parts: dict[int, list[str]] = {}
+
+
+class _Block:
+    """A thought: what was sent of it and the longest form in which it was seen."""
+
+    __slots__ = ("longest", "sent")
+
+    def __init__(self) -> None:
+        self.sent = ""
+        self.longest = ""
+
+
+class ChatKitWire:
+    """Reads one turn: ``feed`` the payloads as they come, then ``finish`` once at the end of the stream.
+
+    ``thread_id`` is known from the first event that names it. ``failure`` is set when the site reported
+    one; what ``feed`` returned up to then was delivered before it, and nothing comes after.
+    """
+
+    def __init__(self, *, show_reasoning: bool = True) -> None:
+        self.thread_id: str | None = None
+        self.failure: GatewayError | None = None
+        self._show_reasoning = show_reasoning
+        self._messages: dict[str, _Message] = {}
+        # Items of every other kind: their updates are not text.
+        self._other_items: set[str] = set()
+        self._speaking: _Message | None = None
+        self._speaking_id = ""
+        self._speaking_index = 0
+        self._pieces: list[str] = []
+        self._blocks: dict[tuple[str, int], _Block] = {}
+        self._last_block: _Block | None = None
+        self._thinking: set[str] = set()
+        self._cards: dict[str, list[str]] = {}
+        self._wants_login = False
+        self._answers = 0
+        self._titled = False
+        # Whether the stream was about a thread at all, and whether an answer or its reasoning began.
+        self._useful = False
+        self._begun = False
+        self._malformed = 0
+        self._unknown = 0
+        self._contradictions = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether an answer was completed and no other one is under way."""
+        return self._answers > 0 and all(message.done for message in self._messages.values())
+
+    @property
+    def answered(self) -> bool:
+        """Whether the stream may end here: complete, or only the formal end of the item is missing."""
+        return self.complete or (
+            self._speaking is not None
+            and bool(self._messages)
+            and all(message.done or message.part_done for message in self._messages.values())
+        )
+
+    @property
+    def patience(self) -> float | None:
+        """How many seconds the rest of the stream is worth waiting for; ``None``: as long as it takes."""
+        if not self._answers:
+            return AFTER_CARD if self._wants_login and not self._begun else None
+        if self._thinking or not self.complete:
+            return None
+        return AFTER_TITLE if self._titled else AFTER_ANSWER
+
+    def feed(self, payloads: Sequence[bytes]) -> list[Event]:
+        """The reasoning and text in these payloads, in order."""
+        events: list[Event] = []
+        if self.failure is not None:
+            return events
+        for payload in payloads:
+            if b"text_delta" in payload and self.thread_id is not None:
+                try:
+                    event = _decode_delta(payload)
+                except _NOT_JSON:
+                    pass
+                else:
+                    update = event.update
+                    if update.type == _TEXT_DELTA and event.type in _UPDATED:
+                        item_id = event.old_item_id or event.item_id or ""
+                        index = update.old_content_index
+                        if index is None:
+                            index = update.content_index or 0
+                        self._hear(item_id, index, update.delta, events)
+                        continue
+            self._read(payload, events)
+            if self.failure is not None:
+                break
+        return events
+
+    def finish(self) -> list[Event]:
+        """The end of a complete turn.
+
+        Raises what the site reported, :class:`UpstreamEmpty` if there was nothing of use at all, or
+        :class:`UpstreamIncomplete`.
+        """
+        if self.failure is not None:
+            raise self.failure
+        if self._malformed or self._unknown or self._contradictions:
+            _log.debug(
+                "turn in thread %s: %d malformed and %d unknown events, %d contradictions",
+                self.thread_id,
+                self._malformed,
+                self._unknown,
+                self._contradictions,
+            )
+        if self._cards and self._speaking is None:
+            raise self._failure_of_cards()
+        if not (self._useful or self._begun) or (
+            self.complete and self._speaking is None and self._last_block is None
+        ):
+            raise UpstreamEmpty(
+                "gpt-oss.com sent an answer without any text."
+                if self._answers
+                else "gpt-oss.com sent nothing that could be read."
+                if self._malformed
+                else "gpt-oss.com ended the answer before it began."
+            )
+        if not self.answered:
+            raise UpstreamIncomplete("gpt-oss.com ended the answer before it was complete.")
+        if not self.complete:
+            _log.debug("turn in thread %s ended without the formal end of its answer", self.thread_id)
+        return [Finished("stop")]
+
+    # -- events ----------------------------------------------------------------------------------
+
+    def _read(self, payload: bytes, events: list[Event]) -> None:
+        if not payload or payload == b"[DONE]":
+            return
+        try:
+            event = _decode(payload)
+        except _NOT_JSON:
+            self._malformed += 1
+            return
+        if not isinstance(event, dict):
+            self._unknown += 1
+            return
+        if self.thread_id is None:
+            self.thread_id = _thread_of(event)
+        kind = event.get("type")
+        if not isinstance(kind, str):
+            kind = "error" if event.get("error") else ""
+        self._useful |= kind.startswith("thread.")
+        match kind.replace("thread.item_", "thread.item.", 1):
+            case "thread.item.updated":
+                self._update(_item_id(event), event.get("update"), events)
+            case "thread.item.added" | "thread.item.replaced":
+                self._item(event.get("item"), events, done=False)
+            case "thread.item.done":
+                self._item(event.get("item"), events, done=True)
+            case "thread.item.removed":
+                self._remove(_item_id(event))
+            case "thread.updated":
+                self._titled = self._answers > 0
+            case "thread.created" | "stream_options" | "progress_update" | "notice" | "client_effect":
+                pass
+            case "error":
+                if self.complete:
+                    _log.debug("an error after the complete answer in thread %s is ignored", self.thread_id)
+                else:
+                    self.failure = failure_of_error_event(event)
+            case bare if bare.startswith(("assistant_message.", "cot.", "workflow.")):
+                self._update(_item_id(event), event, events)
+            case _:
+                self._unknown += 1
+
+    def _item(self, item: object, events: list[Event], *, done: bool) -> None:
+        if not isinstance(item, dict):
+            self._unknown += 1
+            return
+        item_id = _string(item.get("id"))
+        match item.get("type"):
+            case "assistant_message":
+                self._message(item_id, item.get("content"), events, done=done)
+                return
+            case "cot":
+                self._think(item_id, done=done)
+                for index, entry in enumerate(_objects(item.get("entries"))):
+                    self._entry(item_id, index, entry, events)
+            case "workflow":
+                workflow = item.get("workflow")
+                self._think(item_id, done=done)
+                tasks = workflow.get("tasks") if isinstance(workflow, dict) else None
+                for index, task in enumerate(_objects(tasks)):
+                    self._task(item_id, index, task, events, final=done)
+            case "widget":
+                self._card(item_id, item.get("widget"))
+            case "end_of_turn":
+                self._titled = self._answers > 0
+            case _:
+                pass
+        self._other_items.add(item_id)
+
+    def _update(self, item_id: str, update: object, events: list[Event]) -> None:
+        if not isinstance(update, dict):
+            self._unknown += 1
+            return
+        index = _index(update)
+        match update.get("type"):
+            case "assistant_message.content_part.text_delta":
+                self._hear(item_id, index or 0, _string(update.get("delta")), events)
+            case "assistant_message.content_part.added":
+                if (message := self._known(item_id)) is not None:
+                    message.part_done = False
+                    self._whole(item_id, message, index or 0, _text_of(update.get("content")), events)
+            case "assistant_message.content_part.done":
+                text = _text_of(update.get("content"))
+                found = self._known(item_id)
+                if found is None and text and item_id not in self._other_items:
+                    found = self._open(item_id, announced=False)
+                if found is not None:
+                    self._whole(item_id, found, index or 0, text, events)
+                    found.part_done = True
+            case "cot.entry_added" | "cot.entry_updated":
+                self._entry(item_id, index, update.get("entry"), events)
+            case "workflow.task.added" | "workflow.task.updated":
+                self._task(item_id, index, update.get("task"), events, final=False)
+            case "widget.root.updated":
+                self._card(item_id, update.get("widget"))
+            case "assistant_message.content_part.annotation_added":
+                pass
+            case _:
+                self._unknown += 1
+
+    def _card(self, item_id: str, widget: object) -> None:
+        self._cards[item_id] = _words(widget)
+        self._wants_login = isinstance(self._failure_of_cards(), UpstreamLoginRequired)
+
+    def _failure_of_cards(self) -> GatewayError:
+        return failure_of_card([word for words in self._cards.values() for word in words])
+
+    def _remove(self, item_id: str) -> None:
+        self._thinking.discard(item_id)
+        if (message := self._messages.pop(item_id, None)) is not None and message.done:
+            self._answers -= 1
+
+    # -- text --------------------------------------------------------------------------------------
+
+    def _hear(self, item_id: str, index: int, delta: str, events: list[Event]) -> None:
+        if not delta:
+            return
+        if item_id != self._speaking_id or index != self._speaking_index or self._speaking is None:
+            message = self._known(item_id)
+            if message is None:
+                if item_id in self._other_items:
+                    self._unknown += 1
+                    return
+                message = self._open(item_id, announced=False)
+            self._say(item_id, message, index, delta, events)
+            return
+        if self._speaking.done:
+            self._contradictions += 1
+            return
+        self._speaking.part_done = False
+        self._pieces.append(delta)
+        events.append(TextDelta(delta))
+
+    def _say(self, item_id: str, message: _Message, index: int, text: str, events: list[Event]) -> None:
+        """Sends text and makes its part the speaking one."""
+        if message.done:
+            self._contradictions += 1
+            return
+        separator = "\n\n" if self._speaking is not None and self._speaking is not message else ""
+        message.part_done = False
+        self._speaking = message
+        self._speaking_id = item_id
+        self._speaking_index = index
+        self._pieces = message.parts.setdefault(index, [])
+        self._pieces.append(text)
+        events.append(TextDelta(separator + text))
+
+    def _whole(self, item_id: str, message: _Message, index: int, text: str, events: list[Event]) -> None:
+        """The full text of a part: sends what is missing at the end of what was sent."""
+        pieces = message.parts.get(index)
+        sent = "".join(pieces) if pieces else ""
+        if text == sent or message.done:
+            return
+        # What comes late can only be appended while nothing else was said in between.
+        is_last = not sent or pieces is self._pieces
+        if not is_last or not text.startswith(sent):
+            self._contradictions += 1
+            return
+        self._say(item_id, message, index, text[len(sent) :], events)
+
+    def _message(self, item_id: str, content: object, events: list[Event], *, done: bool) -> None:
+        texts = [_text_of(part) for part in _objects(content)]
+        message = self._messages.get(item_id)
+        if message is None:
+            message = self._adopt(item_id, texts) if done else None
+        if message is None:
+            message = self._open(item_id, announced=True)
+        message.announced = True
+        for index, text in enumerate(texts):
+            self._whole(item_id, message, index, text, events)
+        if done and not message.done:
+            message.done = True
+            message.parts = {}
+            self._answers += 1
+            self._titled = False
+            self._thinking.clear()
+            for other in self._messages.values():
+                # Nothing else will end an item that was never announced.
+                other.done = other.done or not other.announced
+
+    def _known(self, item_id: str) -> _Message | None:
+        if item_id:
+            return self._messages.get(item_id)
+        # An update that names no item belongs to the message under way.
+        return next(
+            (message for message in reversed(self._messages.values()) if not message.done),
+            None,
+        )
+
+    def _open(self, item_id: str, *, announced: bool) -> _Message:
+        self._begun = True
+        self._titled = False
+        self._messages[item_id] = message = _Message(announced=announced)
+        return message
+
+    def _adopt(self, item_id: str, texts: list[str]) -> _Message | None:
+        """The message that was only heard under another id, or none, and now ends under this one."""
+        for heard_as, message in self._messages.items():
+            if message.announced or message.done:
+                continue
+            sent = {index: "".join(pieces) for index, pieces in message.parts.items()}
+            if all(index < len(texts) and texts[index].startswith(text) for index, text in sent.items()):
+                del self._messages[heard_as]
+                self._messages[item_id] = message
+                return message
+        return None
+
+    # -- reasoning ---------------------------------------------------------------------------------
+
+    def _think(self, item_id: str, *, done: bool) -> None:
+        self._begun = True
+        if done:
+            self._thinking.discard(item_id)
+        else:
+            self._thinking.add(item_id)
+
+    def _entry(self, item_id: str, index: int | None, entry: object, events: list[Event]) -> None:
+        """An entry of the old dialect: a whole thought, or the recap, which says nothing."""
+        self._begun = True
+        if not isinstance(entry, dict) or entry.get("type") != "thought":
+            return
+        if index is None:
+            index = sum(1 for known, _ in self._blocks if known == item_id)
+        text = _string(entry.get("content")) or _string(entry.get("summary"))
+        self._block(item_id, index, text, events, final=True)
+
+    def _task(
+        self, item_id: str, index: int | None, task: object, events: list[Event], *, final: bool
+    ) -> None:
+        """A task of the new dialect; its content is everything so far, which may also shrink."""
+        self._begun = True
+        if isinstance(task, dict) and task.get("type") == "thought":
+            self._block(item_id, index or 0, _string(task.get("content")), events, final=final)
+
+    def _block(self, item_id: str, index: int, text: str, events: list[Event], *, final: bool) -> None:
+        key = (item_id, index)
+        block = self._blocks.get(key)
+        if block is None:
+            block = self._blocks[key] = _Block()
+        sent = block.sent
+        if len(text) > len(block.longest) and text.startswith(sent):
+            block.longest = text
+        if final:
+            # The finished form may hold less than was seen on the way (section 9.4).
+            if not text.startswith(sent):
+                self._contradictions += 1
+            text = block.longest
+        if len(text) <= len(sent) or not text.startswith(sent):
+            return
+        if not sent and text.strip() == "Done":
+            return
+        if self._last_block is block:
+            piece = text[len(sent) :]
+        elif sent and not final:
+            # Another thought has begun since; the rest of this one waits for its end.
+            return
+        else:
+            piece = text[len(sent) :] if self._last_block is None else "\n\n" + text[len(sent) :]
+            self._last_block = block
+        block.sent = text
+        if self._show_reasoning:
+            events.append(ReasoningDelta(piece))
+
+
+def _thread_of(event: Mapping[str, Any]) -> str | None:
+    item, thread = event.get("item"), event.get("thread")
+    return (
+        _string(event.get("threadId"))
+        or _string(event.get("thread_id"))
+        or (_string(item.get("thread_id")) if isinstance(item, dict) else "")
+        or (_string(thread.get("id")) if isinstance(thread, dict) else "")
+        or None
+    )
+
+
+def _item_id(event: Mapping[str, Any]) -> str:
+    return _string(event.get("itemId")) or _string(event.get("item_id"))
+
+
+def _index(update: Mapping[str, Any]) -> int | None:
+    for key in ("contentIndex", "content_index", "entryIndex", "entry_index", "task_index", "taskIndex"):
+        if isinstance(value := update.get(key), int):
+            return value
+    return None
+
+
+def _text_of(part: object) -> str:
+    return _string(part.get("text")) if isinstance(part, dict) else ""
+
+
+def _objects(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _words(widget: object) -> list[str]:
+    """The visible words of a widget, from anywhere inside it, in reading order."""
+    words: list[str] = []
+    stack = [widget]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            words.extend(node[key] for key in _CARD_KEYS if isinstance(node.get(key), str) and node[key])
+            stack.extend(reversed(node.values()))
+        elif isinstance(node, list):
+            stack.extend(reversed(node))
+    return words
