@@ -1,0 +1,176 @@
+"""The login: where it comes from, how it is kept fresh, and that it is never shown."""
+
+import json
+import logging
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from gptoss_api.upstreams.chatkit.credentials import Credentials
+
+OLD_SESSION = "eyJvbGQi.old"
+NEW_SESSION = "eyJuZXci.new"
+PASTED = f"user_id=user-1; session={OLD_SESSION}"
+needs_modes = pytest.mark.skipif(sys.platform == "win32", reason="modes are a POSIX matter")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "config" / "credentials.json"
+
+
+def test_the_header_has_what_there_is() -> None:
+    assert Credentials.parse(PASTED).cookie_header() == PASTED
+    assert Credentials.parse("session=abc").cookie_header() == "session=abc"
+    assert Credentials().cookie_header() == ""
+    assert not Credentials().configured
+
+
+def test_nothing_shows_a_value() -> None:
+    credentials = Credentials.parse(PASTED)
+    assert repr(credentials) == str(credentials) == "Credentials(user_id=***, session=***)"
+    assert set(credentials.secrets) == {"user-1", OLD_SESSION}
+    assert "user-1" not in credentials.account
+
+
+def test_the_account_follows_the_user_alone() -> None:
+    account = Credentials.parse(PASTED).account
+    assert account == Credentials.parse(f"user_id=user-1; session={NEW_SESSION}").account
+    assert account != Credentials.parse("user_id=user-2").account
+    assert Credentials().account == ""
+
+
+def test_refreshed_values_are_used() -> None:
+    credentials = Credentials.parse(PASTED)
+    lines = [f"session={NEW_SESSION}; Path=/; HttpOnly; SameSite=lax; Max-Age=1209600", "theme=dark; Path=/"]
+    assert credentials.update_from_set_cookie(lines) is True
+    assert credentials.cookie_header() == f"user_id=user-1; session={NEW_SESSION}"
+    assert credentials.update_from_set_cookie(lines) is False
+    assert credentials.update_from_set_cookie([]) is False
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "session=null; Path=/; Max-Age=0",
+        "session=null; expires=Thu, 01 Jan 1970 00:00:00 GMT; path=/",
+        "session=; Path=/",
+        "session=with space",
+        "sessions=x",
+        "session",
+    ],
+)
+def test_a_deleted_or_broken_cookie_leaves_the_old_one(line: str) -> None:
+    credentials = Credentials.parse(PASTED)
+    assert credentials.update_from_set_cookie([line]) is False
+    assert credentials.cookie_header() == PASTED
+
+
+def test_a_visitors_cookie_is_sent_but_makes_no_login(path: Path) -> None:
+    credentials = Credentials.load(None, path)
+    assert credentials.update_from_set_cookie(["user_id=anonymous-1; Path=/; HttpOnly"])
+    assert credentials.cookie_header() == "user_id=anonymous-1"
+    assert not credentials.configured
+    credentials.save_refreshed(at_once=True)
+    assert not path.exists()
+
+
+def test_refreshed_values_survive_a_restart_with_the_same_cookie(path: Path) -> None:
+    first = Credentials.load(PASTED, path)
+    assert not path.exists()
+    first.update_from_set_cookie([f"session={NEW_SESSION}"])
+    first.save_refreshed()
+    for text in (PASTED, f"Cookie: other=1; {PASTED}", None, "  "):
+        again = Credentials.load(text, path)
+        assert again.configured
+        assert again.cookie_header() == f"user_id=user-1; session={NEW_SESSION}"
+    # And once more, from what was already refreshed.
+    second = Credentials.load(PASTED, path)
+    second.update_from_set_cookie(["session=third"])
+    second.save_refreshed(at_once=True)
+    assert Credentials.load(PASTED, path).cookie_header() == "user_id=user-1; session=third"
+
+
+def test_a_newly_pasted_cookie_wins_over_the_file(path: Path) -> None:
+    first = Credentials.load(PASTED, path)
+    first.update_from_set_cookie([f"session={NEW_SESSION}"])
+    first.save_refreshed()
+    assert Credentials.load("user_id=user-1; session=pasted-later", path).cookie_header() == (
+        "user_id=user-1; session=pasted-later"
+    )
+
+
+def test_the_file_is_written_only_now_and_then(path: Path) -> None:
+    credentials = Credentials.load(PASTED, path)
+    credentials.save_refreshed(at_once=True)
+    assert not path.exists()
+    credentials.update_from_set_cookie(["session=one"])
+    credentials.save_refreshed()
+    credentials.update_from_set_cookie(["session=two"])
+    credentials.save_refreshed()
+    assert json.loads(path.read_text())["session"] == "one"
+    credentials.save_refreshed(at_once=True)
+    assert json.loads(path.read_text())["session"] == "two"
+
+
+def test_the_file_does_not_hold_the_pasted_text(path: Path) -> None:
+    credentials = Credentials.load(PASTED, path)
+    credentials.update_from_set_cookie([f"session={NEW_SESSION}"])
+    credentials.save_refreshed()
+    assert OLD_SESSION not in path.read_text()
+
+
+@needs_modes
+def test_file_and_folder_are_the_owners_alone(path: Path) -> None:
+    previous = os.umask(0)
+    try:
+        Credentials.parse(PASTED, path).save()
+        Credentials.parse(PASTED, path).save()
+    finally:
+        os.umask(previous)
+    assert mode(path) == 0o600
+    assert mode(path.parent) == 0o700
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_folder_that_cannot_be_written_is_only_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    credentials = Credentials.parse(PASTED, tmp_path / "file" / "credentials.json")
+    with caplog.at_level(logging.WARNING):
+        credentials.save()
+    assert "cannot keep" in caplog.text
+    assert OLD_SESSION not in caplog.text
+    assert credentials.cookie_header() == PASTED
+
+
+def test_a_file_may_hold_plain_cookie_text(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text(f"Cookie: a=b; {PASTED}\n")
+    assert Credentials.load(None, path).cookie_header() == PASTED
+    assert Credentials.load(PASTED, path).cookie_header() == PASTED
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]", '{"session": 5}', '{"session": "a b"}', "hello"])
+def test_a_file_without_a_login_is_reported_and_passed_over(
+    path: Path, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.mkdir()
+    path.write_text(content)
+    assert not Credentials.load(None, path).configured
+    assert Credentials.load(PASTED, path).cookie_header() == PASTED
+    assert path.read_text() == content
+
+
+def test_a_text_without_cookies_is_an_error_even_with_a_file(path: Path) -> None:
+    Credentials.parse(PASTED, path).save()
+    with pytest.raises(ValueError, match="Neither"):
+        Credentials.load("nonsense", path)
