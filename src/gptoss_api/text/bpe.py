@@ -1,0 +1,209 @@
+"""The byte pair encoding o200k_base: its ranks, how text falls into pieces, how pieces merge.
+
+gpt-oss uses o200k_harmony, which is o200k_base plus special tokens; for ordinary text, in which
+look-alikes of special tokens are text too, both give the same tokens (emulation dossier,
+section 8). The ranks are OpenAI's, re-packed by ``scripts/build_ranks.py``; see ``data/NOTICE``.
+"""
+
+import hashlib
+import lzma
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import heapify, heappop, heappush
+from importlib.resources import files
+from itertools import chain
+from typing import Final
+
+import regex
+
+# OpenAI's o200k_base.tiktoken, and our packing of it.
+SOURCE_SHA256: Final = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
+PACKED_SHA256: Final = "55c8d4e9628b17746c6eac2ca89b91296df28008139e0b20a24270b1aeeeca2b"
+
+TOKENS: Final = 199_998
+_RANKS_FILE: Final = "o200k_base.ranks.xz"
+
+# OpenAI's pattern for o200k_base (tiktoken, "openai_public.py").
+PATTERN: Final = "|".join(
+    (
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"\p{N}{1,3}",
+        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+        r"\s*[\r\n]+",
+        r"\s+(?!\S)",
+        r"\s+",
+    )
+)
+_unicode_pieces = regex.compile(PATTERN).findall
+
+# The same for ASCII text, where it is three times as fast.
+_ascii_pieces = re.compile(
+    r"[^\r\nA-Za-z0-9]?(?:[A-Z]*[a-z]+|[A-Z]+)(?:'(?:[sStTmMdD]|[rRvV][eE]|[lL][lL]))?"
+    r"|[0-9]{1,3}| ?[^\sA-Za-z0-9]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    re.ASCII,
+).findall
+
+# No piece goes on after a line break with anything but white space or a slash, so here a text
+# can be taken apart: long texts need less memory, and mostly ASCII ones get the fast pattern.
+_lines = re.compile(r"(?<=\n)(?=[^\s/])").split
+_ONE_GO: Final = 1 << 16
+
+# The last place in a text where it always falls apart, whatever comes before or after:
+# no piece contains a space after something else, a line break before something else, or
+# punctuation after a letter (but for an apostrophe).
+_last_joint = regex.compile(r"(?r)(?<=\S)(?= )|(?<=[\r\n])(?=[^\s/])|(?<=\p{L})(?=[\p{P}\p{S}])(?!')").search
+
+# Up to here merging by looking for the smallest rank again and again is the faster way.
+_SHORT: Final = 64
+_NO_RANK: Final = 1 << 30
+
+
+class RanksDamaged(RuntimeError):
+    """The token ranks shipped with the package are missing or not the ones it was built with."""
+
+
+def load_ranks() -> dict[bytes, int]:
+    """Every token with its rank, in order of rank. Takes about 70 ms; gives way to other threads.
+
+    Raises:
+        RanksDamaged: if the data file is missing or altered.
+    """
+    try:
+        packed = files(__package__).joinpath("data", _RANKS_FILE).read_bytes()
+    except OSError as error:
+        raise RanksDamaged(
+            f"{_RANKS_FILE} cannot be read ({error.strerror}); reinstall gptoss-api"
+        ) from error
+    return unpack(packed)
+
+
+def unpack(packed: bytes) -> dict[bytes, int]:
+    """Read the packed ranks: xz over one length byte per token, then all tokens in order of rank."""
+    digest = hashlib.sha256(packed).hexdigest()
+    if digest != PACKED_SHA256:
+        raise RanksDamaged(
+            f"{_RANKS_FILE} is damaged (sha256 {digest}, expected {PACKED_SHA256}); reinstall gptoss-api"
+        )
+    data = lzma.decompress(packed)
+    ranks = {}
+    start = TOKENS
+    # A plain loop, though dict(zip(…)) looks quicker: it is not, and would stop every other thread.
+    for rank in range(TOKENS):
+        end = start + data[rank]
+        ranks[data[start:end]] = rank
+        start = end
+    return ranks
+
+
+def pieces(text: str) -> Iterable[str]:
+    """The pieces within which bytes are merged; joined they are the text."""
+    return chain.from_iterable(piece_lists(text))
+
+
+def piece_lists(text: str) -> Iterator[list[str]]:
+    """The pieces of the text, a list for each stretch of it."""
+    if text.isascii():
+        if len(text) <= _ONE_GO:
+            yield _ascii_pieces(text)
+            return
+    elif len(text) <= _SHORT:
+        yield _unicode_pieces(text)
+        return
+    for line in _lines(text):
+        yield _ascii_pieces(line) if line.isascii() else _unicode_pieces(line)
+
+
+def last_joint(text: str) -> int:
+    """Where the text can be cut in two without changing its tokens: the last such place, or 0.
+
+    Holds whatever stands before the text or will come after it.
+    """
+    found = _last_joint(text)
+    return found.start() if found else 0
+
+
+def merge(piece: bytes, ranks: Mapping[bytes, int]) -> list[int]:
+    """Where the tokens of a piece begin, and its length at the end."""
+    if len(piece) <= _SHORT:
+        return merge_short(piece, ranks)
+    return merge_long(piece, ranks)
+
+
+def merge_short(piece: bytes, ranks: Mapping[bytes, int], merged: list[int] | None = None) -> list[int]:
+    """Merge the leftmost pair of the smallest rank until there is none; quadratic in the length.
+
+    ``merged``, if given, receives the rank of every merge in turn.
+    """
+    rank_of = ranks.get
+    starts = list(range(len(piece) + 1))
+    pairs = [rank_of(piece[i : i + 2], _NO_RANK) for i in range(len(piece) - 1)]
+    while pairs:
+        rank = min(pairs)
+        if rank == _NO_RANK:
+            break
+        if merged is not None:
+            merged.append(rank)
+        i = pairs.index(rank)
+        del starts[i + 1]
+        del pairs[i]
+        if i < len(pairs):
+            pairs[i] = rank_of(piece[starts[i] : starts[i + 2]], _NO_RANK)
+        if i:
+            pairs[i - 1] = rank_of(piece[starts[i - 1] : starts[i + 1]], _NO_RANK)
+    return starts
+
+
+def merge_long(piece: bytes, ranks: Mapping[bytes, int]) -> list[int]:
+    """The same in n log n: all pairs of one rank at once, rank by rank.
+
+    That is exact because in o200k a merged token never merges again at a lower rank, which
+    ``scripts/build_ranks.py`` checks.
+    """
+    rank_of = ranks.get
+    length = len(piece)
+    following = list(range(1, length + 2))
+    before = list(range(-1, length))
+    pairs = [rank_of(piece[i : i + 2], _NO_RANK) for i in range(length - 1)]
+    pairs.append(_NO_RANK)
+    places: dict[int, list[int]] = {}
+    for i, rank in enumerate(pairs):
+        if rank in places:
+            places[rank].append(i)
+        else:
+            places[rank] = [i]
+    places.pop(_NO_RANK)
+    order = list(places)
+    heapify(order)
+    dead = _NO_RANK + 1
+    while order:
+        rank = heappop(order)
+        for i in sorted(places.pop(rank)):
+            if pairs[i] != rank:
+                continue
+            middle = following[i]
+            end = following[middle]
+            following[i] = end
+            pairs[middle] = dead
+            changed = [i]
+            if end < length:
+                before[end] = i
+                pairs[i] = rank_of(piece[i : following[end]], _NO_RANK)
+            else:
+                pairs[i] = _NO_RANK
+            left = before[i]
+            if left >= 0:
+                pairs[left] = rank_of(piece[left:end], _NO_RANK)
+                changed.append(left)
+            for place in changed:
+                new = pairs[place]
+                if new == _NO_RANK:
+                    continue
+                if new in places:
+                    places[new].append(place)
+                else:
+                    places[new] = [place]
+                    heappush(order, new)
+    starts = [i for i in range(length) if pairs[i] != dead]
+    starts.append(length)
+    return starts

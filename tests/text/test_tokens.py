@@ -1,0 +1,255 @@
+"""Counts equal tiktoken's, for every text, in one piece or as it streams."""
+
+import base64
+import hashlib
+import lzma
+import random
+import socket
+import sys
+import threading
+import time
+import unicodedata
+from importlib.resources import files
+
+import pytest
+import tiktoken
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from gptoss_api.text import bpe
+from gptoss_api.text.tokens import StreamCounter, Tokens, utf8_length
+
+TOKENS = Tokens()
+TOKENS.warm()
+RANKS = bpe.load_ranks()
+TIKTOKEN = tiktoken.Encoding("o200k_base", pat_str=bpe.PATTERN, mergeable_ranks=RANKS, special_tokens={})
+
+# Bits that meet every branch of the pattern and every class of character.
+# fmt: off
+BITS = st.sampled_from([
+    " ", "  ", "\n", "\r\n", "\r", "\t", "\x00", "\x1c", "\x85", "\u00a0", "\u2028", "\ufeff", "\u3000",
+    "\u200d", "'", "'s", "'S", "'ll", "'Re", "’t", "ſ", "don't", "I'LL", "it'l", "ǅ", "ʰ", "é", "e\u0301", "\u0301",
+    "İ", "hello", "HelloWorld", "ABC", "ABCdef", "a", "Z", "0", "12", "1234567", "٣", "𝟎", "Ⅷ", "½",
+    "中", "文字", "中A", "ひらがな", "한국어", "العربية", "\u202eעברית", "ไทย", "हिन्दी", "𝐀", "𠀀",
+    "😀", "👨\u200d👩\u200d👧", "🇩🇪", "!", "...", "。", "/", "//", "!/\n", "{", '"', "-", "_", "=" * 70,
+    "<|end|>", "\ud83d", "\ude00",
+])
+# fmt: on
+TEXTS = st.one_of(
+    st.text(), st.lists(BITS, max_size=30).map("".join), st.text(alphabet="aA1 '\n\r/.sé中", max_size=40)
+)
+
+
+def expected(text: str) -> list[int]:
+    return TIKTOKEN.encode_ordinary(text)
+
+
+@given(TEXTS)
+@settings(max_examples=600)
+@example("\ud83d\ude00 \ud83d x\ude00")
+@example("\ufeff\ud83d")
+def test_tokens_are_those_of_tiktoken(text: str) -> None:
+    assert TOKENS.encode(text) == expected(text)
+    assert TOKENS.count(text) == len(expected(text))
+
+
+def test_every_character_falls_into_pieces_as_in_tiktoken() -> None:
+    """All alphabets and symbols; only of code points without a character may the Unicode versions differ."""
+    for first in (*range(0, 0x3400, 64), *range(0xA000, 0xAC00, 64), *range(0xE000, 0x20000, 64)):
+        block = map(chr, range(first, first + 64))
+        texts = {c: f"{c}a {c}1{c} \n{c}A{c}b." for c in block if unicodedata.category(c) not in ("Cn", "Co")}
+        joined = "".join(texts.values())
+        if TOKENS.encode(joined) != expected(joined):
+            assert [hex(ord(c)) for c, text in texts.items() if TOKENS.encode(text) != expected(text)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ("hello world", 2),
+        ("\x00", 1),
+        ("\ud800", 1),
+        ("<|start|>assistant<|message|>", 11),
+        ("A" * 1_000_000, 125_000),
+        (" " * 1_000_000, 7_813),
+        ("中" * 100_000, 100_000),
+        ("ab" * 100_000, 50_000),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_golden_counts(text: str, count: int) -> None:
+    assert TOKENS.count(text) == count
+
+
+def test_large_texts_equal_tiktoken() -> None:
+    chance = random.Random(7)
+    noise = base64.b64encode(chance.randbytes(150_000)).decode()
+    words = "".join(chance.choice(["the", "tion", "abc", "hello", "zz"]) for _ in range(50_000))
+    mixed = "".join(
+        chance.choice(
+            ["def f(x):\n    return x\n", "Grüße, Jürgen! ", "你好，世界。", "🙂 ok\r\n", "\n\n\n  "]
+        )
+        for _ in range(10_000)
+    )
+    for text in (noise, words, mixed, mixed.encode("ascii", "ignore").decode(), "9" * 99_999, "\n " * 50_000):
+        assert TOKENS.encode(text) == expected(text)
+        assert TOKENS.count(text) == len(expected(text))
+
+
+def test_repeated_large_text_is_not_counted_again() -> None:
+    tokens = Tokens()
+    text = "Some agent's long instructions. " * 2500
+    tokens.warm()
+    start = time.perf_counter()
+    first = tokens.count(text)
+    cold = time.perf_counter() - start
+    best = 1.0
+    for _ in range(5):
+        again = "".join(text)
+        start = time.perf_counter()
+        assert tokens.count(again) == first
+        best = min(best, time.perf_counter() - start)
+    assert best < cold / 10
+
+
+def test_remembered_texts_are_bounded() -> None:
+    tokens = Tokens()
+    for number in range(600):
+        tokens.count(f"{number} " + "x" * 300)
+    for number in range(12):
+        tokens.count(f"{number} " + "y " * 500_000)
+    tokens.count("z " * 3_000_000)
+    kept = tokens._segments._counts
+    assert sum(map(sys.getsizeof, kept)) == tokens._segments._bytes <= 8 << 20
+    assert len(kept) <= 512
+    assert "z " * 3_000_000 not in kept
+    assert tokens.count("0 " + "x" * 300) == len(expected("0 " + "x" * 300))
+
+
+def test_pieces_remembered_are_bounded() -> None:
+    tokens = Tokens()
+    text = " ".join(f"w{''.join(chr(97 + int(d)) for d in str(number))}" for number in range(60_000))
+    assert tokens.count(text) == len(expected(text))
+    assert tokens._pieces is not None
+    assert len(tokens._pieces) <= 50_000
+
+
+@given(st.lists(TEXTS, max_size=4))
+def test_parts_are_counted_each_for_itself(parts: list[str]) -> None:
+    assert TOKENS.count_parts(parts) == sum(len(expected(part)) for part in parts)
+
+
+@given(TEXTS)
+def test_no_more_tokens_than_bytes(text: str) -> None:
+    assert TOKENS.count(text) <= utf8_length(text)
+    assert utf8_length(text) == len(text.encode("utf-8", "surrogatepass"))
+
+
+@given(TEXTS, st.integers(-1, 40))
+@settings(max_examples=300)
+@example("👨‍👩‍👧👨‍👩‍👧", 3)
+@example("a\ud83d\ude00\ud83d\ude00", 2)
+def test_cut_keeps_whole_tokens_and_whole_characters(text: str, most: int) -> None:
+    valid = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    kept = b"".join(TIKTOKEN.decode_tokens_bytes(expected(valid)[: max(most, 0)])).decode(errors="ignore")
+    cut = TOKENS.cut(text, most)
+    assert text.startswith(cut)
+    assert cut.encode("utf-16", "surrogatepass").decode("utf-16", "replace") == kept
+
+
+@given(TEXTS, TEXTS)
+@settings(max_examples=300)
+def test_text_falls_apart_at_its_last_joint_whatever_stands_around_it(text: str, after: str) -> None:
+    joint = bpe.last_joint(text)
+    longer = text + after
+    assert expected(longer[:joint]) + expected(longer[joint:]) == expected(longer)
+
+
+@given(st.lists(TEXTS, max_size=8), st.data())
+def test_stream_counter_counts_the_joined_text(deltas: list[str], data: st.DataObject) -> None:
+    counter = StreamCounter(TOKENS)
+    assert counter.total == 0
+    for number, delta in enumerate(deltas):
+        counter.add(delta)
+        if data.draw(st.booleans()):
+            assert counter.total == len(expected("".join(deltas[: number + 1])))
+    assert counter.total == len(expected("".join(deltas)))
+
+
+def test_stream_counter_asked_at_every_delta_stays_linear() -> None:
+    counter = StreamCounter(TOKENS)
+    delta = "some words, "
+    start = time.perf_counter()
+    for _ in range(20_000):
+        counter.add(delta)
+        total = counter.total
+    assert time.perf_counter() - start < 5
+    assert total == len(expected(delta * 20_000))
+
+
+@given(st.binary(min_size=1, max_size=400), st.sampled_from([1, 2, 7, 300]))
+def test_long_merge_equals_short_merge(data: bytes, times: int) -> None:
+    ranks = RANKS
+    piece = (data * times)[:1500]
+    assert bpe.merge_long(piece, ranks) == bpe.merge_short(piece, ranks)
+
+
+@given(TEXTS)
+def test_pieces_join_to_the_text(text: str) -> None:
+    assert "".join(bpe.pieces(text)) == text
+
+
+def test_damaged_ranks_are_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = files("gptoss_api.text").joinpath("data/o200k_base.ranks.xz").read_bytes()
+    with pytest.raises(bpe.RanksDamaged, match=r"damaged .*reinstall"):
+        bpe.unpack(packed[:-1] + bytes([packed[-1] ^ 1]))
+    monkeypatch.setattr(bpe, "_RANKS_FILE", "missing.xz")
+    with pytest.raises(bpe.RanksDamaged, match="cannot be read"):
+        Tokens().count("x")
+
+
+def test_ranks_are_openais() -> None:
+    """The original file, written again from the packed ranks, has the checksum OpenAI's has."""
+    lines = (base64.b64encode(token) + b" %d\n" % rank for token, rank in bpe.load_ranks().items())
+    assert hashlib.sha256(b"".join(lines)).hexdigest() == bpe.SOURCE_SHA256
+
+
+def test_notice_names_both_checksums_and_the_licence() -> None:
+    notice = files("gptoss_api.text").joinpath("data/NOTICE").read_text()
+    assert bpe.SOURCE_SHA256 in notice
+    assert bpe.PACKED_SHA256 in notice
+    assert "MIT License" in notice
+
+
+def test_counting_opens_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    tokens = Tokens()
+    assert not tokens.loaded
+    assert tokens.count("hello world") == 2
+    assert tokens.loaded
+
+
+def test_threads_share_one_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = []
+    original = lzma.decompress
+
+    def decompress(data: bytes) -> bytes:
+        loads.append(len(data))
+        return original(data)
+
+    monkeypatch.setattr(bpe.lzma, "decompress", decompress)  # type: ignore[attr-defined]  # re-export of a module
+    tokens = Tokens()
+    counts: list[int] = []
+    threads = [threading.Thread(target=lambda: counts.append(tokens.count("hello world"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counts == [2] * 8
+    assert len(loads) == 1
