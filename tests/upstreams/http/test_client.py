@@ -219,6 +219,20 @@ async def test_idle_connections_are_closed_after_their_time(serve: Serve) -> Non
     await client.close()
 
 
+async def test_a_connection_past_its_time_is_not_used_even_before_it_is_swept(serve: Serve) -> None:
+    server = await serve(always(response(b"x")))
+    client = HttpClient(idle_expiry=0.3)
+    await fetch(client, server.url)
+    await asyncio.sleep(0.1)
+    # Used again, the connection outlives the first sweep; its time is over at 0.4, the next sweep at 0.6.
+    await fetch(client, server.url)
+    assert server.connections == 1
+    await asyncio.sleep(0.4)
+    await fetch(client, server.url)
+    assert server.connections == 2
+    await client.close()
+
+
 async def test_no_more_idle_connections_are_kept_than_allowed(serve: Serve) -> None:
     server = await serve(always(response(b"x")))
     client = HttpClient(max_idle_per_origin=1)

@@ -58,6 +58,14 @@ def test_output_larger_than_a_step_comes_whole(
     assert inflate(encoding, [pack(bytes(size))]) == (bytes(size), True)
 
 
+@pytest.mark.parametrize("surplus", range(0, 300, 7))
+def test_output_that_zlib_holds_back_after_its_last_input_is_given_out(surplus: int) -> None:
+    # For some sizes zlib has taken every byte of input when a step is full, with output still to come.
+    packer = zlib.compressobj(1, wbits=-15)
+    packed = packer.compress(bytes(STEP + surplus)) + packer.flush()
+    assert inflate("deflate", [packed]) == (bytes(STEP + surplus), True)
+
+
 @pytest.mark.parametrize(("encoding", "pack"), FORMS)
 def test_a_cut_end_is_noticed(encoding: str, pack: Callable[[bytes], bytes]) -> None:
     assert inflate(encoding, [pack(b"some text")[:-1]])[1] is False

@@ -189,6 +189,32 @@ async def test_a_slow_reader_is_not_taken_for_a_silent_upstream(client: HttpClie
     assert size == len(body)
 
 
+async def test_a_slow_upload_is_not_taken_for_a_silent_upstream(client: HttpClient, serve: Serve) -> None:
+    size = 20_000_000
+
+    async def handler(peer: Peer) -> None:
+        head = await peer.reader.readuntil(b"\r\n\r\n")
+        assert b"Content-Length: %d" % size in head
+        for _ in range(20):
+            await peer.reader.readexactly(size // 20)
+            await asyncio.sleep(0.03)
+        await peer.send(response(b"taken"))
+
+    server = await serve(handler)
+    async with client.request("POST", server.url, body=bytes(size), idle_timeout=0.25) as answer:
+        assert await answer.read_all(100) == b"taken"
+
+
+async def test_a_request_that_is_not_taken_times_out(client: HttpClient, serve: Serve) -> None:
+    async def handler(peer: Peer) -> None:
+        await asyncio.sleep(5)
+
+    server = await serve(handler)
+    with pytest.raises(UpstreamTimeout):
+        async with client.request("POST", server.url, body=bytes(20_000_000), idle_timeout=0.1):
+            pytest.fail("no head came")
+
+
 async def test_a_connect_that_never_succeeds_times_out() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

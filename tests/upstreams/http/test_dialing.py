@@ -172,6 +172,43 @@ async def test_a_dead_address_costs_a_head_start_not_the_timeout(
     assert time.perf_counter() - began < 1.5
 
 
+async def test_the_losing_attempt_is_given_up(
+    client: HttpClient, serve: Serve, black_hole: int, names: dict[str, list[dialing._AddressInfo]]
+) -> None:
+    server = await serve(always(response(b"x")))
+    names["two.test"] = [_tcp(black_hole), _tcp(server.port)]
+    before = asyncio.all_tasks()
+    async with client.request("GET", "http://two.test/"):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        left = [task for task in asyncio.all_tasks() - before if "_connect" in repr(task)]
+        assert left == []
+
+
+async def test_an_attempt_that_connects_too_late_is_closed(
+    client: HttpClient,
+    serve: Serve,
+    names: dict[str, list[dialing._AddressInfo]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = await serve(always(response(b"x")))
+    names["two.test"] = [_tcp(1), _tcp(server.port)]
+    connect = dialing._connect
+    late = socket.socket()
+
+    async def connect_late(address: dialing._AddressInfo) -> socket.socket:
+        if address[4][1] == server.port:
+            return await connect(address)
+        # Connected in the moment in which the race was lost.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        return late
+
+    monkeypatch.setattr(dialing, "_connect", connect_late)
+    assert await fetch(client, "http://two.test/") == (200, b"x")
+    assert late.fileno() == -1
+
+
 async def test_a_refusing_address_is_passed_over_at_once(
     client: HttpClient, serve: Serve, names: dict[str, list[dialing._AddressInfo]]
 ) -> None:

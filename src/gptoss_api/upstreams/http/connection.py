@@ -169,8 +169,6 @@ class Connection(asyncio.Protocol):
         ):
             self.abort()
             return False
-        if self._paused:
-            self._resume()
         return True
 
     def abort(self) -> None:
