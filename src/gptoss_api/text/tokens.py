@@ -1,8 +1,9 @@
 """Exact o200k token counts without a network: of texts, of prompts in parts, of streams.
 
 Counts are those of o200k_harmony for ordinary text: ``<|end|>`` and the like in a client's text
-are text (emulation dossier, section 8). Pure Python: texts in use are counted as fast as by
-tiktoken, in half its memory, and runs of white space on which tiktoken fails are no problem.
+are text (emulation dossier, section 8). Pure Python, because tiktoken with the same ranks needs
+twice the time to load and twice the memory, is twice as fast at most on text that was seen
+before, and panics on a million spaces.
 """
 
 import sys
