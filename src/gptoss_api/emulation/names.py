@@ -1,0 +1,76 @@
+"""Names of tools as the model sees them, and back.
+
+Names that gpt-oss knows from its training as tools or channels of its own make it answer with native
+calls, and names outside OpenAI's alphabet break call headers; both are shown as ``client_…``.
+Source: emulation dossier, section 2.5.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+
+_VALID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_INVALID: Final = re.compile(r"[^A-Za-z0-9_-]+")
+_RESERVED: Final = frozenset(
+    (
+        "python", "browser", "bash", "shell", "apply_patch",
+        "functions", "assistant", "analysis", "commentary", "final", "user", "system", "tool",
+    )
+)  # fmt: skip
+_LONGEST: Final = 64
+
+
+def needs_alias(name: str) -> bool:
+    """Whether ``name`` cannot be shown as it is."""
+    lower = name.lower()
+    return (
+        lower in _RESERVED
+        or lower.startswith("container")
+        or _VALID.fullmatch(name) is None  # "browser.search" among them
+    )
+
+
+def alias(name: str) -> str:
+    """``client_`` and what is left of ``name`` in OpenAI's alphabet, at most 64 characters."""
+    return f"client_{_INVALID.sub('_', name) or 'tool'}"[:_LONGEST]
+
+
+class NameMap(Struct, frozen=True):
+    """Client tool name <-> name shown to the model; one to one, and the same for the same list of names."""
+
+    to_model: dict[str, str]
+    to_client: dict[str, str]
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> "NameMap":
+        """The map for ``names``: usable names keep themselves, equal aliases are numbered in order."""
+        return cls({}, {}).extended(names)
+
+    def extended(self, names: Iterable[str]) -> "NameMap":
+        """This map with further names, none of which takes a shown name already given."""
+        to_model, to_client = dict(self.to_model), dict(self.to_client)
+        new = [name for name in dict.fromkeys(names) if name not in to_model]
+        for name in sorted(new, key=needs_alias):  # stable: usable names first, else as they came
+            shown = stem = alias(name) if needs_alias(name) else name
+            number = 1
+            while shown in to_client:
+                number += 1
+                ending = f"_{number}"
+                shown = stem[: _LONGEST - len(ending)] + ending
+            to_model[name] = shown
+            to_client[shown] = name
+        return NameMap(to_model, to_client)
+
+    def shown(self, name: str) -> str:
+        """What the model sees instead of ``name``; names that are not mapped get their plain alias."""
+        if (known := self.to_model.get(name)) is not None:
+            return known
+        return alias(name) if needs_alias(name) else name
+
+    def client(self, shown: str) -> str | None:
+        """The client's name for what the model wrote: a shown name or, failing that, the original one."""
+        if (name := self.to_client.get(shown)) is not None:
+            return name
+        return shown if shown in self.to_model else None

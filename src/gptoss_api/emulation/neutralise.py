@@ -1,0 +1,188 @@
+"""Client text made safe to stand inside a prompt, and answers made into client text again.
+
+Two kinds of markup must not be forged: the model's own control tokens (``<|start|>`` …, which some
+backends would read as real ones) and the gateway's transport tags inside the transcript. Both escapes
+add exactly one level and :class:`Restorer` takes exactly one off, so text that a model copies comes back
+as it was, also where it was escaped to begin with. Source: emulation dossier, section 2.4.
+"""
+
+import re
+from functools import cache
+from typing import Final
+
+import regex
+
+_CONTROL: Final = (
+    r"(?:start|end|message|channel|constrain|return|call"
+    r"|endoftext|endofprompt|startoftext|reserved_[0-9]{1,7})"
+)
+# "message" only as the gateway writes it: <Message> is a common component in code.
+_NAME: Final = r"/?(?:message|(?i:tool[_\-\u2011 ]?(?:calls?|results?)))"
+_TAG: Final = rf"{_NAME}(?![A-Za-z0-9_\-])"
+
+# Backslashes already there are matched so that every level of escaping stays distinct; inside JSON
+# each of them is written twice.
+_TOKEN: Final = re.compile(rf"<(\\{{0,15}})\|({_CONTROL})(\\{{0,15}})\|>")
+_JSON_TOKEN: Final = re.compile(rf"<((?:\\\\){{0,15}})\|({_CONTROL})((?:\\\\){{0,15}})\|>")
+_OPENER: Final = re.compile(rf"<(?={_TAG})")
+_ENTITY: Final = re.compile(rf"&((?:amp;){{0,15}})lt;(?={_TAG})")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def tidy(text: str) -> str:
+    """``text`` with LF line ends, without NUL, and with U+FFFD for lone surrogates."""
+    if "\0" in text:
+        text = text.replace("\0", "")
+    if "\r\n" in text:
+        text = text.replace("\r\n", "\n")
+    if not text.isascii() and _SURROGATE.search(text):
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def neutralise(text: str, *, json: bool = False) -> str:
+    r"""``<|start|>`` → ``<\|start\|>``: as readable, but no control token for any backend.
+
+    ``json`` doubles the backslashes, so that JSON text stays JSON.
+    """
+    if "|>" not in text:
+        return text
+    if json:
+        return _JSON_TOKEN.sub(r"<\1\\\\|\2\3\\\\|>", text)
+    return _TOKEN.sub(r"<\1\\|\2\3\\|>", text)
+
+
+def escape_tags(text: str) -> str:
+    """``<tool_result`` → ``&lt;tool_result``, likewise every transport tag and its closer; no other ``<``."""
+    if "lt;" in text:
+        text = _ENTITY.sub(r"&\1amp;lt;", text)
+    if "<" in text:
+        text = _OPENER.sub("&lt;", text)
+    return text
+
+
+class ClientText:
+    """Cleans every piece of client text of one prompt and remembers what it saw.
+
+    ``control_tokens`` and ``tags`` say that something was escaped, hence that answers must be restored.
+    """
+
+    def __init__(self) -> None:
+        self.control_tokens = False
+        self.tags = False
+        self._seen: list[str] = []
+
+    def plain(self, text: str, *, json: bool = False) -> str:
+        """Text for outside the transcript: only control tokens are neutralised."""
+        text = tidy(text)
+        clean = neutralise(text, json=json)
+        if clean is not text and clean != text:
+            self.control_tokens = True
+        self._seen.append(clean)
+        return clean
+
+    def inside(self, text: str, *, json: bool = False) -> str:
+        """Text for inside the transcript or the tool list: transport tags are escaped as well."""
+        clean = self.plain(text, json=json)
+        escaped = escape_tags(clean)
+        if escaped is not clean and escaped != clean:
+            self.tags = True
+        return escaped
+
+    def attribute(self, text: str) -> str:
+        """Text for a quoted attribute: one line of at most 64 characters, no quotes, no brackets."""
+        line = " ".join(tidy(text).split())[:64]
+        return self.plain(line.replace('"', "'").replace("<", "(").replace(">", ")"))
+
+    def include(self, text: str, *, control_tokens: bool, tags: bool) -> None:
+        """Counts ``text``, cleaned earlier, as part of this prompt."""
+        self.control_tokens |= control_tokens
+        self.tags |= tags
+        self._seen.append(text)
+
+    def contains(self, needle: str) -> bool:
+        return any(needle in text for text in self._seen)
+
+
+_ENTITY_TAG: Final = regex.compile(rf"&(?:amp;){{0,16}}lt;{_NAME}")
+
+
+@cache
+def _escaped(json: bool, control_tokens: bool, tags: bool) -> "regex.Pattern[str]":
+    """The escaped forms that are taken back."""
+    bar = r"\\\\" if json else r"\\"
+    token = rf"<{bar}(?P<a>(?:{bar}){{0,15}})\|(?P<name>{_CONTROL}){bar}(?P<b>(?:{bar}){{0,15}})\|>"
+    entity = rf"&(?P<amp>(?:amp;){{0,16}})lt;(?={_TAG})"
+    if control_tokens and tags:
+        return regex.compile(f"{token}|{entity}")
+    return regex.compile(entity if tags else token)
+
+
+def _token_restored(match: "regex.Match[str]") -> str:
+    return f"<{match['a']}|{match['name']}{match['b']}|>"
+
+
+def _entity_restored(match: "regex.Match[str]") -> str:
+    return f"&{match['amp'][4:]}lt;" if match["amp"] else "<"
+
+
+def _either_restored(match: "regex.Match[str]") -> str:
+    return _token_restored(match) if match["name"] is not None else _entity_restored(match)
+
+
+# The longest escaped form, with what is looked at behind it; no more than this is ever held back.
+_LONGEST: Final = 128
+
+
+class Restorer:
+    """Takes the escapes of :class:`ClientText` off an answer, in pieces of any size.
+
+    ``json`` is for the JSON text of a call's arguments; ``control_tokens`` and ``tags`` say which escapes
+    were made. What could still become an escaped form is held back: a few characters after ``<`` or ``&``.
+    """
+
+    def __init__(self, *, json: bool = False, control_tokens: bool = True, tags: bool = True) -> None:
+        self._pattern = _escaped(json, control_tokens, tags)
+        self._restored = (
+            _either_restored if control_tokens and tags else _entity_restored if tags else _token_restored
+        )
+        self._control_tokens = control_tokens
+        self._tags = tags
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        if self._held:
+            text = self._held + text
+            self._held = ""
+        elif "<" not in text and "&" not in text:
+            return text
+        start = self._undecided(text)
+        if start < len(text):
+            self._held = text[start:]
+            text = text[:start]
+        return str(self._pattern.sub(self._restored, text))
+
+    def finish(self) -> str:
+        text, self._held = self._held, ""
+        return str(self._pattern.sub(self._restored, text))
+
+    def _undecided(self, text: str) -> int:
+        """Where the tail begins whose meaning depends on what follows."""
+        position = text.rfind("<", -_LONGEST) if self._control_tokens else -1
+        if (
+            position >= 0
+            and (match := self._pattern.fullmatch(text, position, partial=True))
+            and match.partial
+        ):
+            return position
+        position = text.rfind("&", -_LONGEST) if self._tags else -1
+        # A tag is decided only by the character after it: a letter makes it another word.
+        if position >= 0 and _ENTITY_TAG.fullmatch(text, position, partial=True):
+            return position
+        return len(text)
+
+
+def restore(text: str, *, json: bool = False, control_tokens: bool = True, tags: bool = True) -> str:
+    """The whole of ``text`` through a :class:`Restorer`."""
+    restorer = Restorer(json=json, control_tokens=control_tokens, tags=tags)
+    return restorer.feed(text) + restorer.finish()

@@ -1,0 +1,157 @@
+"""The ``# Tools`` section: what can be called and how a call is written.
+
+The list of signatures depends on the tools alone and is kept between requests; the rules carry the
+conversation's key. Source: emulation dossier, sections 2.2, 2.3 and 2.7.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from ..core.turn import Tool, Turn
+from .names import NameMap
+from .neutralise import ClientText
+from .typescript import compact, function_type
+
+Style = Literal["ts", "harmony", "json"]
+
+_INTRO: Final = "The application can run these tools for you:"
+_RULES: Final = """\
+To use one, write this block as plain text in your final answer:
+
+<tool_call key="{key}" name="TOOL_NAME">
+{{"argument": "value"}}
+</tool_call>
+
+- The block holds exactly one JSON object with the arguments: double quotes, \\n for line breaks, no code \
+fence, no comments.
+- Keep key="{key}" unchanged; the application ignores blocks without it.
+- For independent calls write several blocks one after another.
+- You may put a short sentence before the first block. After the last block stop: the application runs the \
+calls and sends each result back as a <tool_result>.
+- If no tool is needed, answer normally without any block.
+
+"""
+
+# A signature list of ten agent tools is about 10 kB; the bound is on lists, clients repeat theirs.
+_KEPT: Final = 64
+
+
+class ToolList(Struct, frozen=True):
+    """The tools of one request: ``text`` up to the rules, cleaned; ``id`` names exactly this text."""
+
+    tools: tuple[Tool, ...]
+    names: NameMap
+    text: str
+    id: str
+    control_tokens: bool
+    tags: bool
+
+
+def rules(key: str) -> str:
+    """How a call is written, for the conversation whose key is ``key``."""
+    return _RULES.format(key=key)
+
+
+def tools_digest(tools: Iterable[Tool]) -> bytes:
+    """A hash of everything the client said about its tools."""
+    state = hashlib.blake2b(digest_size=16)
+    try:
+        state.update(msgspec.json.encode(tools))
+    except (ValueError, OverflowError, RecursionError):
+        # Lone surrogates, huge integers and deep nesting: not what msgspec writes.
+        for tool in tools:
+            parts = (tool.name, tool.description, compact([tool.parameters, tool.grammar]) or "", tool.kind)
+            state.update(repr(parts).encode("utf-8", "surrogatepass"))
+    return state.digest()
+
+
+def offered_tools(turn: Turn) -> tuple[Tool, ...]:
+    """The tools the answer may use, each name once, in the client's order."""
+    if not turn.tools or turn.tool_choice.mode == "none":
+        return ()
+    wanted = turn.tool_choice.names
+    kept = {tool.name: tool for tool in reversed(turn.tools) if not wanted or tool.name in wanted}
+    return tuple(reversed(kept.values()))
+
+
+class _Kept:
+    """The least recently used tool lists, by digest, style and choice."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lists: OrderedDict[tuple[bytes, str, tuple[str, ...], bool], ToolList] = OrderedDict()
+
+    def get(self, turn: Turn, style: Style, digest: bytes) -> ToolList:
+        choice = turn.tool_choice
+        place = (digest, style, choice.names, choice.mode == "none")
+        if (known := self._lists.get(place)) is not None:
+            self._lists.move_to_end(place)
+            return known
+        made = self._lists[place] = _tool_list(turn, style)
+        if len(self._lists) > self._size:
+            self._lists.popitem(last=False)
+        return made
+
+
+_kept: Final = _Kept(_KEPT)
+
+
+def tool_list(turn: Turn, style: Style, digest: bytes) -> ToolList:
+    """The list for ``turn``, whose tools have ``digest``; rendered once for equal tools."""
+    return _kept.get(turn, style, digest)
+
+
+def _tool_list(turn: Turn, style: Style) -> ToolList:
+    names = NameMap.of(tool.name for tool in turn.tools)
+    tools = offered_tools(turn)
+    client = ClientText()
+    text = client.inside(_rendered(tools, names, style), json=style == "json") if tools else ""
+    identity = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return ToolList(tools, names, text, f"tools:{identity}", client.control_tokens, client.tags)
+
+
+def _rendered(tools: Iterable[Tool], names: NameMap, style: Style) -> str:
+    if style == "json":
+        lines = ",\n".join(_as_json(tool, names) for tool in tools)
+        return f"# Tools\n\n{_INTRO}\n\n```json\n[{lines}]\n```\n\n"
+    types = "\n\n".join(
+        function_type(names.shown(tool.name), tool.description, parameters_of(tool)) for tool in tools
+    )
+    if style == "harmony":
+        return (
+            f"# Tools\n\n## functions\n\nnamespace functions {{\n\n{types}\n\n}} // namespace functions\n\n"
+        )
+    return f"# Tools\n\n{_INTRO}\n\n```ts\n{types}\n```\n\n"
+
+
+def _as_json(tool: Tool, names: NameMap) -> str:
+    shown = {
+        "name": names.shown(tool.name),
+        "description": tool.description,
+        "parameters": parameters_of(tool),
+    }
+    return compact({key: value for key, value in shown.items() if value not in ("", None)}) or "{}"
+
+
+def parameters_of(tool: Tool) -> dict[str, Any] | None:
+    """The schema shown for ``tool``; a custom tool is a function with one string ``input``."""
+    if tool.kind == "function":
+        return tool.parameters
+    text = {"type": "string", "description": _input_description(tool.grammar)}
+    return {"type": "object", "properties": {"input": text}, "required": ["input"]}
+
+
+def _input_description(grammar: dict[str, Any] | None) -> str:
+    """Both shapes of OpenAI's ``format``: with the grammar inside, and flat as in the Responses API."""
+    form = grammar or {}
+    inner = form.get("grammar")
+    content = inner if isinstance(inner, dict) else form
+    definition = content.get("definition")
+    if not isinstance(definition, str) or not definition:
+        return "Free text, as it is."
+    return f"Text that follows this {content.get('syntax') or 'formal'} grammar:\n{definition}"

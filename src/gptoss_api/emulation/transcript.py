@@ -1,0 +1,232 @@
+"""The conversation so far as tagged text, every call next to its own result.
+
+That is the only order gpt-oss saw in training; pairing is then positional and ids are not needed.
+Source: emulation dossier, section 2.6.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+from msgspec import Struct, field
+
+from ..core.turn import (
+    AssistantMessage,
+    InstructionMessage,
+    Message,
+    ToolCall,
+    ToolResultMessage,
+    UserMessage,
+)
+from .names import NameMap
+from .neutralise import ClientText
+from .typescript import compact
+
+NO_RESULT: Final = "(no result was returned)"
+UNKNOWN: Final = "unknown"
+
+
+class Entry(Struct, frozen=True):
+    """One tagged block. ``source`` is the index of the message it comes from; texts are cleaned."""
+
+    tag: str
+    role: str
+    extra: str
+    body: str
+    source: int
+
+    def render(self, key: str) -> str:
+        role = f' role="{self.role}"' if self.role else ""
+        body = f"{self.body}\n" if self.body else ""
+        return f'<{self.tag}{role} key="{key}"{self.extra}>\n{body}</{self.tag}>\n'
+
+
+class _Call(Struct):
+    """A call and what answered it, with the index of each answer's message."""
+
+    call: ToolCall
+    results: list[tuple[int, ToolResultMessage]] = field(default_factory=list)
+
+
+class Pairing(Struct):
+    """Which results belong to which call, and which to none."""
+
+    calls: dict[int, list[_Call]]
+    orphans: set[int]
+
+
+def pair(messages: Sequence[Message]) -> Pairing:
+    """Gives each result to the call it answers.
+
+    By id, where the latest call with an id counts and equal ids of one message are answered in order;
+    without an id by the tool's name, else to the first call without a result.
+    """
+    calls: dict[int, list[_Call]] = {}
+    orphans: set[int] = set()
+    by_id: dict[str, list[_Call]] = {}
+    made_so_far: list[_Call] = []
+    for index, message in enumerate(messages):
+        if isinstance(message, AssistantMessage) and message.tool_calls:
+            made = calls[index] = [_Call(call) for call in message.tool_calls]
+            fresh: dict[str, list[_Call]] = {}
+            for each in made:
+                fresh.setdefault(each.call.id, []).append(each)
+            by_id.update(fresh)
+            made_so_far += made
+        elif isinstance(message, ToolResultMessage):
+            found = _answered(message, by_id, made_so_far)
+            if found is None:
+                orphans.add(index)
+                continue
+            found.results.append((index, message))
+    return Pairing(calls, orphans)
+
+
+def _answered(
+    result: ToolResultMessage, by_id: Mapping[str, list[_Call]], calls: Sequence[_Call]
+) -> _Call | None:
+    if result.call_id is not None:
+        same = by_id.get(result.call_id, [])
+        return next((each for each in same if not each.results), same[-1] if same else None)
+    unanswered = (each for each in calls if not each.results)
+    if result.name is not None:
+        return next((each for each in unanswered if each.call.name == result.name), None)
+    return next(unanswered, None)
+
+
+def called_names(messages: Sequence[Message]) -> Iterator[str]:
+    """Every tool name that a transcript of ``messages`` may show."""
+    for message in messages:
+        if isinstance(message, AssistantMessage):
+            for call in message.tool_calls:
+                yield call.name
+        elif isinstance(message, ToolResultMessage) and message.name:
+            yield message.name
+
+
+class Transcript:
+    """Makes the entries of a conversation. ``declared`` are the client's tools, ``names`` also old ones."""
+
+    def __init__(self, client: ClientText, declared: NameMap, names: NameMap) -> None:
+        self._client = client
+        self._declared = declared
+        self._names = names
+
+    def entries(self, messages: Sequence[Message], start: int = 0, skip: int | None = None) -> list[Entry]:
+        """The blocks of ``messages`` from ``start`` on, but for ``skip``; empty messages make none."""
+        pairing = pair(messages)
+        last_user = max((i for i, m in enumerate(messages) if isinstance(m, UserMessage)), default=-1)
+        last_assistant = max(
+            (i for i, m in enumerate(messages) if isinstance(m, AssistantMessage)), default=-1
+        )
+        entries: list[Entry] = []
+        for index, message in enumerate(messages):
+            if index < start or index == skip:
+                continue
+            match message:
+                case InstructionMessage(text):
+                    entries += self._message("developer", text, index)
+                case UserMessage(text, name):
+                    entries += self._message("user", text, index, name)
+                case AssistantMessage():
+                    # Harmony keeps the reasoning of a turn that is still under way.
+                    if index > last_user and message.tool_calls:
+                        entries += self._message(
+                            "assistant", message.reasoning, index, extra=' channel="analysis"'
+                        )
+                    entries += self._assistant(message, index)
+                    # That a result is missing in the end is news of the last message.
+                    missing = len(messages) - 1 if index == last_assistant else index
+                    for call in pairing.calls.get(index, ()):
+                        entries += self._call(call, index, missing)
+                case ToolResultMessage(text, _, name):
+                    if index in pairing.orphans:
+                        shown = self._names.shown(name) if name else UNKNOWN
+                        entries.append(self._result(shown, text, index))
+        return entries
+
+    def _message(
+        self, role: str, text: str, source: int, name: str | None = None, extra: str = ""
+    ) -> tuple[Entry, ...]:
+        if not text.strip():
+            return ()
+        if name:
+            extra += f' name="{self._client.attribute(name)}"'
+        return (Entry("message", role, extra, self._client.inside(text), source),)
+
+    def _assistant(self, message: AssistantMessage, source: int) -> Iterator[Entry]:
+        # Raw blocks that once failed to be read must not become an example to follow.
+        for piece in split_raw_calls(message.text, self._declared):
+            if isinstance(piece, str):
+                yield from self._message("assistant", piece, source, message.name)
+            else:
+                yield from self._call(_Call(piece), source, source)
+        yield from self._message("assistant", message.refusal, source, message.name)
+
+    def _call(self, paired: _Call, source: int, missing: int) -> Iterator[Entry]:
+        call = paired.call
+        shown = self._names.shown(call.name)
+        if call.kind == "custom":
+            arguments = compact({"input": call.arguments}) or ""
+        else:
+            arguments = call.arguments.strip() or "{}"
+        yield Entry("tool_call", "", f' name="{shown}"', self._client.inside(arguments, json=True), source)
+        for index, result in paired.results:
+            yield self._result(shown, result.text, index)
+        if not paired.results:
+            yield Entry("tool_result", "", f' name="{shown}"', NO_RESULT, missing)
+
+    def _result(self, shown: str, text: str, source: int) -> Entry:
+        return Entry("tool_result", "", f' name="{shown}"', self._client.inside(text), source)
+
+
+_OPENER: Final = re.compile(r"^[ \t]*<tool_call([^<>\n]{0,360})>\s*(?=[{\[])", re.MULTILINE)
+_CLOSER: Final = re.compile(r"\s*(?:</tool_calls?>[ \t]*)?$", re.MULTILINE)
+_ATTRIBUTE_NAME: Final = re.compile(r"""\bname\s*=\s*["']?([^\s"'>]{1,200})""")
+_FENCE: Final = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
+_DECODER: Final = json.JSONDecoder()
+
+# More blocks than this in one message are no calls that failed.
+_OPENERS: Final = 100
+
+
+def split_raw_calls(text: str, declared: NameMap) -> list[str | ToolCall]:
+    """``text`` with the calls of declared tools that stand in it as raw blocks, outside code fences.
+
+    Reads the keyed form and the form with name and arguments in one JSON object; whatever else looks like
+    a block stays text.
+    """
+    if "<tool_call" not in text or not declared.to_model:
+        return [text]
+    pieces: list[str | ToolCall] = []
+    done = scanned = fences = 0
+    for opener in islice(_OPENER.finditer(text), _OPENERS):
+        fences += sum(1 for _ in _FENCE.finditer(text, scanned, opener.start()))
+        scanned = opener.start()
+        if fences % 2 or scanned < done:
+            continue
+        try:
+            value, end = _DECODER.raw_decode(text, opener.end())
+        except (ValueError, RecursionError):
+            continue
+        closer = _CLOSER.match(text, end)
+        call = _raw_call(opener[1], value, text[opener.end() : end], declared) if closer else None
+        if closer and call:
+            pieces += (text[done:scanned].strip(), call)
+            done = closer.end()
+    return [*pieces, text[done:].strip()] if done else [text]
+
+
+def _raw_call(attributes: str, value: object, body: str, declared: NameMap) -> ToolCall | None:
+    if not isinstance(value, dict):
+        return None
+    if named := _ATTRIBUTE_NAME.search(attributes):
+        name = declared.client(named[1])
+        return None if name is None else ToolCall("", name, body)
+    inner, arguments = value.get("name"), value.get("arguments")
+    if not isinstance(inner, str) or not isinstance(arguments, dict):
+        return None
+    name = declared.client(inner)
+    return None if name is None else ToolCall("", name, compact(arguments) or "{}")
