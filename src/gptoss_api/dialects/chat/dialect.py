@@ -1,0 +1,78 @@
+"""OpenAI's Chat Completions as a dialect of the gateway."""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ...core.errors import GatewayError
+from ...core.result import Collector
+from ...core.turn import Turn
+from ..json_body import decode_object
+from ..openai_errors import error_body
+from ..reading import Fields
+from .chunks import ChunkRenderer
+from .completion import render_completion
+from .parse import read_request
+from .shape import AnswerShape
+
+ReasoningFields = Literal["auto", "both", "reasoning", "reasoning_content", "none"]
+
+_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "both": ("reasoning", "reasoning_content"),
+    "reasoning": ("reasoning",),
+    "reasoning_content": ("reasoning_content",),
+    "none": (),
+}
+
+
+class ChatRequest(Struct, frozen=True):
+    """A parsed chat completion request; see :class:`gptoss_api.dialects.base.DialectRequest`."""
+
+    turn: Turn
+    stream: bool
+    shape: AnswerShape
+
+    def renderer(self) -> ChunkRenderer:
+        return ChunkRenderer(self.shape)
+
+    def render(self, result: Collector) -> bytes:
+        return render_completion(result, self.shape)
+
+
+class ChatDialect:
+    """``POST /v1/chat/completions``.
+
+    ``reasoning_fields`` names the fields that carry the chain of thought; ``auto`` sends both common
+    names, as clients read one or the other, but only ``reasoning`` to OpenAI's Agents SDK, which
+    records the thought twice otherwise (clients dossier, "Reasoning emission rule"). ``max_n`` is the
+    largest ``n`` that is accepted.
+    """
+
+    name: Final = "chat"
+
+    def __init__(self, *, reasoning_fields: ReasoningFields = "auto", max_n: int = 4) -> None:
+        self._reasoning_fields = reasoning_fields
+        self._max_n = max_n
+
+    def parse(self, body: bytes, headers: Mapping[str, str]) -> ChatRequest:
+        """See :meth:`gptoss_api.dialects.base.Dialect.parse`."""
+        parsed = read_request(Fields(decode_object(body)), max_n=self._max_n)
+        turn = parsed.turn
+        fields = self._fields_for(headers.get("user-agent", "")) if turn.show_reasoning else ()
+        shape = AnswerShape(
+            model=turn.model,
+            reasoning_fields=fields,
+            include_usage=parsed.include_usage,
+            legacy_functions=parsed.legacy_functions,
+        )
+        return ChatRequest(replace(turn, show_reasoning=bool(fields)), parsed.stream, shape)
+
+    def error_body(self, error: GatewayError, request_id: str) -> bytes:
+        return error_body(error, request_id)
+
+    def _fields_for(self, user_agent: str) -> tuple[str, ...]:
+        if self._reasoning_fields != "auto":
+            return _FIELDS[self._reasoning_fields]
+        return _FIELDS["reasoning" if user_agent.startswith("Agents/") else "both"]

@@ -1,0 +1,183 @@
+"""The conversation of a request: OpenAI's chat messages in neutral form."""
+
+import json
+from typing import Any, Final
+
+from ...core.errors import InvalidRequest, UnsupportedValue
+from ...core.turn import (
+    AssistantMessage,
+    InstructionMessage,
+    Message,
+    ToolCall,
+    ToolResultMessage,
+    UserMessage,
+)
+from ..reading import Fields, as_object, unknown_value, wrong_type
+
+ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
+
+# What Responses clients call text when they post to the chat endpoint (clients dossier, Cursor).
+_TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
+_MEDIA_PARTS: Final = frozenset(
+    {
+        "image_url",
+        "input_audio",
+        "file",
+        "image",
+        "input_image",
+        "input_file",
+        "video_url",
+        "audio_url",
+    }
+)
+
+
+def read_messages(body: Fields) -> tuple[Message, ...]:
+    """The body's ``messages``, in order.
+
+    Tool results are given the name of the tool they answer. The legacy ``function_call`` has no id;
+    calls and results get one from the position of the call, the same in every request that repeats
+    the conversation.
+    """
+    if "messages" not in body.members and "input" in body.members:
+        raise _looks_like_responses()
+    reader = _Reader()
+    path = body.at("messages")
+    return tuple(
+        [
+            reader.read(as_object(value, f"{path}[{index}]"), index)
+            for index, value in enumerate(body.required_array("messages", least=1))
+        ]
+    )
+
+
+def _looks_like_responses() -> InvalidRequest:
+    return InvalidRequest(
+        "Missing required parameter: 'messages'. A body with 'input' is a request of the Responses API: "
+        "post it to /v1/responses.",
+        param="messages",
+        code="missing_required_parameter",
+    )
+
+
+class _Reader:
+    """Reads messages one after the other; remembers the calls that later results answer."""
+
+    def __init__(self) -> None:
+        self._tool_names: dict[str, str] = {}
+        self._legacy_ids: dict[str, str] = {}
+
+    def read(self, message: Fields, index: int) -> Message:
+        match message.required_choice("role", ROLES):
+            case "user":
+                return UserMessage(_text(message), message.string("name"))
+            case "assistant":
+                return self._assistant(message, index)
+            case "tool":
+                return self._tool_result(message)
+            case "function":
+                return self._function_result(message)
+            case role:
+                return InstructionMessage(
+                    _text(message),
+                    "developer" if role == "developer" else "system",
+                    message.string("name"),
+                )
+
+    def _assistant(self, message: Fields, index: int) -> AssistantMessage:
+        if message.get("audio") is not None:
+            raise UnsupportedValue(
+                f"Unsupported value: '{message.at('audio')}'. Audio of earlier answers cannot be used; "
+                "send its text as 'content'.",
+                param=message.at("audio"),
+            )
+        refusals: list[str] = []
+        content = message.get("content")
+        text = "" if content is None else _joined(content, message.at("content"), refusals)
+        if (refusal := message.string("refusal")) is not None:
+            refusals.append(refusal)
+        calls = [_tool_call(item) for item in message.objects("tool_calls")]
+        if (legacy := message.object("function_call")) is not None:
+            name = legacy.required_string("name")
+            call_id = self._legacy_ids[name] = f"call_{index}"
+            calls.append(ToolCall(call_id, name, _arguments(legacy)))
+        for call in calls:
+            self._tool_names[call.id] = call.name
+        # Both fields are the same thought: answers carry it twice for clients that read only one.
+        reasoning = message.string("reasoning") or message.string("reasoning_content") or ""
+        return AssistantMessage(
+            text=text,
+            reasoning=reasoning,
+            refusal="\n".join(refusals),
+            tool_calls=tuple(calls),
+            name=message.string("name"),
+        )
+
+    def _tool_result(self, message: Fields) -> ToolResultMessage:
+        call_id = message.required_string("tool_call_id")
+        text = _text(message, least=0)
+        name = message.string("name") or self._tool_names.get(call_id)
+        return ToolResultMessage(text, call_id, name)
+
+    def _function_result(self, message: Fields) -> ToolResultMessage:
+        name = message.required_string("name")
+        content = message.required("content")
+        text = "" if content is None else _joined(content, message.at("content"))
+        return ToolResultMessage(text, self._legacy_ids.get(name), name)
+
+
+def _text(message: Fields, *, least: int = 1) -> str:
+    content = message.required("content")
+    if isinstance(content, list):
+        message.required_array("content", of="content parts", least=least)
+    return _joined(content, message.at("content"))
+
+
+def _joined(content: Any, path: str, refusals: list[str] | None = None) -> str:
+    """The text of a message's content; ``refusals`` takes the parts of that type where they are allowed."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise wrong_type(path, "a string or an array of content parts", content)
+    texts = []
+    for index, value in enumerate(content):
+        part = as_object(value, f"{path}[{index}]")
+        kind = part.required("type")
+        if not isinstance(kind, str):
+            raise wrong_type(part.at("type"), "a string", kind)
+        if kind in _TEXT_PARTS:
+            texts.append(part.required_string("text"))
+        elif kind == "refusal" and refusals is not None:
+            refusals.append(part.required_string("refusal"))
+        elif kind in _MEDIA_PARTS:
+            raise UnsupportedValue(
+                f"Unsupported value: '{part.at('type')}' is '{kind}', but gpt-oss models read only text. "
+                "Send content parts of type 'text'.",
+                param=part.at("type"),
+            )
+        else:
+            raise unknown_value(part.at("type"), kind, ("text",) if refusals is None else ("text", "refusal"))
+    return "\n".join(texts)
+
+
+def _tool_call(item: Fields) -> ToolCall:
+    call_id = item.required_string("id")
+    # Some clients leave the type away when they repeat a call.
+    kind = item.choice("type", ("function", "custom")) or (
+        "custom" if "custom" in item.members else "function"
+    )
+    if kind == "custom":
+        custom = item.required_object("custom")
+        return ToolCall(call_id, custom.required_string("name"), custom.required_string("input"), "custom")
+    function = item.required_object("function")
+    return ToolCall(call_id, function.required_string("name"), _arguments(function))
+
+
+def _arguments(function: Fields) -> str:
+    """The arguments' JSON text; clients that decoded them send the object itself."""
+    arguments = function.required("arguments")
+    if isinstance(arguments, dict):
+        return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+    if not isinstance(arguments, str):
+        raise wrong_type(function.at("arguments"), "a string", arguments)
+    return arguments

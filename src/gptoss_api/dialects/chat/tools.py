@@ -1,0 +1,166 @@
+"""The tools of a request and which of them the answer may use."""
+
+import re
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from ...core.errors import InvalidRequest, InvalidValue
+from ...core.turn import Tool, ToolChoice
+from ..reading import Fields, as_object, too_long, unknown_value, wrong_type
+
+MAX_TOOLS: Final = 128
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
+_NAME_LENGTH: Final = 64
+_MODES: Final = ("none", "auto", "required")
+_KINDS: Final = ("function", "custom")
+
+
+class Toolbox(Struct, frozen=True):
+    """What a request offers. ``legacy`` says that it came as ``functions`` and wants its answer so."""
+
+    tools: tuple[Tool, ...] = ()
+    choice: ToolChoice = ToolChoice()
+    legacy: bool = False
+
+
+def read_toolbox(body: Fields) -> Toolbox:
+    """A body's ``tools`` and ``tool_choice``, or their older form ``functions`` and ``function_call``."""
+    tools = _unique([_tool(item) for item in body.objects("tools", most=MAX_TOOLS)])
+    functions = _unique([_function(item, strict=False) for item in body.objects("functions", most=MAX_TOOLS)])
+    if tools and functions:
+        raise InvalidRequest("'functions' is the older form of 'tools'; send one of them.", param="functions")
+    choice = _tool_choice(body, tools)
+    legacy_choice = _function_call(body, functions)
+    if functions:
+        return Toolbox(functions, legacy_choice, legacy=True)
+    return Toolbox(tools, choice)
+
+
+def read_name(fields: Fields) -> str:
+    """A tool's or schema's ``name`` as OpenAI allows it: ``^[A-Za-z0-9_-]{1,64}$``."""
+    name = fields.required_string("name")
+    path = fields.at("name")
+    if len(name) > _NAME_LENGTH:
+        raise too_long(path, name, _NAME_LENGTH)
+    if not _NAME.fullmatch(name):
+        raise InvalidValue(
+            f"Invalid '{path}': string does not match pattern. "
+            "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'.",
+            param=path,
+        )
+    return name
+
+
+def _tool(item: Fields) -> tuple[Tool, str]:
+    """A tool and the path of its name."""
+    if item.required_choice("type", _KINDS) == "function":
+        return _function(item.required_object("function"), strict=True)
+    custom = item.required_object("custom")
+    tool = Tool(
+        name=read_name(custom),
+        description=custom.string("description") or "",
+        kind="custom",
+        grammar=custom.mapping("format"),
+    )
+    return tool, custom.at("name")
+
+
+def _function(function: Fields, *, strict: bool) -> tuple[Tool, str]:
+    tool = Tool(
+        name=read_name(function),
+        description=function.string("description") or "",
+        parameters=function.mapping("parameters"),
+        strict=bool(strict and function.boolean("strict")),
+    )
+    return tool, function.at("name")
+
+
+def _unique(found: Sequence[tuple[Tool, str]]) -> tuple[Tool, ...]:
+    """Each tool once: a repeated definition is harmless, a contradicting one is not."""
+    by_name: dict[str, Tool] = {}
+    for tool, path in found:
+        if by_name.setdefault(tool.name, tool) != tool:
+            raise InvalidValue(f"Invalid '{path}': another tool is already named '{tool.name}'.", param=path)
+    return tuple(by_name.values())
+
+
+def _tool_choice(body: Fields, tools: Sequence[Tool]) -> ToolChoice:
+    match body.get("tool_choice"):
+        case None:
+            return ToolChoice()
+        case "none":
+            return ToolChoice("none")
+        case "auto":
+            return ToolChoice("auto")
+        case "required":
+            _need_tools(tools)
+            return ToolChoice("required")
+        case str(other):
+            raise unknown_value("tool_choice", other, _MODES)
+        case dict(members):
+            _need_tools(tools)
+            return _chosen_tools(Fields(members, "tool_choice"), tools)
+        case other:
+            raise wrong_type("tool_choice", "one of 'none', 'auto' and 'required', or an object", other)
+
+
+def _chosen_tools(choice: Fields, tools: Sequence[Tool]) -> ToolChoice:
+    kind = choice.required_choice("type", (*_KINDS, "allowed_tools"))
+    if kind != "allowed_tools":
+        return ToolChoice("named", (_offered(choice, kind, tools),))
+    allowed = choice.required_object("allowed_tools")
+    mode: Literal["auto", "required"] = (
+        "required" if allowed.required_choice("mode", ("auto", "required")) == "required" else "auto"
+    )
+    path = allowed.at("tools")
+    names = []
+    for index, value in enumerate(allowed.required_array("tools", least=1)):
+        item = as_object(value, f"{path}[{index}]")
+        names.append(_offered(item, item.required_choice("type", _KINDS), tools))
+    return ToolChoice(mode, tuple(dict.fromkeys(names)))
+
+
+def _offered(choice: Fields, kind: str, tools: Sequence[Tool]) -> str:
+    """The tool that ``choice`` names, e.g. ``{"type": "function", "function": {"name": …}}``."""
+    named = choice.required_object(kind)
+    name = named.required_string("name")
+    if not any(tool.name == name and tool.kind == kind for tool in tools):
+        raise InvalidValue(
+            f"Tool choice '{name[:100]}' not found in 'tools' parameter.", param=named.at("name")
+        )
+    return name
+
+
+def _need_tools(tools: Sequence[Tool]) -> None:
+    if not tools:
+        raise InvalidRequest(
+            "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.",
+            param="tool_choice",
+        )
+
+
+def _function_call(body: Fields, functions: Sequence[Tool]) -> ToolChoice:
+    match body.get("function_call"):
+        case None | "auto":
+            return ToolChoice()
+        case "none":
+            return ToolChoice("none")
+        case str(other):
+            raise unknown_value("function_call", other, ("none", "auto"))
+        case dict(members):
+            name = Fields(members, "function_call").required_string("name")
+        case other:
+            raise wrong_type("function_call", "one of 'none' and 'auto', or an object", other)
+    if not functions:
+        raise InvalidRequest(
+            "Invalid value for 'function_call': it is only allowed when 'functions' are specified.",
+            param="function_call",
+        )
+    if not any(function.name == name for function in functions):
+        raise InvalidValue(
+            f"Function call '{name[:100]}' not found in 'functions' parameter.", param="function_call.name"
+        )
+    return ToolChoice("named", (name,))

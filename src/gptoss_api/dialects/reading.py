@@ -1,0 +1,186 @@
+"""Reads JSON objects of requests member by member, with OpenAI's errors for everything wrong."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ..core.errors import InvalidType, InvalidValue, MissingParameter
+from .json_body import described
+
+INT64_MIN: Final = -(2**63)
+INT64_MAX: Final = 2**63 - 1
+
+
+class Fields:
+    """The members of one JSON object of a request.
+
+    ``path`` is where the object stands (``messages[0]``, "" for the body itself); errors name members
+    by their whole path. Readers without ``required`` in their name treat ``null`` like absence.
+    """
+
+    __slots__ = ("members", "path")
+
+    def __init__(self, members: dict[str, Any], path: str = "") -> None:
+        self.members = members
+        self.path = path
+
+    def at(self, name: str) -> str:
+        """The path of member ``name``."""
+        return f"{self.path}.{name}" if self.path else name
+
+    def get(self, name: str) -> Any:
+        return self.members.get(name)
+
+    def required(self, name: str) -> Any:
+        """The member's value, which may be ``None``.
+
+        Raises:
+            MissingParameter: where there is no such member.
+        """
+        try:
+            return self.members[name]
+        except KeyError:
+            raise missing(self.at(name)) from None
+
+    def string(self, name: str) -> str | None:
+        return None if self.get(name) is None else self.required_string(name)
+
+    def required_string(self, name: str) -> str:
+        value = self.required(name)
+        if not isinstance(value, str):
+            raise wrong_type(self.at(name), "a string", value)
+        return value
+
+    def boolean(self, name: str) -> bool | None:
+        value = self.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise wrong_type(self.at(name), "a boolean", value)
+        return value
+
+    def integer(self, name: str, low: int = INT64_MIN, high: int = INT64_MAX) -> int | None:
+        """A whole number; ``100.0`` is one, as JSON has only one kind of number."""
+        value = self.get(name)
+        if value is None:
+            return None
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise wrong_type(self.at(name), "an integer", value)
+        _check_range(self.at(name), "integer", value, low, high)
+        return value
+
+    def number(self, name: str, low: float, high: float) -> float | None:
+        value = self.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise wrong_type(self.at(name), "a number", value)
+        _check_range(self.at(name), "decimal", value, low, high)
+        return value
+
+    def choice(self, name: str, choices: Sequence[str]) -> str | None:
+        """One of ``choices``."""
+        return None if self.get(name) is None else self.required_choice(name, choices)
+
+    def required_choice(self, name: str, choices: Sequence[str]) -> str:
+        value = self.required(name)
+        if not isinstance(value, str):
+            raise wrong_type(self.at(name), f"one of {listed(choices)}", value)
+        if value not in choices:
+            raise unknown_value(self.at(name), value, choices)
+        return value
+
+    def object(self, name: str) -> "Fields | None":
+        return None if self.get(name) is None else self.required_object(name)
+
+    def required_object(self, name: str) -> "Fields":
+        return as_object(self.required(name), self.at(name))
+
+    def mapping(self, name: str) -> dict[str, Any] | None:
+        """An object whose members are the client's own business, such as a JSON Schema."""
+        fields = self.object(name)
+        return None if fields is None else fields.members
+
+    def array(self, name: str, *, of: str = "objects", most: int | None = None) -> list[Any] | None:
+        return None if self.get(name) is None else self.required_array(name, of=of, most=most)
+
+    def required_array(
+        self, name: str, *, of: str = "objects", least: int = 0, most: int | None = None
+    ) -> list[Any]:
+        path = self.at(name)
+        value = self.required(name)
+        if not isinstance(value, list):
+            raise wrong_type(path, f"an array of {of}", value)
+        if len(value) < least:
+            raise InvalidValue(
+                f"Invalid '{path}': empty array. Expected an array with minimum length {least}, "
+                "but got an empty array instead.",
+                param=path,
+                code="empty_array",
+            )
+        if most is not None and len(value) > most:
+            raise InvalidValue(
+                f"Invalid '{path}': array too long. Expected an array with maximum length {most}, "
+                f"but got an array with length {len(value)} instead.",
+                param=path,
+                code="array_above_max_length",
+            )
+        return value
+
+    def objects(self, name: str, *, most: int | None = None) -> "list[Fields]":
+        """An array of objects; empty where there is none."""
+        items = self.array(name, most=most) or []
+        path = self.at(name)
+        return [as_object(item, f"{path}[{index}]") for index, item in enumerate(items)]
+
+
+def as_object(value: Any, path: str) -> Fields:
+    """The fields of ``value``, which must be an object."""
+    if not isinstance(value, dict):
+        raise wrong_type(path, "an object", value)
+    return Fields(value, path)
+
+
+def missing(path: str) -> MissingParameter:
+    return MissingParameter(f"Missing required parameter: '{path}'.", param=path)
+
+
+def wrong_type(path: str, expected: str, value: Any) -> InvalidType:
+    return InvalidType(
+        f"Invalid type for '{path}': expected {expected}, but got {described(value)} instead.", param=path
+    )
+
+
+def unknown_value(path: str, value: str, choices: Sequence[str]) -> InvalidValue:
+    return InvalidValue(
+        f"Invalid value: '{value[:100]}'. Supported values are: {listed(choices)}.", param=path
+    )
+
+
+def too_long(path: str, value: str, most: int) -> InvalidValue:
+    return InvalidValue(
+        f"Invalid '{path}': string too long. Expected a string with maximum length {most}, "
+        f"but got a string with length {len(value)} instead.",
+        param=path,
+        code="string_above_max_length",
+    )
+
+
+def listed(choices: Sequence[str]) -> str:
+    """``'a', 'b', and 'c'``"""
+    quoted = [f"'{choice}'" for choice in choices]
+    if len(quoted) < 3:
+        return " and ".join(quoted)
+    return f"{', '.join(quoted[:-1])}, and {quoted[-1]}"
+
+
+def _check_range(path: str, kind: str, value: float, low: float, high: float) -> None:
+    if low <= value <= high:
+        return
+    above = value > high
+    side, sign, bound = ("above maximum", "<=", high) if above else ("below minimum", ">=", low)
+    raise InvalidValue(
+        f"Invalid '{path}': {kind} {side} value. Expected a value {sign} {bound}, "
+        f"but got {str(value)[:40]} instead.",
+        param=path,
+        code=f"{kind}_{'above_max' if above else 'below_min'}_value",
+    )
