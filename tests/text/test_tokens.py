@@ -24,6 +24,9 @@ TOKENS.warm()
 RANKS = bpe.load_ranks()
 TIKTOKEN = tiktoken.Encoding("o200k_base", pat_str=bpe.PATTERN, mergeable_ranks=RANKS, special_tokens={})
 
+# regex and tiktoken may follow different versions of Unicode: characters new in one are left out.
+CHARACTERS = st.characters(exclude_categories=["Cn"])
+
 # Bits that meet every branch of the pattern and every class of character.
 # fmt: off
 BITS = st.sampled_from([
@@ -36,7 +39,9 @@ BITS = st.sampled_from([
 ])
 # fmt: on
 TEXTS = st.one_of(
-    st.text(), st.lists(BITS, max_size=30).map("".join), st.text(alphabet="aA1 '\n\r/.sé中", max_size=40)
+    st.text(CHARACTERS),
+    st.lists(BITS, max_size=30).map("".join),
+    st.text(alphabet="aA1 '\n\r/.sé中", max_size=40),
 )
 
 
@@ -45,7 +50,7 @@ def expected(text: str) -> list[int]:
 
 
 @given(TEXTS)
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @example("\ud83d\ude00 \ud83d x\ude00")
 @example("\ufeff\ud83d")
 def test_tokens_are_those_of_tiktoken(text: str) -> None:
@@ -136,18 +141,20 @@ def test_pieces_remembered_are_bounded() -> None:
 
 
 @given(st.lists(TEXTS, max_size=4))
+@settings(deadline=None)
 def test_parts_are_counted_each_for_itself(parts: list[str]) -> None:
     assert TOKENS.count_parts(parts) == sum(len(expected(part)) for part in parts)
 
 
 @given(TEXTS)
+@settings(deadline=None)
 def test_no_more_tokens_than_bytes(text: str) -> None:
     assert TOKENS.count(text) <= utf8_length(text)
     assert utf8_length(text) == len(text.encode("utf-8", "surrogatepass"))
 
 
 @given(TEXTS, st.integers(-1, 40))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @example("👨‍👩‍👧👨‍👩‍👧", 3)
 @example("a\ud83d\ude00\ud83d\ude00", 2)
 def test_cut_keeps_whole_tokens_and_whole_characters(text: str, most: int) -> None:
@@ -159,7 +166,7 @@ def test_cut_keeps_whole_tokens_and_whole_characters(text: str, most: int) -> No
 
 
 @given(TEXTS, TEXTS)
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_text_falls_apart_at_its_last_joint_whatever_stands_around_it(text: str, after: str) -> None:
     joint = bpe.last_joint(text)
     longer = text + after
@@ -167,6 +174,7 @@ def test_text_falls_apart_at_its_last_joint_whatever_stands_around_it(text: str,
 
 
 @given(st.lists(TEXTS, max_size=8), st.data())
+@settings(deadline=None)
 def test_stream_counter_counts_the_joined_text(deltas: list[str], data: st.DataObject) -> None:
     counter = StreamCounter(TOKENS)
     assert counter.total == 0
@@ -189,6 +197,7 @@ def test_stream_counter_asked_at_every_delta_stays_linear() -> None:
 
 
 @given(st.binary(min_size=1, max_size=400), st.sampled_from([1, 2, 7, 300]))
+@settings(deadline=None)
 def test_long_merge_equals_short_merge(data: bytes, times: int) -> None:
     ranks = RANKS
     piece = (data * times)[:1500]
@@ -196,6 +205,7 @@ def test_long_merge_equals_short_merge(data: bytes, times: int) -> None:
 
 
 @given(TEXTS)
+@settings(deadline=None)
 def test_pieces_join_to_the_text(text: str) -> None:
     assert "".join(bpe.pieces(text)) == text
 
