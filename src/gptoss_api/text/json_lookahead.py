@@ -179,8 +179,10 @@ def _text_ends(after: str, at: int, settled: bool, final: bool, *, in_brackets: 
             return None
         if following[:1] in "{[":
             return True
-    if in_brackets and _LATER_END.search(after, at):
-        return False
+    later = _LATER_END.search(after, at) if in_brackets else None
+    block = _BLOCK_END.search(after, at)
+    if later or block:
+        return later is None or (block is not None and block.start() < later.start())
     if not settled:
         return None
     return in_brackets or not _LATER_QUOTE.search(after if final else after + ".", at)

@@ -1,0 +1,74 @@
+"""Harmony leaking into plain text: headers with their tokens (H1) or without (H2, H3).
+
+Source: Harmony format guide, "Message format" and "Receiving tool calls"; emulation dossier, 3.2.
+"""
+
+import re
+from typing import Final
+
+import regex
+from msgspec import Struct
+
+from .markers import MAX_HEADER
+
+_HEADER: Final = regex.compile(
+    r"(?:<\|start\|>(?P<role>[^<{]*+))?(?:<\|channel\|>(?P<channel>[^<{]*+))?"
+    r"(?:<\|constrain\|>(?P<type>[^<{]*+))?(?:<\|message\|>|(?=\{))"
+)
+_RECIPIENT: Final = re.compile(r"to=([^\s<]+)")
+_CHANNEL: Final = re.compile(r"\s*(analysis|commentary|final)")
+_BARE: Final = regex.compile(
+    r"(?:assistant\s*)?(?:(?:commentary|analysis)\s*)?to=(?P<name>[\w.-]+)"
+    r"(?:\s|code\b|json\b|commentary|<\|(?:channel|constrain|message)\|>)*+(?=\{)"
+)
+_THOUGHT: Final = regex.compile(r"analysis(?=[A-Z][a-z'’ ])|assistantfinal")
+BARE_LETTERS: Final = "act"
+THOUGHT_END: Final = re.compile(r"<\||assistant(?=final|commentary|analysis)")
+THOUGHT_END_PREFIXES: Final = frozenset(
+    marker[:size]
+    for marker in ("<|", "assistantfinal", "assistantcommentary", "assistantanalysis")
+    for size in range(1, len(marker))
+)
+LONGEST_THOUGHT_END: Final = len("assistantcommentary")
+
+
+class LeakedHeader(Struct, frozen=True):
+    """``end`` is where the body begins; ``recipient`` is ``None`` where no tool is addressed."""
+
+    end: int
+    role: str
+    channel: str
+    recipient: str | None
+
+
+def read_header(text: str, at: int, final: bool) -> LeakedHeader | bool | None:
+    """The header with tokens at ``at``; ``None``: more is needed; ``False``: no header, a lone token."""
+    return _read(_HEADER, text, at, final)
+
+
+def read_bare_header(text: str, at: int, final: bool) -> LeakedHeader | bool | None:
+    """The same for a header whose tokens were lost, which must name a recipient."""
+    return _read(_BARE, text, at, final)
+
+
+def thought_opener(text: str, at: int, final: bool) -> str | None:
+    """The glued ``analysis`` or ``assistantfinal`` a message begins with; "" if none, ``None``: unknown."""
+    found = _THOUGHT.match(text, at, partial=not final)
+    if found is None:
+        return ""
+    return None if found.partial else found[0]
+
+
+def _read(pattern: "regex.Pattern[str]", text: str, at: int, final: bool) -> LeakedHeader | bool | None:
+    found = pattern.match(text, at, at + MAX_HEADER + 1, partial=not final or len(text) - at > MAX_HEADER)
+    if found is None or found.end() == at:
+        return False
+    if found.partial:
+        return None if len(text) - at <= MAX_HEADER and not final else False
+    groups = found.groupdict()
+    role, channel = (groups.get("role") or "").strip(), groups.get("channel") or ""
+    words = " ".join(value for value in groups.values() if value)
+    recipient = _RECIPIENT.search(words)
+    known = _CHANNEL.match(channel)
+    name = groups.get("name") or (recipient[1] if recipient else None)
+    return LeakedHeader(found.end(), role, known[1] if known else "", name)

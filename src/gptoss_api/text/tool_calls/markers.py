@@ -1,0 +1,73 @@
+"""What begins and ends a call, and how much of it may stand at the end of a piece.
+
+The hold-back table is generated from the markers: every prefix of every opener.
+"""
+
+import re
+from itertools import product
+from typing import Final
+
+MAX_HEADER: Final = 360
+
+_JOINTS: Final = ("_", "-", "\u2011", " ", "")
+_TAG_NAMES: Final = (
+    *("".join(parts) for parts in product(("tool", "function"), _JOINTS, ("call", "calls"))),
+    "function",
+    "invoke",
+)
+_TOKEN_NAMES: Final = ("start", "end", "message", "channel", "constrain", "return", "call")
+
+
+def _prefixes(markers: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(marker[:size] for marker in markers for size in range(1, len(marker) + 1))
+
+
+TAG_PREFIXES: Final = _prefixes(tuple(f"<{name}" for name in _TAG_NAMES))
+TOKEN_PREFIXES: Final = _prefixes(tuple(f"<|{name}|>"[:-1] for name in _TOKEN_NAMES))
+LONGEST_OPENER: Final = max(map(len, TAG_PREFIXES | TOKEN_PREFIXES)) + 1
+
+TAG: Final = re.compile(
+    r"<(tool[_\-\u2011 ]?calls?|function[_\-\u2011 ]?calls?|function|invoke)(?=[\s>:=/])", re.IGNORECASE
+)
+TOKEN: Final = re.compile(rf"<\|(?:{'|'.join(_TOKEN_NAMES)})\|>")
+
+# After a call: what ends it, and what shows that the model went on alone.
+CLOSER: Final = re.compile(
+    r"</\s*(?:tool[_\-\u2011 ]?calls?|function(?:[_\-\u2011 ]?calls?)?|invoke|parameter|arguments)\s*>"
+    r"|<\|(?:call|end|return)\|>",
+    re.IGNORECASE,
+)
+CLOSER_PREFIXES: Final = _prefixes(
+    (
+        *(f"</{name}>" for name in (*_TAG_NAMES, "parameter", "arguments")),
+        *(f"<|{name}|>" for name in ("call", "end", "return")),
+    )
+)
+_INVENTED_TAGS: Final = (
+    "<tool_result",
+    "<tool_response",
+    "<function_result",
+    "<message role",
+    "<tool_output",
+)
+INVENTED_PREFIXES: Final = _prefixes(_INVENTED_TAGS)
+INVENTED_TAG: Final = re.compile("|".join(_INVENTED_TAGS), re.IGNORECASE)
+_INVENTED_LINES: Final = (
+    "tool result:",
+    "tool response:",
+    "tool output:",
+    "function result:",
+    "user:",
+    "human:",
+    "result:",
+    "**user:",
+    "**tool result:",
+)
+INVENTED_LINE_PREFIXES: Final = _prefixes(_INVENTED_LINES)
+INVENTED_LINE: Final = re.compile("|".join(map(re.escape, _INVENTED_LINES)), re.IGNORECASE)
+LONGEST_LINE: Final = max(map(len, _INVENTED_LINES))
+
+
+def may_become(rest: str, prefixes: frozenset[str]) -> bool:
+    """Whether ``rest``, the end of what was read, may still grow into one of the markers."""
+    return rest.lower() in prefixes

@@ -1,0 +1,100 @@
+"""Arguments written as elements: ``<parameter=K>``, ``<parameter name="K">``, ``<arg_key>`` (form F4, F2)."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .shapes import decode
+
+_TOKEN: Final = re.compile(
+    r"<(?P<open>parameter\b|arg_value>)|</(?P<shut>parameter|arg_value)>"
+    r"|(?P<cdata><!\[CDATA\[)|(?P<end></(?:function|invoke|tool[_-]?call)>)",
+    re.IGNORECASE,
+)
+_LONGEST: Final = 16
+_PAIR: Final = re.compile(
+    r"<parameter(?:\s*=\s*|\s+name\s*=\s*)[\"'“]?(?P<key>[^\"'”>]+?)[\"'”]?(?:\s[^>]*)?>(?P<value>.*?)</parameter>"
+    r"|<arg_key>(?P<key2>.*?)</arg_key>\s*<arg_value>(?P<value2>.*?)</arg_value>",
+    re.IGNORECASE | re.DOTALL,
+)
+_CDATA_PAIR: Final = re.compile(r"\s*<!\[CDATA\[(.*)\]\]>\s*\Z", re.DOTALL)
+
+
+class PairsReader:
+    """Reads up to the block's own closing tag, which inside a value or CDATA is just text."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self.rest = ""
+        self.size = 0
+        self._pieces: list[str] = []
+        self._held = ""
+        self._in_value = False
+        self._in_cdata = False
+
+    def feed(self, text: str) -> None:
+        text = self._held + text
+        at, size = 0, len(text)
+        while at < size:
+            if self._in_cdata:
+                end = text.find("]]>", at)
+                if end < 0:
+                    break
+                self._in_cdata, at = False, end + 3
+                continue
+            found = _TOKEN.search(text, at)
+            if found is None:
+                break
+            at = found.end()
+            if found["cdata"]:
+                self._in_cdata = True
+            elif found["open"]:
+                self._in_value = True
+            elif found["shut"]:
+                self._in_value = False
+            elif not self._in_value:
+                self.done = True
+                self._keep(text[:at])
+                self.rest = text[at:]
+                return
+        tail = max(at, size - _LONGEST)
+        self._keep(text[:tail])
+        self._held = text[tail:]
+
+    def _keep(self, text: str) -> None:
+        self._pieces.append(text)
+        self.size += len(text)
+
+    @property
+    def raw(self) -> str:
+        return "".join(self._pieces) + ("" if self.done else self._held)
+
+    def arguments(self, schema: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The pairs, each value read as the type that ``schema`` gives it."""
+        properties = schema.get("properties") if schema else None
+        if not isinstance(properties, Mapping):
+            properties = {}
+        arguments: dict[str, Any] = {}
+        # Values are taken whole by now; hiding closers inside CDATA keeps them whole.
+        for found in _PAIR.finditer(self.raw):
+            key = (found["key"] or found["key2"] or "").strip()
+            value = found["value"] if found["value"] is not None else found["value2"]
+            arguments[key] = _typed(value, properties.get(key))
+        return arguments
+
+    def stray_text(self) -> bool:
+        """Whether anything but pairs stands in the block."""
+        return bool(_TOKEN.sub("", _PAIR.sub("", self.raw)).strip())
+
+
+def _typed(text: str, schema: Any) -> Any:
+    cdata = _CDATA_PAIR.match(text)
+    text = cdata[1] if cdata else text.removeprefix("\n").removesuffix("\n")
+    types = schema.get("type") if isinstance(schema, Mapping) else None
+    wanted = {types} if isinstance(types, str) else set(types or ())
+    if "string" in wanted:
+        return text
+    try:
+        return decode(text.strip())
+    except ValueError:
+        return text
