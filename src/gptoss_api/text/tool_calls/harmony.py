@@ -12,11 +12,10 @@ from msgspec import Struct
 from .markers import MAX_HEADER
 
 _HEADER: Final = regex.compile(
-    r"(?:<\|start\|>(?P<role>[^<{]*+))?(?:<\|channel\|>(?P<channel>[^<{]*+))?"
-    r"(?:<\|constrain\|>(?P<type>[^<{]*+))?(?:<\|message\|>|(?=\{))"
+    r"(?:<\|start\|>(?P<role>[^<{]*+))?(?P<rest>(?:<\|(?:channel|constrain)\|>[^<{]*+)*+)(?:<\|message\|>|(?=\{))"
 )
 _RECIPIENT: Final = re.compile(r"to=([^\s<]+)")
-_CHANNEL: Final = re.compile(r"\s*(analysis|commentary|final)")
+_CHANNEL: Final = re.compile(r"<\|channel\|>\s*(analysis|commentary|final)")
 _BARE: Final = regex.compile(
     r"(?:assistant\s*)?(?:(?:commentary|analysis)\s*)?to=(?P<name>[\w.-]+)"
     r"(?:\s|code\b|json\b|commentary|<\|(?:channel|constrain|message)\|>)*+(?=\{)"
@@ -66,9 +65,9 @@ def _read(pattern: "regex.Pattern[str]", text: str, at: int, final: bool) -> Lea
     if found.partial:
         return None if len(text) - at <= MAX_HEADER and not final else False
     groups = found.groupdict()
-    role, channel = (groups.get("role") or "").strip(), groups.get("channel") or ""
+    role, rest = (groups.get("role") or "").strip(), groups.get("rest") or ""
     words = " ".join(value for value in groups.values() if value)
     recipient = _RECIPIENT.search(words)
-    known = _CHANNEL.match(channel)
+    known = _CHANNEL.search(rest)
     name = groups.get("name") or (recipient[1] if recipient else None)
     return LeakedHeader(found.end(), role, known[1] if known else "", name)

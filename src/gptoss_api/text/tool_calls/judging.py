@@ -1,12 +1,14 @@
 """Whether what was read is a call: names, schemas, and the rules for blocks without the key."""
 
 import json
+import re
 from typing import Any
 
 from msgspec import Struct
 
 from .contract import DeclaredTool, ParserConfig
 from .headers import ToolNames
+from .markers import MAX_HEADER
 from .shapes import WRAPPER_KEYS, Calls, decode, expression_calls, message_calls, unwrap
 
 
@@ -26,6 +28,8 @@ class Judge:
         self.names = ToolNames(name for name in shown if not config.names or name in config.names)
         self.required = config.mode in ("required", "named")
         self._client: str | None = None
+        key = re.escape(config.key) if config.key else r"\Z.\Z"
+        self._keyed_opener = re.compile(rf"<tool[_-]call\s[^<>]{{0,{MAX_HEADER}}}{key}[^<>]*>", re.IGNORECASE)
 
     def tool(self, name: str) -> DeclaredTool:
         return self.config.tools[name]
@@ -74,12 +78,17 @@ class Judge:
 
     def unkeyed(self, calls: Calls | None, raw: str) -> Verdict | None:
         """The calls of a block without the key: every one must validate, and it must be no echo."""
-        if not calls or self._is_echo(raw):
+        if not calls or self._is_echo(raw) or self.swallowed_call(raw) >= 0:
             return None
         try:
             return self._mended(calls, "", None)
         except ValueError:
             return None
+
+    def swallowed_call(self, raw: str) -> int:
+        """Where in an unkeyed block a real call begins: broken quotes made it part of a string; else -1."""
+        found = self._keyed_opener.search(raw, 1)
+        return found.start() if found else -1
 
     def message(self, text: str) -> Verdict | None:
         """The calls that a whole message (or a fence's content) is: J1, J2 and J3."""

@@ -17,7 +17,8 @@ _PAIR: Final = re.compile(
     r"|<arg_key>(?P<key2>.*?)</arg_key>\s*<arg_value>(?P<value2>.*?)</arg_value>",
     re.IGNORECASE | re.DOTALL,
 )
-_CDATA_PAIR: Final = re.compile(r"\s*<!\[CDATA\[(.*)\]\]>\s*\Z", re.DOTALL)
+_CDATA: Final = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+_HIDDEN: Final = re.compile(r"\0([0-9]+)\0")
 
 
 class PairsReader:
@@ -75,21 +76,27 @@ class PairsReader:
         if not isinstance(properties, Mapping):
             properties = {}
         arguments: dict[str, Any] = {}
-        # Values are taken whole by now; hiding closers inside CDATA keeps them whole.
-        for found in _PAIR.finditer(self.raw):
+        # Tags inside CDATA are text: hidden while the pairs are told apart.
+        hidden: list[str] = []
+
+        def hide(found: re.Match[str]) -> str:
+            hidden.append(found[1])
+            return f"\0{len(hidden) - 1}\0"
+
+        for found in _PAIR.finditer(_CDATA.sub(hide, self.raw.replace("\0", ""))):
             key = (found["key"] or found["key2"] or "").strip()
             value = found["value"] if found["value"] is not None else found["value2"]
-            arguments[key] = _typed(value, properties.get(key))
+            value = value.strip() if "\0" in value else value.removeprefix("\n").removesuffix("\n")
+            shown = _HIDDEN.sub(lambda mark: hidden[int(mark[1])], value)
+            arguments[key] = _typed(shown, properties.get(key))
         return arguments
 
     def stray_text(self) -> bool:
         """Whether anything but pairs stands in the block."""
-        return bool(_TOKEN.sub("", _PAIR.sub("", self.raw)).strip())
+        return bool(_TOKEN.sub("", _PAIR.sub("", _CDATA.sub("", self.raw))).strip())
 
 
 def _typed(text: str, schema: Any) -> Any:
-    cdata = _CDATA_PAIR.match(text)
-    text = cdata[1] if cdata else text.removeprefix("\n").removesuffix("\n")
     types = schema.get("type") if isinstance(schema, Mapping) else None
     wanted = {types} if isinstance(types, str) else set(types or ())
     if "string" in wanted:

@@ -46,6 +46,8 @@ _MAX_HELD_MESSAGE: Final = 64 * 1024
 _MAX_HELD_FENCE: Final = 1024 * 1024
 _EASY: Final = re.compile(r"[^<`\n]*[^<`\s]")
 _STOP: Final = re.compile(rf"<|`+|^(?:[ \t]{{0,3}}~+|[{BARE_LETTERS}])", re.MULTILINE)
+_LINE_STOP: Final = re.compile(rf"[ \t]{{0,3}}~+|[{BARE_LETTERS}]")
+_LINE_STOP_AFTER: Final = re.compile(r"[*A-Za-z]")
 _STOP_AFTER: Final = re.compile(r"<|^[*A-Za-z]", re.MULTILINE)
 _INLINE_STOP: Final = re.compile(r"`+|\n")
 _SPACE: Final = re.compile(r"\s*+")
@@ -60,7 +62,6 @@ _PAIR_PREFIXES: Final = frozenset(
 _QUOTED_OBJECT: Final = re.compile(r'"\s*[{\[]')
 # Bounds every copy of what is left to read, however long a piece is.
 _SLICE: Final = 16 * 1024
-_KEYED_OPENER: Final = re.compile(r"<tool[_-]call\s", re.IGNORECASE)
 
 
 class ToolCallParser:
@@ -116,8 +117,7 @@ class ToolCallParser:
         self._advance(self._held, True)
         while block := self._block:
             block.finish(truncated)
-            again = block.returned + self._block_over()
-            self._advance(again, True)
+            self._advance(self._block_over() + block.returned, True)
         if self._raw:
             self._whole()
         if self._state == self._body:
@@ -158,7 +158,8 @@ class ToolCallParser:
             begun = self._message_start(text, at, final)
             if begun is not None:
                 return begun
-        found = _STOP.search(text, at)
+        # A line may begin where the text before it was no text: after a header or a thought.
+        found = (_LINE_STOP.match(text, at) if out.line_start else None) or _STOP.search(text, at)
         if found is None:
             self._plain(text[at:])
             return len(text)
@@ -546,8 +547,15 @@ class ToolCallParser:
                 return begin
             if CLOSER.match(text, begin) and opening.name and opening.trusted:
                 return self._no_arguments(begin)
+            tag = TAG.match(text, begin)
+            if tag and opening.name is None and tag[1].lower() in ("function", "invoke"):
+                self._wrapper = opening.raw + text[at:begin]
+                self._state = self._after if self._out.calls else self._text
+                return begin
             if wait and (
-                may_become(text[begin:], CLOSER_PREFIXES) or may_become(text[begin:], _PAIR_PREFIXES)
+                may_become(text[begin:], TAG_PREFIXES)
+                or may_become(text[begin:], CLOSER_PREFIXES)
+                or may_become(text[begin:], _PAIR_PREFIXES)
             ):
                 return at
         elif opening.name and _NULL.match(text, begin):
@@ -608,7 +616,7 @@ class ToolCallParser:
         end = block.feed(text, at)
         self._returned, block.returned = block.returned, ""
         if block.over:
-            self._returned += self._block_over()
+            self._returned = self._block_over() + self._returned
         return end
 
     def _block_over(self) -> str:
@@ -618,11 +626,8 @@ class ToolCallParser:
             self._after_call()
             return ""
         literal, again = block.literal, ""
-        if not block.opening.trusted and self.config.key in literal:
-            # Broken quotes may have swallowed a real call.
-            real = _KEYED_OPENER.search(literal, 1)
-            if real:
-                literal, again = literal[: real.start()], literal[real.start() :]
+        if not block.opening.trusted and (real := self._judge.swallowed_call(literal)) >= 0:
+            literal, again = literal[:real], literal[real:]
         self._back_to_text(literal)
         return again
 
@@ -644,7 +649,7 @@ class ToolCallParser:
     def _after(self, text: str, at: int, final: bool) -> int:
         """Nothing here is delivered; it only matters whether another call comes."""
         out = self._out
-        found = _STOP_AFTER.search(text, at)
+        found = (_LINE_STOP_AFTER.match(text, at) if out.line_start else None) or _STOP_AFTER.search(text, at)
         begin = found.start() if found else len(text)
         self._plain(text[at:begin])
         if out.too_far():
