@@ -87,7 +87,7 @@ def may_hold_call(
         return False
     found = TAG.match(start)
     if found is None:
-        return None if may_become(start, TAG_PREFIXES) and not final else False
+        return None if may_become(start, 0, TAG_PREFIXES) and not final else False
     end = start.find(">", 0, MAX_HEADER)
     if end < 0:
         return None if len(start) < MAX_HEADER and not final else False

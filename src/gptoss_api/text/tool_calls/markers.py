@@ -24,7 +24,6 @@ def _prefixes(markers: tuple[str, ...]) -> frozenset[str]:
 
 TAG_PREFIXES: Final = _prefixes(tuple(f"<{name}" for name in _TAG_NAMES))
 TOKEN_PREFIXES: Final = _prefixes(tuple(f"<|{name}|>"[:-1] for name in _TOKEN_NAMES))
-LONGEST_OPENER: Final = max(map(len, TAG_PREFIXES | TOKEN_PREFIXES)) + 1
 
 TAG: Final = re.compile(
     r"<(tool[_\-\u2011 ]?calls?|function[_\-\u2011 ]?calls?|function|invoke)(?=[\s>:=/])", re.IGNORECASE
@@ -65,9 +64,15 @@ _INVENTED_LINES: Final = (
 )
 INVENTED_LINE_PREFIXES: Final = _prefixes(_INVENTED_LINES)
 INVENTED_LINE: Final = re.compile("|".join(map(re.escape, _INVENTED_LINES)), re.IGNORECASE)
-LONGEST_LINE: Final = max(map(len, _INVENTED_LINES))
+AFTER_PREFIXES: Final = CLOSER_PREFIXES | INVENTED_PREFIXES
+
+# What may begin a block's body other than JSON.
+PAIR_OPENER: Final = re.compile(r"<(?:parameter|arg_key)\b", re.IGNORECASE)
+BODY_PREFIXES: Final = TAG_PREFIXES | CLOSER_PREFIXES | _prefixes(("<parameter", "<arg_key"))
+
+_LONGEST: Final = max(map(len, AFTER_PREFIXES | BODY_PREFIXES | TOKEN_PREFIXES | INVENTED_LINE_PREFIXES))
 
 
-def may_become(rest: str, prefixes: frozenset[str]) -> bool:
-    """Whether ``rest``, the end of what was read, may still grow into one of the markers."""
-    return rest.lower() in prefixes
+def may_become(text: str, at: int, prefixes: frozenset[str]) -> bool:
+    """Whether what ``text`` ends with, from ``at``, may still grow into one of the markers."""
+    return len(text) - at <= _LONGEST and text[at:].lower() in prefixes
