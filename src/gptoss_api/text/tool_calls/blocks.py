@@ -69,7 +69,7 @@ class JsonBlock:
         while at < size and not self.over:
             piece = text[at : at + min(self._slice, self.opening.cap - self._size)]
             # Growing slices: a short block in a long text must not copy all of it.
-            self._slice *= 2
+            self._slice = min(2 * self._slice, self.opening.cap)
             at += len(piece)
             if self._broken:
                 at -= self._feed_broken(piece, at)
@@ -256,7 +256,7 @@ class PairsBlock:
     def feed(self, text: str, at: int) -> int:
         while at < len(text) and not self.over:
             piece = text[at : at + min(self._slice, self.opening.cap - self._size)]
-            self._slice *= 2
+            self._slice = min(2 * self._slice, self.opening.cap)
             at += len(piece)
             self._size += len(piece)
             self._pairs.feed(piece)
