@@ -75,7 +75,7 @@ def run_argument(characters: int, size: int) -> float:
 
 
 def linear(name: str, measure: Callable[[int], float], characters: int) -> bool:
-    half, whole = measure(characters // 2), measure(characters)
+    half, whole = (min(measure(length) for _ in range(3)) for length in (characters // 2, characters))
     growth = whole / half
     print(f"  {name}: twice the length takes {growth:.2f} times as long")
     return growth < 2 * TOLERANCE

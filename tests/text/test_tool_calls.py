@@ -406,6 +406,31 @@ def test_strict_tools_are_validated_and_mended_before_delivery() -> None:
     assert result.pairs == [("strict_one", {"days": "many"})]
 
 
+def test_arguments_that_are_no_object_are_a_problem() -> None:
+    result = seen(block("[1, 2]"))
+    assert (result.problems, result.calls[0].arguments) == ([("E_SCHEMA", 0)], "[1, 2]")
+
+
+@pytest.mark.parametrize("value", ["1e999", "9" * 900, "-1e999"])
+@pytest.mark.parametrize("name", ["run", "strict_one"])
+def test_s45_numbers_beyond_every_range_pass_as_text(value: str, name: str) -> None:
+    body = f'{{"code": "x", "city": "y", "n": {value}}}'
+    result = seen(block(body, name), live=False)
+    assert result.calls[0].complete
+    assert "Infinity" not in result.calls[0].arguments
+    if name == "run":
+        assert result.calls[0].arguments == body
+    wrapped = seen(block(f'{{"arguments": {body}}}', name))
+    assert "Infinity" not in wrapped.calls[0].arguments
+
+
+def test_s45_deep_arguments_do_no_harm() -> None:
+    deep = '{"code": ' + "[" * 500 + "]" * 500 + "}"
+    assert seen(block(deep, "run")).calls[0].arguments == deep
+    assert seen(block(deep, "strict_one")).codes == ["E_SCHEMA"]
+    assert seen(block('{"a":' * 600, "run")).codes == ["E_BAD_JSON"]
+
+
 @pytest.mark.parametrize(
     "body",
     [

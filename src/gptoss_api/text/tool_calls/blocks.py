@@ -9,7 +9,7 @@ from .delivery import MAX_CALLS, Delivery
 from .judging import Judge, Verdict
 from .markers import CLOSER
 from .pairs import PairsReader
-from .shapes import unwrap
+from .shapes import read_strict, unwrap
 
 MAX_KEYED: Final = 1024 * 1024
 MAX_UNKEYED: Final = 64 * 1024
@@ -162,11 +162,7 @@ class JsonBlock:
             return
         strict = "".join(self._strict)
         raw = self.opening.raw + "".join(self._raw)
-        try:
-            value = json.loads(strict)
-        except ValueError:
-            # A number beyond what Python reads; JSON itself has no limit.
-            value = None if self.opening.trusted else strict
+        value = read_strict(strict)
         name = self.opening.name
         verdict: Verdict | None
         if self.opening.native and self._out.calls and name:

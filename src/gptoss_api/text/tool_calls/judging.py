@@ -9,7 +9,7 @@ from msgspec import Struct
 from .contract import DeclaredTool, ParserConfig
 from .headers import ToolNames
 from .markers import MAX_HEADER
-from .shapes import WRAPPER_KEYS, Calls, decode, expression_calls, message_calls, unwrap
+from .shapes import WRAPPER_KEYS, Calls, decode, expression_calls, message_calls, read_strict, unwrap
 
 
 class Verdict(Struct, frozen=True):
@@ -73,8 +73,8 @@ class Judge:
         if not isinstance(value, dict) and wrapped is None:
             complaint = complaint or "the arguments are not an object"
         chosen = wrapped if wrapped and order[0] is wrapped else as_is
-        strict = any(self.tool(called).strict for called, _ in chosen)
-        return self._delivered(chosen, complaint if strict else "", written if chosen is as_is else "")
+        told = any(self.tool(called).strict or not isinstance(given, dict) for called, given in chosen)
+        return self._delivered(chosen, complaint if told else "", written if chosen is as_is else "")
 
     def unkeyed(self, calls: Calls | None, raw: str) -> Verdict | None:
         """The calls of a block without the key: every one must validate, and it must be no echo."""
@@ -110,19 +110,25 @@ class Judge:
     def valid(self, name: str, json_text: str) -> bool:
         """Whether arguments that were completed by closing brackets may be delivered."""
         try:
-            value = json.loads(json_text)
-            self.config.mend(name, value)
-        except (ValueError, RecursionError):
+            value = read_strict(json_text)
+            self._mend(name, value)
+        except ValueError:
             return False
         return isinstance(value, dict)
 
     def _mended(self, calls: Calls, written: str, value: Any) -> Verdict:
         texts = []
         for name, arguments in calls:
-            mended = self.config.mend(name, arguments)
+            mended = self._mend(name, arguments)
             same = bool(written) and mended == value
             texts.append((name, written if same else json.dumps(mended, ensure_ascii=False)))
         return Verdict(tuple(texts))
+
+    def _mend(self, name: str, arguments: Any) -> Any:
+        try:
+            return self.config.mend(name, arguments)
+        except RecursionError:
+            raise ValueError("the arguments are nested too deeply") from None
 
     def _delivered(self, calls: Calls, complaint: str, written: str = "") -> Verdict:
         return Verdict(

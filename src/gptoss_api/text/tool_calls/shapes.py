@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import sys
 from typing import Any, Final
 
 from ..json_stream import JsonBroken, JsonTransducer
@@ -47,7 +48,20 @@ def decode(text: str) -> Any:
     strict += machine.finish()
     if machine.rest.strip("}] \t\r\n"):
         raise JsonBroken("text follows the JSON", machine.consumed)
-    return json.loads(strict)
+    return read_strict(strict)
+
+
+def read_strict(text: str) -> Any:
+    """The value of strict JSON; numbers beyond a float's range become its largest, never infinity.
+
+    Raises:
+        ValueError: where it is no JSON.
+    """
+    return json.loads(text, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    return min(max(float(text), -sys.float_info.max), sys.float_info.max)
 
 
 def call_shaped(text: str, names: ToolNames) -> bool | None:
@@ -129,7 +143,7 @@ def message_calls(text: str, names: ToolNames) -> Calls | None:
             strict += machine.finish()
         except JsonBroken:
             return None
-        inner = unwrap(json.loads(strict), names)
+        inner = unwrap(read_strict(strict), names)
         if inner is None or len(calls) > 128:
             return None
         calls += inner
