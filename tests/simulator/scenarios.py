@@ -269,6 +269,7 @@ _ALL = (
         fails("opened", error_event(error={"message": ERROR_TEXT}, allowRetry=True)),
     ),
     Scenario(11, "s11_eof_before_text", "a clean end before the text", ends("opened")),
+    Scenario(11, "s11_eof_after_reasoning", "a clean end after the thoughts", ends("reasoned")),
     Scenario(11, "s11_eof_mid_text", "a clean end in the middle of the text", ends("half")),
     Scenario(11, "s11_eof_after_part_done", "a clean end before item_done", ends("part_done")),
     Scenario(11, "s11_abort_before_text", "the connection closes before the text", ends("opened", Abort())),

@@ -37,7 +37,8 @@ class Started(Struct, frozen=True):
 
     ``emulated`` lists features the gateway provides itself (``history``, ``tools``,
     ``json_schema``, ``stop`` …), ``ignored`` the client's options without effect. ``thread_id`` and
-    ``account`` name the upstream conversation where there is one.
+    ``account`` name the upstream conversation where there is one. ``repairs`` counts the upstream turns
+    spent on mending before anything was delivered.
     """
 
     upstream: str
@@ -47,6 +48,7 @@ class Started(Struct, frozen=True):
     account: str = ""
     emulated: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    repairs: int = 0
 
 
 class ChoiceStarted(Struct, frozen=True, gc=False):
