@@ -23,8 +23,9 @@ from ...core.events import (
     Usage,
     UsageReported,
 )
+from ..openai_answers import extension, opening, usage_object
 from ..openai_errors import error_object
-from .shape import AnswerShape, extension, opening, usage_object
+from .shape import AnswerShape
 
 _encode: Final = msgspec.json.Encoder().encode
 _DONE: Final = b"data: [DONE]\n\n"
@@ -100,7 +101,9 @@ class ChunkRenderer:
     def _begin(self, started: Started) -> bytes:
         self._started = started
         # Without its closing brace the opening can be continued.
-        self._head = b'data: %b,"choices":' % _encode(opening("chat.completion.chunk", started))[:-1]
+        self._head = (
+            b'data: %b,"choices":' % _encode(opening("chatcmpl", "chat.completion.chunk", started))[:-1]
+        )
         self._foot = b',"usage":null}\n\n' if self._shape.include_usage else b"}\n\n"
         return self._choose(0)
 

@@ -7,7 +7,8 @@ import msgspec
 from ...core.errors import UpstreamIncomplete
 from ...core.result import Choice, Collector
 from ...core.turn import ToolCall
-from .shape import AnswerShape, extension, opening, usage_object
+from ..openai_answers import extension, opening, usage_object
+from .shape import AnswerShape
 
 
 def render_completion(result: Collector, shape: AnswerShape) -> bytes:
@@ -20,7 +21,7 @@ def render_completion(result: Collector, shape: AnswerShape) -> bytes:
     choices = result.choices
     if started is None:
         raise _unfinished()
-    completion = opening("chat.completion", started)
+    completion = opening("chatcmpl", "chat.completion", started)
     completion["choices"] = [_choice(index, choice, shape) for index, choice in enumerate(choices)]
     completion["usage"] = None if result.usage is None else usage_object(result.usage)
     notes = tuple(note for choice in choices for note in choice.notes)

@@ -5,26 +5,21 @@ from typing import Any, Final
 from msgspec import Struct
 
 from ...core.catalog import DEFAULT_MODEL, find_model
-from ...core.errors import InvalidRequest, InvalidValue, UnsupportedParameter, UnsupportedValue
+from ...core.errors import UnsupportedParameter, UnsupportedValue
 from ...core.turn import Effort, OutputFormat, Turn
-from ...text.schema import SchemaRefused, compile_schema
-from ..reading import Fields, too_long, unknown_value, wrong_type
+from ..parameters import (
+    EFFORTS,
+    check_options,
+    options_of,
+    read_include_usage,
+    read_json_schema,
+    read_metadata,
+    read_n,
+    read_stop,
+)
+from ..reading import Fields, unknown_value, wrong_type
 from .messages import read_messages
-from .tools import read_name, read_toolbox
-
-MAX_CHOICES: Final = 128
-MAX_STOPS: Final = 4
-MAX_METADATA: Final = 16
-
-EFFORTS: Final[dict[str, Effort]] = {
-    "none": "low",
-    "minimal": "low",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "high",
-    "max": "high",
-}
+from .tools import read_toolbox
 
 # What the turn itself carries, or what changes nothing; every other parameter is an option.
 _NO_OPTIONS: Final = frozenset(
@@ -53,17 +48,6 @@ _NO_OPTIONS: Final = frozenset(
         "top_logprobs",
     }
 )
-_RANGES: Final = (
-    ("temperature", 0, 2),
-    ("top_p", 0, 1),
-    ("presence_penalty", -2, 2),
-    ("frequency_penalty", -2, 2),
-)
-_CHOICES: Final = (
-    ("verbosity", ("low", "medium", "high")),
-    ("service_tier", ("auto", "default", "flex", "scale", "priority", "fast")),
-)
-_STRINGS: Final = ("user", "safety_identifier", "prompt_cache_key")
 
 
 class Parsed(Struct, frozen=True):
@@ -85,7 +69,7 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
     messages = read_messages(body)
     model = find_model(body.string("model") or DEFAULT_MODEL)
     stream = body.boolean("stream") or False
-    include_usage = _include_usage(body, stream)
+    include_usage = read_include_usage(body, stream)
     _refuse_unsupported(body)
     toolbox = read_toolbox(body)
     parallel = body.boolean("parallel_tool_calls")
@@ -101,24 +85,11 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
         effort=effort,
         show_reasoning=show_reasoning,
         max_tokens=_max_tokens(body),
-        stop=_stop(body),
-        n=_n(body, max_n),
+        stop=read_stop(body),
+        n=read_n(body, max_n),
         options=_options(body) | extras,
     )
     return Parsed(turn, stream, include_usage, toolbox.legacy)
-
-
-def _include_usage(body: Fields, stream: bool) -> bool:
-    options = body.object("stream_options")
-    if options is None:
-        return False
-    if not stream:
-        raise InvalidRequest(
-            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
-            param="stream_options",
-        )
-    options.boolean("include_obfuscation")
-    return options.boolean("include_usage") or False
 
 
 def _refuse_unsupported(body: Fields) -> None:
@@ -185,23 +156,7 @@ def _output_format(body: Fields) -> OutputFormat:
         case "json_object":
             return OutputFormat("json_object")
         case _:
-            wanted = form.required_object("json_schema")
-    name = read_name(wanted)
-    schema = wanted.mapping("schema")
-    if schema is not None:
-        try:
-            compile_schema(schema)
-        except SchemaRefused as refused:
-            raise InvalidValue(
-                f"Invalid schema for response_format '{name}': {refused}.", param=wanted.at("schema")
-            ) from None
-    return OutputFormat(
-        "json_schema",
-        name=name,
-        schema=schema,
-        strict=wanted.boolean("strict") or False,
-        description=wanted.string("description") or "",
-    )
+            return read_json_schema(form.required_object("json_schema"), "response_format")
 
 
 def _max_tokens(body: Fields) -> int | None:
@@ -209,77 +164,14 @@ def _max_tokens(body: Fields) -> int | None:
     return body.integer("max_completion_tokens", 1) or older
 
 
-def _n(body: Fields, most: int) -> int:
-    n = body.integer("n", 1, MAX_CHOICES) or 1
-    if n > most:
-        raise InvalidValue(
-            f"Invalid 'n': integer above maximum value. This gateway gives at most {most} "
-            f"choices, but {n} were asked for.",
-            param="n",
-            code="integer_above_max_value",
-        )
-    return n
-
-
-def _stop(body: Fields) -> tuple[str, ...]:
-    stop = body.get("stop")
-    if stop is None:
-        return ()
-    if isinstance(stop, str):
-        stops = [stop]
-    elif isinstance(stop, list):
-        stops = body.required_array("stop", of="strings", most=MAX_STOPS)
-    else:
-        raise wrong_type("stop", "a string or an array of strings", stop)
-    for index, text in enumerate(stops):
-        if not isinstance(text, str):
-            raise wrong_type(f"stop[{index}]", "a string", text)
-    # An empty string would stop every answer before it begins.
-    return tuple(text for text in stops if text)
-
-
 def _options(body: Fields) -> dict[str, Any]:
     """Every parameter that is neither part of the turn nor neutral, its value checked where it is known."""
-    for name, low, high in _RANGES:
-        body.number(name, low, high)
-    for name, choices in _CHOICES:
-        body.choice(name, choices)
-    for name in _STRINGS:
-        body.string(name)
-    body.integer("seed")
+    check_options(body)
+    body.choice("verbosity", ("low", "medium", "high"))
     body.object("prediction")
-    _check_logit_bias(body)
-    _check_metadata(body)
-    options = {
-        name: value for name, value in body.members.items() if value is not None and name not in _NO_OPTIONS
-    }
+    options = options_of(body, _NO_OPTIONS)
     if not body.boolean("store"):
         options.pop("store", None)
-    if not options.get("metadata"):
+    if not read_metadata(body):
         options.pop("metadata", None)
     return options
-
-
-def _check_logit_bias(body: Fields) -> None:
-    if (bias := body.object("logit_bias")) is not None:
-        for token in bias.members:
-            bias.number(token, -100, 100)
-
-
-def _check_metadata(body: Fields) -> None:
-    metadata = body.object("metadata")
-    if metadata is None:
-        return
-    if len(metadata.members) > MAX_METADATA:
-        raise InvalidValue(
-            f"Invalid 'metadata': too many properties. Expected an object with at most {MAX_METADATA} "
-            f"properties, but got an object with {len(metadata.members)} properties instead.",
-            param="metadata",
-            code="object_above_max_properties",
-        )
-    for key in metadata.members:
-        if len(key) > 64:
-            raise too_long("metadata", key, 64)
-        value = metadata.required_string(key)
-        if len(value) > 512:
-            raise too_long(metadata.at(key), value, 512)

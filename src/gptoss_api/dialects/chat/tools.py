@@ -1,6 +1,5 @@
 """The tools of a request and which of them the answer may use."""
 
-import re
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -8,12 +7,11 @@ from msgspec import Struct
 
 from ...core.errors import InvalidRequest, InvalidValue
 from ...core.turn import Tool, ToolChoice
-from ..reading import Fields, as_object, too_long, unknown_value, wrong_type
+from ..parameters import read_name
+from ..reading import Fields, as_object, unknown_value, wrong_type
 
 MAX_TOOLS: Final = 128
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
-_NAME_LENGTH: Final = 64
 _MODES: Final = ("none", "auto", "required")
 _KINDS: Final = ("function", "custom")
 
@@ -37,21 +35,6 @@ def read_toolbox(body: Fields) -> Toolbox:
     if functions:
         return Toolbox(functions, legacy_choice, legacy=True)
     return Toolbox(tools, choice)
-
-
-def read_name(fields: Fields) -> str:
-    """A tool's or schema's ``name`` as OpenAI allows it: ``^[A-Za-z0-9_-]{1,64}$``."""
-    name = fields.required_string("name")
-    path = fields.at("name")
-    if len(name) > _NAME_LENGTH:
-        raise too_long(path, name, _NAME_LENGTH)
-    if not _NAME.fullmatch(name):
-        raise InvalidValue(
-            f"Invalid '{path}': string does not match pattern. "
-            "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'.",
-            param=path,
-        )
-    return name
 
 
 def _tool(item: Fields) -> tuple[Tool, str]:

@@ -1,0 +1,151 @@
+"""The parameters that OpenAI's three text APIs share, each read and checked in one place."""
+
+import re
+from typing import Any, Final
+
+from ..core.errors import InvalidRequest, InvalidValue
+from ..core.turn import Effort, OutputFormat
+from ..text.schema import SchemaRefused, compile_schema
+from .reading import Fields, too_long, wrong_type
+
+MAX_CHOICES: Final = 128
+MAX_STOPS: Final = 4
+MAX_METADATA: Final = 16
+
+EFFORTS: Final[dict[str, Effort]] = {
+    "none": "low",
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
+_NAME_LENGTH: Final = 64
+_RANGES: Final = (
+    ("temperature", 0, 2),
+    ("top_p", 0, 1),
+    ("presence_penalty", -2, 2),
+    ("frequency_penalty", -2, 2),
+)
+_TIERS: Final = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
+_STRINGS: Final = ("user", "safety_identifier", "prompt_cache_key")
+
+
+def read_name(fields: Fields) -> str:
+    """A tool's or schema's ``name`` as OpenAI allows it: ``^[A-Za-z0-9_-]{1,64}$``."""
+    name = fields.required_string("name")
+    path = fields.at("name")
+    if len(name) > _NAME_LENGTH:
+        raise too_long(path, name, _NAME_LENGTH)
+    if not _NAME.fullmatch(name):
+        raise InvalidValue(
+            f"Invalid '{path}': string does not match pattern. "
+            "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'.",
+            param=path,
+        )
+    return name
+
+
+def read_json_schema(fields: Fields, parameter: str) -> OutputFormat:
+    """The ``json_schema`` form of an answer; ``parameter`` names it in messages."""
+    name = read_name(fields)
+    schema = fields.mapping("schema")
+    if schema is not None:
+        try:
+            compile_schema(schema)
+        except SchemaRefused as refused:
+            raise InvalidValue(
+                f"Invalid schema for {parameter} '{name}': {refused}.", param=fields.at("schema")
+            ) from None
+    return OutputFormat(
+        "json_schema",
+        name=name,
+        schema=schema,
+        strict=fields.boolean("strict") or False,
+        description=fields.string("description") or "",
+    )
+
+
+def read_include_usage(body: Fields, stream: bool) -> bool:
+    """``stream_options.include_usage``; the options belong to streams alone."""
+    options = body.object("stream_options")
+    if options is None:
+        return False
+    if not stream:
+        raise InvalidRequest(
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+            param="stream_options",
+        )
+    options.boolean("include_obfuscation")
+    return options.boolean("include_usage") or False
+
+
+def read_n(body: Fields, most: int) -> int:
+    n = body.integer("n", 1, MAX_CHOICES) or 1
+    if n > most:
+        raise InvalidValue(
+            f"Invalid 'n': integer above maximum value. This gateway gives at most {most} "
+            f"choices, but {n} were asked for.",
+            param="n",
+            code="integer_above_max_value",
+        )
+    return n
+
+
+def read_stop(body: Fields) -> tuple[str, ...]:
+    stop = body.get("stop")
+    if stop is None:
+        return ()
+    if isinstance(stop, str):
+        stops = [stop]
+    elif isinstance(stop, list):
+        stops = body.required_array("stop", of="strings", most=MAX_STOPS)
+    else:
+        raise wrong_type("stop", "a string or an array of strings", stop)
+    for index, text in enumerate(stops):
+        if not isinstance(text, str):
+            raise wrong_type(f"stop[{index}]", "a string", text)
+    # An empty string would stop every answer before it begins.
+    return tuple(text for text in stops if text)
+
+
+def check_options(body: Fields) -> None:
+    """Checks what the turn passes on as options: sampling, service tier, identifiers."""
+    for name, low, high in _RANGES:
+        body.number(name, low, high)
+    body.choice("service_tier", _TIERS)
+    for name in _STRINGS:
+        body.string(name)
+    body.integer("seed")
+    if (bias := body.object("logit_bias")) is not None:
+        for token in bias.members:
+            bias.number(token, -100, 100)
+
+
+def read_metadata(body: Fields) -> dict[str, str]:
+    """``metadata``: at most 16 pairs of short strings; empty where there is none."""
+    metadata = body.object("metadata")
+    if metadata is None:
+        return {}
+    if len(metadata.members) > MAX_METADATA:
+        raise InvalidValue(
+            f"Invalid 'metadata': too many properties. Expected an object with at most {MAX_METADATA} "
+            f"properties, but got an object with {len(metadata.members)} properties instead.",
+            param="metadata",
+            code="object_above_max_properties",
+        )
+    for key in metadata.members:
+        if len(key) > 64:
+            raise too_long("metadata", key, 64)
+        value = metadata.required_string(key)
+        if len(value) > 512:
+            raise too_long(metadata.at(key), value, 512)
+    return metadata.members
+
+
+def options_of(body: Fields, used: frozenset[str]) -> dict[str, Any]:
+    """Every parameter that is not in ``used``, the client's vendor extras among them."""
+    return {name: value for name, value in body.members.items() if value is not None and name not in used}
