@@ -1,0 +1,50 @@
+"""OpenAI's legacy text completions as a dialect of the gateway."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from ...core.errors import GatewayError
+from ...core.result import Collector
+from ...core.turn import Turn
+from ..json_body import decode_object
+from ..openai_errors import error_body
+from ..reading import Fields
+from .parse import read_request
+from .texts import TextRenderer, TextShape, render_texts
+
+
+class CompletionRequest(Struct, frozen=True):
+    """A parsed completion request; see :class:`gptoss_api.dialects.base.DialectRequest`.
+
+    It asks for one turn for each prompt; their choices are numbered through.
+    """
+
+    turns: tuple[Turn, ...]
+    stream: bool
+    shape: TextShape
+
+    def renderer(self) -> TextRenderer:
+        return TextRenderer(self.shape)
+
+    def render(self, result: Collector) -> bytes:
+        return render_texts(result, self.shape)
+
+
+class CompletionsDialect:
+    """``POST /v1/completions``. ``max_n`` is the largest ``n`` that is accepted."""
+
+    name: Final = "completions"
+
+    def __init__(self, *, max_n: int = 4) -> None:
+        self._max_n = max_n
+
+    def parse(self, body: bytes, headers: Mapping[str, str]) -> CompletionRequest:
+        """See :meth:`gptoss_api.dialects.base.Dialect.parse`."""
+        parsed = read_request(Fields(decode_object(body)), max_n=self._max_n)
+        shape = TextShape(echoed=parsed.echoed, n=parsed.turns[0].n, include_usage=parsed.include_usage)
+        return CompletionRequest(parsed.turns, parsed.stream, shape)
+
+    def error_body(self, error: GatewayError, request_id: str) -> bytes:
+        return error_body(error, request_id)
