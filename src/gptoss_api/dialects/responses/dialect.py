@@ -1,0 +1,128 @@
+"""OpenAI's Responses as a dialect of the gateway."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ...core.errors import GatewayError, InvalidRequest
+from ...core.result import Collector
+from ...core.turn import InstructionMessage, Message, Turn
+from ..json_body import decode_object
+from ..openai_errors import error_body
+from ..reading import Fields
+from .items import ItemReader
+from .objects import Frame, new_response_id
+from .parse import Asked, read_request
+from .response import render_response
+from .sealing import Sealer
+from .stored import input_items
+from .stream import ResponseStream
+from .tools import Names
+
+# The least that OpenAI lets a response have: a client that asks for less wants no answer.
+_LEAST_TOKENS: Final = 16
+
+
+class ResponseRequest(Struct, frozen=True):
+    """A parsed request; see :class:`gptoss_api.dialects.base.DialectRequest`.
+
+    ``items`` are the input items in the form in which they are stored, each with its id.
+    """
+
+    turn: Turn
+    asked: Asked
+    items: tuple[dict[str, Any], ...]
+    frame: Frame
+    names: Names
+    seal: Callable[[str], str] | None
+
+    @property
+    def stream(self) -> bool:
+        return self.asked.stream
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether nothing was said and no answer is wanted: Codex' way to load a model beforehand."""
+        limit = self.turn.max_tokens
+        return not self.turn.messages and limit is not None and limit < _LEAST_TOKENS
+
+    def renderer(self) -> ResponseStream:
+        return ResponseStream(self.frame, self.names, self.seal)
+
+    def render(self, result: Collector) -> bytes:
+        return render_response(result, self.frame, self.names, self.seal)
+
+
+class ResponsesDialect:
+    """``POST /v1/responses``.
+
+    ``sealer`` keeps the chain of thought for clients that store it themselves. ``show_reasoning`` set to
+    ``False`` keeps it from clients altogether.
+    """
+
+    name: Final = "responses"
+
+    def __init__(self, sealer: Sealer | None = None, *, show_reasoning: bool = True) -> None:
+        self._sealer = sealer or Sealer.ephemeral()
+        self._show_reasoning = show_reasoning
+
+    def parse(self, body: bytes, headers: Mapping[str, str]) -> ResponseRequest:
+        """See :meth:`gptoss_api.dialects.base.Dialect.parse`. Earlier responses are not looked up."""
+        return self.complete(self.read(body))
+
+    def read(self, body: bytes) -> Asked:
+        """The request without its conversation; :meth:`complete` it with what is stored."""
+        return read_request(Fields(decode_object(body)))
+
+    def complete(
+        self,
+        asked: Asked,
+        *,
+        history: Sequence[dict[str, Any]] = (),
+        known: Mapping[str, dict[str, Any]] | None = None,
+        caller: str = "",
+    ) -> ResponseRequest:
+        """The request with its conversation.
+
+        ``history`` are the items of earlier responses, oldest first, ``known`` those that the input
+        refers to by their ids. ``caller`` is whose sealed reasoning may be opened.
+
+        Raises:
+            InvalidRequest: for items that cannot be read.
+            NotFound: for a reference to an item that is not known.
+        """
+        reader = ItemReader(asked.toolbox.names, partial(self._sealer.open, owner=caller), known)
+        reader.feed([Fields(item, f"previous[{index}]") for index, item in enumerate(history)])
+        reader.feed(asked.items)
+        messages: tuple[Message, ...] = reader.messages()
+        if asked.instructions:
+            messages = (InstructionMessage(asked.instructions), *messages)
+        response_id = new_response_id()
+        items = input_items(asked.items, response_id, known or {})
+        turn = replace(
+            asked.turn,
+            messages=messages,
+            show_reasoning=self._show_reasoning,
+            options={**asked.turn.options, **reader.ignored},
+        )
+        request = ResponseRequest(
+            turn=turn,
+            asked=asked,
+            items=items,
+            frame=Frame.of(response_id, turn.model, len(items), asked.echo),
+            names=asked.toolbox.names,
+            seal=partial(self._sealer.seal, owner=caller) if asked.include_encrypted else None,
+        )
+        if not messages and not request.is_probe:
+            raise InvalidRequest(
+                "Invalid 'input': there is nothing to answer. Send a text or at least one item.",
+                param="input",
+                code="missing_required_parameter",
+            )
+        return request
+
+    def error_body(self, error: GatewayError, request_id: str) -> bytes:
+        return error_body(error, request_id)

@@ -1,0 +1,290 @@
+"""A request for a response, every parameter checked (conformance, section 5).
+
+What is asked and what was said before are read separately: earlier items may come from the store, which
+a dialect cannot reach.
+"""
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from ...core.catalog import DEFAULT_MODEL, find_model
+from ...core.errors import InvalidRequest, InvalidType, UnsupportedParameter
+from ...core.turn import Effort, OutputFormat, Turn
+from ..parameters import (
+    EFFORTS,
+    check_options,
+    options_of,
+    read_include_usage,
+    read_json_schema,
+    read_metadata,
+)
+from ..reading import Fields, as_object, unknown_value, wrong_type
+from .items import item_type
+from .tools import Toolbox, read_toolbox
+
+ENCRYPTED: Final = "reasoning.encrypted_content"
+LOGPROBS: Final = "message.output_text.logprobs"
+_INCLUDES: Final = (
+    ENCRYPTED,
+    LOGPROBS,
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+)
+
+# What the turn itself carries, or what the answer repeats; every other parameter is an option.
+_NO_OPTIONS: Final = frozenset(
+    {
+        "model",
+        "input",
+        "instructions",
+        "stream",
+        "stream_options",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "text",
+        "reasoning",
+        "max_output_tokens",
+        "max_tool_calls",
+        "previous_response_id",
+        "conversation",
+        "background",
+        "store",
+        "include",
+        "truncation",
+        "top_logprobs",
+        "prompt",
+        "metadata",
+    }
+)
+
+
+class Asked(Struct, frozen=True):
+    """A request without its conversation.
+
+    ``turn`` has no messages yet. ``items`` are the client's own input items in the order given,
+    ``echo`` the parameters that the answer repeats.
+    """
+
+    turn: Turn
+    items: tuple[Fields, ...]
+    instructions: str
+    toolbox: Toolbox
+    echo: dict[str, Any]
+    stream: bool
+    background: bool
+    store: bool
+    previous_response_id: str | None
+    include_encrypted: bool
+    truncate: bool
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The ids of the stored items that the input refers to."""
+        return tuple(item.required_string("id") for item in self.items if item_type(item) == "item_reference")
+
+
+def read_request(body: Fields) -> Asked:
+    """Checks and translates a whole body.
+
+    Raises:
+        InvalidRequest: naming the first parameter that is wrong.
+        ModelNotFound: for models that are not offered.
+    """
+    _refuse_unsupported(body)
+    model = find_model(body.string("model") or DEFAULT_MODEL)
+    stream = body.boolean("stream") or False
+    read_include_usage(body, stream)
+    items = _input(body)
+    for item in items:
+        item_type(item)
+    toolbox = read_toolbox(body, _added_tools(items))
+    background, store = body.boolean("background") or False, body.boolean("store") is not False
+    if background and not store:
+        raise InvalidRequest(
+            "Invalid value for 'background': a response in the background can only be fetched where it is "
+            "stored. Leave 'store' away or set it to true.",
+            param="background",
+        )
+    output_format, verbosity = _text(body)
+    ignored: dict[str, Any] = {f"tools.{kind}": True for kind in toolbox.dropped}
+    effort, reasoning = _reasoning(body, ignored)
+    parallel = body.boolean("parallel_tool_calls") is not False
+    options = _options(body) | ignored
+    if verbosity is not None:
+        options["verbosity"] = verbosity
+    turn = Turn(
+        model=model.id,
+        messages=(),
+        tools=toolbox.tools,
+        tool_choice=toolbox.choice,
+        parallel_tool_calls=parallel,
+        output_format=output_format,
+        effort=effort,
+        max_tokens=body.integer("max_output_tokens", 1),
+        options=options,
+    )
+    return Asked(
+        turn=turn,
+        items=items,
+        instructions=_instructions(body),
+        toolbox=toolbox,
+        echo=_echo(body, toolbox, reasoning)
+        | {"parallel_tool_calls": parallel, "text": _text_object(output_format, verbosity)},
+        stream=stream,
+        background=background,
+        store=store,
+        previous_response_id=body.string("previous_response_id"),
+        include_encrypted=ENCRYPTED in _include(body),
+        truncate=body.choice("truncation", ("auto", "disabled")) == "auto",
+    )
+
+
+def _refuse_unsupported(body: Fields) -> None:
+    if body.get("conversation") is not None:
+        raise UnsupportedParameter(
+            "Unsupported parameter: 'conversation'. Conversation objects are not kept here; continue with "
+            "'previous_response_id' or send the items again.",
+            param="conversation",
+        )
+    if body.get("prompt") is not None:
+        raise UnsupportedParameter(
+            "Unsupported parameter: 'prompt'. Prompt templates are not kept here; send the text as "
+            "'instructions' and 'input'.",
+            param="prompt",
+        )
+    if body.integer("top_logprobs", 0, 20):
+        raise UnsupportedParameter(
+            "Unsupported parameter: 'top_logprobs'. Log probabilities are not available here.",
+            param="top_logprobs",
+        )
+
+
+def _input(body: Fields) -> tuple[Fields, ...]:
+    value = body.get("input")
+    if value is None:
+        # Instructions, or an earlier response, may be all there is to answer.
+        return ()
+    if isinstance(value, str):
+        return (Fields({"role": "user", "content": value}, "input"),) if value else ()
+    if not isinstance(value, list):
+        raise wrong_type("input", "a string or an array of items", value)
+    return tuple([as_object(item, f"input[{index}]") for index, item in enumerate(value)])
+
+
+def _added_tools(items: tuple[Fields, ...]) -> list[Fields]:
+    """Tools that came as items: given by the developer late, or found by a search of the client's."""
+    return [
+        tool
+        for item in items
+        if item_type(item) in ("additional_tools", "tool_search_output")
+        for tool in item.objects("tools")
+    ]
+
+
+def _instructions(body: Fields) -> str:
+    value = body.get("instructions")
+    if value is not None and not isinstance(value, str):
+        raise InvalidType(
+            "Invalid type for 'instructions': expected a string. Send items as 'input'.", param="instructions"
+        )
+    return value or ""
+
+
+def _text(body: Fields) -> tuple[OutputFormat, str | None]:
+    text = body.object("text")
+    if text is None:
+        return OutputFormat(), None
+    verbosity = text.choice("verbosity", ("low", "medium", "high"))
+    form = text.object("format")
+    if form is None:
+        return OutputFormat(), verbosity
+    match form.required_choice("type", ("text", "json_object", "json_schema")):
+        case "text":
+            return OutputFormat(), verbosity
+        case "json_object":
+            return OutputFormat("json_object"), verbosity
+        case _:
+            # Chat completions nest the schema one level deeper; clients mix the two forms.
+            inner = form.object("json_schema") or form
+            inner.required_object("schema")
+            return read_json_schema(inner, "text.format"), verbosity
+
+
+def _reasoning(body: Fields, ignored: dict[str, Any]) -> tuple[Effort | None, dict[str, Any]]:
+    """The effort, and the object as the answer repeats it. The whole chain of thought is given, so that
+    a summary of it has no effect."""
+    reasoning = body.object("reasoning")
+    if reasoning is None:
+        return None, {"effort": None, "summary": None}
+    effort = reasoning.choice("effort", tuple(EFFORTS))
+    summary = reasoning.choice("summary", ("auto", "concise", "detailed", "none"))
+    for name, value in reasoning.members.items():
+        if name != "effort" and value not in (None, "none"):
+            ignored[f"reasoning.{name}"] = value
+    return None if effort is None else EFFORTS[effort], {
+        "effort": effort,
+        "summary": None if summary == "none" else summary,
+    }
+
+
+def _include(body: Fields) -> list[str]:
+    values = body.array("include", of="strings") or []
+    for index, value in enumerate(values):
+        path = f"include[{index}]"
+        if not isinstance(value, str):
+            raise wrong_type(path, "a string", value)
+        if value == LOGPROBS:
+            raise UnsupportedParameter(
+                f"Unsupported value: '{path}' is '{LOGPROBS}'. Log probabilities are not available here.",
+                param="include",
+            )
+        if value not in _INCLUDES:
+            raise unknown_value(path, value, _INCLUDES)
+    return values
+
+
+def _options(body: Fields) -> dict[str, Any]:
+    check_options(body)
+    return options_of(body, _NO_OPTIONS)
+
+
+def _echo(body: Fields, toolbox: Toolbox, reasoning: dict[str, Any]) -> dict[str, Any]:
+    """The parameters as the answer repeats them, those left away with their defaults."""
+    temperature, top_p = body.number("temperature", 0, 2), body.number("top_p", 0, 1)
+    return {
+        "background": body.boolean("background") or False,
+        "instructions": body.get("instructions"),
+        "max_output_tokens": body.integer("max_output_tokens", 1),
+        "max_tool_calls": body.integer("max_tool_calls", 1),
+        "metadata": read_metadata(body),
+        "previous_response_id": body.string("previous_response_id"),
+        "prompt_cache_key": body.string("prompt_cache_key"),
+        "reasoning": reasoning,
+        "safety_identifier": body.string("safety_identifier"),
+        "store": body.boolean("store") is not False,
+        "temperature": 1.0 if temperature is None else temperature,
+        "tool_choice": body.get("tool_choice") or "auto",
+        "tools": toolbox.echo,
+        "top_logprobs": 0,
+        "top_p": 1.0 if top_p is None else top_p,
+        "truncation": body.choice("truncation", ("auto", "disabled")) or "disabled",
+        "user": body.string("user"),
+    }
+
+
+def _text_object(form: OutputFormat, verbosity: str | None) -> dict[str, Any]:
+    said: dict[str, Any] = {"type": form.kind}
+    if form.kind == "json_schema":
+        said |= {
+            "name": form.name,
+            "description": form.description or None,
+            "schema": form.schema,
+            "strict": form.strict,
+        }
+    return {"format": said, "verbosity": verbosity or "medium"}

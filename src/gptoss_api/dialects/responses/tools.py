@@ -1,0 +1,238 @@
+"""The tools of a request: functions, custom tools and namespaces of both, and which may be used.
+
+A namespace's members reach the model under flat names; :class:`Names` gives calls their namespace back.
+Tools that OpenAI runs itself (``web_search``, ``code_interpreter`` …) do not exist here. Clients such as
+Codex send them with every request, so they are dropped and reported, and refused only where the request
+insists on them (clients dossier, demands 10 and 11).
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+from msgspec import Struct
+
+from ...core.errors import InvalidRequest, InvalidValue, UnsupportedValue
+from ...core.turn import Tool, ToolChoice
+from ..parameters import read_name
+from ..reading import Fields, as_object, unknown_value, wrong_type
+
+MAX_TOOLS: Final = 512
+
+_MODES: Final = ("none", "auto", "required")
+_SEPARATOR: Final = "__"
+_NAME_LENGTH: Final = 64
+
+
+class Names(Struct, frozen=True):
+    """Flat tool names and what clients call them: ``flat`` by (namespace, name), ``called`` the reverse."""
+
+    flat: dict[tuple[str, str], str] = {}
+    called: dict[str, tuple[str, str]] = {}
+
+    def flatten(self, namespace: str | None, name: str) -> str:
+        """The name the model sees; also for calls of an earlier turn whose tool is no longer offered."""
+        if not namespace:
+            return name
+        return self.flat.get((namespace, name)) or flat_name(namespace, name)
+
+    def restore(self, flat: str) -> tuple[str | None, str]:
+        """The namespace, if any, and the name that the client knows."""
+        return self.called.get(flat, (None, flat))
+
+
+class Toolbox(Struct, frozen=True):
+    """What a request offers.
+
+    ``echo`` is its tools as the answer repeats them, ``dropped`` the types of hosted tools left out.
+    """
+
+    tools: tuple[Tool, ...] = ()
+    choice: ToolChoice = ToolChoice()
+    names: Names = Names()
+    echo: tuple[dict[str, Any], ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+def flat_name(namespace: str, name: str) -> str:
+    """``namespace__name``, shortened to 64 characters with a hash where it is longer."""
+    flat = f"{namespace.removesuffix(_SEPARATOR)}{_SEPARATOR}{name}"
+    if len(flat) <= _NAME_LENGTH:
+        return flat
+    digest = blake2b(flat.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    return f"{flat[: _NAME_LENGTH - len(digest) - 1]}_{digest}"
+
+
+def read_toolbox(body: Fields, added: Sequence[Fields] = ()) -> Toolbox:
+    """The body's ``tools`` and ``tool_choice``; ``added`` are tools that came as input items."""
+    reader = _Reader()
+    for item in [*body.objects("tools", most=MAX_TOOLS), *added]:
+        reader.read(item)
+    tools = tuple(reader.tools.values())
+    if len(tools) > MAX_TOOLS:
+        raise InvalidValue(
+            f"Invalid 'tools': array too long. At most {MAX_TOOLS} tools are accepted, namespaces included, "
+            f"but got {len(tools)}.",
+            param="tools",
+            code="array_above_max_length",
+        )
+    names = Names(reader.flat, {flat: called for called, flat in reader.flat.items()})
+    dropped = tuple(dict.fromkeys(reader.dropped))
+    choice = _Chooser(tools, names, dropped).read(body)
+    return Toolbox(tools, choice, names, tuple(reader.echo), dropped)
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.tools: dict[str, Tool] = {}
+        self.flat: dict[tuple[str, str], str] = {}
+        self.echo: list[dict[str, Any]] = []
+        self.dropped: list[str] = []
+
+    def read(self, item: Fields) -> None:
+        kind = item.required_string("type")
+        match kind:
+            case "function" | "custom":
+                tool, echo = _tool(item, kind)
+                self._add(tool, item)
+                self.echo.append(echo)
+            case "namespace":
+                self.echo.append(self._namespace(item))
+            case _:
+                self.dropped.append(kind)
+
+    def _namespace(self, item: Fields) -> dict[str, Any]:
+        namespace = read_name(item)
+        about = item.string("description") or ""
+        members = []
+        for member in item.objects("tools", most=MAX_TOOLS):
+            kind = member.required_choice("type", ("function", "custom"))
+            tool, echo = _tool(member, kind)
+            members.append(echo)
+            flat = flat_name(namespace, tool.name)
+            if flat in self.tools and (namespace, tool.name) not in self.flat:
+                # Another pair of names reads the same when joined.
+                flat = flat_name(namespace, f"{tool.name}_{len(self.tools)}")
+            self.flat[namespace, tool.name] = flat
+            # The model sees no namespaces: the first member says what they have in common.
+            lead = f"[{namespace}] {about}\n\n" if about and len(members) == 1 else ""
+            self._add(
+                Tool(
+                    name=flat,
+                    description=lead + tool.description,
+                    parameters=tool.parameters,
+                    strict=tool.strict,
+                    kind=tool.kind,
+                    grammar=tool.grammar,
+                ),
+                member,
+            )
+        return {"type": "namespace", "name": namespace, "description": about, "tools": members}
+
+    def _add(self, tool: Tool, item: Fields) -> None:
+        if self.tools.setdefault(tool.name, tool) != tool:
+            path = item.at("name")
+            raise InvalidValue(f"Invalid '{path}': another tool is already named '{tool.name}'.", param=path)
+
+
+def _tool(item: Fields, kind: str) -> tuple[Tool, dict[str, Any]]:
+    """A tool and how the answer repeats it. The nested form of chat completions is understood too."""
+    if isinstance(item.get(kind), dict):
+        item = item.required_object(kind)
+    name = read_name(item)
+    description = item.string("description") or ""
+    echo: dict[str, Any] = {"type": kind, "name": name, "description": description}
+    if kind == "custom":
+        grammar = item.mapping("format")
+        if grammar is not None:
+            echo["format"] = grammar
+        return Tool(name, description, kind="custom", grammar=grammar), echo
+    parameters = item.mapping("parameters")
+    strict = item.boolean("strict") or False
+    return Tool(name, description, parameters, strict), echo | {"parameters": parameters, "strict": strict}
+
+
+class _Chooser:
+    """Reads ``tool_choice`` against the tools that are offered."""
+
+    def __init__(self, tools: Sequence[Tool], names: Names, dropped: Sequence[str]) -> None:
+        self._kinds: dict[str, str] = {tool.name: tool.kind for tool in tools}
+        self._names = names
+        self._dropped = dropped
+
+    def read(self, body: Fields) -> ToolChoice:
+        match body.get("tool_choice"):
+            case None | "auto":
+                return ToolChoice()
+            case "none":
+                return ToolChoice("none")
+            case "required":
+                self._need_tools()
+                return ToolChoice("required")
+            case str(other):
+                raise unknown_value("tool_choice", other, _MODES)
+            case dict(members):
+                return self._object(Fields(members, "tool_choice"))
+            case other:
+                raise wrong_type("tool_choice", "one of 'none', 'auto' and 'required', or an object", other)
+
+    def _object(self, choice: Fields) -> ToolChoice:
+        kind = choice.required_string("type")
+        if kind == "allowed_tools":
+            return self._allowed(choice)
+        if kind not in ("function", "custom"):
+            raise UnsupportedValue(
+                f"Unsupported value: 'tool_choice.type' is '{kind[:64]}', a tool that OpenAI's servers run "
+                "and this gateway does not have. Offer it as a function tool.",
+                param="tool_choice",
+            )
+        self._need_tools()
+        return ToolChoice("named", (self._offered(choice, kind),))
+
+    def _allowed(self, choice: Fields) -> ToolChoice:
+        # Chat completions nest mode and tools one level deeper; clients mix the two forms.
+        inner = choice.object("allowed_tools") or choice
+        required = inner.required_choice("mode", ("auto", "required")) == "required"
+        path = inner.at("tools")
+        names: list[str] = []
+        for index, value in enumerate(inner.required_array("tools", least=1)):
+            item = as_object(value, f"{path}[{index}]")
+            kind = item.required_string("type")
+            if kind in ("function", "custom"):
+                names.append(self._offered(item, kind))
+            elif kind == "namespace":
+                namespace = item.required_string("name")
+                names += [flat for (owner, _), flat in self._names.flat.items() if owner == namespace]
+        if required:
+            if not names:
+                raise self._nothing_left()
+            return ToolChoice("required", tuple(dict.fromkeys(names)))
+        return ToolChoice("auto", tuple(dict.fromkeys(names))) if names else ToolChoice("none")
+
+    def _offered(self, choice: Fields, kind: str) -> str:
+        named = choice.required_object(kind) if isinstance(choice.get(kind), dict) else choice
+        name = named.required_string("name")
+        flat = self._names.flatten(named.string("namespace"), name)
+        if self._kinds.get(flat) != kind:
+            raise InvalidValue(
+                f"Tool choice '{name[:100]}' not found in 'tools' parameter.", param=named.at("name")
+            )
+        return flat
+
+    def _need_tools(self) -> None:
+        if self._kinds:
+            return
+        if self._dropped:
+            raise self._nothing_left()
+        raise InvalidRequest(
+            "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.",
+            param="tool_choice",
+        )
+
+    def _nothing_left(self) -> UnsupportedValue:
+        return UnsupportedValue(
+            "Unsupported value: 'tool_choice' demands a call, but none of the allowed tools exists here: "
+            f"{', '.join(self._dropped) or 'hosted tools'} run on OpenAI's servers only. "
+            "Offer a function tool.",
+            param="tool_choice",
+        )
