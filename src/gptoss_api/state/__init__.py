@@ -1,0 +1,20 @@
+"""What the gateway remembers between requests, in this process or shared with others."""
+
+from .guard import GuardedStore
+from .memory import MemoryStore
+from .store import Lease, Space, Store, StoreUnavailable
+from .url import default_url, is_shared, open_store, state_folder, without_password
+
+__all__ = [
+    "GuardedStore",
+    "Lease",
+    "MemoryStore",
+    "Space",
+    "Store",
+    "StoreUnavailable",
+    "default_url",
+    "is_shared",
+    "open_store",
+    "state_folder",
+    "without_password",
+]

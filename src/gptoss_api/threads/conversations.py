@@ -1,0 +1,120 @@
+"""Which upstream thread continues a conversation.
+
+A tip stands in the store under the hash of the whole conversation up to an answer. Who continues it takes
+it out: there is one taker, everybody else sends the whole conversation to a thread of its own. A new tip
+is stored only after an answer that ended well, so a thread whose last turn was cancelled, cut, failed or
+not delivered as written is never used again. Source: emulation dossier, section 7.3.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from ..core.turn import AssistantMessage, Message, ThreadRef, Turn
+from ..state import GuardedStore, Lease
+from .chain import Chain, new_from, without_opening
+from .tasks import Tasks
+from .tips import LEASE_TIME, Caps, Tip, decode_tip
+
+_CAPS: Final = Caps()
+
+
+class Conversations:
+    """All conversations that can go on, in ``store``."""
+
+    def __init__(self, store: GuardedStore, caps: Caps = _CAPS) -> None:
+        self._store = store
+        self._caps = caps
+        self._space = caps.space()
+        self._tasks = Tasks()
+        # Tips on their way to the store, which a fast client may ask for before they are there.
+        self._storing: dict[bytes, asyncio.Task[None]] = {}
+
+    def conversation(self, turn: Turn, opening: bytes) -> "Conversation":
+        """The one that ``turn`` belongs to; see :class:`.chain.Chain` for ``opening``."""
+        return Conversation(self, turn.messages, opening)
+
+    async def close(self) -> None:
+        await self._tasks.close()
+
+    async def take(self, key: bytes) -> tuple[Tip, Lease] | None:
+        """The tip under ``key`` and the right to its thread, if both are to be had."""
+        if (storing := self._storing.get(key)) is not None:
+            await asyncio.wait((storing,))
+        data = await self._store.take(self._space, key)
+        tip = None if data is None else decode_tip(data)
+        if tip is None or not tip.within(self._caps):
+            return None
+        # Taking is exclusive already; the lease holds where a store forgets that it gave a value away.
+        lease = await self._store.lease(tip.lease_key, LEASE_TIME)
+        return None if lease is None else (tip, lease)
+
+    def put(self, key: bytes, tip: Tip, lease: Lease | None) -> None:
+        """Stores a tip without being waited for."""
+
+        async def store() -> None:
+            await self._store.put(self._space, key, tip.encode(), lease)
+            # An equal conversation may be on its way as well.
+            if self._storing.get(key) is task:
+                del self._storing[key]
+
+        self._storing[key] = task = self._tasks.start(store())
+
+
+class Conversation:
+    """One turn of one conversation; ``new_messages`` is what a thread that it can go on in has not seen."""
+
+    def __init__(self, all_of_them: Conversations, messages: Sequence[Message], opening: bytes) -> None:
+        self._conversations = all_of_them
+        self._chain = Chain(opening)
+        self._known_until: bytes | None = None
+        self._tip: Tip | None = None
+        self._lease: Lease | None = None
+        begin = new_from(messages)
+        self.new_messages = tuple(messages[begin:]) if begin is not None else ()
+        rest = messages[without_opening(messages) :]
+        known = rest[: len(rest) - len(self.new_messages)]
+        self._chain.add(*known)
+        if self.new_messages:
+            self._known_until = self._chain.tip
+            self._chain.add(*self.new_messages)
+
+    async def resume(self) -> Tip | None:
+        """The thread to go on with, which nobody else gets from now on; ``None`` where there is none."""
+        if self._known_until is None:
+            return None
+        taken = await self._conversations.take(self._known_until)
+        if taken is None:
+            return None
+        self._tip, self._lease = taken
+        return self._tip
+
+    def forget_thread(self) -> None:
+        """The thread that was to be continued is not: what follows happens in a new one."""
+        self._tip = self._lease = None
+
+    def keep(
+        self,
+        answer: AssistantMessage,
+        thread: ThreadRef,
+        *,
+        key: str,
+        sections: Sequence[str],
+        turns: int,
+        tokens: int,
+    ) -> None:
+        """After ``turns`` upstream turns that ended well, the conversation can go on in ``thread``.
+
+        Returns at once; the store is told beside the request.
+        """
+        before = self._tip
+        self._chain.add(answer)
+        tip = Tip(
+            thread.id,
+            thread.account,
+            key=key,
+            sections=tuple(dict.fromkeys((*(before.sections if before else ()), *sections))),
+            turns=(before.turns if before else 0) + turns,
+            tokens=tokens,
+        )
+        self._conversations.put(self._chain.tip, tip, self._lease)
