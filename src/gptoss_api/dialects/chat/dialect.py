@@ -14,6 +14,7 @@ from ..openai_errors import error_body
 from ..reading import Fields
 from .chunks import ChunkRenderer
 from .completion import render_completion
+from .from_responses import looks_like_responses, read_responses_body
 from .parse import read_request
 from .shape import AnswerShape
 
@@ -42,7 +43,7 @@ class ChatRequest(Struct, frozen=True):
 
 
 class ChatDialect:
-    """``POST /v1/chat/completions``.
+    """``POST /v1/chat/completions``; a body of the Responses API is understood too.
 
     ``reasoning_fields`` names the fields that carry the chain of thought; ``auto`` sends both common
     names, as clients read one or the other, but only ``reasoning`` to OpenAI's Agents SDK, which
@@ -58,16 +59,18 @@ class ChatDialect:
 
     def parse(self, body: bytes, headers: Mapping[str, str]) -> ChatRequest:
         """See :meth:`gptoss_api.dialects.base.Dialect.parse`."""
-        parsed = read_request(Fields(decode_object(body)), max_n=self._max_n)
+        fields = Fields(decode_object(body))
+        foreign = looks_like_responses(fields)
+        parsed = read_responses_body(fields) if foreign else read_request(fields, max_n=self._max_n)
         turn = parsed.turn
-        fields = self._fields_for(headers.get("user-agent", "")) if turn.show_reasoning else ()
+        reasoning = self._fields_for(headers.get("user-agent", "")) if turn.show_reasoning else ()
         shape = AnswerShape(
             model=turn.model,
-            reasoning_fields=fields,
+            reasoning_fields=reasoning,
             include_usage=parsed.include_usage,
             legacy_functions=parsed.legacy_functions,
         )
-        return ChatRequest(replace(turn, show_reasoning=bool(fields)), parsed.stream, shape)
+        return ChatRequest(replace(turn, show_reasoning=bool(reasoning)), parsed.stream, shape)
 
     def error_body(self, error: GatewayError, request_id: str) -> bytes:
         return error_body(error, request_id)

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from ...core.errors import InvalidRequest, UnsupportedValue
+from ...core.errors import UnsupportedValue
 from ...core.turn import (
     AssistantMessage,
     InstructionMessage,
@@ -39,8 +39,6 @@ def read_messages(body: Fields) -> tuple[Message, ...]:
     calls and results get one from the position of the call, the same in every request that repeats
     the conversation.
     """
-    if "messages" not in body.members and "input" in body.members:
-        raise _looks_like_responses()
     reader = _Reader()
     path = body.at("messages")
     return tuple(
@@ -48,15 +46,6 @@ def read_messages(body: Fields) -> tuple[Message, ...]:
             reader.read(as_object(value, f"{path}[{index}]"), index)
             for index, value in enumerate(body.required_array("messages", least=1))
         ]
-    )
-
-
-def _looks_like_responses() -> InvalidRequest:
-    return InvalidRequest(
-        "Missing required parameter: 'messages'. A body with 'input' is a request of the Responses API: "
-        "post it to /v1/responses.",
-        param="messages",
-        code="missing_required_parameter",
     )
 
 

@@ -39,9 +39,11 @@ def read_toolbox(body: Fields) -> Toolbox:
 
 def _tool(item: Fields) -> tuple[Tool, str]:
     """A tool and the path of its name."""
-    if item.required_choice("type", _KINDS) == "function":
-        return _function(item.required_object("function"), strict=True)
-    custom = item.required_object("custom")
+    kind = item.required_choice("type", _KINDS)
+    described = _inner(item, kind)
+    if kind == "function":
+        return _function(described, strict=True)
+    custom = described
     tool = Tool(
         name=read_name(custom),
         description=custom.string("description") or "",
@@ -59,6 +61,12 @@ def _function(function: Fields, *, strict: bool) -> tuple[Tool, str]:
         strict=bool(strict and function.boolean("strict")),
     )
     return tool, function.at("name")
+
+
+def _inner(item: Fields, kind: str) -> Fields:
+    """What ``item`` says of its tool. Clients that speak Responses too put it on the item itself."""
+    flat = kind not in item.members and "name" in item.members
+    return item if flat else item.required_object(kind)
 
 
 def _unique(found: Sequence[tuple[Tool, str]]) -> tuple[Tool, ...]:
@@ -108,7 +116,7 @@ def _chosen_tools(choice: Fields, tools: Sequence[Tool]) -> ToolChoice:
 
 def _offered(choice: Fields, kind: str, tools: Sequence[Tool]) -> str:
     """The tool that ``choice`` names, e.g. ``{"type": "function", "function": {"name": …}}``."""
-    named = choice.required_object(kind)
+    named = _inner(choice, kind)
     name = named.required_string("name")
     if not any(tool.name == name and tool.kind == kind for tool in tools):
         raise InvalidValue(
