@@ -82,6 +82,7 @@ class ContextLengthExceeded(InvalidRequest):
         )
         self.prompt_tokens = prompt_tokens
         self.limit = limit
+        self.reserved = reserved
 
 
 class ModelNotFound(GatewayError):

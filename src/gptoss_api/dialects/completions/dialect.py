@@ -25,6 +25,11 @@ class CompletionRequest(Struct, frozen=True):
     stream: bool
     shape: TextShape
 
+    @property
+    def turn(self) -> Turn:
+        """The first of the turns."""
+        return self.turns[0]
+
     def renderer(self) -> TextRenderer:
         return TextRenderer(self.shape)
 

@@ -26,10 +26,11 @@ from .tools import Names
 _LEAST_TOKENS: Final = 16
 
 
-class ResponseRequest(Struct, frozen=True):
+class ResponseRequest(Struct):
     """A parsed request; see :class:`gptoss_api.dialects.base.DialectRequest`.
 
-    ``items`` are the input items in the form in which they are stored, each with its id.
+    ``items`` are the input items in the form in which they are stored, each with its id; ``chain`` the ids
+    of the responses before. ``answer`` is what renders the answer, once there is one.
     """
 
     turn: Turn
@@ -38,6 +39,17 @@ class ResponseRequest(Struct, frozen=True):
     frame: Frame
     names: Names
     seal: Callable[[str], str] | None
+    chain: tuple[str, ...] = ()
+    answer: ResponseStream | bytes = b""
+
+    @property
+    def id(self) -> str:
+        return self.frame.id
+
+    @property
+    def final(self) -> bytes:
+        """The response object as JSON, as it is when the answer is over; empty before."""
+        return self.answer.final if isinstance(self.answer, ResponseStream) else self.answer
 
     @property
     def stream(self) -> bool:
@@ -50,10 +62,12 @@ class ResponseRequest(Struct, frozen=True):
         return not self.turn.messages and limit is not None and limit < _LEAST_TOKENS
 
     def renderer(self) -> ResponseStream:
-        return ResponseStream(self.frame, self.names, self.seal)
+        stream = self.answer = ResponseStream(self.frame, self.names, self.seal)
+        return stream
 
     def render(self, result: Collector) -> bytes:
-        return render_response(result, self.frame, self.names, self.seal)
+        body = self.answer = render_response(result, self.frame, self.names, self.seal)
+        return body
 
 
 class ResponsesDialect:
@@ -82,13 +96,14 @@ class ResponsesDialect:
         asked: Asked,
         *,
         history: Sequence[dict[str, Any]] = (),
+        chain: tuple[str, ...] = (),
         known: Mapping[str, dict[str, Any]] | None = None,
         caller: str = "",
     ) -> ResponseRequest:
         """The request with its conversation.
 
-        ``history`` are the items of earlier responses, oldest first, ``known`` those that the input
-        refers to by their ids. ``caller`` is whose sealed reasoning may be opened.
+        ``history`` are the items of the responses in ``chain``, oldest first, ``known`` those that the
+        input refers to by their ids. ``caller`` is whose sealed reasoning may be opened.
 
         Raises:
             InvalidRequest: for items that cannot be read.
@@ -115,6 +130,7 @@ class ResponsesDialect:
             frame=Frame.of(response_id, turn.model, len(items), asked.echo),
             names=asked.toolbox.names,
             seal=partial(self._sealer.seal, owner=caller) if asked.include_encrypted else None,
+            chain=chain,
         )
         if not messages and not request.is_probe:
             raise InvalidRequest(

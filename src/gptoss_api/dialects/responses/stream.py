@@ -97,7 +97,7 @@ class ResponseStream:
         self._seal = seal
         self._number = 0
         self._model = frame.model
-        self._created = False
+        self._created = self._begun = False
         # Finished items by output index, and what is still open.
         self._items: dict[int, bytes] = {}
         self._next_index = 0
@@ -155,6 +155,10 @@ class ResponseStream:
             self._emit("error", encode(said)[1:-1], out)
         return b"".join(out)
 
+    def snapshot(self) -> bytes:
+        """The response object as far as it has come, as JSON."""
+        return self.final or self._render("in_progress" if self._begun else "queued")
+
     def cancel(self) -> bytes:
         """Ends a response that its client no longer wants. The reference knows no event for it."""
         out: list[bytes] = []
@@ -193,7 +197,7 @@ class ResponseStream:
     def _begin(self, started: Started, out: list[bytes]) -> None:
         self._model = started.model
         kinds = ("response.in_progress",) if self._created else ("response.created", "response.in_progress")
-        self._created = True
+        self._created = self._begun = True
         response = b'"response":' + self._render("in_progress")
         for kind in kinds:
             self._emit(kind, response, out)

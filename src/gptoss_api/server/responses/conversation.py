@@ -1,0 +1,80 @@
+"""What was said before a request: the chain of earlier responses and the items it refers to."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...core.errors import InvalidRequest, NotFound
+from ...dialects.responses import Asked, response_of_item
+from .kept import RUNNING, Kept, KeptResponses
+
+
+async def read_chain(
+    kept: KeptResponses, caller: str, previous_id: str
+) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+    """The ids of the chain that ends with ``previous_id``, and all its items, oldest first.
+
+    Raises:
+        NotFound: where a link is missing; half a conversation would be answered as if it were whole.
+        InvalidRequest: for a response that has no answer to continue from.
+    """
+    try:
+        previous = await kept.get(caller, previous_id)
+        before = await kept.get_all(caller, previous.chain)
+    except NotFound as error:
+        raise NotFound(
+            f"Previous response with id '{previous_id[:100]}' not found. {error.message}",
+            param="previous_response_id",
+            code="previous_response_not_found",
+        ) from None
+    if previous.status in RUNNING or previous.status in ("failed", "cancelled"):
+        raise InvalidRequest(
+            f"The previous response '{previous_id}' is {previous.status.replace('_', ' ')}; only a response "
+            "that has ended with an answer can be continued.",
+            param="previous_response_id",
+        )
+    items = [item for link in (*before, previous) for item in link.conversation()]
+    return (*previous.chain, previous_id), items
+
+
+async def read_references(kept: KeptResponses, caller: str, asked: Asked) -> dict[str, dict[str, Any]]:
+    """The stored items that the input names, by id; unknown ones are left out."""
+    wanted = {identifier: response_of_item(identifier) for identifier in asked.references}
+    found: dict[str, dict[str, Any]] = {}
+    for response_id in dict.fromkeys(filter(None, wanted.values())):
+        try:
+            record = await kept.get(caller, response_id)
+        except NotFound:
+            continue
+        found |= _by_id(record, wanted)
+    return found
+
+
+def _by_id(record: Kept, wanted: dict[str, str | None]) -> dict[str, dict[str, Any]]:
+    return {item["id"]: item for item in record.conversation() if item.get("id") in wanted}
+
+
+def page(
+    items: Sequence[dict[str, Any]], *, after: str | None, limit: int, newest_first: bool
+) -> dict[str, Any]:
+    """One page of a list of items (OpenAI's reference, "List input items").
+
+    Raises:
+        InvalidRequest: for an ``after`` that is not in the list.
+    """
+    ordered = list(reversed(items)) if newest_first else list(items)
+    start = 0
+    if after is not None:
+        places = [index for index, item in enumerate(ordered) if item.get("id") == after]
+        if not places:
+            raise InvalidRequest(
+                f"Invalid 'after': this response has no item '{after[:100]}'.", param="after"
+            )
+        start = places[0] + 1
+    data = ordered[start : start + limit]
+    return {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else "",
+        "last_id": data[-1]["id"] if data else "",
+        "has_more": len(ordered) > start + limit,
+    }

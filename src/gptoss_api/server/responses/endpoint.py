@@ -1,0 +1,126 @@
+"""``POST /v1/responses``: answered at once or in the background, kept unless the client objects."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
+
+from msgspec import Raw, json
+from msgspec.structs import replace
+from starlette.types import Receive, Send
+
+from ...core.errors import ContextLengthExceeded
+from ...core.events import Events, Finished, Started, Usage, UsageReported
+from ...core.turn import Turn
+from ...dialects.responses import ResponseRequest, ResponsesDialect, without_oldest
+from ..exchange import Departure, EventStream, send_json
+from ..request import RequestRecord
+from ..turns import AnswerEndpoint, OpenTurn, Serving
+from .background import BackgroundRuns
+from .conversation import read_chain, read_references
+from .kept import Kept, KeptResponses, status_of
+
+# A cut by estimate may have to be repeated; each takes away at least a tenth more than was too much.
+_MOST_CUTS: Final = 4
+
+
+class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
+    """Creates responses. ``runs`` works on those in the background, ``kept`` stores them."""
+
+    def __init__(
+        self,
+        dialect: ResponsesDialect,
+        open_turn: OpenTurn,
+        serving: Serving,
+        kept: KeptResponses,
+    ) -> None:
+        super().__init__(dialect.name, serving)
+        self._dialect = dialect
+        self._open_turn = open_turn
+        self._kept = kept
+        self.runs = BackgroundRuns(kept, partial(open_request, open_turn), serving.drain)
+
+    async def read(self, body: bytes, record: RequestRecord) -> ResponseRequest:
+        asked = self._dialect.read(body)
+        chain: tuple[str, ...] = ()
+        request = partial(self._dialect.complete, asked, caller=record.caller)
+        if asked.previous_response_id is not None:
+            chain, history = await read_chain(self._kept, record.caller, asked.previous_response_id)
+            request = partial(request, history=history, chain=chain)
+        if asked.references:
+            request = partial(request, known=await read_references(self._kept, record.caller, asked))
+        complete = request()
+        complete.turn = replace(complete.turn, caller=record.caller, request_id=record.id)
+        return complete
+
+    def open(
+        self, request: ResponseRequest, record: RequestRecord
+    ) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
+        return open_request(self._open_turn, request)
+
+    async def ended(self, request: ResponseRequest, record: RequestRecord) -> None:
+        """Keeps the response before its last bytes leave, so that it can be continued at once."""
+        if request.asked.store and request.final:
+            kept = Kept(
+                Raw(request.final), Raw(json.encode(request.items)), status_of(request.final), request.chain
+            )
+            await self._kept.put(record.caller, request.id, kept)
+
+    async def serve(
+        self, request: ResponseRequest, record: RequestRecord, receive: Receive, send: Send
+    ) -> None:
+        if not request.asked.background:
+            await super().serve(request, record, receive, send)
+            return
+        run = await self.runs.start(record.caller, request)
+        if not request.stream:
+            await send_json(send, 200, run.stream.snapshot())
+            return
+        # The run does not end with this client: it may come back for the rest.
+        with Departure(receive):
+            stream = EventStream(send, self._serving.keep_alive)
+            try:
+                async for data in run.follow(0):
+                    await stream.write(data)
+                await stream.close()
+            finally:
+                stream.stop()
+
+
+def open_request(
+    open_turn: OpenTurn, request: ResponseRequest
+) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
+    """The events that answer ``request``, its conversation shortened if it allows that and has to be."""
+    if request.is_probe:
+        return _nothing_wanted(request.turn)
+    return _shortened(open_turn, request.turn) if request.asked.truncate else open_turn(request.turn)
+
+
+@asynccontextmanager
+async def _shortened(open_turn: OpenTurn, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
+    async with AsyncExitStack() as stack:
+        for cut in range(_MOST_CUTS + 1):
+            try:
+                batches = await stack.enter_async_context(open_turn(turn))
+                break
+            except ContextLengthExceeded as error:
+                room = error.limit - error.reserved
+                shorter = without_oldest(turn, error.prompt_tokens, room)
+                if shorter is None or cut == _MOST_CUTS:
+                    raise
+                turn = shorter
+        yield batches
+
+
+@asynccontextmanager
+async def _nothing_wanted(turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
+    """Answers a probe: no token is left for an answer, so none is asked of the upstream."""
+
+    async def batches() -> AsyncIterator[Events]:
+        yield [
+            Started(upstream="none", model=turn.model, emulated=("preload",)),
+            Finished("length"),
+            UsageReported(Usage(0, 0)),
+        ]
+
+    yield batches()

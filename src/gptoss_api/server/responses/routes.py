@@ -1,0 +1,160 @@
+"""Responses that exist already: fetched, followed, cancelled, deleted, and their input listed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Raw
+from msgspec.structs import replace
+from starlette.types import Receive, Scope, Send
+
+from ...core.errors import InvalidRequest
+from ...dialects.reading import Fields
+from ..exchange import Departure, EventStream, send_json
+from ..request import RequestRecord
+from ..turns import Serving
+from .background import DEAD_AFTER, BackgroundRuns
+from .conversation import page, read_chain
+from .kept import RUNNING, Kept, KeptResponses, now
+
+# How often another process is asked whether it has finished a response that is followed here.
+_LOOK_SECONDS: Final = 0.5
+_END: Final = b"\n\n"
+_TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
+class ResponseRoutes:
+    """Everything under ``/v1/responses/{id}``, as bound ASGI callables."""
+
+    def __init__(self, kept: KeptResponses, runs: BackgroundRuns, serving: Serving) -> None:
+        self._kept = kept
+        self._runs = runs
+        self._serving = serving
+
+    async def retrieve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller, response_id = _whose(scope)
+        query = _query(scope)
+        starting_after = query.integer("starting_after", -1)
+        if query.boolean("stream"):
+            events = await self._events(
+                caller, response_id, 0 if starting_after is None else starting_after + 1
+            )
+            await self._follow(events, receive, send)
+            return
+        run = self._runs.get(caller, response_id)
+        if run is not None:
+            await send_json(send, 200, run.stream.snapshot())
+            return
+        kept = _settled(await self._kept.get(caller, response_id))
+        await send_json(send, 200, bytes(kept.response))
+
+    async def delete(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller, response_id = _whose(scope)
+        await self._stop(caller, response_id)
+        await self._kept.get(caller, response_id)
+        await self._kept.delete(caller, response_id)
+        gone = {"id": response_id, "object": "response", "deleted": True}
+        await send_json(send, 200, msgspec.json.encode(gone))
+
+    async def cancel(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller, response_id = _whose(scope)
+        await self._stop(caller, response_id)
+        kept = _settled(await self._kept.get(caller, response_id))
+        if not kept.background:
+            raise InvalidRequest(
+                "Only a response that was made with background set to true can be cancelled.",
+                param="response_id",
+            )
+        if kept.status in RUNNING:
+            # Another process works on it: it looks for the wish every few seconds.
+            await self._kept.wish_cancelled(caller, response_id)
+        await send_json(send, 200, bytes(kept.response))
+
+    async def input_items(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller, response_id = _whose(scope)
+        query = _query(scope)
+        limit = query.integer("limit", 1, 100)
+        order = query.choice("order", ("asc", "desc"))
+        kept = await self._kept.get(caller, response_id)
+        items = kept.input_items()
+        if kept.chain:
+            _, before = await read_chain(self._kept, caller, kept.chain[-1])
+            items = before + items
+        listed = page(items, after=query.string("after"), limit=limit or 20, newest_first=order != "asc")
+        await send_json(send, 200, msgspec.json.encode(listed))
+
+    async def _stop(self, caller: str, response_id: str) -> None:
+        """Ends a run of this process; its record says afterwards how."""
+        run = self._runs.get(caller, response_id)
+        if run is not None:
+            run.cancel()
+            await run.wait()
+
+    async def _events(self, caller: str, response_id: str, start: int) -> AsyncIterator[bytes]:
+        run = self._runs.get(caller, response_id)
+        if run is not None:
+            return run.follow(start)
+        if not (await self._kept.get(caller, response_id)).background:
+            raise InvalidRequest(
+                "Only a response that was made with background set to true can be streamed again.",
+                param="stream",
+            )
+        return self._stored_events(caller, response_id, start)
+
+    async def _stored_events(self, caller: str, response_id: str, start: int) -> AsyncIterator[bytes]:
+        """The events of a response that ended, or that another process will end."""
+        while (events := await self._kept.events(caller, response_id)) is None:
+            kept = await self._kept.get(caller, response_id)
+            if _settled(kept) is not kept:
+                said = {"code": "server_error", "message": _DIED, "param": None, "sequence_number": start}
+                yield b"event: error\ndata: %b\n\n" % msgspec.json.encode({"type": "error", **said})
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+        rest = events.split(_END)[start:-1]
+        if rest:
+            yield _END.join(rest) + _END
+
+    async def _follow(self, events: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+        with Departure(receive):
+            stream = EventStream(send, self._serving.keep_alive)
+            try:
+                async for data in events:
+                    await stream.write(data)
+                await stream.close()
+            finally:
+                stream.stop()
+
+
+_DIED: Final = "The process that worked on this response ended before it was complete. Ask again."
+
+
+def _settled(kept: Kept) -> Kept:
+    """The response as it is: one whose process died has failed, whatever its record says."""
+    if kept.status not in RUNNING or now() - kept.beat < DEAD_AFTER:
+        return kept
+    response: dict[str, Any] = msgspec.json.decode(kept.response)
+    response |= {"status": "failed", "error": {"code": "server_error", "message": _DIED}}
+    return replace(kept, response=Raw(msgspec.json.encode(response)), status="failed")
+
+
+def _whose(scope: Scope) -> tuple[str, str]:
+    """Who asks, and for which response."""
+    record: RequestRecord = scope["gptoss"]
+    record.dialect = "responses"
+    response_id: str = scope["path_params"]["id"]
+    return record.caller, response_id
+
+
+def _query(scope: Scope) -> Fields:
+    """The query parameters as the members of an object, numbers and booleans as such."""
+    members: dict[str, Any] = {}
+    for name, text in parse_qsl(scope["query_string"].decode("latin-1")):
+        if name in ("limit", "starting_after"):
+            members[name] = int(text) if text.removeprefix("-").isdecimal() and len(text) < 18 else text
+        elif name == "stream":
+            members[name] = _TRUTH.get(text.lower(), text)
+        else:
+            members[name] = text
+    return Fields(members)
