@@ -28,7 +28,7 @@ def server_key(configured: str | None, folder: Path) -> bytes:
         return _read(path) or _make(path)
     except OSError as error:
         _log.warning(
-            "%s cannot be used (%s): reasoning that clients keep in encrypted form is lost with this process; "
+            "%s cannot be used (%s): what clients keep in encrypted form is lost with this process; "
             "set GPTOSS_SERVER_KEY",
             path,
             error.strerror,
@@ -52,8 +52,8 @@ def _make(path: Path) -> bytes:
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with open(descriptor, "wb") as file:
-            file.write(key)
+        os.write(descriptor, key)
+        os.close(descriptor)
         if path.exists():
             draft.replace(path)
         else:
