@@ -8,6 +8,7 @@ from .config import ConfigError, Settings
 from .core.events import Events
 from .core.turn import Turn
 from .emulation import EmulatedUpstream, EmulationSettings
+from .state import GuardedStore, default_url, open_store, server_key, state_folder
 from .text.tokens import Tokens
 from .upstreams.admission import Admission
 from .upstreams.base import Health, Upstream
@@ -36,6 +37,8 @@ class Gateway:
         self._http = HttpClient(
             connect_timeout=settings.connect_timeout, max_idle_per_origin=settings.max_concurrency
         )
+        self.store = GuardedStore(open_store(default_url()))
+        self.server_key = server_key(settings.server_key, state_folder())
         self.tokens = Tokens()
         chosen, self.chosen_because = choose_upstream(settings, self._credentials)
         self.is_demo = chosen == _DEMO
@@ -59,6 +62,7 @@ class Gateway:
     async def close(self) -> None:
         await self.upstream.close()
         await self._http.close()
+        await self.store.close()
 
     def _chatkit(self, settings: Settings) -> ChatKitUpstream:
         return ChatKitUpstream(

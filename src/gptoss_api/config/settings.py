@@ -26,6 +26,7 @@ from .values import (
     path,
     seconds,
     size,
+    text,
 )
 
 T = TypeVar("T")
@@ -209,6 +210,26 @@ class Settings:
         "GPTOSS_REPAIR",
         choice("strict", "best_effort"),
         "Whether an answer that could not be repaired is an error or delivered as it is.",
+    )
+    responses_days: int = _setting(
+        30,
+        "GPTOSS_RESPONSES_DAYS",
+        number(1, 3_650),
+        "Days for which stored responses can be continued and fetched.",
+    )
+    responses_max: int = _setting(
+        5_000,
+        "GPTOSS_RESPONSES_MAX",
+        number(1, 10_000_000),
+        "Most responses that are stored; the oldest make room.",
+    )
+    server_key: str | None = _setting(
+        None,
+        "GPTOSS_SERVER_KEY",
+        text(32),
+        "Secret that replicas share, so that each can open the reasoning another has sealed.",
+        shown="server.key in the user's state folder",
+        secret=True,
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "info", "GPTOSS_LOG_LEVEL", choice("debug", "info", "warning", "error"), "Least severe lines logged."

@@ -51,6 +51,17 @@ def _words(value: object) -> list[str]:
     return [_text(item) for item in items if item != "" and not (isinstance(item, str) and item.isspace())]
 
 
+def text(least: int) -> Kind[str | None]:
+    """A text of at least ``least`` characters, as it is."""
+
+    def parse(value: object) -> str | None:
+        if not isinstance(value, str) or len(value) < least:
+            raise ValueError
+        return value
+
+    return Kind(parse, f"a text of at least {least} characters")
+
+
 def number(low: int, high: int, remark: str = "") -> Kind[int]:
     """A whole number in ``low..high``."""
 

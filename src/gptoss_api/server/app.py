@@ -8,16 +8,20 @@ from starlette.types import ASGIApp, Scope
 from ..access import ApiKeys, HostPolicy, OriginPolicy
 from ..config import Settings
 from ..dialects.chat import ChatDialect
+from ..dialects.completions import CompletionsDialect
 from ..dialects.openai_errors import error_body
+from ..dialects.responses import ResponsesDialect, Sealer
 from ..gateway import Gateway
 from ..telemetry.logs import log_request
+from .completions import CompletionsEndpoint
 from .cors import Cors
 from .description import docs_page, openapi_description
 from .drain import Drain
 from .edge import Edge
 from .request import RequestRecord
+from .responses import KeptResponses, ResponseRoutes, ResponsesEndpoint
 from .status import Endpoint, StatusRoutes
-from .turns import TurnEndpoint
+from .turns import Serving, TurnEndpoint
 
 # Asked every few seconds by machines.
 _PROBES = frozenset({"/healthz", "/readyz"})
@@ -26,16 +30,11 @@ _PROBES = frozenset({"/healthz", "/readyz"})
 def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> ASGIApp:
     """The whole HTTP side over ``gateway``."""
     status = StatusRoutes(gateway, drain)
-    chat = TurnEndpoint(
-        ChatDialect(reasoning_fields=settings.reasoning_fields, max_n=settings.max_n),
-        gateway.open,
-        drain,
-        max_body=settings.max_body,
-        keep_alive=settings.keepalive,
-    )
+    serving = Serving(drain, settings.max_body, settings.keepalive)
     router = Router(
         [
-            Route("/v1/chat/completions", chat, methods=["POST"]),
+            *_turn_routes(settings, gateway, serving),
+            *_response_routes(settings, gateway, serving),
             Route("/", Endpoint(status.index), methods=["GET"]),
             Route("/v1/models", Endpoint(status.models), methods=["GET"]),
             Route("/v1/models/{id:path}", Endpoint(status.model), methods=["GET"]),
@@ -55,6 +54,29 @@ def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> ASGIApp:
         error_body=error_body,
         finished=_log,
     )
+
+
+def _turn_routes(settings: Settings, gateway: Gateway, serving: Serving) -> list[Route]:
+    chat = ChatDialect(reasoning_fields=settings.reasoning_fields, max_n=settings.max_n)
+    completions = CompletionsDialect(max_n=settings.max_n)
+    return [
+        Route("/v1/chat/completions", TurnEndpoint(chat, gateway.open, serving), methods=["POST"]),
+        Route("/v1/completions", CompletionsEndpoint(completions, gateway.open, serving), methods=["POST"]),
+    ]
+
+
+def _response_routes(settings: Settings, gateway: Gateway, serving: Serving) -> list[Route]:
+    dialect = ResponsesDialect(Sealer(gateway.server_key), show_reasoning=settings.reasoning_fields != "none")
+    kept = KeptResponses(gateway.store, ttl=settings.responses_days * 86_400.0, most=settings.responses_max)
+    create = ResponsesEndpoint(dialect, gateway.open, serving, kept)
+    routes = ResponseRoutes(kept, create.runs, serving)
+    return [
+        Route("/v1/responses", create, methods=["POST"]),
+        Route("/v1/responses/{id}", Endpoint(routes.retrieve), methods=["GET"]),
+        Route("/v1/responses/{id}", Endpoint(routes.delete), methods=["DELETE"]),
+        Route("/v1/responses/{id}/cancel", Endpoint(routes.cancel), methods=["POST"]),
+        Route("/v1/responses/{id}/input_items", Endpoint(routes.input_items), methods=["GET"]),
+    ]
 
 
 def _log(record: RequestRecord, scope: Scope) -> None:

@@ -7,6 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from .. import __version__
 from ..core.catalog import MODELS, find_model
+from ..dialects.codex import render_codex_catalog
 from ..dialects.models import render_model, render_models
 from ..gateway import Gateway
 from .drain import Drain
@@ -18,6 +19,12 @@ ENDPOINTS = (
     "GET /v1/models",
     "GET /v1/models/{id}",
     "POST /v1/chat/completions",
+    "POST /v1/completions",
+    "POST /v1/responses",
+    "GET /v1/responses/{id}",
+    "DELETE /v1/responses/{id}",
+    "POST /v1/responses/{id}/cancel",
+    "GET /v1/responses/{id}/input_items",
     "GET /healthz",
     "GET /readyz",
     "GET /openapi.json",
@@ -76,8 +83,11 @@ class StatusRoutes:
 
     async def models(self, scope: Scope, receive: Receive, send: Send) -> None:
         record: RequestRecord = scope["gptoss"]
-        anthropic = "anthropic-version" in record.headers
-        await send_json(send, 200, render_models(MODELS, anthropic=anthropic))
+        if b"client_version=" in scope["query_string"]:
+            body = render_codex_catalog(MODELS)
+        else:
+            body = render_models(MODELS, anthropic="anthropic-version" in record.headers)
+        await send_json(send, 200, body)
 
     async def model(self, scope: Scope, receive: Receive, send: Send) -> None:
         record: RequestRecord = scope["gptoss"]

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Generic, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
@@ -18,60 +20,79 @@ from .exchange import Departure, EventStream, send_json
 from .request import RequestRecord
 
 OpenTurn = Callable[[Turn], AbstractAsyncContextManager[AsyncIterator[Events]]]
+R = TypeVar("R", bound=DialectRequest)
 
 
-class TurnEndpoint:
-    """An ASGI application that answers one dialect's requests.
+class Serving(Struct, frozen=True):
+    """What every endpoint needs of the server. ``keep_alive`` is in seconds, ``max_body`` in bytes."""
+
+    drain: Drain
+    max_body: int
+    keep_alive: float
+
+
+class AnswerEndpoint(Generic[R]):
+    """An ASGI application that answers requests of one kind with one turn's events.
 
     Failures before the first byte are raised to the edge, which shapes them; later ones become the
     dialect's own error event. A client that leaves cancels the turn, and with it the upstream.
     """
 
-    def __init__(
-        self, dialect: Dialect, open_turn: OpenTurn, drain: Drain, *, max_body: int, keep_alive: float
-    ) -> None:
-        self._dialect = dialect
-        self._open_turn = open_turn
-        self._drain = drain
-        self._max_body = max_body
-        self._keep_alive = keep_alive
+    def __init__(self, dialect: str, serving: Serving) -> None:
+        self._name = dialect
+        self._serving = serving
+
+    async def read(self, body: bytes, record: RequestRecord) -> R:
+        """The request in ``body``."""
+        raise NotImplementedError
+
+    def open(self, request: R, record: RequestRecord) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
+        """The events that answer ``request``."""
+        raise NotImplementedError
+
+    async def ended(self, request: R, record: RequestRecord) -> None:
+        """Called when an answer is rendered to its end, before its last bytes leave."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record: RequestRecord = scope["gptoss"]
-        record.dialect = self._dialect.name
-        with self._drain:
-            body = await read_body(receive, record.headers, self._max_body)
-            request = self._dialect.parse(body, record.headers)
-            turn = replace(request.turn, caller=record.caller, request_id=record.id)
-            answer = self._stream if request.stream else self._whole
-            with Departure(receive) as departure:
-                try:
-                    await answer(request, turn, record, send)
-                except asyncio.CancelledError:
-                    if not departure.gone:
-                        raise
-                    raise ClientGone from None
+        record.dialect = self._name
+        with self._serving.drain:
+            body = await read_body(receive, record.headers, self._serving.max_body)
+            await self.serve(await self.read(body, record), record, receive, send)
 
-    async def _whole(self, request: DialectRequest, turn: Turn, record: RequestRecord, send: Send) -> None:
+    async def serve(self, request: R, record: RequestRecord, receive: Receive, send: Send) -> None:
+        """Answers one request for as long as its client is there."""
+        answer = self._stream if request.stream else self._whole
+        with Departure(receive) as departure:
+            try:
+                await answer(request, record, send)
+            except asyncio.CancelledError:
+                if not departure.gone:
+                    raise
+                raise ClientGone from None
+
+    async def _whole(self, request: R, record: RequestRecord, send: Send) -> None:
         collector = Collector()
         try:
-            async with self._open_turn(turn) as batches:
+            async with self.open(request, record) as batches:
                 async for batch in batches:
                     record.observe(batch)
                     collector.feed(batch)
         except asyncio.CancelledError:
-            if self._drain.expired:
+            if self._serving.drain.expired:
                 raise shutting_down() from None
             raise
-        await send_json(send, 200, request.render(collector), record.answer_headers())
+        body = request.render(collector)
+        await self.ended(request, record)
+        await send_json(send, 200, body, record.answer_headers())
 
-    async def _stream(self, request: DialectRequest, turn: Turn, record: RequestRecord, send: Send) -> None:
+    async def _stream(self, request: R, record: RequestRecord, send: Send) -> None:
         renderer = request.renderer()
-        stream = EventStream(send, self._keep_alive)
+        stream = EventStream(send, self._serving.keep_alive)
         # The end of an answer is held back, to leave in one write together with the closing bytes.
         held = b""
         try:
-            async with self._open_turn(turn) as batches:
+            async with self.open(request, record) as batches:
                 async for batch in batches:
                     record.observe(batch)
                     if not stream.started:
@@ -82,24 +103,49 @@ class TurnEndpoint:
                     else:
                         held = b""
                         await stream.write(data)
-            await stream.close(held + renderer.end())
+            held += renderer.end()
+            await self.ended(request, record)
+            await stream.close(held)
         except GatewayError as error:
-            await _break_off(stream, renderer, record, error)
+            await self._break_off(stream, request, renderer, record, error)
         except asyncio.CancelledError:
-            if not self._drain.expired:
+            if not self._serving.drain.expired:
                 raise
-            await _break_off(stream, renderer, record, shutting_down())
+            await self._break_off(stream, request, renderer, record, shutting_down())
         except Exception:
-            await _break_off(stream, renderer, record, record.bug())
+            await self._break_off(stream, request, renderer, record, record.bug())
         finally:
             stream.stop()
 
+    async def _break_off(
+        self,
+        stream: EventStream,
+        request: R,
+        renderer: StreamRenderer,
+        record: RequestRecord,
+        error: GatewayError,
+    ) -> None:
+        """Ends a stream with an error event, or raises the error while an ordinary response is possible."""
+        if not stream.started:
+            raise error from None
+        record.fail(error)
+        last = renderer.fail(error)
+        await self.ended(request, record)
+        await stream.close(last)
 
-async def _break_off(
-    stream: EventStream, renderer: StreamRenderer, record: RequestRecord, error: GatewayError
-) -> None:
-    """Ends a stream with an error event, or raises the error while an ordinary response is possible."""
-    if not stream.started:
-        raise error from None
-    record.fail(error)
-    await stream.close(renderer.fail(error))
+
+class TurnEndpoint(AnswerEndpoint[DialectRequest]):
+    """Answers a dialect that needs nothing but the request itself."""
+
+    def __init__(self, dialect: Dialect, open_turn: OpenTurn, serving: Serving) -> None:
+        super().__init__(dialect.name, serving)
+        self._dialect = dialect
+        self._open_turn = open_turn
+
+    async def read(self, body: bytes, record: RequestRecord) -> DialectRequest:
+        return self._dialect.parse(body, record.headers)
+
+    def open(
+        self, request: DialectRequest, record: RequestRecord
+    ) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
+        return self._open_turn(replace(request.turn, caller=record.caller, request_id=record.id))

@@ -2,6 +2,7 @@
 
 from .guard import GuardedStore
 from .memory import MemoryStore
+from .server_key import server_key
 from .store import Lease, Space, Store, StoreUnavailable
 from .url import default_url, is_shared, open_store, state_folder, without_password
 
@@ -15,6 +16,7 @@ __all__ = [
     "default_url",
     "is_shared",
     "open_store",
+    "server_key",
     "state_folder",
     "without_password",
 ]
