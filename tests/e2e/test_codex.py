@@ -1,0 +1,107 @@
+"""The real Codex CLI, headless, over the simulated website.
+
+Needs ``codex`` on the PATH (``npm install -g @openai/codex``), or its path in ``CODEX``.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Site
+from tests.simulator.agent import Agent, Call
+
+CODEX = os.environ.get("CODEX") or shutil.which("codex")
+CONFIG = """\
+model = "gpt-oss-120b"
+model_provider = "gptoss"
+
+[features]
+api_key_model_discovery = true
+
+[model_providers.gptoss]
+name = "gptoss-api"
+base_url = "{base}/v1"
+wire_api = "responses"
+env_key = "GPTOSS_API_KEY"
+model_catalog_url = "{base}/v1/models"
+"""
+PATCH = """\
+*** Begin Patch
+*** Update File: greet.py
+@@
+-print("hello")
++print("goodbye")
+*** End Patch"""
+# The model knows apply_patch as a tool of its own, so it is shown this one under another name.
+READ, EDIT, RUN = (
+    Call("exec_command", {"cmd": "cat greet.py"}),
+    Call("client_apply_patch", {"input": PATCH}),
+    Call("exec_command", {"cmd": "python3 greet.py"}),
+)
+
+pytestmark = pytest.mark.skipif(CODEX is None, reason="codex is not installed: npm install -g @openai/codex")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What Codex printed and did in ``folder``."""
+
+    code: int
+    events: list[Any]
+    errors: str
+    folder: Path
+
+    def items(self, kind: str) -> list[Any]:
+        return [
+            event["item"]
+            for event in self.events
+            if event["type"] == "item.completed" and event["item"]["type"] == kind
+        ]
+
+
+@pytest.fixture
+def session(site: Site, tmp_path: Path) -> Session:
+    """One task from its beginning to its end: read a file, change it, run it."""
+    assert CODEX is not None
+    site.simulator.always(
+        Agent([[READ], [EDIT], [RUN]], lambda results: f"It says {results[-1][-8:].strip()}.")
+    )
+    home, folder = tmp_path / "codex", tmp_path / "project"
+    home.mkdir()
+    folder.mkdir()
+    (home / "config.toml").write_text(CONFIG.format(base=site.gateway.base_url))
+    (folder / "greet.py").write_text('print("hello")\n')
+    command = ["exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
+    done = subprocess.run(
+        [CODEX, *command, "Say goodbye instead of hello."],
+        cwd=folder,
+        env={**os.environ, "CODEX_HOME": str(home), "GPTOSS_API_KEY": "none"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return Session(done.returncode, events, done.stderr, folder)
+
+
+def test_codex_reads_a_file_applies_a_patch_runs_a_command_and_finishes(site: Site, session: Session) -> None:
+    assert session.code == 0, session.errors
+    commands = session.items("command_execution")
+    assert ["cat greet.py" in command["command"] for command in commands] == [True, False]
+    assert commands[1]["aggregated_output"] == "goodbye\n"
+    assert session.items("file_change")[0]["status"] == "completed"
+    assert (session.folder / "greet.py").read_text() == 'print("goodbye")\n'
+    assert session.items("agent_message")[-1]["text"] == "It says goodbye."
+    assert session.events[-1]["type"] == "turn.completed"
+    assert session.events[-1]["usage"]["input_tokens"] > 1000
+    # It knows the model: its window, its effort and that it takes patches as text.
+    assert "metadata" not in session.errors
+    assert not session.items("error")
+    assert {request.effort for request in site.simulator.requests} == {"medium"}
