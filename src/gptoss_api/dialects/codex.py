@@ -29,7 +29,7 @@ but mention them. Never revert changes that you did not make.
 - Before a group of calls say in one short sentence what you are about to do.
 
 # apply_patch
-A patch is plain text, not JSON:
+The input of apply_patch is the text of a patch:
 
 *** Begin Patch
 *** Update File: path/of/file.py

@@ -38,7 +38,10 @@ class Run:
         self.stream: ResponseStream = request.renderer()
         self.events: list[bytes] = []
         self.ended = False
-        self.task: asyncio.Task[None] | None = None
+        self.unwanted = False
+        # Set while the model is at work: only then may the task be cancelled, before it would never
+        # begin and afterwards never be stored.
+        self.working: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
 
     def add(self, data: bytes) -> None:
@@ -51,8 +54,10 @@ class Run:
         self._wake()
 
     def cancel(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
+        """Stops the model. :meth:`wait` until that is stored."""
+        self.unwanted = True
+        if self.working is not None:
+            self.working.cancel()
 
     async def follow(self, start: int) -> AsyncIterator[bytes]:
         """The stream from event number ``start`` on, as it grows, to its end."""
@@ -98,6 +103,8 @@ class BackgroundRuns:
         self._open = open_request
         self._drain = drain
         self._runs: dict[tuple[str, str], Run] = {}
+        # The event loop itself keeps no strong reference to a task.
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def get(self, caller: str, response_id: str) -> Run | None:
         return self._runs.get((caller, response_id))
@@ -108,13 +115,17 @@ class BackgroundRuns:
         run.add(run.stream.queued())
         self._runs[caller, request.id] = run
         await self._kept.put(caller, request.id, run.record())
-        run.task = asyncio.create_task(self._work(run))
+        task = asyncio.create_task(self._work(run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return run
 
     async def _work(self, run: Run) -> None:
         beat = asyncio.create_task(self._beat(run))
         with self._drain:
+            run.working = asyncio.current_task()
             run.add(await self._answer(run))
+            run.working = None
             beat.cancel()
             # A renewal that is under way must not overwrite the end.
             await asyncio.wait([beat])
@@ -123,9 +134,12 @@ class BackgroundRuns:
             await self._kept.put_events(run.caller, response_id, b"".join(run.events))
             self._runs.pop((run.caller, response_id), None)
             run.end()
+            _log.info("response %s in the background ended: %s", response_id, status_of(run.stream.final))
 
     async def _answer(self, run: Run) -> bytes:
         """Works to the end; the value are the last events."""
+        if run.unwanted:
+            return run.stream.cancel()
         try:
             async with self._open(run.request) as batches:
                 async for batch in batches:

@@ -1,0 +1,146 @@
+"""Responses in the background, as two processes that share a store see them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from gptoss_api.core.events import Events, Finished, Started, TextDelta, Usage, UsageReported
+from gptoss_api.dialects.responses import ResponseRequest, ResponsesDialect
+from gptoss_api.server.drain import Drain
+from gptoss_api.server.request import RequestRecord
+from gptoss_api.server.responses import KeptResponses, ResponseRoutes, background
+from gptoss_api.server.responses.background import DEAD_AFTER, BackgroundRuns, Run
+from gptoss_api.server.turns import Serving
+from gptoss_api.state import MemoryStore
+
+
+class Process:
+    """One gateway process over a shared store; ``go`` lets its model write on."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.kept = KeptResponses(store, ttl=60, most=100)
+        self.drain = Drain()
+        self.go = asyncio.Event()
+        self.runs = BackgroundRuns(self.kept, self._open, self.drain)
+        self.routes = ResponseRoutes(self.kept, self.runs, Serving(self.drain, 1024, 10.0))
+
+    @asynccontextmanager
+    async def _open(self, request: ResponseRequest) -> AsyncIterator[AsyncIterator[Events]]:
+        async def batches() -> AsyncIterator[Events]:
+            yield [Started(upstream="test", model=request.turn.model), TextDelta("One ")]
+            await self.go.wait()
+            yield [TextDelta("two."), Finished("stop"), UsageReported(Usage(1, 2))]
+
+        yield batches()
+
+    async def start(self) -> Run:
+        request = ResponsesDialect().parse(b'{"input":"Count","background":true}', {})
+        return await self.runs.start("ann", request)
+
+    async def ask(self, route: str, response_id: str, query: str = "") -> Any:
+        """The body of an answer: its object, or the events of a stream."""
+        record = RequestRecord([])
+        record.caller = "ann"
+        scope = {"gptoss": record, "path_params": {"id": response_id}, "query_string": query.encode()}
+        sent = bytearray()
+
+        async def receive() -> Any:
+            await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            sent.extend(message.get("body", b""))
+
+        await getattr(self.routes, route)(scope, receive, send)
+        if sent.startswith(b"{"):
+            return json.loads(sent)
+        return [json.loads(block.split("data: ")[1]) for block in sent.decode().split("\n\n")[:-1]]
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr("gptoss_api.server.responses.routes._LOOK_SECONDS", 0.01)
+
+
+async def test_another_process_sees_how_far_it_is_and_its_end(store: MemoryStore, quick: None) -> None:
+    worker, other = Process(store), Process(store)
+    run = await worker.start()
+    assert (await other.ask("retrieve", run.request.id))["status"] == "queued"
+    while (seen := await other.ask("retrieve", run.request.id))["status"] == "queued":
+        await asyncio.sleep(0.005)
+    assert seen["status"] == "in_progress"
+    worker.go.set()
+    await run.wait()
+    final = await other.ask("retrieve", run.request.id)
+    assert final["status"] == "completed"
+    assert final["output"][0]["content"][0]["text"] == "One two."
+
+
+async def test_another_process_streams_every_event_once_it_has_ended(store: MemoryStore, quick: None) -> None:
+    worker, other = Process(store), Process(store)
+    run = await worker.start()
+    following = asyncio.create_task(other.ask("retrieve", run.request.id, "stream=true&starting_after=1"))
+    worker.go.set()
+    events = await following
+    assert [event["sequence_number"] for event in events] == list(range(2, len(run.events)))
+    assert events[-1]["type"] == "response.completed"
+
+
+async def test_another_process_can_have_it_cancelled(store: MemoryStore, quick: None) -> None:
+    worker, other = Process(store), Process(store)
+    run = await worker.start()
+    await other.ask("cancel", run.request.id)
+    await asyncio.wait_for(run.wait(), 5)
+    assert (await other.ask("retrieve", run.request.id))["status"] == "cancelled"
+
+
+async def test_a_response_whose_process_died_has_failed(store: MemoryStore, quick: None) -> None:
+    worker, other = Process(store), Process(store)
+    run = await worker.start()
+    kept = run.record()
+    run.cancel()
+    await run.wait()
+    response_id = f"{run.request.id}0"
+    await other.kept.put("ann", response_id, replace(kept, beat=kept.beat - DEAD_AFTER))
+    found = await other.ask("retrieve", response_id)
+    assert found["status"] == "failed"
+    assert found["error"]["code"] == "server_error"
+    events = await other.ask("retrieve", response_id, "stream=true")
+    assert [event["type"] for event in events] == ["error"]
+
+
+async def test_the_end_of_the_process_fails_what_is_left(store: MemoryStore) -> None:
+    worker = Process(store)
+    run = await worker.start()
+    while not run.stream.snapshot().count(b'"in_progress"'):
+        await asyncio.sleep(0)
+    worker.drain.expire()
+    await run.wait()
+    kept = await worker.kept.get("ann", run.request.id)
+    assert kept.status == "failed"
+    assert "shutting down" in bytes(kept.response).decode()
+
+
+async def test_followers_at_any_place_see_the_rest_and_the_end(store: MemoryStore) -> None:
+    worker = Process(store)
+    run = await worker.start()
+
+    async def follow(start: int) -> bytes:
+        return b"".join([data async for data in run.follow(start)])
+
+    followers = [asyncio.create_task(follow(start)) for start in range(12)]
+    await asyncio.sleep(0)
+    worker.go.set()
+    followed = await asyncio.gather(*followers)
+    assert followed == [b"".join(run.events[start:]) for start in range(12)]
+    assert run.events[-1].startswith(b"event: response.completed")

@@ -1,0 +1,85 @@
+"""Kept responses on every store, and the paging of their items."""
+
+from typing import Any
+
+import pytest
+from msgspec import Raw, json
+
+from gptoss_api.core.errors import InvalidRequest, NotFound
+from gptoss_api.server.responses.conversation import page, read_chain
+from gptoss_api.server.responses.kept import Kept, KeptResponses
+from gptoss_api.state import MemoryStore
+
+
+@pytest.fixture
+def kept() -> KeptResponses:
+    return KeptResponses(MemoryStore(), ttl=60, most=100)
+
+
+def record(text: str, *chain: str, status: str = "completed") -> Kept:
+    response = {"id": "x", "output": [{"id": f"msg_{text}_out", "text": f"{text}!"}]}
+    return Kept(
+        Raw(json.encode(response)), Raw(json.encode([{"id": f"msg_{text}", "text": text}])), status, chain
+    )
+
+
+async def test_a_record_is_its_callers_alone(kept: KeptResponses) -> None:
+    await kept.put("ann", "resp_1", record("one"))
+    assert (await kept.get("ann", "resp_1")).input_items() == [{"id": "msg_one", "text": "one"}]
+    for caller, response_id in (("bob", "resp_1"), ("", "resp_1"), ("ann", "resp_2")):
+        with pytest.raises(NotFound):
+            await kept.get(caller, response_id)
+
+
+async def test_a_chain_is_read_oldest_first(kept: KeptResponses) -> None:
+    await kept.put("ann", "r1", record("one"))
+    await kept.put("ann", "r2", record("two", "r1"))
+    await kept.put("ann", "r3", record("three", "r1", "r2"))
+    chain, items = await read_chain(kept, "ann", "r3")
+    assert chain == ("r1", "r2", "r3")
+    assert [item["text"] for item in items] == ["one", "one!", "two", "two!", "three", "three!"]
+
+
+async def test_a_chain_with_a_missing_link_is_not_answered_as_if_it_were_whole(kept: KeptResponses) -> None:
+    await kept.put("ann", "r1", record("one"))
+    await kept.put("ann", "r2", record("two", "r1"))
+    await kept.delete("ann", "r1")
+    with pytest.raises(NotFound) as caught:
+        await read_chain(kept, "ann", "r2")
+    assert caught.value.code == "previous_response_not_found"
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress", "failed", "cancelled"])
+async def test_what_has_no_answer_cannot_be_continued(kept: KeptResponses, status: str) -> None:
+    await kept.put("ann", "r1", record("one", status=status))
+    with pytest.raises(InvalidRequest, match=status.replace("_", " ")):
+        await read_chain(kept, "ann", "r1")
+
+
+async def test_a_wish_to_cancel_is_heard_once(kept: KeptResponses) -> None:
+    await kept.wish_cancelled("ann", "r1")
+    assert not await kept.cancel_wished("bob", "r1")
+    assert await kept.cancel_wished("ann", "r1")
+    assert not await kept.cancel_wished("ann", "r1")
+
+
+ITEMS: list[dict[str, Any]] = [{"id": f"i{number}"} for number in range(5)]
+
+
+def ids(listed: dict[str, Any]) -> list[str]:
+    return [item["id"] for item in listed["data"]]
+
+
+def test_pages_follow_each_other_in_both_orders() -> None:
+    first = page(ITEMS, after=None, limit=2, newest_first=True)
+    assert (ids(first), first["has_more"], first["last_id"]) == (["i4", "i3"], True, "i3")
+    last = page(ITEMS, after="i3", limit=3, newest_first=True)
+    assert (ids(last), last["has_more"], last["first_id"]) == (["i2", "i1", "i0"], False, "i2")
+    assert ids(page(ITEMS, after="i1", limit=9, newest_first=False)) == ["i2", "i3", "i4"]
+    assert page([], after=None, limit=9, newest_first=False)["data"] == []
+
+
+def test_a_page_after_an_unknown_item_is_refused() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        page(ITEMS, after="other", limit=2, newest_first=False)
+    assert caught.value.param == "after"
