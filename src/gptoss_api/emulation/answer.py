@@ -98,8 +98,10 @@ class AnswerReading:
                 self._reasoning(text)
             case Started():
                 self.started = event
-            case Finished(reason):
+            case Finished(reason, _, notes):
                 self._reason = reason
+                for note in notes:
+                    self._note(note)
             case UsageReported(usage):
                 self.reported_usage = usage
             case ToolCallStarted():
