@@ -31,6 +31,7 @@ from ..text.tool_calls import CallArgs, CallEnd, CallStart, Cancel, Content, Par
 from .attempt import Attempt
 from .calls import CallWriter, HeldCall, parser_config
 from .delivered import Delivered
+from .ending import Ending
 from .json_gate import JsonGate
 from .outlet import Outlet
 from .plan import Plan
@@ -45,6 +46,7 @@ from .repair import (
     problem_request,
 )
 from .structured import JsonMismatch
+from .written import is_as_written
 
 
 class Again(Struct, frozen=True):
@@ -62,7 +64,8 @@ class Complete(Struct, frozen=True):
 class ChoiceStream:
     """Feed every batch of an upstream turn, then :meth:`end` (or :meth:`failed`); the same for each repair.
 
-    ``cut`` says that the rest of the upstream turn is not wanted. ``started`` is the latest turn's,
+    ``cut`` says that the rest of the upstream turn is not wanted, ``ending`` that it may still end by itself
+    without saying more: what is fed then is only watched for that. ``started`` is the latest turn's,
     ``repairs`` counts the turns after the first, ``raw_text`` is what the latest one wrote.
     ``strict`` reports what cannot be mended instead of delivering it.
     """
@@ -78,6 +81,8 @@ class ChoiceStream:
         self._budget = RepairBudget(strict_format=plan.turn.output_format.strict)
         self._notes: list[str] = []
         self._reason: FinishReason | None = None
+        self._ending = Ending()
+        self._whole: bool | None = None  # See _as_written.
         self._shortened = False  # Something ended in the middle.
         self._muted = False  # The text of a repair adds nothing to what was delivered.
         # What waits for a repair, in the order of the answer: calls and the text between them.
@@ -117,9 +122,10 @@ class ChoiceStream:
                 return out
         try:
             for event in batch:
-                self._event(event)
                 if self.cut:
-                    break
+                    self._ending.watch(event)
+                else:
+                    self._event(event)
         except JsonBroken as broken:
             raise UpstreamSchemaMismatch(
                 f"The JSON of the answer broke on its way: {broken.reason}. Ask again."
@@ -158,6 +164,30 @@ class ChoiceStream:
             return self._again("empty", empty_nudge(self._key))
         raise failure
 
+    @property
+    def ending(self) -> bool:
+        return self.cut and self._ending.near and self._as_written
+
+    @property
+    def thread_is_clean(self) -> bool:
+        """Whether the upstream's thread says what the client knows, and no more; asked after the end."""
+        return self._ending.reason == "stop" and not self._ending.abandoned and self._as_written
+
+    @property
+    def _as_written(self) -> bool:
+        """Whether the client got what the model wrote, but for what at most one repair replaced."""
+        if self._whole is None:
+            self._whole = self._compare()
+        return self._whole
+
+    def _compare(self) -> bool:
+        if self.repairs > 1 or self._outlet.refused or self._shortened or self.delivered.empty:
+            return False
+        prompt = self._plan.prompt
+        return self._passes or (
+            prompt is not None and is_as_written(self._attempt.text, self.delivered.message, prompt)
+        )
+
     # -- events ------------------------------------------------------------------------------------
 
     def _event(self, event: Event) -> None:
@@ -169,7 +199,7 @@ class ChoiceStream:
             case Started():
                 self.started = event
             case Finished(reason):
-                self._reason = reason
+                self._reason = self._ending.reason = reason
             case UsageReported(usage):
                 self.reported_usage = usage
             case ToolCallStarted():
@@ -381,6 +411,8 @@ class ChoiceStream:
     def _again(self, kind: Kind, message: str, *, muted: bool = False) -> Again:
         self._budget.spend(kind)
         self.repairs += 1
+        self._ending.next_turn()
+        self._whole = None
         self._muted = muted
         self._complaint = None
         self._flawed.clear()

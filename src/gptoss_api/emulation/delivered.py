@@ -11,6 +11,7 @@ from ..core.events import (
     ToolCallDelta,
     ToolCallStarted,
 )
+from ..core.turn import AssistantMessage, ToolCall
 from ..text.tokens import Tokens
 from .usage import AT_ONCE
 
@@ -22,6 +23,7 @@ class Delivered:
         self._reasoning: list[str] = []
         self._answer: list[str] = []
         self._calls: dict[int, list[str]] = {}
+        self._started: list[ToolCallStarted] = []
 
     def add(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -32,6 +34,7 @@ class Delivered:
                 self._reasoning.append(event.text)  # type: ignore[union-attr]  # as above
             elif kind is ToolCallStarted:
                 self._calls[event.index] = [event.name]  # type: ignore[union-attr]  # as above
+                self._started.append(event)  # type: ignore[arg-type]  # as above
             elif kind is ToolCallDelta:
                 self._calls[event.index].append(event.arguments)  # type: ignore[union-attr]  # as above
 
@@ -43,6 +46,15 @@ class Delivered:
     @property
     def text(self) -> str:
         return "".join(self._answer)
+
+    @property
+    def message(self) -> AssistantMessage:
+        """The answer as its client will send it back."""
+        calls = (
+            ToolCall(call.id, call.name, "".join(self._calls[call.index][1:]), call.kind)
+            for call in self._started
+        )
+        return AssistantMessage(self.text, "".join(self._reasoning), tool_calls=tuple(calls))
 
     @property
     def called(self) -> bool:

@@ -6,8 +6,9 @@ itself an :class:`~gptoss_api.upstreams.base.Upstream`.
 """
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Final, Literal
 
@@ -18,12 +19,17 @@ from ..core.errors import GatewayError, ThreadLost
 from ..core.events import ChoiceStarted, Event, Events, Started, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
 from ..text.tokens import Tokens
+from ..threads import Conversation, Conversations, Thoughts
 from ..upstreams.base import Capabilities, Health, Upstream
 from .choice import Again, ChoiceStream, Complete
 from .delivered import Delivered
-from .plan import Plan, make_plan
+from .plan import Plan
+from .planner import Planner
 from .tool_section import Style
 from .usage import PromptCount
+
+# Seconds a complete answer may take to end (emulation dossier, section 7.3).
+END_TIME: Final = 1.5
 
 
 class EmulationSettings(Struct, frozen=True):
@@ -40,7 +46,11 @@ class EmulationSettings(Struct, frozen=True):
 
 
 class EmulatedUpstream:
-    """Wraps ``upstream`` and adds what its capabilities lack."""
+    """Wraps ``upstream`` and adds what its capabilities lack.
+
+    ``conversations`` finds the threads in which conversations go on, ``thoughts`` the reasoning that clients
+    do not send back; without them every turn is sent whole and as it came.
+    """
 
     capabilities: Final = Capabilities(
         history=True,
@@ -52,10 +62,26 @@ class EmulatedUpstream:
         usage=True,
     )
 
-    def __init__(self, upstream: Upstream, tokens: Tokens, settings: EmulationSettings) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        tokens: Tokens,
+        settings: EmulationSettings,
+        *,
+        conversations: Conversations | None = None,
+        thoughts: Thoughts | None = None,
+    ) -> None:
         self._upstream = upstream
         self._tokens = tokens
-        self._settings = settings if settings.secret else replace(settings, secret=secrets.token_bytes(32))
+        self._strict = settings.repair == "strict"
+        self._planner = Planner(
+            upstream,
+            settings.style,
+            settings.secret or secrets.token_bytes(32),
+            conversations if upstream.capabilities.threads else None,
+            thoughts,
+        )
+        self._thoughts = thoughts
 
     @property
     def name(self) -> str:
@@ -74,22 +100,39 @@ class EmulatedUpstream:
         Raises:
             ContextLengthExceeded: before anything is sent.
         """
-        plan = make_plan(
-            turn, self._upstream.capabilities, style=self._settings.style, secret=self._settings.secret
-        )
+        conversation = self._planner.conversation(turn)
+        plan = await self._planner.first(turn, conversation)
         with PromptCount(plan.segments, self._tokens) as prompt:
             await prompt.check(turn)
             if plan.max_tokens is not None and not self._tokens.loaded:
                 await asyncio.to_thread(self._tokens.warm)
-            async with aclosing(self._answer(plan, prompt)) as batches:
+            async with aclosing(self._answer(turn, plan, prompt, conversation)) as batches:
                 yield batches
 
-    async def _answer(self, plan: Plan, prompt: PromptCount) -> AsyncGenerator[Events, None]:
-        delivered: list[Delivered] = []
-        reported: Usage | None = None
+    async def _answer(
+        self, turn: Turn, plan: Plan, prompt: PromptCount, conversation: Conversation | None
+    ) -> AsyncGenerator[Events, None]:
+        begun = False
+        while True:
+            try:
+                async with aclosing(self._choices(plan, prompt, conversation)) as batches:
+                    async for batch in batches:
+                        begun = True
+                        yield batch
+                return
+            except ThreadLost:
+                if begun or conversation is None or not plan.continued:
+                    raise
+                conversation.forget_thread()
+                plan = await self._planner.whole(turn)
+
+    async def _choices(
+        self, plan: Plan, prompt: PromptCount, conversation: Conversation | None
+    ) -> AsyncGenerator[Events, None]:
+        choices: list[ChoiceStream] = []
         for index in range(plan.turn.n):
-            choice = ChoiceStream(plan, self._tokens, strict=self._settings.repair == "strict")
-            delivered.append(choice.delivered)
+            choice = ChoiceStream(plan, self._tokens, strict=self._strict)
+            choices.append(choice)
             async with aclosing(self._choice(plan, choice)) as batches:
                 opening = index > 0
                 async for batch in batches:
@@ -98,19 +141,28 @@ class EmulatedUpstream:
                         batch = [ChoiceStarted(index), *(e for e in batch if type(e) is not Started)]
                         opening = False
                     yield batch
-            reported = choice.reported_usage
+            if self._thoughts is not None:
+                self._thoughts.keep(plan.turn, choice.delivered.message)
+        reported = choice.reported_usage
         if reported is None or plan.turn.n > 1:
-            reported = await self._usage(prompt, delivered)
+            reported = await self._usage(plan, prompt, [choice.delivered for choice in choices])
+        if conversation is not None:
+            _keep_thread(conversation, plan, choice, reported)
         yield [UsageReported(reported)]
 
-    async def _usage(self, prompt: PromptCount, delivered: list[Delivered]) -> Usage:
+    async def _usage(self, plan: Plan, prompt: PromptCount, delivered: Sequence[Delivered]) -> Usage:
         asked = await prompt.total()
         counts = [await answer.tokens(self._tokens) for answer in delivered]
         reasoning = sum(thought for thought, _ in counts)
+        cached = 0
+        if plan.continued and plan.prompt is not None:
+            with PromptCount(plan.prompt.segments, self._tokens) as sent:
+                cached = max(0, asked - await sent.total())
         return Usage(
             prompt_tokens=asked,
             completion_tokens=reasoning + sum(said for _, said in counts),
             reasoning_tokens=reasoning,
+            cached_tokens=cached,
         )
 
     async def _choice(self, plan: Plan, choice: ChoiceStream) -> AsyncGenerator[Events, None]:
@@ -130,12 +182,21 @@ class EmulatedUpstream:
                             head = []
                         if choice.cut:
                             break
-                verdict = choice.end()
-            except ThreadLost:
-                if turn.thread is None:
+                    verdict = choice.end()
+                    if isinstance(verdict, Complete) and choice.ending:
+                        *rest, finished = [*(head or []), *verdict.events]
+                        if rest:
+                            yield rest
+                        head, verdict = [], Complete([finished])
+                        await _watch_end(batches, choice)
+            except ThreadLost as lost:
+                if turn.thread is None or (plan.continued and head != []):
                     raise
-                turn = _replayed(plan, turn)
-                continue
+                if plan.continued:
+                    verdict = choice.failed(lost)
+                else:
+                    turn = _replayed(plan, turn)
+                    continue
             except GatewayError as failure:
                 verdict = choice.failed(failure)
             if isinstance(verdict, Complete):
@@ -159,6 +220,31 @@ class EmulatedUpstream:
             written = (AssistantMessage(choice.raw_text),) if choice.raw_text else ()
             return replace(asked, messages=(*asked.messages, *written, UserMessage(again.message)))
         return _replayed(plan, replace(asked, messages=(UserMessage(again.message),)))
+
+
+async def _watch_end(batches: AsyncIterator[Events], choice: ChoiceStream) -> None:
+    """Gives a complete answer a moment to end by itself: a thread that was cancelled cannot go on."""
+    with contextlib.suppress(TimeoutError, GatewayError):
+        async with asyncio.timeout(END_TIME):
+            async for batch in batches:
+                choice.feed(batch)
+                if not choice.ending:
+                    return
+
+
+def _keep_thread(conversation: Conversation, plan: Plan, choice: ChoiceStream, usage: Usage) -> None:
+    """Lets the conversation go on in the thread, if that holds what the client knows and nothing else."""
+    started, prompt = choice.started, plan.prompt
+    if prompt is None or started is None or not started.thread_id or not choice.thread_is_clean:
+        return
+    conversation.keep(
+        choice.delivered.message,
+        ThreadRef(started.thread_id, started.account),
+        key=prompt.key,
+        sections=prompt.sections,
+        turns=1 + choice.repairs,
+        tokens=usage.prompt_tokens + usage.completion_tokens,
+    )
 
 
 def _replayed(plan: Plan, follow_up: Turn) -> Turn:

@@ -3,19 +3,36 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..core.events import Started
-from ..core.turn import OutputFormat, ToolChoice, Turn, UserMessage
+from ..core.events import Started, ThreadUse
+from ..core.turn import (
+    AssistantMessage,
+    OutputFormat,
+    ThreadRef,
+    ToolChoice,
+    ToolResultMessage,
+    Turn,
+    UserMessage,
+)
 from ..upstreams.base import Capabilities
 from .prompt import Prompt, render_prompt
 from .tool_section import Style
 
 
+class Continued(Struct, frozen=True):
+    """The rest of a conversation whose beginning ``thread`` knows, as ``prompt``."""
+
+    thread: ThreadRef
+    prompt: Prompt
+
+
 class Plan(Struct, frozen=True):
     """A turn split in two: ``upstream_turn`` is sent, everything in ``emulated`` is ours.
 
-    ``prompt`` is the rendered conversation where the upstream gets only text, ``segments`` the text whose
-    tokens are the prompt's. ``tools`` and ``format`` say whether answers have to be read for calls and
-    checked for their form; ``max_tokens`` and ``stop`` are what the gateway itself holds them to.
+    ``prompt`` is what is sent where the upstream gets only text: the rendered conversation, or the rest of
+    one that is ``continued``. ``segments`` is the text of the whole conversation, whose tokens are the
+    prompt's. ``tools`` and ``format`` say whether answers have to be read for calls and checked for their
+    form; ``max_tokens`` and ``stop`` are what the gateway itself holds them to. ``thread`` is what becomes
+    of the conversation upstream, ``None`` where the upstream keeps none.
     """
 
     turn: Turn
@@ -28,13 +45,31 @@ class Plan(Struct, frozen=True):
     stop: tuple[str, ...]
     emulated: tuple[str, ...]
     ignored: tuple[str, ...]
+    thread: ThreadUse | None = None
+
+    @property
+    def continued(self) -> bool:
+        return self.thread == "reused"
 
     def announce(self, started: Started, repairs: int) -> Started:
         """The upstream's ``Started`` with what the client should know."""
-        return replace(started, emulated=self.emulated, ignored=self.ignored, repairs=repairs)
+        return replace(
+            started,
+            emulated=self.emulated,
+            ignored=self.ignored,
+            repairs=repairs,
+            thread=self.thread or started.thread,
+        )
 
 
-def make_plan(turn: Turn, capabilities: Capabilities, *, style: Style, secret: bytes) -> Plan:
+def make_plan(
+    turn: Turn,
+    capabilities: Capabilities,
+    *,
+    style: Style,
+    secret: bytes,
+    continued: Continued | None = None,
+) -> Plan:
     """Decides, feature by feature, what the upstream does and what is emulated.
 
     Tools and formats are taught in the prompt, so a turn that needs one of them emulated becomes text
@@ -51,11 +86,14 @@ def make_plan(turn: Turn, capabilities: Capabilities, *, style: Style, secret: b
     upstream_turn = turn
     if tools or formatted or not capabilities.history:
         prompt = render_prompt(turn, style=style, secret=secret)
-        emulated += prompt.emulated
         segments = prompt.segments
+        if continued is not None:
+            prompt = continued.prompt
+        emulated += prompt.emulated
         upstream_turn = replace(
             turn,
             messages=(UserMessage(prompt.text),),
+            thread=None if continued is None else continued.thread,
             tools=(),
             tool_choice=ToolChoice(),
             output_format=OutputFormat(),
@@ -87,4 +125,12 @@ def make_plan(turn: Turn, capabilities: Capabilities, *, style: Style, secret: b
         stop=stop,
         emulated=tuple(emulated),
         ignored=tuple(name for name in turn.options if name not in honoured),
+        thread=_thread_use(turn, continued) if capabilities.threads else None,
     )
+
+
+def _thread_use(turn: Turn, continued: Continued | None) -> ThreadUse:
+    if continued is not None:
+        return "reused"
+    answered = any(isinstance(message, AssistantMessage | ToolResultMessage) for message in turn.messages)
+    return "replayed" if answered and not turn.new_thread else "new"
