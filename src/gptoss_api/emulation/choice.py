@@ -65,7 +65,8 @@ class ChoiceStream:
     """Feed every batch of an upstream turn, then :meth:`end` (or :meth:`failed`); the same for each repair.
 
     ``cut`` says that the rest of the upstream turn is not wanted, ``ending`` that it may still end by itself
-    without saying more: what is fed then is only watched for that. ``started`` is the latest turn's,
+    without saying more: what is fed then is only watched for that. ``plan`` may be exchanged for one that
+    sends the same in another thread. ``started`` is the latest turn's,
     ``repairs`` counts the turns after the first, ``raw_text`` is what the latest one wrote.
     ``strict`` reports what cannot be mended instead of delivering it.
     """
@@ -76,7 +77,7 @@ class ChoiceStream:
         self.delivered = Delivered()
         self.repairs = 0
         self.cut = False
-        self._plan = plan
+        self.plan = plan
         self._strict = strict
         self._budget = RepairBudget(strict_format=plan.turn.output_format.strict)
         self._notes: list[str] = []
@@ -183,7 +184,7 @@ class ChoiceStream:
     def _compare(self) -> bool:
         if self.repairs > 1 or self._outlet.refused or self._shortened or self.delivered.empty:
             return False
-        prompt = self._plan.prompt
+        prompt = self.plan.prompt
         return self._passes or (
             prompt is not None and is_as_written(self._attempt.text, self.delivered.message, prompt)
         )
@@ -338,7 +339,7 @@ class ChoiceStream:
         if not self._attempt.begun:
             self._release()
             return
-        if self._plan.turn.parallel_tool_calls:
+        if self.plan.turn.parallel_tool_calls:
             for item in self._held:
                 if isinstance(item, HeldCall) and not item.flawed:
                     self._calls.whole(item)
@@ -393,7 +394,7 @@ class ChoiceStream:
         return self._complete()
 
     def _mismatched(self, gate: JsonGate, mismatch: JsonMismatch) -> Again | Complete:
-        wanted = self._plan.turn.output_format
+        wanted = self.plan.turn.output_format
         if mismatch.prose and self.repairs and wanted.kind == "json_schema":
             # Twice words instead of JSON: the model does not want to.
             self._outlet.refuse(gate.raw().strip())
@@ -435,11 +436,11 @@ class ChoiceStream:
             return "length"
         if self._calls is not None and self._calls.begun:
             # OpenAI ends a turn that had to call one named function with "stop".
-            return "stop" if self._plan.turn.tool_choice.mode == "named" else "tool_calls"
+            return "stop" if self.plan.turn.tool_choice.mode == "named" else "tool_calls"
         return self._reason or "stop"
 
     def _new_attempt(self) -> Attempt:
-        return Attempt(self._plan, self._config)
+        return Attempt(self.plan, self._config)
 
     def _taken(self) -> list[Event]:
         out = self._outlet.take()
@@ -456,13 +457,13 @@ class ChoiceStream:
 
     @property
     def _must_call(self) -> bool:
-        return self._calls is not None and self._plan.turn.tool_choice.mode in ("required", "named")
+        return self._calls is not None and self.plan.turn.tool_choice.mode in ("required", "named")
 
     @property
     def _key(self) -> str:
-        return self._plan.prompt.key if self._plan.prompt is not None else ""
+        return self.plan.prompt.key if self.plan.prompt is not None else ""
 
     @property
     def _names(self) -> list[str]:
-        prompt = self._plan.prompt
+        prompt = self.plan.prompt
         return [] if prompt is None else [prompt.names.shown(tool.name) for tool in prompt.tools]

@@ -101,39 +101,22 @@ class EmulatedUpstream:
             ContextLengthExceeded: before anything is sent.
         """
         conversation = self._planner.conversation(turn)
-        plan = await self._planner.first(turn, conversation)
+        plan = await self._planner.plan(turn, conversation)
         with PromptCount(plan.segments, self._tokens) as prompt:
             await prompt.check(turn)
             if plan.max_tokens is not None and not self._tokens.loaded:
                 await asyncio.to_thread(self._tokens.warm)
-            async with aclosing(self._answer(turn, plan, prompt, conversation)) as batches:
+            async with aclosing(self._answer(plan, prompt, conversation)) as batches:
                 yield batches
 
     async def _answer(
-        self, turn: Turn, plan: Plan, prompt: PromptCount, conversation: Conversation | None
-    ) -> AsyncGenerator[Events, None]:
-        begun = False
-        while True:
-            try:
-                async with aclosing(self._choices(plan, prompt, conversation)) as batches:
-                    async for batch in batches:
-                        begun = True
-                        yield batch
-                return
-            except ThreadLost:
-                if begun or conversation is None or not plan.continued:
-                    raise
-                conversation.forget_thread()
-                plan = await self._planner.whole(turn)
-
-    async def _choices(
         self, plan: Plan, prompt: PromptCount, conversation: Conversation | None
     ) -> AsyncGenerator[Events, None]:
         choices: list[ChoiceStream] = []
         for index in range(plan.turn.n):
             choice = ChoiceStream(plan, self._tokens, strict=self._strict)
             choices.append(choice)
-            async with aclosing(self._choice(plan, choice)) as batches:
+            async with aclosing(self._choice(choice)) as batches:
                 opening = index > 0
                 async for batch in batches:
                     if opening:
@@ -145,9 +128,9 @@ class EmulatedUpstream:
                 self._thoughts.keep(plan.turn, choice.delivered.message)
         reported = choice.reported_usage
         if reported is None or plan.turn.n > 1:
-            reported = await self._usage(plan, prompt, [choice.delivered for choice in choices])
+            reported = await self._usage(choice.plan, prompt, [choice.delivered for choice in choices])
         if conversation is not None:
-            _keep_thread(conversation, plan, choice, reported)
+            _keep_thread(conversation, choice, reported)
         yield [UsageReported(reported)]
 
     async def _usage(self, plan: Plan, prompt: PromptCount, delivered: Sequence[Delivered]) -> Usage:
@@ -165,9 +148,9 @@ class EmulatedUpstream:
             cached_tokens=cached,
         )
 
-    async def _choice(self, plan: Plan, choice: ChoiceStream) -> AsyncGenerator[Events, None]:
+    async def _choice(self, choice: ChoiceStream) -> AsyncGenerator[Events, None]:
         """One choice, over as many upstream turns as its repairs take."""
-        turn = plan.upstream_turn
+        turn = choice.plan.upstream_turn
         head: list[Event] | None = None
         while True:
             verdict: Again | Complete
@@ -176,7 +159,7 @@ class EmulatedUpstream:
                     async for batch in batches:
                         out = choice.feed(batch)
                         if head is None and choice.started is not None:
-                            head = [plan.announce(choice.started, choice.repairs)]
+                            head = [choice.plan.announce(choice.started, choice.repairs)]
                         if out:
                             yield [*head, *out] if head else out
                             head = []
@@ -189,27 +172,28 @@ class EmulatedUpstream:
                             yield rest
                         head, verdict = [], Complete([finished])
                         await _watch_end(batches, choice)
-            except ThreadLost as lost:
-                if turn.thread is None or (plan.continued and head != []):
+            except ThreadLost:
+                if turn.thread is None:
                     raise
-                if plan.continued:
-                    verdict = choice.failed(lost)
-                else:
-                    turn = _replayed(plan, turn)
-                    continue
+                follow_up = (
+                    [] if turn is choice.plan.upstream_turn else [message.text for message in turn.messages]
+                )
+                choice.plan = choice.plan.replayed(follow_up)
+                turn = choice.plan.upstream_turn
+                continue
             except GatewayError as failure:
                 verdict = choice.failed(failure)
             if isinstance(verdict, Complete):
                 yield [*(head or ()), *verdict.events]
                 return
-            turn = self._follow_up(plan, choice, verdict)
+            turn = self._follow_up(choice, verdict)
             # What the client is told with the first byte includes the repairs up to then.
             head = None if head else head
 
-    def _follow_up(self, plan: Plan, choice: ChoiceStream, again: Again) -> Turn:
+    def _follow_up(self, choice: ChoiceStream, again: Again) -> Turn:
         """The turn that asks for a repair: in the same thread where there is one, else as history."""
         started = choice.started
-        asked = plan.upstream_turn
+        asked = choice.plan.upstream_turn
         if self._upstream.capabilities.threads and started is not None and started.thread_id:
             return replace(
                 asked,
@@ -219,7 +203,7 @@ class EmulatedUpstream:
         if self._upstream.capabilities.history:
             written = (AssistantMessage(choice.raw_text),) if choice.raw_text else ()
             return replace(asked, messages=(*asked.messages, *written, UserMessage(again.message)))
-        return _replayed(plan, replace(asked, messages=(UserMessage(again.message),)))
+        return choice.plan.replayed((again.message,)).upstream_turn
 
 
 async def _watch_end(batches: AsyncIterator[Events], choice: ChoiceStream) -> None:
@@ -232,11 +216,13 @@ async def _watch_end(batches: AsyncIterator[Events], choice: ChoiceStream) -> No
                     return
 
 
-def _keep_thread(conversation: Conversation, plan: Plan, choice: ChoiceStream, usage: Usage) -> None:
+def _keep_thread(conversation: Conversation, choice: ChoiceStream, usage: Usage) -> None:
     """Lets the conversation go on in the thread, if that holds what the client knows and nothing else."""
-    started, prompt = choice.started, plan.prompt
+    started, prompt = choice.started, choice.plan.prompt
     if prompt is None or started is None or not started.thread_id or not choice.thread_is_clean:
         return
+    if not choice.plan.continued:
+        conversation.forget_thread()
     conversation.keep(
         choice.delivered.message,
         ThreadRef(started.thread_id, started.account),
@@ -245,9 +231,3 @@ def _keep_thread(conversation: Conversation, plan: Plan, choice: ChoiceStream, u
         turns=1 + choice.repairs,
         tokens=usage.prompt_tokens + usage.completion_tokens,
     )
-
-
-def _replayed(plan: Plan, follow_up: Turn) -> Turn:
-    """A follow-up to a conversation that is gone: the whole prompt once more, then what was to follow."""
-    texts = [message.text for message in (*plan.upstream_turn.messages, *follow_up.messages)]
-    return replace(plan.upstream_turn, messages=(UserMessage("\n\n".join(texts)),))

@@ -1,5 +1,7 @@
 """What is asked of the upstream for a turn, and what the gateway then does itself."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -29,7 +31,7 @@ class Plan(Struct, frozen=True):
     """A turn split in two: ``upstream_turn`` is sent, everything in ``emulated`` is ours.
 
     ``prompt`` is what is sent where the upstream gets only text: the rendered conversation, or the rest of
-    one that is ``continued``. ``segments`` is the text of the whole conversation, whose tokens are the
+    one that is ``continued``. ``segments`` make up the whole conversation as text; their tokens are the
     prompt's. ``tools`` and ``format`` say whether answers have to be read for calls and checked for their
     form; ``max_tokens`` and ``stop`` are what the gateway itself holds them to. ``thread`` is what becomes
     of the conversation upstream, ``None`` where the upstream keeps none.
@@ -50,6 +52,15 @@ class Plan(Struct, frozen=True):
     @property
     def continued(self) -> bool:
         return self.thread == "reused"
+
+    def replayed(self, follow_up: Sequence[str] = ()) -> "Plan":
+        """The same in a new thread: the whole conversation, then the texts of a ``follow_up``."""
+        text = "\n\n".join(("".join(self.segments), *follow_up))
+        return replace(
+            self,
+            upstream_turn=replace(self.upstream_turn, messages=(UserMessage(text),), thread=None),
+            thread="replayed" if self.continued else self.thread,
+        )
 
     def announce(self, started: Started, repairs: int) -> Started:
         """The upstream's ``Started`` with what the client should know."""
@@ -85,7 +96,8 @@ def make_plan(
     prompt: Prompt | None = None
     upstream_turn = turn
     if tools or formatted or not capabilities.history:
-        prompt = render_prompt(turn, style=style, secret=secret)
+        known = continued.prompt.key if continued is not None else ""
+        prompt = render_prompt(turn, style=style, secret=secret, key=known)
         segments = prompt.segments
         if continued is not None:
             prompt = continued.prompt

@@ -44,8 +44,14 @@ class Planner:
         )
         return self._conversations.conversation(turn, digest((opening, self._upstream.name.encode())))
 
-    async def first(self, turn: Turn, conversation: Conversation | None) -> Plan:
-        """To go on in a thread where there is one; it belongs to this turn from then on."""
+    async def plan(self, turn: Turn, conversation: Conversation | None) -> Plan:
+        """To go on in a thread where there is one; it belongs to this turn from then on.
+
+        A thread remembers its reasoning. The store has it for what is sent whole, at once or after the
+        thread was lost.
+        """
+        if self._thoughts is not None:
+            turn = await self._thoughts.recalled(turn)
         if conversation is not None and not turn.new_thread:
             tip = await conversation.resume()
             if tip is not None:
@@ -58,15 +64,11 @@ class Planner:
                     secret=self._secret,
                 )
                 if prompt is not None:
-                    return self._plan(turn, Continued(tip.ref, prompt))
+                    return self._made(turn, Continued(tip.ref, prompt))
                 conversation.forget_thread()
-        return await self.whole(turn)
+        return self._made(turn)
 
-    async def whole(self, turn: Turn) -> Plan:
-        """To send everything; the reasoning that a thread would remember comes from the store."""
-        return self._plan(turn if self._thoughts is None else await self._thoughts.recalled(turn))
-
-    def _plan(self, turn: Turn, continued: Continued | None = None) -> Plan:
+    def _made(self, turn: Turn, continued: Continued | None = None) -> Plan:
         return make_plan(
             turn,
             self._upstream.capabilities,
