@@ -1,9 +1,22 @@
 """Only what is new is sent: groups 63 and 65 of the emulation dossier's list of cases."""
 
 import json
+import time
 
-from gptoss_api.core.turn import AssistantMessage, OutputFormat, ToolCall, ToolChoice, ToolResultMessage
-from tests.simulator import Simulator
+import pytest
+
+from gptoss_api.core.events import Finished, ToolCallFinished
+from gptoss_api.core.turn import (
+    AssistantMessage,
+    OutputFormat,
+    ToolCall,
+    ToolChoice,
+    ToolResultMessage,
+    UserMessage,
+)
+from gptoss_api.emulation import emulated
+from tests.simulator import Answer as Reply
+from tests.simulator import Pause, Simulator, Stall
 
 from .chatting import GUIDE, SEARCH, Client, Inside, calling, count, says
 
@@ -70,6 +83,49 @@ async def test_a_call_that_the_model_follows_with_white_space_ends_well(
     client = Client(inside, tools=(SEARCH,), parallel_tool_calls=False)
     await client.say("Look it up.")
     assert (await client.give("it")).thread == "reused"
+
+
+async def test_a_complete_call_is_given_a_moment_to_end_by_itself(inside: Inside, site: Simulator) -> None:
+    written = calling(query="a")
+    site.script(lambda asked: Reply(written(asked), at={"deltas": [Pause(0.2)]}), says("Done."))
+    client = Client(inside, tools=(SEARCH,), parallel_tool_calls=False)
+    await client.say("Look it up.")
+    assert site.last.outcome == "complete"
+    assert (await client.give("it")).thread == "reused"
+
+
+async def test_but_not_for_ever(inside: Inside, site: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emulated, "END_TIME", 0.1)
+    written = calling(query="a")
+    site.script(lambda asked: Reply(written(asked), at={"deltas": [Stall()]}), says("Done."))
+    client = Client(inside, tools=(SEARCH,), parallel_tool_calls=False)
+    assert (await client.say("Look it up.")).choice.finish_reason == "tool_calls"
+    await site.wait_for(lambda: site.last.outcome == "abandoned")
+    assert (await client.give("it")).thread == "replayed"
+
+
+async def test_the_call_itself_does_not_wait_for_the_end(inside: Inside, site: Simulator) -> None:
+    written = calling(query="a")
+    site.script(lambda asked: Reply(written(asked), at={"deltas": [Pause(0.3)]}))
+    client = Client(inside, tools=(SEARCH,), parallel_tool_calls=False)
+    client.messages.append(UserMessage("Look it up."))
+    seen: list[tuple[float, type]] = []
+    async with inside.upstream.open(client.turn()) as batches:
+        async for batch in batches:
+            seen += ((time.monotonic(), type(event)) for event in batch)
+    at = {kind: moment for moment, kind in seen}
+    assert at[Finished] - at[ToolCallFinished] > 0.2
+
+
+@pytest.mark.parametrize("strict", [True, False])
+async def test_json_that_is_complete_is_given_the_same_moment(
+    inside: Inside, site: Simulator, strict: bool
+) -> None:
+    form = OutputFormat("json_schema", "a", {"type": "object"}, strict=strict)
+    site.script(Reply('{"a": 1}\n', at={"deltas": [Pause(0.1)]}), says('{"a": 2}'))
+    client = Client(inside, output_format=form)
+    await client.say("one")
+    assert (await client.say("two")).thread == "reused"
 
 
 async def test_what_a_thread_has_not_seen_is_sent_with_the_new_message(
