@@ -5,6 +5,7 @@ each kind, with an empty store each time. Where no redis-server is installed, it
 """
 
 import itertools
+import os
 import shutil
 import socket
 import subprocess
@@ -17,6 +18,9 @@ from pathlib import Path
 import pytest
 
 from gptoss_api.state import Store, open_store
+
+# For processes that the tests start: where this copy of the project is.
+ROOT = os.pathsep.join(str(Path(__file__).parents[1] / folder) for folder in ("src", "."))
 
 KINDS = ("memory", "sqlite", "redis")
 

@@ -2,6 +2,7 @@
 
 from .guard import GuardedStore
 from .memory import MemoryStore
+from .secret import load_secret
 from .store import Lease, Space, Store, StoreUnavailable
 from .url import default_url, is_shared, open_store, state_folder, without_password
 
@@ -14,6 +15,7 @@ __all__ = [
     "StoreUnavailable",
     "default_url",
     "is_shared",
+    "load_secret",
     "open_store",
     "state_folder",
     "without_password",

@@ -68,7 +68,7 @@ def without_password(url: str) -> str:
     if parts.scheme not in _REDIS:
         return url
     _, _, address = parts.netloc.rpartition("@")
-    return urlunsplit((parts.scheme, address, parts.path, "", ""))
+    return f"{parts.scheme}://{address}{parts.path}"
 
 
 def _file(path: str) -> Path:
