@@ -1,18 +1,15 @@
 """Only what is new is sent: groups 63 and 65 of the emulation dossier's list of cases."""
 
 import json
-import time
 
 import pytest
 
-from gptoss_api.core.events import Finished, ToolCallFinished
 from gptoss_api.core.turn import (
     AssistantMessage,
     OutputFormat,
     ToolCall,
     ToolChoice,
     ToolResultMessage,
-    UserMessage,
 )
 from gptoss_api.emulation import emulated
 from tests.simulator import Answer as Reply
@@ -102,19 +99,6 @@ async def test_but_not_for_ever(inside: Inside, site: Simulator, monkeypatch: py
     assert (await client.say("Look it up.")).choice.finish_reason == "tool_calls"
     await site.wait_for(lambda: site.last.outcome == "abandoned")
     assert (await client.give("it")).thread == "replayed"
-
-
-async def test_the_call_itself_does_not_wait_for_the_end(inside: Inside, site: Simulator) -> None:
-    written = calling(query="a")
-    site.script(lambda asked: Reply(written(asked), at={"deltas": [Pause(0.3)]}))
-    client = Client(inside, tools=(SEARCH,), parallel_tool_calls=False)
-    client.messages.append(UserMessage("Look it up."))
-    seen: list[tuple[float, type]] = []
-    async with inside.upstream.open(client.turn()) as batches:
-        async for batch in batches:
-            seen += ((time.monotonic(), type(event)) for event in batch)
-    at = {kind: moment for moment, kind in seen}
-    assert at[Finished] - at[ToolCallFinished] > 0.2
 
 
 @pytest.mark.parametrize("strict", [True, False])

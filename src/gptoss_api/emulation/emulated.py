@@ -23,6 +23,7 @@ from ..threads import Conversation, Conversations, Thoughts
 from ..upstreams.base import Capabilities, Health, Upstream
 from .choice import Again, ChoiceStream, Complete
 from .delivered import Delivered
+from .neutralise import neutralise
 from .plan import Plan
 from .planner import Planner
 from .tool_section import Style
@@ -113,10 +114,12 @@ class EmulatedUpstream:
         self, plan: Plan, prompt: PromptCount, conversation: Conversation | None
     ) -> AsyncGenerator[Events, None]:
         choices: list[ChoiceStream] = []
+        reported: Usage | None = None
+        turns = plan.turn.n
         for index in range(plan.turn.n):
             choice = ChoiceStream(plan, self._tokens, strict=self._strict)
             choices.append(choice)
-            async with aclosing(self._choice(choice)) as batches:
+            async with aclosing(self._choice(choice, patient=conversation is not None)) as batches:
                 opening = index > 0
                 async for batch in batches:
                     if opening:
@@ -124,10 +127,12 @@ class EmulatedUpstream:
                         batch = [ChoiceStarted(index), *(e for e in batch if type(e) is not Started)]
                         opening = False
                     yield batch
+            reported = choice.reported_usage
+            turns += choice.repairs
             if self._thoughts is not None:
-                self._thoughts.keep(plan.turn, choice.delivered.message)
-        reported = choice.reported_usage
-        if reported is None or plan.turn.n > 1:
+                self._thoughts.keep(plan.turn, choice.message)
+        # An upstream only reports on a turn of its own.
+        if reported is None or turns > 1:
             reported = await self._usage(choice.plan, prompt, [choice.delivered for choice in choices])
         if conversation is not None:
             _keep_thread(conversation, choice, reported)
@@ -148,44 +153,55 @@ class EmulatedUpstream:
             cached_tokens=cached,
         )
 
-    async def _choice(self, choice: ChoiceStream) -> AsyncGenerator[Events, None]:
-        """One choice, over as many upstream turns as its repairs take."""
+    async def _choice(self, choice: ChoiceStream, *, patient: bool) -> AsyncGenerator[Events, None]:
+        """One choice, over as many upstream turns as its repairs take.
+
+        ``patient`` lets a turn of which no more is wanted end by itself: its thread may go on then.
+        """
         turn = choice.plan.upstream_turn
         head: list[Event] | None = None
         while True:
-            verdict: Again | Complete
+            # What the last batch lets out leaves with what follows it: an upstream that is not wanted any
+            # more must not wait for a slow client.
+            last: Events = ()
+            failure: GatewayError | None = None
             try:
                 async with self._upstream.open(turn) as batches:
                     async for batch in batches:
                         out = choice.feed(batch)
                         if head is None and choice.started is not None:
                             head = [choice.plan.announce(choice.started, choice.repairs)]
+                        if choice.cut:
+                            last = out
+                            if patient and choice.may_end:
+                                await _watch_end(batches, choice)
+                            break
                         if out:
                             yield [*head, *out] if head else out
                             head = []
-                        if choice.cut:
-                            break
-                    verdict = choice.end()
-                    if isinstance(verdict, Complete) and choice.ending:
-                        *rest, finished = [*(head or []), *verdict.events]
-                        if rest:
-                            yield rest
-                        head, verdict = [], Complete([finished])
-                        await _watch_end(batches, choice)
             except ThreadLost:
                 if turn.thread is None:
                     raise
-                follow_up = (
-                    [] if turn is choice.plan.upstream_turn else [message.text for message in turn.messages]
-                )
+                asked_first = turn is choice.plan.upstream_turn
+                follow_up = [] if asked_first else [message.text for message in turn.messages]
                 choice.plan = choice.plan.replayed(follow_up)
                 turn = choice.plan.upstream_turn
                 continue
-            except GatewayError as failure:
+            except GatewayError as error:
+                failure = error
+            if failure is None:
+                verdict = choice.end()
+            else:
+                if held := choice.interrupted():
+                    yield held
                 verdict = choice.failed(failure)
+            last = [*last, *verdict.events]
             if isinstance(verdict, Complete):
-                yield [*(head or ()), *verdict.events]
+                yield [*(head or ()), *last]
                 return
+            if last:
+                yield [*(head or ()), *last]
+                head = []
             turn = self._follow_up(choice, verdict)
             # What the client is told with the first byte includes the repairs up to then.
             head = None if head else head
@@ -200,20 +216,20 @@ class EmulatedUpstream:
                 messages=(UserMessage(again.message),),
                 thread=ThreadRef(started.thread_id, started.account),
             )
+        written = neutralise(choice.raw_text)
         if self._upstream.capabilities.history:
-            written = (AssistantMessage(choice.raw_text),) if choice.raw_text else ()
-            return replace(asked, messages=(*asked.messages, *written, UserMessage(again.message)))
-        return choice.plan.replayed((again.message,)).upstream_turn
+            answer = (AssistantMessage(written),) if written else ()
+            return replace(asked, messages=(*asked.messages, *answer, UserMessage(again.message)))
+        said = f"You answered:\n\n{written}\n\n{again.message}" if written else again.message
+        return choice.plan.replayed((said,)).upstream_turn
 
 
 async def _watch_end(batches: AsyncIterator[Events], choice: ChoiceStream) -> None:
     """Gives a complete answer a moment to end by itself: a thread that was cancelled cannot go on."""
     with contextlib.suppress(TimeoutError, GatewayError):
         async with asyncio.timeout(END_TIME):
-            async for batch in batches:
+            while choice.ending.near and (batch := await anext(batches, None)) is not None:
                 choice.feed(batch)
-                if not choice.ending:
-                    return
 
 
 def _keep_thread(conversation: Conversation, choice: ChoiceStream, usage: Usage) -> None:

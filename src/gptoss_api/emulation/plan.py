@@ -87,15 +87,19 @@ def make_plan(
     as a whole, also for an upstream that takes conversations.
     """
     offered = bool(turn.tools) and turn.tool_choice.mode != "none"
-    tools = offered and not capabilities.tools
     wanted = turn.output_format.kind
-    formatted = (wanted == "json_object" and not capabilities.json_object) or (
-        wanted == "json_schema" and not capabilities.json_schema
+    as_text = (
+        not capabilities.history
+        or (offered and not capabilities.tools)
+        or (wanted == "json_object" and not capabilities.json_object)
+        or (wanted == "json_schema" and not capabilities.json_schema)
     )
+    tools = as_text and offered
+    formatted = as_text and wanted != "text"
     emulated: list[str] = []
     prompt: Prompt | None = None
     upstream_turn = turn
-    if tools or formatted or not capabilities.history:
+    if as_text:
         known = continued.prompt.key if continued is not None else ""
         prompt = render_prompt(turn, style=style, secret=secret, key=known)
         segments = prompt.segments
@@ -109,6 +113,8 @@ def make_plan(
             tools=(),
             tool_choice=ToolChoice(),
             output_format=OutputFormat(),
+            # A call may stand in the reasoning although the client does not want to see any.
+            show_reasoning=turn.show_reasoning or tools,
         )
     else:
         segments = tuple(message.text for message in turn.messages)
