@@ -8,7 +8,18 @@ from .config import ConfigError, Settings
 from .core.events import Events
 from .core.turn import Turn
 from .emulation import EmulatedUpstream, EmulationSettings
+from .state import (
+    GuardedStore,
+    Store,
+    default_url,
+    load_secret,
+    open_store,
+    passwords,
+    secret_file,
+    without_password,
+)
 from .text.tokens import Tokens
+from .threads import Conversations, Thoughts
 from .upstreams.admission import Admission
 from .upstreams.base import Health, Upstream
 from .upstreams.chatkit import ChatKitUpstream, Credentials
@@ -40,14 +51,32 @@ class Gateway:
         chosen, self.chosen_because = choose_upstream(settings, self._credentials)
         self.is_demo = chosen == _DEMO
         self.upstream: Upstream = DemoUpstream() if self.is_demo else self._chatkit(settings)
+        self._state_url = state_url(settings)
+        self.store = GuardedStore(open_state(settings))
+        self._conversations = Conversations(self.store)
+        self._thoughts = Thoughts(self.store)
+        kept = secret_file(self._state_url)
         self._emulated = EmulatedUpstream(
-            self.upstream, self.tokens, EmulationSettings(style=settings.tool_style, repair=settings.repair)
+            self.upstream,
+            self.tokens,
+            EmulationSettings(
+                style=settings.tool_style,
+                secret=load_secret(kept) if kept is not None else b"",
+                repair=settings.repair,
+            ),
+            conversations=self._conversations if settings.threads else None,
+            thoughts=self._thoughts,
         )
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown, beside the secrets among the settings."""
-        return self._credentials.secrets
+        return (*self._credentials.secrets, *passwords(self._state_url))
+
+    @property
+    def state(self) -> str:
+        """The store as it can be shown."""
+        return without_password(self._state_url)
 
     def open(self, turn: Turn) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
         """Answers ``turn``; see :meth:`gptoss_api.upstreams.base.Upstream.open`."""
@@ -59,6 +88,9 @@ class Gateway:
     async def close(self) -> None:
         await self.upstream.close()
         await self._http.close()
+        await self._conversations.close()
+        await self._thoughts.close()
+        await self.store.close()
 
     def _chatkit(self, settings: Settings) -> ChatKitUpstream:
         return ChatKitUpstream(
@@ -86,6 +118,22 @@ def choose_upstream(settings: Settings, credentials: Credentials) -> tuple[Upstr
     if settings.chatkit_url is not None:
         return _SITE, "GPTOSS_CHATKIT_URL is configured"
     return _DEMO, "no credential and no server is configured"
+
+
+def state_url(settings: Settings) -> str:
+    return settings.state or default_url()
+
+
+def open_state(settings: Settings) -> Store:
+    """The configured store, connected when it is first used.
+
+    Raises:
+        ConfigError: for a URL of which no store can be made.
+    """
+    try:
+        return open_store(state_url(settings))
+    except ValueError as error:
+        raise ConfigError(f"GPTOSS_STATE: {error}") from None
 
 
 def read_credentials(settings: Settings) -> Credentials:

@@ -4,9 +4,19 @@ from .guard import GuardedStore
 from .memory import MemoryStore
 from .secret import load_secret
 from .store import Lease, Space, Store, StoreUnavailable
-from .url import default_url, is_shared, open_store, state_folder, without_password
+from .url import (
+    STORE_URLS,
+    default_url,
+    is_shared,
+    open_store,
+    passwords,
+    secret_file,
+    state_folder,
+    without_password,
+)
 
 __all__ = [
+    "STORE_URLS",
     "GuardedStore",
     "Lease",
     "MemoryStore",
@@ -17,6 +27,8 @@ __all__ = [
     "is_shared",
     "load_secret",
     "open_store",
+    "passwords",
+    "secret_file",
     "state_folder",
     "without_password",
 ]
