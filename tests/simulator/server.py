@@ -72,6 +72,11 @@ class Exchange:
         return self.headers.get("x-show-reasoning", "true") != "false"
 
     @property
+    def said(self) -> str:
+        """Everything the model was told in this conversation: its thread's prompts and this one."""
+        return "\n\n".join([*(text for text, _ in self.history), self.text])
+
+    @property
     def history(self) -> list[tuple[str, str]]:
         """The earlier turns of the thread this request continues."""
         return list(self.thread.turns) if self.thread is not None else []
@@ -326,7 +331,11 @@ class Simulator:
 
     @staticmethod
     def _resolve(scripted: "Reply | Responder", exchange: Exchange) -> Reply:
-        reply = scripted(exchange) if callable(scripted) else scripted
+        try:
+            reply = scripted(exchange) if callable(scripted) else scripted
+        except Exception as error:
+            # A mistake of the test's: the client that waits for an answer is told.
+            return _invalid(500, f"the scripted answer raised {error!r}")
         return Answer(text=reply) if isinstance(reply, str) else reply
 
     def _steps(self, exchange: Exchange, answer: Answer) -> Iterator[Any]:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..core.errors import GatewayError, ThreadLost
-from ..core.events import ChoiceStarted, Event, Events, Started, Usage, UsageReported
+from ..core.events import ChoiceStarted, Events, Started, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
 from ..text.tokens import Tokens
 from ..threads import Conversation, Conversations, Thoughts
@@ -159,7 +159,7 @@ class EmulatedUpstream:
         ``patient`` lets a turn of which no more is wanted end by itself: its thread may go on then.
         """
         turn = choice.plan.upstream_turn
-        head: list[Event] | None = None
+        begun = False
         while True:
             # What the last batch lets out leaves with what follows it: an upstream that is not wanted any
             # more must not wait for a slow client.
@@ -169,23 +169,18 @@ class EmulatedUpstream:
                 async with self._upstream.open(turn) as batches:
                     async for batch in batches:
                         out = choice.feed(batch)
-                        if head is None and choice.started is not None:
-                            head = [choice.plan.announce(choice.started, choice.repairs)]
                         if choice.cut:
                             last = out
                             if patient and choice.may_end:
                                 await _watch_end(batches, choice)
                             break
                         if out:
-                            yield [*head, *out] if head else out
-                            head = []
+                            yield out if begun else _opened(choice, out)
+                            begun = True
             except ThreadLost:
                 if turn.thread is None:
                     raise
-                asked_first = turn is choice.plan.upstream_turn
-                follow_up = [] if asked_first else [message.text for message in turn.messages]
-                choice.plan = choice.plan.replayed(follow_up)
-                turn = choice.plan.upstream_turn
+                turn = _retold(choice, turn)
                 continue
             except GatewayError as error:
                 failure = error
@@ -196,15 +191,12 @@ class EmulatedUpstream:
                     yield held
                 verdict = choice.failed(failure)
             last = [*last, *verdict.events]
-            if isinstance(verdict, Complete):
-                yield [*(head or ()), *last]
-                return
             if last:
-                yield [*(head or ()), *last]
-                head = []
+                yield last if begun else _opened(choice, last)
+                begun = True
+            if isinstance(verdict, Complete):
+                return
             turn = self._follow_up(choice, verdict)
-            # What the client is told with the first byte includes the repairs up to then.
-            head = None if head else head
 
     def _follow_up(self, choice: ChoiceStream, again: Again) -> Turn:
         """The turn that asks for a repair: in the same thread where there is one, else as history."""
@@ -216,12 +208,12 @@ class EmulatedUpstream:
                 messages=(UserMessage(again.message),),
                 thread=ThreadRef(started.thread_id, started.account),
             )
-        written = neutralise(choice.raw_text)
+        follow_up = UserMessage(again.message)
         if self._upstream.capabilities.history:
+            written = neutralise(choice.raw_text)
             answer = (AssistantMessage(written),) if written else ()
-            return replace(asked, messages=(*asked.messages, *answer, UserMessage(again.message)))
-        said = f"You answered:\n\n{written}\n\n{again.message}" if written else again.message
-        return choice.plan.replayed((said,)).upstream_turn
+            return replace(asked, messages=(*asked.messages, *answer, follow_up))
+        return _retold(choice, replace(asked, messages=(follow_up,)))
 
 
 async def _watch_end(batches: AsyncIterator[Events], choice: ChoiceStream) -> None:
@@ -247,3 +239,21 @@ def _keep_thread(conversation: Conversation, choice: ChoiceStream, usage: Usage)
         turns=1 + choice.repairs,
         tokens=usage.prompt_tokens + usage.completion_tokens,
     )
+
+
+def _opened(choice: ChoiceStream, events: Events) -> Events:
+    """The first events of a choice, with what the client is told before them: repairs up to now included."""
+    if choice.started is None:
+        return events
+    return [choice.plan.announce(choice.started, choice.repairs), *events]
+
+
+def _retold(choice: ChoiceStream, follow_up: Turn) -> Turn:
+    """A turn in a conversation that is gone: the whole prompt once more, the answer, what was to follow."""
+    more = []
+    if follow_up is not choice.plan.upstream_turn:
+        if choice.raw_text:
+            more.append(f"You answered:\n\n{neutralise(choice.raw_text)}")
+        more += [message.text for message in follow_up.messages]
+    choice.plan = choice.plan.replayed(more)
+    return choice.plan.upstream_turn
