@@ -1,5 +1,6 @@
 """The composition root: settings become an upstream that can answer every turn."""
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Literal
@@ -8,8 +9,18 @@ from .config import ConfigError, Settings
 from .core.events import Events
 from .core.turn import Turn
 from .emulation import EmulatedUpstream, EmulationSettings
-from .state import GuardedStore, default_url, open_store, server_key, state_folder
+from .state import (
+    GuardedStore,
+    Store,
+    default_url,
+    load_secret,
+    open_store,
+    passwords,
+    secret_file,
+    without_password,
+)
 from .text.tokens import Tokens
+from .threads import Conversations, Thoughts
 from .upstreams.admission import Admission
 from .upstreams.base import Health, Upstream
 from .upstreams.chatkit import ChatKitUpstream, Credentials
@@ -37,20 +48,36 @@ class Gateway:
         self._http = HttpClient(
             connect_timeout=settings.connect_timeout, max_idle_per_origin=settings.max_concurrency
         )
-        self.store = GuardedStore(open_store(default_url()))
-        self.server_key = server_key(settings.server_key, state_folder())
         self.tokens = Tokens()
         chosen, self.chosen_because = choose_upstream(settings, self._credentials)
         self.is_demo = chosen == _DEMO
         self.upstream: Upstream = DemoUpstream() if self.is_demo else self._chatkit(settings)
+        self._state_url = state_url(settings)
+        self.store = GuardedStore(open_state(settings))
+        self._conversations = Conversations(self.store)
+        self._thoughts = Thoughts(self.store)
+        self.secret = _secret(settings, self._state_url)
         self._emulated = EmulatedUpstream(
-            self.upstream, self.tokens, EmulationSettings(style=settings.tool_style, repair=settings.repair)
+            self.upstream,
+            self.tokens,
+            EmulationSettings(
+                style=settings.tool_style,
+                secret=self.secret,
+                repair=settings.repair,
+            ),
+            conversations=self._conversations if settings.threads else None,
+            thoughts=self._thoughts,
         )
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown, beside the secrets among the settings."""
-        return self._credentials.secrets
+        return (*self._credentials.secrets, *passwords(self._state_url))
+
+    @property
+    def state(self) -> str:
+        """The store as it can be shown."""
+        return without_password(self._state_url)
 
     def open(self, turn: Turn) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
         """Answers ``turn``; see :meth:`gptoss_api.upstreams.base.Upstream.open`."""
@@ -62,6 +89,8 @@ class Gateway:
     async def close(self) -> None:
         await self.upstream.close()
         await self._http.close()
+        await self._conversations.close()
+        await self._thoughts.close()
         await self.store.close()
 
     def _chatkit(self, settings: Settings) -> ChatKitUpstream:
@@ -74,6 +103,14 @@ class Gateway:
             idle_timeout=settings.idle_timeout,
             total_timeout=settings.total_timeout,
         )
+
+
+def _secret(settings: Settings, state: str) -> bytes:
+    """What this gateway recognises its own by; the same for all that share the state."""
+    if settings.server_key is not None:
+        return settings.server_key.encode()
+    kept = secret_file(state)
+    return load_secret(kept) if kept is not None else secrets.token_bytes(32)
 
 
 def choose_upstream(settings: Settings, credentials: Credentials) -> tuple[UpstreamName, str]:
@@ -90,6 +127,22 @@ def choose_upstream(settings: Settings, credentials: Credentials) -> tuple[Upstr
     if settings.chatkit_url is not None:
         return _SITE, "GPTOSS_CHATKIT_URL is configured"
     return _DEMO, "no credential and no server is configured"
+
+
+def state_url(settings: Settings) -> str:
+    return settings.state or default_url()
+
+
+def open_state(settings: Settings) -> Store:
+    """The configured store, connected when it is first used.
+
+    Raises:
+        ConfigError: for a URL of which no store can be made.
+    """
+    try:
+        return open_store(state_url(settings))
+    except ValueError as error:
+        raise ConfigError(f"GPTOSS_STATE: {error}") from None
 
 
 def read_credentials(settings: Settings) -> Credentials:

@@ -22,11 +22,12 @@ def command(as_json: bool, **given: object) -> None:
     click.echo(_as_json(resolution) if as_json else "\n".join(_as_text(resolution)))
     for warning in resolution.warnings:
         click.echo(f"Warning: {warning}", err=True)
-    from ..gateway import choose_upstream, read_credentials
+    from ..gateway import choose_upstream, open_state, read_credentials
 
     try:
         resolution.refuse_exposure()
         upstream, why = choose_upstream(resolution.settings, read_credentials(resolution.settings))
+        open_state(resolution.settings)
     except ConfigError as error:
         raise WrongSetting(str(error)) from None
     if not as_json:
@@ -56,6 +57,6 @@ def _as_json(resolution: Resolution) -> str:
 
 
 def _json_value(option: Option, value: object) -> object:
-    if option.secret:
+    if option.secret or option.kind.delicate:
         return option.show(value) or None
     return str(value) if isinstance(value, Path) else value

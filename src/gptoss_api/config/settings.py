@@ -26,6 +26,7 @@ from .values import (
     path,
     seconds,
     size,
+    store,
     text,
 )
 
@@ -70,7 +71,7 @@ def _setting(
     """A field of the table. ``shown`` is the default in words where it depends on other settings."""
     words = kind.show(default) if shown is None else shown
     described = {"env": env, "kind": kind, "default": words, "purpose": purpose, "secret": secret}
-    return field(default=default, repr=not secret, metadata=described)
+    return field(default=default, repr=not (secret or kind.delicate), metadata=described)
 
 
 def config_folder() -> Path:
@@ -165,6 +166,17 @@ class Settings:
         "File in which the login at gpt-oss.com is kept.",
         shown="credentials.json in the user's config folder",
     )
+    threads: bool = _setting(
+        True, "GPTOSS_THREADS", flag, "Continue conversations upstream instead of sending them whole."
+    )
+    state: str | None = _setting(
+        None,
+        "GPTOSS_STATE",
+        store,
+        "Store of what is remembered between requests.",
+        shown="sqlite, state.db in the user's state folder",
+    )
+    workers: int = _setting(1, "GPTOSS_WORKERS", number(1, 64), "Processes that serve together.")
     max_concurrency: int = _setting(
         16, "GPTOSS_MAX_CONCURRENCY", number(1, 10_000), "Turns an upstream works on at the same time."
     )
@@ -227,8 +239,8 @@ class Settings:
         None,
         "GPTOSS_SERVER_KEY",
         text(32),
-        "Secret that replicas share, so that each can open the reasoning another has sealed.",
-        shown="server.key in the user's state folder",
+        "Secret that replicas on several machines share, so that each knows what another gave out.",
+        shown="secret.key beside the state, or in the user's state folder",
         secret=True,
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
@@ -237,6 +249,11 @@ class Settings:
     log_format: Literal["text", "json"] = _setting(
         "text", "GPTOSS_LOG_FORMAT", choice("text", "json"), "Form of the log on standard error."
     )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        return (*self.api_keys, *([self.cookie] if self.cookie else []))
 
     def __post_init__(self) -> None:
         if not self.cors_origin:

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..core.errors import GatewayError, UpstreamEmpty, UpstreamSchemaMismatch
 from ..core.events import Event, Finished, FinishReason
+from ..core.turn import AssistantMessage
 from ..text.json_stream import JsonBroken
 from ..text.tokens import Tokens
 from ..text.tool_calls import Content
@@ -22,6 +24,7 @@ from .plan import Plan
 from .reasoned_call import call_in_reasoning
 from .repair import Kind, empty_nudge, format_request, is_native_call, no_call_request, problem_request
 from .structured import JsonMismatch
+from .written import is_as_written
 
 _LONGEST_MESSAGE: Final = 1_000
 
@@ -80,6 +83,35 @@ class ChoiceStream(AnswerReading):
             return self._complete()
         raise failure
 
+    @property
+    def may_end(self) -> bool:
+        """Whether a turn that was cut is worth waiting for: it may end without saying more than is wanted."""
+        if not self.cut or not self.ending.near or self._keeping:
+            return False
+        if self._gate is not None and not self._begun:
+            return self._gate.over
+        return not self._outlet.reached and not self._attempt.stopped and self._as_written
+
+    @property
+    def thread_is_clean(self) -> bool:
+        """Whether the upstream's thread says what the client knows, and no more; asked after the end."""
+        whole = not self._shortened and not self._outlet.refused and self.repairs <= 1
+        ended = self.ending.reason == "stop" and not self.ending.abandoned
+        return whole and ended and not self.delivered.empty and self._as_written
+
+    @property
+    def message(self) -> AssistantMessage:
+        """The answer, with the reasoning also where the client did not want to see it."""
+        message = self.delivered.message
+        return message if message.reasoning else replace(message, reasoning=self._attempt.thoughts)
+
+    @property
+    def _as_written(self) -> bool:
+        prompt = self.plan.prompt
+        return self._passes or (
+            prompt is not None and is_as_written(self._attempt.text, self.delivered.message, prompt)
+        )
+
     def interrupted(self) -> list[Event]:
         """The text that was held back when the upstream broke off, for a client that has the rest of it.
 
@@ -123,7 +155,7 @@ class ChoiceStream(AnswerReading):
             return
         items: Sequence[HeldCall | str] = kept.items
         if attempt.begun:
-            items = kept.left_by(list(attempt.begun.values())) if self._plan.turn.parallel_tool_calls else ()
+            items = kept.left_by(list(attempt.begun.values())) if self.plan.turn.parallel_tool_calls else ()
         if not attempt.begun or any(isinstance(item, HeldCall) and item.flawed for item in items):
             self._note(kept.complaint)
             self._shortened |= kept.truncated
@@ -188,7 +220,7 @@ class ChoiceStream(AnswerReading):
         return self._complete()
 
     def _mismatched(self, gate: JsonGate, mismatch: JsonMismatch) -> Again | Complete:
-        wanted = self._plan.turn.output_format
+        wanted = self.plan.turn.output_format
         if mismatch.prose and self._form_refused and wanted.kind == "json_schema":
             # Twice words instead of JSON: the model does not want to.
             self._outlet.refuse(gate.raw.strip())
@@ -214,14 +246,15 @@ class ChoiceStream(AnswerReading):
         self._muted = muted
         self._keeping = False
         self._reason = None
+        self.ending.next_turn()
         self.cut = False
         if self._gate is not None:
             self._rejected = self._gate.raw or self._rejected
             self._gate.restart()
-            if self._plan.max_tokens is not None:
+            if self.plan.max_tokens is not None:
                 # What was held back and will not be delivered does not count.
                 self._outlet.restart(sum(self.delivered.count(self._tokens)))
-        self._attempt = Attempt(self._plan, self._config)
+        self._attempt = Attempt(self.plan, self._config)
         return Again(message, events)
 
     def _complete(self, *, partial: bool = False) -> Complete:
@@ -238,18 +271,18 @@ class ChoiceStream(AnswerReading):
             return self._reason
         if self._calls is not None and self._calls.begun:
             # OpenAI ends a turn that had to call one named function with "stop".
-            return "stop" if self._plan.turn.tool_choice.mode == "named" else "tool_calls"
+            return "stop" if self.plan.turn.tool_choice.mode == "named" else "tool_calls"
         return self._reason or "stop"
 
     @property
     def _must_call(self) -> bool:
-        return self._calls is not None and self._plan.turn.tool_choice.mode in ("required", "named")
+        return self._calls is not None and self.plan.turn.tool_choice.mode in ("required", "named")
 
     @property
     def _key(self) -> str:
-        return self._plan.prompt.key if self._plan.prompt is not None else ""
+        return self.plan.prompt.key if self.plan.prompt is not None else ""
 
     @property
     def _names(self) -> list[str]:
-        prompt = self._plan.prompt
+        prompt = self.plan.prompt
         return [] if prompt is None else [prompt.names.shown(tool.name) for tool in prompt.tools]

@@ -1,21 +1,40 @@
 """What is asked of the upstream for a turn, and what the gateway then does itself."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..core.events import Started
-from ..core.turn import OutputFormat, ToolChoice, Turn, UserMessage
+from ..core.events import Started, ThreadUse
+from ..core.turn import (
+    AssistantMessage,
+    OutputFormat,
+    ThreadRef,
+    ToolChoice,
+    ToolResultMessage,
+    Turn,
+    UserMessage,
+)
 from ..upstreams.base import Capabilities
 from .prompt import Prompt, render_prompt
 from .tool_section import Style
 
 
+class Continued(Struct, frozen=True):
+    """The rest of a conversation whose beginning ``thread`` knows, as ``prompt``."""
+
+    thread: ThreadRef
+    prompt: Prompt
+
+
 class Plan(Struct, frozen=True):
     """A turn split in two: ``upstream_turn`` is sent, everything in ``emulated`` is ours.
 
-    ``prompt`` is the rendered conversation where the upstream gets only text, ``segments`` the text whose
-    tokens are the prompt's. ``tools`` and ``format`` say whether answers have to be read for calls and
-    checked for their form; ``max_tokens`` and ``stop`` are what the gateway itself holds them to.
+    ``prompt`` is what is sent where the upstream gets only text: the rendered conversation, or the rest of
+    one that is ``continued``. ``segments`` make up the whole conversation as text; their tokens are the
+    prompt's. ``tools`` and ``format`` say whether answers have to be read for calls and checked for their
+    form; ``max_tokens`` and ``stop`` are what the gateway itself holds them to. ``thread`` is what becomes
+    of the conversation upstream, ``None`` where the upstream keeps none.
     """
 
     turn: Turn
@@ -28,13 +47,40 @@ class Plan(Struct, frozen=True):
     stop: tuple[str, ...]
     emulated: tuple[str, ...]
     ignored: tuple[str, ...]
+    thread: ThreadUse | None = None
+
+    @property
+    def continued(self) -> bool:
+        return self.thread == "reused"
+
+    def replayed(self, follow_up: Sequence[str] = ()) -> "Plan":
+        """The same in a new thread: the whole conversation, then the texts of a ``follow_up``."""
+        text = "\n\n".join(("".join(self.segments), *follow_up))
+        return replace(
+            self,
+            upstream_turn=replace(self.upstream_turn, messages=(UserMessage(text),), thread=None),
+            thread="replayed" if self.continued else self.thread,
+        )
 
     def announce(self, started: Started, repairs: int) -> Started:
         """The upstream's ``Started`` with what the client should know."""
-        return replace(started, emulated=self.emulated, ignored=self.ignored, repairs=repairs)
+        return replace(
+            started,
+            emulated=self.emulated,
+            ignored=self.ignored,
+            repairs=repairs,
+            thread=self.thread or started.thread,
+        )
 
 
-def make_plan(turn: Turn, capabilities: Capabilities, *, style: Style, secret: bytes) -> Plan:
+def make_plan(
+    turn: Turn,
+    capabilities: Capabilities,
+    *,
+    style: Style,
+    secret: bytes,
+    continued: Continued | None = None,
+) -> Plan:
     """Decides, feature by feature, what the upstream does and what is emulated.
 
     Tools and formats are taught in the prompt, so a turn that needs one of them emulated becomes text
@@ -54,12 +100,16 @@ def make_plan(turn: Turn, capabilities: Capabilities, *, style: Style, secret: b
     prompt: Prompt | None = None
     upstream_turn = turn
     if as_text:
-        prompt = render_prompt(turn, style=style, secret=secret)
-        emulated += prompt.emulated
+        known = continued.prompt.key if continued is not None else ""
+        prompt = render_prompt(turn, style=style, secret=secret, key=known)
         segments = prompt.segments
+        if continued is not None:
+            prompt = continued.prompt
+        emulated += prompt.emulated
         upstream_turn = replace(
             turn,
             messages=(UserMessage(prompt.text),),
+            thread=None if continued is None else continued.thread,
             tools=(),
             tool_choice=ToolChoice(),
             output_format=OutputFormat(),
@@ -93,4 +143,12 @@ def make_plan(turn: Turn, capabilities: Capabilities, *, style: Style, secret: b
         stop=stop,
         emulated=tuple(emulated),
         ignored=tuple(name for name in turn.options if name not in honoured),
+        thread=_thread_use(turn, continued) if capabilities.threads else None,
     )
+
+
+def _thread_use(turn: Turn, continued: Continued | None) -> ThreadUse:
+    if continued is not None:
+        return "reused"
+    answered = any(isinstance(message, AssistantMessage | ToolResultMessage) for message in turn.messages)
+    return "replayed" if answered and not turn.new_thread else "new"

@@ -66,7 +66,9 @@ def _turn_routes(settings: Settings, gateway: Gateway, serving: Serving) -> list
 
 
 def _response_routes(settings: Settings, gateway: Gateway, serving: Serving) -> list[Route]:
-    dialect = ResponsesDialect(Sealer(gateway.server_key), show_reasoning=settings.reasoning_fields != "none")
+    dialect = ResponsesDialect(
+        Sealer.from_secret(gateway.secret), show_reasoning=settings.reasoning_fields != "none"
+    )
     kept = KeptResponses(gateway.store, ttl=settings.responses_days * 86_400.0, most=settings.responses_max)
     create = ResponsesEndpoint(dialect, gateway.open, serving, kept)
     routes = ResponseRoutes(kept, create.runs, serving)

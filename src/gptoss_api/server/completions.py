@@ -3,8 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
-from msgspec.structs import replace
-
 from ..core.events import Events
 from ..dialects.completions import CompletionRequest, CompletionsDialect
 from .request import RequestRecord
@@ -26,5 +24,5 @@ class CompletionsEndpoint(AnswerEndpoint[CompletionRequest]):
     def open(
         self, request: CompletionRequest, record: RequestRecord
     ) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
-        turns = [replace(turn, caller=record.caller, request_id=record.id) for turn in request.turns]
+        turns = [record.own(turn) for turn in request.turns]
         return self._open_turn(turns[0]) if len(turns) == 1 else open_series(self._open_turn, turns)

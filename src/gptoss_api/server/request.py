@@ -5,8 +5,11 @@ import secrets
 import time
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from ..core.errors import GatewayError, InternalError
 from ..core.events import Events, Finished, ReasoningDelta, Started, TextDelta, Usage, UsageReported
+from ..core.turn import Turn
 
 # Ids of proxies in front of us are kept when they are harmless to log and to send back.
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
@@ -49,6 +52,15 @@ class RequestRecord:
         self.started: Started | None = None
         self.repairs = 0
         self.usage: Usage | None = None
+
+    def own(self, turn: Turn) -> Turn:
+        """``turn`` as this request asks it: whose it is, and whether an upstream thread may continue."""
+        return replace(
+            turn,
+            caller=self.caller,
+            request_id=self.id,
+            new_thread=self.headers.get("x-gptoss-thread", "").strip().lower() == "new",
+        )
 
     def observe(self, events: Events) -> None:
         """Notes what the log line and the headers need from a batch."""

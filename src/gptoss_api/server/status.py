@@ -61,6 +61,11 @@ class StatusRoutes:
                     "version": __version__,
                     "status": "draining" if self._drain.draining else "ok",
                     "upstream": upstream,
+                    "state": {
+                        "store": self._gateway.store.name,
+                        "available": self._gateway.store.available,
+                        "failures": self._gateway.store.failures,
+                    },
                     "models": [model.id for model in MODELS],
                     "endpoints": ENDPOINTS,
                     "docs": "/docs",

@@ -6,7 +6,6 @@ from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
 from ..core.errors import GatewayError
@@ -148,4 +147,4 @@ class TurnEndpoint(AnswerEndpoint[DialectRequest]):
     def open(
         self, request: DialectRequest, record: RequestRecord
     ) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
-        return self._open_turn(replace(request.turn, caller=record.caller, request_id=record.id))
+        return self._open_turn(record.own(request.turn))

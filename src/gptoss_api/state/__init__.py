@@ -2,11 +2,21 @@
 
 from .guard import GuardedStore
 from .memory import MemoryStore
-from .server_key import server_key
+from .secret import load_secret
 from .store import Lease, Space, Store, StoreUnavailable
-from .url import default_url, is_shared, open_store, state_folder, without_password
+from .url import (
+    STORE_URLS,
+    default_url,
+    is_shared,
+    open_store,
+    passwords,
+    secret_file,
+    state_folder,
+    without_password,
+)
 
 __all__ = [
+    "STORE_URLS",
     "GuardedStore",
     "Lease",
     "MemoryStore",
@@ -15,8 +25,10 @@ __all__ = [
     "StoreUnavailable",
     "default_url",
     "is_shared",
+    "load_secret",
     "open_store",
-    "server_key",
+    "passwords",
+    "secret_file",
     "state_folder",
     "without_password",
 ]

@@ -16,6 +16,8 @@ OPERATION_TIME: Final = 0.5
 FIRST_REST: Final = 0.25
 LONGEST_REST: Final = 15.0
 
+_NOTHING: Final = Space("nothing", ttl=1, entries=1, value_size=0)
+
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +49,11 @@ class GuardedStore:
     def failures(self) -> int:
         """Operations that failed or took too long since the start."""
         return self._failures
+
+    async def check(self) -> bool:
+        """Whether the store answers now."""
+        await self.get(_NOTHING, b"")
+        return self.available
 
     async def get(self, space: Space, *keys: bytes) -> Sequence[bytes | None]:
         nothing = [None] * len(keys)

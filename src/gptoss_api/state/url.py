@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 import platformdirs
 
@@ -10,8 +10,7 @@ from .memory import MemoryStore
 from .sqlite import SqliteStore
 from .store import Store
 
-MEMORY: Final = "memory://"
-ALLOWED: Final = "memory://, sqlite:///path/of/file, or a redis://, rediss://, valkey:// or unix:// URL"
+STORE_URLS: Final = "memory://, sqlite:///path/of/file, or a redis://, rediss://, valkey:// or unix:// URL"
 
 # Schemes of Redis servers and what redis-py calls them.
 _REDIS: Final = {
@@ -42,14 +41,14 @@ def open_store(url: str) -> Store:
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise ValueError(f"expected {ALLOWED}") from None
+        raise ValueError(f"expected {STORE_URLS}") from None
     rest = parts.netloc + parts.query + parts.fragment
     if parts.scheme == "memory" and not parts.path and not rest:
         return MemoryStore()
     if parts.scheme == "sqlite" and parts.path.strip("/") and not rest:
         return SqliteStore(_file(unquote(parts.path)))
     if parts.scheme not in _REDIS:
-        raise ValueError(f"expected {ALLOWED}")
+        raise ValueError(f"expected {STORE_URLS}")
     try:
         from .redis import RedisStore
     except ImportError:
@@ -62,13 +61,28 @@ def is_shared(url: str) -> bool:
     return urlsplit(url).scheme != "memory"
 
 
+def secret_file(url: str) -> Path | None:
+    """Where those that share the store at ``url`` keep their secret; ``None`` if nothing shall be kept."""
+    store = open_store(url)
+    if isinstance(store, SqliteStore):
+        return store.path.with_name("secret.key")
+    return state_folder() / "secret.key" if is_shared(url) else None
+
+
+def passwords(url: str) -> tuple[str, ...]:
+    """What must not be shown of ``url``."""
+    parts = urlsplit(url)
+    found = [unquote(parts.password or ""), *parse_qs(parts.query).get("password", ())]
+    return tuple(text for text in found if text)
+
+
 def without_password(url: str) -> str:
     """``url`` as it can be shown: of a Redis URL no user, password or options."""
     parts = urlsplit(url)
     if parts.scheme not in _REDIS:
         return url
     _, _, address = parts.netloc.rpartition("@")
-    return urlunsplit((parts.scheme, address, parts.path, "", ""))
+    return f"{parts.scheme}://{address}{parts.path}"
 
 
 def _file(path: str) -> Path:

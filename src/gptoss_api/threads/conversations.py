@@ -6,15 +6,14 @@ is stored only after an answer that ended well, so a thread whose last turn was 
 not delivered as written is never used again. Source: emulation dossier, section 7.3.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 from ..core.turn import AssistantMessage, Message, ThreadRef, Turn
 from ..state import GuardedStore, Lease
 from .chain import Chain, new_from, without_opening
-from .tasks import Tasks
 from .tips import LEASE_TIME, Caps, Tip, decode_tip
+from .writes import Writes
 
 _CAPS: Final = Caps()
 
@@ -26,21 +25,18 @@ class Conversations:
         self._store = store
         self._caps = caps
         self._space = caps.space()
-        self._tasks = Tasks()
-        # Tips on their way to the store, which a fast client may ask for before they are there.
-        self._storing: dict[bytes, asyncio.Task[None]] = {}
+        self._writes = Writes()
 
     def conversation(self, turn: Turn, opening: bytes) -> "Conversation":
         """The one that ``turn`` belongs to; see :class:`.chain.Chain` for ``opening``."""
         return Conversation(self, turn.messages, opening)
 
     async def close(self) -> None:
-        await self._tasks.close()
+        await self._writes.close()
 
     async def take(self, key: bytes) -> tuple[Tip, Lease] | None:
         """The tip under ``key`` and the right to its thread, if both are to be had."""
-        if (storing := self._storing.get(key)) is not None:
-            await asyncio.wait((storing,))
+        await self._writes.done(key)
         data = await self._store.take(self._space, key)
         tip = None if data is None else decode_tip(data)
         if tip is None or not tip.within(self._caps):
@@ -51,14 +47,7 @@ class Conversations:
 
     def put(self, key: bytes, tip: Tip, lease: Lease | None) -> None:
         """Stores a tip without being waited for."""
-
-        async def store() -> None:
-            await self._store.put(self._space, key, tip.encode(), lease)
-            # An equal conversation may be on its way as well.
-            if self._storing.get(key) is task:
-                del self._storing[key]
-
-        self._storing[key] = task = self._tasks.start(store())
+        self._writes.start(key, self._store.put(self._space, key, tip.encode(), lease))
 
 
 class Conversation:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from ..core.turn import AssistantMessage, Message, Turn, UserMessage
 from ..state import GuardedStore, Space
 from ..text.digest import digest
-from .tasks import Tasks
+from .writes import Writes
 
 # Characters. Of a longer thought the end is kept, which is where the calls are decided.
 _LONGEST: Final = 16_384
@@ -25,7 +25,7 @@ class Thoughts:
 
     def __init__(self, store: GuardedStore) -> None:
         self._store = store
-        self._tasks = Tasks()
+        self._writes = Writes()
 
     async def recalled(self, turn: Turn) -> Turn:
         """``turn`` with the reasoning that its client left out since the last user message."""
@@ -36,6 +36,7 @@ class Thoughts:
         }
         if not missing:
             return turn
+        await self._writes.done(*missing.values())
         found = dict(zip(missing, await self._store.get(_SPACE, *missing.values()), strict=True))
         messages = list(turn.messages)
         for index, thought in found.items():
@@ -53,19 +54,15 @@ class Thoughts:
         if answer.tool_calls:
             if answer.reasoning:
                 key = _key(turn.caller, answer.tool_calls[0].id)
-                self._tasks.start(
-                    self._put(key, answer.reasoning[-_LONGEST:].encode("utf-8", "surrogatepass"))
-                )
+                thought = answer.reasoning[-_LONGEST:].encode("utf-8", "surrogatepass")
+                self._writes.start(key, self._store.put(_SPACE, key, thought))
             return
         over = [_key(turn.caller, message.tool_calls[0].id) for _, message in _calling(turn.messages)]
         if over:
-            self._tasks.start(self._store.delete(_SPACE, *over))
+            self._writes.start(over[-1], self._store.delete(_SPACE, *over))
 
     async def close(self) -> None:
-        await self._tasks.close()
-
-    async def _put(self, key: bytes, thought: bytes) -> None:
-        await self._store.put(_SPACE, key, thought)
+        await self._writes.close()
 
 
 def _calling(messages: Sequence[Message]) -> Iterator[tuple[int, AssistantMessage]]:

@@ -8,6 +8,7 @@ share a key.
 import binascii
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import blake2b
 from typing import Final
 
 KEY_BYTES: Final = 32
@@ -25,6 +26,11 @@ class Sealer:
         if len(key) != KEY_BYTES:
             raise ValueError(f"the key has {len(key)} bytes; it must have {KEY_BYTES}")
         self._key = key
+
+    @classmethod
+    def from_secret(cls, secret: bytes) -> "Sealer":
+        """One whose key is made of ``secret``, which serves other purposes too."""
+        return cls(blake2b(secret, digest_size=KEY_BYTES, person=b"gptoss-reasoning").digest())
 
     @classmethod
     def ephemeral(cls) -> "Sealer":

