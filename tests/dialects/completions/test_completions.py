@@ -57,6 +57,7 @@ def test_each_prompt_is_a_turn_of_its_own() -> None:
         ({}, "prompt", "missing_required_parameter"),
         ({"prompt": None}, "prompt", "invalid_type"),
         ({"prompt": []}, "prompt", "empty_array"),
+        ({"prompt": ["a", " "]}, "prompt[1]", "invalid_value"),
         ({"prompt": [1, 2]}, "prompt", "unsupported_value"),
         ({"prompt": [[1, 2]]}, "prompt", "unsupported_value"),
         ({"prompt": ["a", {}]}, "prompt[1]", "invalid_type"),

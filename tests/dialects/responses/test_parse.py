@@ -197,6 +197,7 @@ def test_a_picture_from_the_user_is_refused_by_name() -> None:
         ({"input": [{"type": "computer_call"}]}, "input[0].type", "unsupported_value"),
         ({"input": [{"type": "compaction", "encrypted_content": "x"}]}, "input[0].type", "unsupported_value"),
         ({"input": []}, "input", "missing_required_parameter"),
+        ({"input": "  "}, "input", "missing_required_parameter"),
         ({}, "input", "missing_required_parameter"),
         ({"input": "x", "temperature": 3}, "temperature", "decimal_above_max_value"),
         ({"input": "x", "top_logprobs": 2}, "top_logprobs", "unsupported_parameter"),
@@ -287,6 +288,7 @@ def test_parameters_reach_the_turn() -> None:
 
 def test_a_preload_probe_is_recognised() -> None:
     assert parse(input="", max_output_tokens=1).is_probe
+    assert parse(input=[{"role": "user", "content": " "}], max_output_tokens=1).is_probe
     assert not parse(input="Hi", max_output_tokens=1).is_probe
 
 

@@ -99,6 +99,7 @@ def _asking(turn: Turn, prompt: str) -> Turn:
 def _prompts(body: Fields) -> list[str]:
     prompt = body.required("prompt")
     if isinstance(prompt, str):
+        _need_text(prompt, "prompt")
         return [prompt]
     if not isinstance(prompt, list):
         raise wrong_type("prompt", "a string or an array of strings", prompt)
@@ -106,7 +107,15 @@ def _prompts(body: Fields) -> list[str]:
     for index, text in enumerate(prompts):
         if not isinstance(text, str):
             _refuse_prompt(text, index)
+        _need_text(text, f"prompt[{index}]")
     return prompts
+
+
+def _need_text(prompt: str, path: str) -> None:
+    if not prompt.strip():
+        raise InvalidValue(
+            f"Invalid '{path}': it has no text. A chat model has nothing to begin with.", param=path
+        )
 
 
 def _refuse_prompt(value: Any, index: int) -> None:

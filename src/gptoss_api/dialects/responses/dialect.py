@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from ...core.errors import GatewayError, InvalidRequest
 from ...core.result import Collector
-from ...core.turn import InstructionMessage, Message, Turn
+from ...core.turn import InstructionMessage, Message, Turn, UserMessage
 from ..json_body import decode_object
 from ..openai_errors import error_body
 from ..reading import Fields
@@ -113,6 +113,8 @@ class ResponsesDialect:
         reader.feed([Fields(item, f"previous[{index}]") for index, item in enumerate(history)])
         reader.feed(asked.items)
         messages: tuple[Message, ...] = reader.messages()
+        if all(isinstance(message, UserMessage) and not message.text.strip() for message in messages):
+            messages = ()
         if asked.instructions:
             messages = (InstructionMessage(asked.instructions), *messages)
         response_id = new_response_id()
