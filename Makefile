@@ -9,7 +9,7 @@ CLIENTS := tests/clients/node
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e check lint fmt bench audit lock dev e2e-dev clean
+.PHONY: help run test e2e check lint fmt bench lock dev e2e-dev clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-7s %s\n", $$1, $$2 }' Makefile
@@ -39,10 +39,6 @@ fmt: dev ## Format the code and mend what can be mended
 
 bench: dev ## Compare with other programs, side by side (bench/README.md)
 	@$(BIN)/python -m bench.run $(ARGS)
-
-audit: ## Ask PyPI for known vulnerabilities of what is pinned
-	@scripts/venv $(VENV)-tools tools
-	@$(VENV)-tools/bin/pip-audit --require-hashes --disable-pip -r requirements/run.txt -r requirements/dev.txt
 
 lock: ## Pin the dependencies of pyproject.toml anew; ARGS=--upgrade takes newer releases
 	@scripts/venv $(VENV)-tools tools
