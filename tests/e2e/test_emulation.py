@@ -206,7 +206,8 @@ def test_a_call_in_a_stream_has_an_id_once_and_an_index_always(site: Site) -> No
 def test_a_call_that_the_limit_cuts(site: Site, client: Client, parameter: Any) -> None:
     long = Call("get_weather", {"city": "Llanfair " * 100})
     site.simulator.always(says(long.block("KEY"), ()))
-    reply = client.ask(tools=[FUNCTION], **{parameter: 20})
+    limit: Json = {parameter: 20}
+    reply = client.ask(tools=[FUNCTION], **limit)
     [(name, arguments)] = reply.only.calls
     assert name == "get_weather"
     assert json.dumps(long.arguments).startswith(arguments)
