@@ -64,8 +64,8 @@ def test_an_unknown_model() -> None:
         "model stream stream_options temperature top_p n stop max_tokens max_completion_tokens tools "
         "tool_choice parallel_tool_calls response_format reasoning_effort reasoning seed user metadata store "
         "logit_bias logprobs top_logprobs service_tier prediction modalities functions function_call "
-        "verbosity presence_penalty frequency_penalty safety_identifier prompt_cache_key include_reasoning messages "
-        "chat_template_kwargs"
+        "verbosity presence_penalty frequency_penalty safety_identifier prompt_cache_key include_reasoning "
+        "messages chat_template_kwargs"
     ),
 )
 def test_a_value_of_the_wrong_type_is_named(name: str) -> None:
