@@ -56,4 +56,4 @@ async def test_a_conversation_on_the_server_continues(site: Site, agent: Any) ->
     first = await agents.Runner.run(agent, "I am Ann.")
     second = await agents.Runner.run(agent, "Who am I?", previous_response_id=first.last_response_id)
     assert second.final_output == "You are Ann."
-    assert "I am Ann." in site.simulator.last.text
+    assert "I am Ann." in site.simulator.last.said

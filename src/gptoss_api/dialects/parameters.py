@@ -49,6 +49,21 @@ def read_name(fields: Fields) -> str:
     return name
 
 
+def read_parameters(function: Fields, name: str, *, strict: bool) -> dict[str, Any] | None:
+    """The schema of a function's arguments; only those of strict tools are held to it."""
+    parameters = function.mapping("parameters")
+    if strict and parameters is not None:
+        try:
+            compile_schema(parameters)
+        except SchemaRefused as refused:
+            raise InvalidValue(
+                f"Invalid schema for function '{name}': {refused}.",
+                param=function.at("parameters"),
+                code="invalid_function_parameters",
+            ) from None
+    return parameters
+
+
 def read_json_schema(fields: Fields, parameter: str) -> OutputFormat:
     """The ``json_schema`` form of an answer; ``parameter`` names it in messages."""
     name = read_name(fields)

@@ -52,12 +52,22 @@ class AnswerEndpoint(Generic[R]):
     async def ended(self, request: R, record: RequestRecord) -> None:
         """Called when an answer is rendered to its end, before its last bytes leave."""
 
+    def last_words(self, renderer: StreamRenderer, held: bytes, error: GatewayError) -> bytes:
+        """What ends a broken stream. ``held`` was rendered and not sent: it may say that all went well."""
+        return renderer.fail(error)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record: RequestRecord = scope["gptoss"]
         record.dialect = self._name
-        with self._serving.drain:
-            body = await read_body(receive, record.headers, self._serving.max_body)
-            await self.serve(await self.read(body, record), record, receive, send)
+        drain = self._serving.drain
+        try:
+            with drain:
+                body = await read_body(receive, record.headers, self._serving.max_body)
+                await self.serve(await self.read(body, record), record, receive, send)
+        except asyncio.CancelledError:
+            if drain.expired and not record.status:
+                raise shutting_down() from None
+            raise
 
     async def serve(self, request: R, record: RequestRecord, receive: Receive, send: Send) -> None:
         """Answers one request for as long as its client is there."""
@@ -72,15 +82,10 @@ class AnswerEndpoint(Generic[R]):
 
     async def _whole(self, request: R, record: RequestRecord, send: Send) -> None:
         collector = Collector()
-        try:
-            async with self.open(request, record) as batches:
-                async for batch in batches:
-                    record.observe(batch)
-                    collector.feed(batch)
-        except asyncio.CancelledError:
-            if self._serving.drain.expired:
-                raise shutting_down() from None
-            raise
+        async with self.open(request, record) as batches:
+            async for batch in batches:
+                record.observe(batch)
+                collector.feed(batch)
         body = request.render(collector)
         await self.ended(request, record)
         await send_json(send, 200, body, record.answer_headers())
@@ -102,33 +107,26 @@ class AnswerEndpoint(Generic[R]):
                     else:
                         held = b""
                         await stream.write(data)
-            held += renderer.end()
+            last = held + renderer.end()
             await self.ended(request, record)
-            await stream.close(held)
-        except GatewayError as error:
-            await self._break_off(stream, request, renderer, record, error)
+            await stream.close(last)
         except asyncio.CancelledError:
-            if not self._serving.drain.expired:
+            if not (self._serving.drain.expired and stream.started):
                 raise
-            await self._break_off(stream, request, renderer, record, shutting_down())
+            broken: GatewayError = shutting_down()
+        except GatewayError as error:
+            broken = error
         except Exception:
-            await self._break_off(stream, request, renderer, record, record.bug())
+            broken = record.bug()
+        else:
+            return
         finally:
             stream.stop()
-
-    async def _break_off(
-        self,
-        stream: EventStream,
-        request: R,
-        renderer: StreamRenderer,
-        record: RequestRecord,
-        error: GatewayError,
-    ) -> None:
-        """Ends a stream with an error event, or raises the error while an ordinary response is possible."""
+        # Ends the stream with an error event, or is an ordinary response while that is possible.
         if not stream.started:
-            raise error from None
-        record.fail(error)
-        last = renderer.fail(error)
+            raise broken
+        record.fail(broken)
+        last = self.last_words(renderer, held, broken)
         await self.ended(request, record)
         await stream.close(last)
 

@@ -196,6 +196,7 @@ def test_a_demanded_call_with_only_hosted_tools_is_refused_by_name() -> None:
         ({"tools": [WEATHER], "tool_choice": "sometimes"}, "tool_choice"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": "all"}, "tools"),
+        ({"tools": [{**WEATHER, "parameters": {"$ref": "https://elsewhere/"}}]}, "tools[0].parameters"),
     ],
 )
 def test_what_is_wrong_with_tools_is_named(members: dict[str, Any], param: str) -> None:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from ...core.errors import InvalidRequest, InvalidValue
 from ...core.turn import Tool, ToolChoice
-from ..parameters import read_name
+from ..parameters import read_name, read_parameters
 from ..reading import Fields, as_object, unknown_value, wrong_type
 
 MAX_TOOLS: Final = 128
@@ -54,11 +54,12 @@ def _tool(item: Fields) -> tuple[Tool, str]:
 
 
 def _function(function: Fields, *, strict: bool) -> tuple[Tool, str]:
+    name, strict = read_name(function), bool(strict and function.boolean("strict"))
     tool = Tool(
-        name=read_name(function),
+        name=name,
         description=function.string("description") or "",
-        parameters=function.mapping("parameters"),
-        strict=bool(strict and function.boolean("strict")),
+        parameters=read_parameters(function, name, strict=strict),
+        strict=strict,
     )
     return tool, function.at("name")
 

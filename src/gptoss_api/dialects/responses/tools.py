@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ...core.errors import InvalidRequest, InvalidValue, UnsupportedValue
 from ...core.turn import Tool, ToolChoice
-from ..parameters import read_name
+from ..parameters import read_name, read_parameters
 from ..reading import Fields, as_object, unknown_value, wrong_type
 
 MAX_TOOLS: Final = 512
@@ -147,8 +147,8 @@ def _tool(item: Fields, kind: str) -> tuple[Tool, dict[str, Any]]:
         if grammar is not None:
             echo["format"] = grammar
         return Tool(name, description, kind="custom", grammar=grammar), echo
-    parameters = item.mapping("parameters")
     strict = item.boolean("strict") or False
+    parameters = read_parameters(item, name, strict=strict)
     return Tool(name, description, parameters, strict), echo | {"parameters": parameters, "strict": strict}
 
 

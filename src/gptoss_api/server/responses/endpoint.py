@@ -8,9 +8,10 @@ from typing import Final
 from msgspec import Raw, json
 from starlette.types import Receive, Send
 
-from ...core.errors import ContextLengthExceeded
+from ...core.errors import ContextLengthExceeded, GatewayError
 from ...core.events import Events, Finished, Started, Usage, UsageReported
 from ...core.turn import Turn
+from ...dialects.base import StreamRenderer
 from ...dialects.responses import ResponseRequest, ResponsesDialect, without_oldest
 from ..exchange import Departure, EventStream, send_json
 from ..request import RequestRecord
@@ -64,6 +65,10 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
                 Raw(request.final), Raw(json.encode(request.items)), status_of(request.final), request.chain
             )
             await self._kept.put(record.caller, request.id, kept)
+
+    def last_words(self, renderer: StreamRenderer, held: bytes, error: GatewayError) -> bytes:
+        """What was held back is numbered already: without it the client would see a gap."""
+        return held + renderer.fail(error)
 
     async def serve(
         self, request: ResponseRequest, record: RequestRecord, receive: Receive, send: Send
