@@ -135,7 +135,7 @@ class EmulatedUpstream:
         if reported is None or turns > 1:
             reported = await self._usage(choice.plan, prompt, [choice.delivered for choice in choices])
         if conversation is not None:
-            _keep_thread(conversation, choice, reported)
+            await _keep_thread(conversation, choice, reported)
         yield [UsageReported(reported)]
 
     async def _usage(self, plan: Plan, prompt: PromptCount, delivered: Sequence[Delivered]) -> Usage:
@@ -224,14 +224,14 @@ async def _watch_end(batches: AsyncIterator[Events], choice: ChoiceStream) -> No
                 choice.feed(batch)
 
 
-def _keep_thread(conversation: Conversation, choice: ChoiceStream, usage: Usage) -> None:
+async def _keep_thread(conversation: Conversation, choice: ChoiceStream, usage: Usage) -> None:
     """Lets the conversation go on in the thread, if that holds what the client knows and nothing else."""
     started, prompt = choice.started, choice.plan.prompt
     if prompt is None or started is None or not started.thread_id or not choice.thread_is_clean:
         return
     if not choice.plan.continued:
         conversation.forget_thread()
-    conversation.keep(
+    await conversation.keep(
         choice.delivered.message,
         ThreadRef(started.thread_id, started.account),
         key=prompt.key,

@@ -6,6 +6,8 @@ is stored only after an answer that ended well, so a thread whose last turn was 
 not delivered as written is never used again. Source: emulation dossier, section 7.3.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,17 +17,25 @@ from .chain import Chain, new_from, without_opening
 from .tips import LEASE_TIME, Caps, Tip, decode_tip
 from .writes import Writes
 
+# Seconds the end of an answer may wait for its tip to be stored where other processes look for it. A store
+# on this machine takes a fraction of a millisecond, a fast client not much more.
+SHARING_TIME: Final = 0.02
+
 _CAPS: Final = Caps()
 
 
 class Conversations:
-    """All conversations that can go on, in ``store``."""
+    """All conversations that can go on, in ``store``.
 
-    def __init__(self, store: GuardedStore, caps: Caps = _CAPS) -> None:
+    With ``shared``, the next turn of a conversation may be for another process.
+    """
+
+    def __init__(self, store: GuardedStore, caps: Caps = _CAPS, *, shared: bool = False) -> None:
         self._store = store
+        self._shared = shared
         self._caps = caps
         self._space = caps.space()
-        self._writes = Writes()
+        self._writes = Writes(store, self._space)
 
     def conversation(self, turn: Turn, opening: bytes) -> "Conversation":
         """The one that ``turn`` belongs to; see :class:`.chain.Chain` for ``opening``."""
@@ -45,9 +55,13 @@ class Conversations:
         lease = await self._store.lease(tip.lease_key, LEASE_TIME)
         return None if lease is None else (tip, lease)
 
-    def put(self, key: bytes, tip: Tip, lease: Lease | None) -> None:
-        """Stores a tip without being waited for."""
-        self._writes.start(key, self._store.put(self._space, key, tip.encode(), lease))
+    async def put(self, key: bytes, tip: Tip, lease: Lease | None) -> None:
+        """Stores a tip, without waiting for it unless another process may look for it."""
+        self._writes.put(key, tip.encode(), lease)
+        if self._shared:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SHARING_TIME):
+                    await self._writes.done(key)
 
 
 class Conversation:
@@ -82,7 +96,7 @@ class Conversation:
         """The thread that was to be continued is not: what follows happens in a new one."""
         self._tip = self._lease = None
 
-    def keep(
+    async def keep(
         self,
         answer: AssistantMessage,
         thread: ThreadRef,
@@ -92,10 +106,7 @@ class Conversation:
         turns: int,
         tokens: int,
     ) -> None:
-        """After ``turns`` upstream turns that ended well, the conversation can go on in ``thread``.
-
-        Returns at once; the store is told beside the request.
-        """
+        """After ``turns`` upstream turns that ended well, the conversation can go on in ``thread``."""
         before = self._tip
         self._chain.add(answer)
         tip = Tip(
@@ -106,4 +117,4 @@ class Conversation:
             turns=(before.turns if before else 0) + turns,
             tokens=tokens,
         )
-        self._conversations.put(self._chain.tip, tip, self._lease)
+        await self._conversations.put(self._chain.tip, tip, self._lease)
