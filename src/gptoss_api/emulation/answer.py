@@ -69,6 +69,7 @@ class AnswerReading:
             self._config = parser_config(plan.turn, plan.prompt)
             self._calls = CallWriter(plan.prompt, self._outlet)
         self._attempt = Attempt(plan, self._config)
+        self._shown = (TextDelta, ReasoningDelta) if plan.turn.show_reasoning else (TextDelta,)
         self._passes = self._attempt.plain and self._gate is None and plan.max_tokens is None
 
     def feed(self, batch: Sequence[Event]) -> Sequence[Event]:
@@ -79,7 +80,8 @@ class AnswerReading:
             UpstreamFailure: when the answer has no end.
         """
         if self._passes:
-            out = [event for event in batch if type(event) is TextDelta or type(event) is ReasoningDelta]
+            shown = self._shown
+            out = [event for event in batch if type(event) in shown]
             if len(out) == len(batch):
                 self.delivered.add(out)
                 return out
@@ -101,8 +103,10 @@ class AnswerReading:
                 self._reasoning(text)
             case Started():
                 self.started = event
-            case Finished(reason):
+            case Finished(reason, _, notes):
                 self._reason = self.ending.reason = reason
+                for note in notes:
+                    self._note(note)
             case UsageReported(usage):
                 self.reported_usage = usage
             case ToolCallStarted():

@@ -23,8 +23,8 @@ from ...core.errors import (
 )
 
 LOGIN_STEP: Final = (
-    "Run 'gptoss-api login', or set GPTOSS_COOKIE, with the cookies user_id and session of a browser that is "
-    "logged in at https://gpt-oss.com (docs/gpt-oss-com.md shows how), and start the gateway again."
+    "Run 'gptoss-api login', or set GPTOSS_COOKIE and start the gateway again, with the cookies user_id and "
+    "session of a browser that is logged in at https://gpt-oss.com (docs/gpt-oss-com.md shows how)."
 )
 EXCERPT_LENGTH: Final = 200
 LOGGED_LENGTH: Final = 500
