@@ -11,9 +11,9 @@ import contextlib
 from collections.abc import Sequence
 from typing import Final
 
-from ..core.turn import AssistantMessage, Message, ThreadRef, Turn
+from ..core.turn import AssistantMessage, Message, Turn
 from ..state import GuardedStore, Lease
-from .chain import Chain, new_from, without_opening
+from .chain import Chain, end_of, new_from, without_opening
 from .tips import LEASE_TIME, Caps, Tip, decode_tip
 from .writes import Writes
 
@@ -65,16 +65,19 @@ class Conversations:
 
 
 class Conversation:
-    """One turn of one conversation; ``new_messages`` is what a thread that it can go on in has not seen."""
+    """One turn of one conversation.
+
+    ``new_messages`` is what a thread that it can go on in has not seen, ``end`` what explains them.
+    """
 
     def __init__(self, all_of_them: Conversations, messages: Sequence[Message], opening: bytes) -> None:
         self._conversations = all_of_them
         self._chain = Chain(opening)
         self._known_until: bytes | None = None
-        self._tip: Tip | None = None
         self._lease: Lease | None = None
         begin = new_from(messages)
         self.new_messages = tuple(messages[begin:]) if begin is not None else ()
+        self.end = tuple(end_of(messages, begin)) if begin is not None else ()
         rest = messages[without_opening(messages) :]
         known = rest[: len(rest) - len(self.new_messages)]
         self._chain.add(*known)
@@ -89,32 +92,14 @@ class Conversation:
         taken = await self._conversations.take(self._known_until)
         if taken is None:
             return None
-        self._tip, self._lease = taken
-        return self._tip
+        tip, self._lease = taken
+        return tip
 
     def forget_thread(self) -> None:
         """The thread that was to be continued is not: what follows happens in a new one."""
-        self._tip = self._lease = None
+        self._lease = None
 
-    async def keep(
-        self,
-        answer: AssistantMessage,
-        thread: ThreadRef,
-        *,
-        key: str,
-        sections: Sequence[str],
-        turns: int,
-        tokens: int,
-    ) -> None:
-        """After ``turns`` upstream turns that ended well, the conversation can go on in ``thread``."""
-        before = self._tip
+    async def keep(self, answer: AssistantMessage, tip: Tip) -> None:
+        """The conversation, to which ``answer`` was given, can go on where ``tip`` says."""
         self._chain.add(answer)
-        tip = Tip(
-            thread.id,
-            thread.account,
-            key=key,
-            sections=tuple(dict.fromkeys((*(before.sections if before else ()), *sections))),
-            turns=(before.turns if before else 0) + turns,
-            tokens=tokens,
-        )
         await self._conversations.put(self._chain.tip, tip, self._lease)
