@@ -6,6 +6,8 @@ The text runs through the tool-call parser, the stop strings, the token limit an
 from collections.abc import Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from ..core.errors import UpstreamSchemaMismatch
 from ..core.events import (
     Event,
@@ -102,7 +104,8 @@ class AnswerReading:
             case ReasoningDelta(text):
                 self._reasoning(text)
             case Started():
-                self.started = event
+                # A repair continues what the first turn began.
+                self.started = event if self.started is None else replace(event, thread=self.started.thread)
             case Finished(reason, _, notes):
                 self._reason = self.ending.reason = reason
                 for note in notes:
