@@ -29,14 +29,15 @@ _databases = itertools.count(1)
 
 
 class RedisServer:
-    """``redis-server`` on a port of its own and on a Unix socket, nothing kept on disk."""
+    """``redis-server`` on a port of its own and on a Unix socket, nothing kept on disk.
+
+    In ``options``, ``{tls_port}`` stands for a free port.
+    """
 
     def __init__(self, folder: Path, *options: str) -> None:
         self._folder = folder
         self._options = options
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port, self.tls_port = _free_port(), _free_port()
         # A socket's path is short by law, a test's folder is not.
         self._sockets = Path(tempfile.mkdtemp(prefix="redis"))
         self.socket = self._sockets / "redis.sock"
@@ -53,7 +54,7 @@ class RedisServer:
     def start(self) -> None:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
         command += ["--unixsocket", str(self.socket), "--dir", str(self._folder), "--databases", "1000"]
-        command += self._options
+        command += [option.format(tls_port=self.tls_port) for option in self._options]
         with (self._folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + _START_TIME
@@ -76,6 +77,13 @@ class RedisServer:
     def _answers(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @contextmanager

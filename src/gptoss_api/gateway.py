@@ -54,7 +54,8 @@ class Gateway:
         self.upstream: Upstream = DemoUpstream() if self.is_demo else self._chatkit(settings)
         self._state_url = state_url(settings)
         self.store = GuardedStore(open_state(settings))
-        self._conversations = Conversations(self.store)
+        several = settings.workers > 1 or self.store.name == "redis"
+        self._conversations = Conversations(self.store, shared=several)
         self._thoughts = Thoughts(self.store)
         self.secret = _secret(settings, self._state_url)
         self._emulated = EmulatedUpstream(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gptoss_api.state import GuardedStore, Lease, MemoryStore, Space, StoreUnavailable, guard
+from gptoss_api.state import Entry, GuardedStore, Lease, MemoryStore, Space, StoreUnavailable, guard
 
 SPACE = Space("things", ttl=60, entries=10, value_size=100)
 
@@ -31,9 +31,9 @@ class Shaky(MemoryStore):
         await self._maybe()
         return await super().take(space, key)
 
-    async def put(self, space: Space, key: bytes, value: bytes, lease: Lease | None = None) -> bool:
+    async def put(self, space: Space, *entries: Entry) -> Any:
         await self._maybe()
-        return await super().put(space, key, value, lease)
+        return await super().put(space, *entries)
 
     async def delete(self, space: Space, *keys: bytes) -> None:
         await self._maybe()
@@ -69,7 +69,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 async def test_a_store_that_works_is_used_as_it_is() -> None:
     store = GuardedStore(Shaky())
     lease = await store.lease(b"a", 60)
-    assert await store.put(SPACE, b"a", b"1", lease)
+    assert await store.put(SPACE, Entry(b"a", b"1", lease)) == [True]
     assert await store.get(SPACE, b"a", b"b") == [b"1", None]
     assert await store.take(SPACE, b"a") == b"1"
     await store.delete(SPACE, b"a")
@@ -85,7 +85,7 @@ async def test_without_a_store_nothing_is_there_and_nothing_is_kept(state: str, 
     operations: list[Callable[[], Any]] = [
         lambda: store.get(SPACE, b"a", b"b"),
         lambda: store.take(SPACE, b"a"),
-        lambda: store.put(SPACE, b"a", b"1"),
+        lambda: store.put(SPACE, Entry(b"a", b"1")),
         lambda: store.delete(SPACE, b"a"),
         lambda: store.lease(b"a", 60),
     ]
@@ -93,7 +93,7 @@ async def test_without_a_store_nothing_is_there_and_nothing_is_kept(state: str, 
     for operation in operations:
         results.append(await operation())
         clock.now += 60
-    assert results == [[None, None], None, False, None, None]
+    assert results == [[None, None], None, [False], None, None]
     assert not store.available
     assert store.failures == 5
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gptoss_api.state import Space, StoreUnavailable
+from gptoss_api.state import Entry, Space, StoreUnavailable
 from gptoss_api.state.sqlite import SqliteStore
 from tests.stores import ROOT
 
@@ -23,7 +23,7 @@ SPACE = Space("things", ttl=600, entries=100_000, value_size=100_000)
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from gptoss_api.state import Space
+from gptoss_api.state import Entry, Space
 from gptoss_api.state.sqlite import SqliteStore
 
 SPACE = Space("things", ttl=600, entries=100_000, value_size=100_000)
@@ -33,7 +33,7 @@ async def main(path, name):
     number = 0
     while True:
         lease = await store.lease(f"{name}:{number}".encode(), 600)
-        await store.put(SPACE, f"{name}:{number}".encode(), str(number).encode() * 200, lease)
+        await store.put(SPACE, Entry(f"{name}:{number}".encode(), str(number).encode() * 200, lease))
         print(number, flush=True)
         number += 1
 
@@ -89,7 +89,7 @@ async def test_two_processes_write_into_one_file(tmp_path: Path) -> None:
     writers = {name: start(WRITER, path, name) for name in ("one", "two")}
     store = SqliteStore(path)
     for number in range(200):
-        assert await store.put(SPACE, b"three:%d" % number, b"3")
+        assert await store.put(SPACE, Entry(b"three:%d" % number, b"3")) == [True]
     done = {name: await asyncio.to_thread(kill_after, process, 50, 0.0) for name, process in writers.items()}
     for name, last in done.items():
         keys = [f"{name}:{number}".encode() for number in range(last + 1)]
@@ -102,11 +102,11 @@ async def test_of_takers_in_several_processes_one_gets_the_value(tmp_path: Path)
     path = tmp_path / "state.db"
     store = SqliteStore(path)
     for number in range(100):
-        await store.put(SPACE, b"%d" % number, b"1")
+        await store.put(SPACE, Entry(b"%d" % number, b"1"))
     script = """
 import asyncio, sys
 from pathlib import Path
-from gptoss_api.state import Space
+from gptoss_api.state import Entry, Space
 from gptoss_api.state.sqlite import SqliteStore
 
 SPACE = Space("things", ttl=600, entries=100_000, value_size=100_000)
@@ -152,9 +152,9 @@ async def test_many_that_open_a_new_file_at_once_all_can(tmp_path: Path) -> None
         path = tmp_path / f"{attempt}.db"
         stores = [SqliteStore(path) for _ in range(8)]
         written = await asyncio.gather(
-            *(store.put(SPACE, b"%d" % number, b"1") for number, store in enumerate(stores))
+            *(store.put(SPACE, Entry(b"%d" % number, b"1")) for number, store in enumerate(stores))
         )
-        assert written == [True] * 8
+        assert written == [[True]] * 8
         for store in stores:
             await store.close()
 
@@ -162,7 +162,7 @@ async def test_many_that_open_a_new_file_at_once_all_can(tmp_path: Path) -> None
 async def test_nobody_else_may_read_the_files(tmp_path: Path) -> None:
     path = tmp_path / "new" / "state.db"
     store = SqliteStore(path)
-    await store.put(SPACE, b"a", b"1")
+    await store.put(SPACE, Entry(b"a", b"1"))
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     assert modes == dict.fromkeys(("state.db", "state.db-wal", "state.db-shm"), 0o600)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -173,7 +173,7 @@ async def test_nobody_else_may_read_the_files(tmp_path: Path) -> None:
 async def test_values_survive_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     store = SqliteStore(path)
-    await store.put(SPACE, b"a", b"1")
+    await store.put(SPACE, Entry(b"a", b"1"))
     lease = await store.lease(b"thread", 600)
     await store.close()
     again = SqliteStore(path)
@@ -203,10 +203,10 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path, content: byte
     path.write_bytes(content)
     store = SqliteStore(path)
     with pytest.raises(StoreUnavailable, match=str(path)):
-        await store.put(SPACE, b"a", b"1")
+        await store.put(SPACE, Entry(b"a", b"1"))
     assert path.read_bytes() == content
     path.unlink()
-    assert await store.put(SPACE, b"a", b"1")
+    assert await store.put(SPACE, Entry(b"a", b"1")) == [True]
     await store.close()
 
 
@@ -221,17 +221,17 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 async def test_a_writer_that_does_not_let_go_is_not_waited_for_long(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     store = SqliteStore(path)
-    await store.put(SPACE, b"a", b"1")
+    await store.put(SPACE, Entry(b"a", b"1"))
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable, match="locked"):
-        await store.put(SPACE, b"b", b"1")
+        await store.put(SPACE, Entry(b"b", b"1"))
     # Readers do not wait for writers at all.
     assert await store.get(SPACE, b"a", b"b") == [b"1", None]
     assert await store.take(SPACE, b"none") is None
     blocker.execute("ROLLBACK")
     blocker.close()
-    assert await store.put(SPACE, b"b", b"1")
+    assert await store.put(SPACE, Entry(b"b", b"1")) == [True]
     await store.close()
 
 
@@ -240,6 +240,6 @@ async def test_the_file_does_not_grow_for_ever(tmp_path: Path) -> None:
     small = Space("small", ttl=600, entries=50, value_size=10_000)
     store = SqliteStore(path)
     for number in range(1_000):
-        await store.put(small, b"%d" % number, b"x" * 5_000)
+        await store.put(small, Entry(b"%d" % number, b"x" * 5_000))
     await store.close()
     assert path.stat().st_size < 2_000_000

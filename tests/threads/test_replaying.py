@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gptoss_api.core.errors import GatewayError
 from gptoss_api.core.turn import AssistantMessage, InstructionMessage, Tool, UserMessage
-from gptoss_api.state import GuardedStore, Store
+from gptoss_api.state import Entry, GuardedStore, Store
 from gptoss_api.threads import Caps
 from tests.simulator import Abort, Simulator
 from tests.simulator import Answer as Reply
@@ -160,7 +160,7 @@ async def test_a_store_that_gives_a_tip_away_twice_gives_one_lease(
     running = asyncio.create_task(client.say("three"))
     await site.wait_for(lambda: len(site.requests) == 3)
     ((key, value),) = seen
-    await store.put(space, key, value)
+    await store.put(space, Entry(key, value))
     assert (await fork.say("three, too")).thread == "replayed"
     assert (await running).thread == "reused"
 

@@ -19,7 +19,7 @@ from ..core.errors import GatewayError, ThreadLost
 from ..core.events import ChoiceStarted, Events, Started, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
 from ..text.tokens import Tokens
-from ..threads import Conversation, Conversations, Thoughts
+from ..threads import Conversation, Conversations, Thoughts, Tip
 from ..upstreams.base import Capabilities, Health, Upstream
 from .choice import Again, ChoiceStream, Complete
 from .delivered import Delivered
@@ -27,7 +27,7 @@ from .neutralise import neutralise
 from .plan import Plan
 from .planner import Planner
 from .tool_section import Style
-from .usage import PromptCount
+from .usage import MESSAGE_OVERHEAD, PromptCount
 
 # Seconds a complete answer may take to end (emulation dossier, section 7.3).
 END_TIME: Final = 1.5
@@ -103,7 +103,7 @@ class EmulatedUpstream:
         """
         conversation = self._planner.conversation(turn)
         plan = await self._planner.plan(turn, conversation)
-        with PromptCount(plan.segments, self._tokens) as prompt:
+        with PromptCount(plan.segments, self._tokens, plan.known_tokens) as prompt:
             await prompt.check(turn)
             if plan.max_tokens is not None and not self._tokens.loaded:
                 await asyncio.to_thread(self._tokens.warm)
@@ -135,22 +135,18 @@ class EmulatedUpstream:
         if reported is None or turns > 1:
             reported = await self._usage(choice.plan, prompt, [choice.delivered for choice in choices])
         if conversation is not None:
-            _keep_thread(conversation, choice, reported)
+            await _keep_thread(conversation, choice, reported)
         yield [UsageReported(reported)]
 
     async def _usage(self, plan: Plan, prompt: PromptCount, delivered: Sequence[Delivered]) -> Usage:
         asked = await prompt.total()
         counts = [await answer.tokens(self._tokens) for answer in delivered]
         reasoning = sum(thought for thought, _ in counts)
-        cached = 0
-        if plan.continued and plan.prompt is not None:
-            with PromptCount(plan.prompt.segments, self._tokens) as sent:
-                cached = max(0, asked - await sent.total())
         return Usage(
             prompt_tokens=asked,
             completion_tokens=reasoning + sum(said for _, said in counts),
             reasoning_tokens=reasoning,
-            cached_tokens=cached,
+            cached_tokens=plan.known_tokens,
         )
 
     async def _choice(self, choice: ChoiceStream, *, patient: bool) -> AsyncGenerator[Events, None]:
@@ -180,7 +176,7 @@ class EmulatedUpstream:
             except ThreadLost:
                 if turn.thread is None:
                     raise
-                turn = _retold(choice, turn)
+                turn = await self._retold(choice, turn)
                 continue
             except GatewayError as error:
                 failure = error
@@ -196,9 +192,9 @@ class EmulatedUpstream:
                 begun = True
             if isinstance(verdict, Complete):
                 return
-            turn = self._follow_up(choice, verdict)
+            turn = await self._follow_up(choice, verdict)
 
-    def _follow_up(self, choice: ChoiceStream, again: Again) -> Turn:
+    async def _follow_up(self, choice: ChoiceStream, again: Again) -> Turn:
         """The turn that asks for a repair: in the same thread where there is one, else as history."""
         started = choice.started
         asked = choice.plan.upstream_turn
@@ -213,7 +209,17 @@ class EmulatedUpstream:
             written = neutralise(choice.raw_text)
             answer = (AssistantMessage(written),) if written else ()
             return replace(asked, messages=(*asked.messages, *answer, follow_up))
-        return _retold(choice, replace(asked, messages=(follow_up,)))
+        return await self._retold(choice, replace(asked, messages=(follow_up,)))
+
+    async def _retold(self, choice: ChoiceStream, follow_up: Turn) -> Turn:
+        """A turn in a thread that is gone or never was: the whole prompt, the answer, what was to follow."""
+        texts: list[str] = []
+        if follow_up is not choice.plan.upstream_turn:
+            if choice.raw_text:
+                texts.append(f"You answered:\n\n{neutralise(choice.raw_text)}")
+            texts += (message.text for message in follow_up.messages)
+        choice.plan = (await self._planner.plan_anew(choice.plan)).followed(texts)
+        return choice.plan.upstream_turn
 
 
 async def _watch_end(batches: AsyncIterator[Events], choice: ChoiceStream) -> None:
@@ -224,21 +230,26 @@ async def _watch_end(batches: AsyncIterator[Events], choice: ChoiceStream) -> No
                 choice.feed(batch)
 
 
-def _keep_thread(conversation: Conversation, choice: ChoiceStream, usage: Usage) -> None:
+async def _keep_thread(conversation: Conversation, choice: ChoiceStream, usage: Usage) -> None:
     """Lets the conversation go on in the thread, if that holds what the client knows and nothing else."""
-    started, prompt = choice.started, choice.plan.prompt
+    started, prompt, before = choice.started, choice.plan.prompt, choice.plan.tip
     if prompt is None or started is None or not started.thread_id or not choice.thread_is_clean:
         return
-    if not choice.plan.continued:
+    if before is None:
         conversation.forget_thread()
-    conversation.keep(
-        choice.delivered.message,
-        ThreadRef(started.thread_id, started.account),
+    seen = before.sections if before is not None else ()
+    tip = Tip(
+        started.thread_id,
+        started.account,
         key=prompt.key,
-        sections=prompt.sections,
-        turns=1 + choice.repairs,
-        tokens=usage.prompt_tokens + usage.completion_tokens,
+        sections=tuple(dict.fromkeys((*seen, *prompt.sections))),
+        control_tokens=prompt.client_has_control_tokens,
+        tags=prompt.client_has_tags,
+        turns=(before.turns if before is not None else 0) + 1 + choice.repairs,
+        # The model does not get the reasoning of finished turns back.
+        tokens=usage.prompt_tokens + usage.completion_tokens - usage.reasoning_tokens + MESSAGE_OVERHEAD,
     )
+    await conversation.keep(choice.delivered.message, tip)
 
 
 def _opened(choice: ChoiceStream, events: Events) -> Events:
@@ -246,14 +257,3 @@ def _opened(choice: ChoiceStream, events: Events) -> Events:
     if choice.started is None:
         return events
     return [choice.plan.announce(choice.started, choice.repairs), *events]
-
-
-def _retold(choice: ChoiceStream, follow_up: Turn) -> Turn:
-    """A turn in a conversation that is gone: the whole prompt once more, the answer, what was to follow."""
-    more = []
-    if follow_up is not choice.plan.upstream_turn:
-        if choice.raw_text:
-            more.append(f"You answered:\n\n{neutralise(choice.raw_text)}")
-        more += [message.text for message in follow_up.messages]
-    choice.plan = choice.plan.replayed(more)
-    return choice.plan.upstream_turn

@@ -9,32 +9,32 @@ from ..core.events import Started, ThreadUse
 from ..core.turn import (
     AssistantMessage,
     OutputFormat,
-    ThreadRef,
     ToolChoice,
     ToolResultMessage,
     Turn,
     UserMessage,
 )
+from ..threads import Tip
 from ..upstreams.base import Capabilities
 from .prompt import Prompt, render_prompt
 from .tool_section import Style
 
 
 class Continued(Struct, frozen=True):
-    """The rest of a conversation whose beginning ``thread`` knows, as ``prompt``."""
+    """The rest of a conversation as ``prompt``; its beginning stands in the thread that ends at ``tip``."""
 
-    thread: ThreadRef
+    tip: Tip
     prompt: Prompt
 
 
 class Plan(Struct, frozen=True):
     """A turn split in two: ``upstream_turn`` is sent, everything in ``emulated`` is ours.
 
-    ``prompt`` is what is sent where the upstream gets only text: the rendered conversation, or the rest of
-    one that is ``continued``. ``segments`` make up the whole conversation as text; their tokens are the
-    prompt's. ``tools`` and ``format`` say whether answers have to be read for calls and checked for their
-    form; ``max_tokens`` and ``stop`` are what the gateway itself holds them to. ``thread`` is what becomes
-    of the conversation upstream, ``None`` where the upstream keeps none.
+    ``prompt`` is what is sent where the upstream gets only text: the rendered conversation, or with ``tip``
+    the rest of one that a thread knows up to there. ``segments`` is the text whose tokens, with those of the
+    thread, are the prompt's. ``tools`` and ``format`` say whether answers have to be read for calls and
+    checked for their form; ``max_tokens`` and ``stop`` are what the gateway itself holds them to. ``thread``
+    is what becomes of the conversation upstream, ``None`` where the upstream keeps none.
     """
 
     turn: Turn
@@ -48,19 +48,16 @@ class Plan(Struct, frozen=True):
     emulated: tuple[str, ...]
     ignored: tuple[str, ...]
     thread: ThreadUse | None = None
+    tip: Tip | None = None
 
     @property
-    def continued(self) -> bool:
-        return self.thread == "reused"
+    def known_tokens(self) -> int:
+        return 0 if self.tip is None else self.tip.tokens
 
-    def replayed(self, follow_up: Sequence[str] = ()) -> "Plan":
-        """The same in a new thread: the whole conversation, then the texts of a ``follow_up``."""
-        text = "\n\n".join(("".join(self.segments), *follow_up))
-        return replace(
-            self,
-            upstream_turn=replace(self.upstream_turn, messages=(UserMessage(text),), thread=None),
-            thread="replayed" if self.continued else self.thread,
-        )
+    def followed(self, texts: Sequence[str]) -> "Plan":
+        """The same with ``texts`` after what was to be sent, in a new thread."""
+        text = "\n\n".join(("".join(self.segments), *texts))
+        return replace(self, upstream_turn=replace(self.upstream_turn, messages=(UserMessage(text),)))
 
     def announce(self, started: Started, repairs: int) -> Started:
         """The upstream's ``Started`` with what the client should know."""
@@ -79,12 +76,14 @@ def make_plan(
     *,
     style: Style,
     secret: bytes,
+    key: str = "",
     continued: Continued | None = None,
 ) -> Plan:
     """Decides, feature by feature, what the upstream does and what is emulated.
 
     Tools and formats are taught in the prompt, so a turn that needs one of them emulated becomes text
-    as a whole, also for an upstream that takes conversations.
+    as a whole, also for an upstream that takes conversations. ``key`` is that of the tool calls, where it
+    is not for this plan to choose.
     """
     offered = bool(turn.tools) and turn.tool_choice.mode != "none"
     wanted = turn.output_format.kind
@@ -100,16 +99,16 @@ def make_plan(
     prompt: Prompt | None = None
     upstream_turn = turn
     if as_text:
-        known = continued.prompt.key if continued is not None else ""
-        prompt = render_prompt(turn, style=style, secret=secret, key=known)
-        segments = prompt.segments
-        if continued is not None:
+        if continued is None:
+            prompt = render_prompt(turn, style=style, secret=secret, key=key)
+        else:
             prompt = continued.prompt
+        segments = prompt.segments
         emulated += prompt.emulated
         upstream_turn = replace(
             turn,
             messages=(UserMessage(prompt.text),),
-            thread=None if continued is None else continued.thread,
+            thread=None if continued is None else continued.tip.ref,
             tools=(),
             tool_choice=ToolChoice(),
             output_format=OutputFormat(),
@@ -144,6 +143,7 @@ def make_plan(
         emulated=tuple(emulated),
         ignored=tuple(name for name in turn.options if name not in honoured),
         thread=_thread_use(turn, continued) if capabilities.threads else None,
+        tip=None if continued is None else continued.tip,
     )
 
 

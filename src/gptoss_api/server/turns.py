@@ -76,9 +76,9 @@ class AnswerEndpoint(Generic[R]):
             try:
                 await answer(request, record, send)
             except asyncio.CancelledError:
-                if not departure.gone:
-                    raise
-                raise ClientGone from None
+                if departure.gone:
+                    raise ClientGone from None
+                raise
 
     async def _whole(self, request: R, record: RequestRecord, send: Send) -> None:
         collector = Collector()

@@ -198,6 +198,7 @@ class Supervisor:
             worker.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        _log.info("worker %d is process %d", worker.number, worker.process.pid)
 
 
 def _share_of(settings: Settings) -> Settings:

@@ -3,7 +3,7 @@
 from .guard import GuardedStore
 from .memory import MemoryStore
 from .secret import load_secret
-from .store import Lease, Space, Store, StoreUnavailable
+from .store import Entry, Lease, Space, Store, StoreUnavailable
 from .url import (
     STORE_URLS,
     default_url,
@@ -17,6 +17,7 @@ from .url import (
 
 __all__ = [
     "STORE_URLS",
+    "Entry",
     "GuardedStore",
     "Lease",
     "MemoryStore",

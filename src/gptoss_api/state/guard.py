@@ -6,7 +6,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Final, TypeVar
 
-from .store import Lease, Space, Store, StoreUnavailable
+from .store import Entry, Lease, Space, Store, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -62,8 +62,8 @@ class GuardedStore:
     async def take(self, space: Space, key: bytes) -> bytes | None:
         return await self._guarded(self._store.take(space, key), None)
 
-    async def put(self, space: Space, key: bytes, value: bytes, lease: Lease | None = None) -> bool:
-        return await self._guarded(self._store.put(space, key, value, lease), False)
+    async def put(self, space: Space, *entries: Entry) -> Sequence[bool]:
+        return await self._guarded(self._store.put(space, *entries), [False] * len(entries))
 
     async def delete(self, space: Space, *keys: bytes) -> None:
         if keys:

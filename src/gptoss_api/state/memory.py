@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
-from .store import Lease, Space
+from .store import Entry, Lease, Space
 
 T = TypeVar("T")
 
@@ -33,15 +33,18 @@ class MemoryStore:
     async def take(self, space: Space, key: bytes) -> bytes | None:
         return _living(self._entries(space).pop(key, None), time.monotonic())
 
-    async def put(self, space: Space, key: bytes, value: bytes, lease: Lease | None = None) -> bool:
+    async def put(self, space: Space, *entries: Entry) -> Sequence[bool]:
         now = time.monotonic()
-        if lease is not None:
+        return [self._put(space, entry, now) for entry in entries]
+
+    def _put(self, space: Space, entry: Entry, now: float) -> bool:
+        if (lease := entry.lease) is not None:
             if _living(self._leases.get(lease.key), now) != lease.token:
                 return False
             del self._leases[lease.key]
-        if len(value) > space.value_size:
+        if len(entry.value) > space.value_size:
             return False
-        _add(self._entries(space), key, value, now, space.ttl, most=space.entries)
+        _add(self._entries(space), entry.key, entry.value, now, space.ttl, most=space.entries)
         return True
 
     async def delete(self, space: Space, *keys: bytes) -> None:

@@ -4,15 +4,17 @@ Each operation is one command or one script, so it is atomic and takes one round
 lets values and leases expire. Connections that break are made anew by the next operation.
 """
 
-from collections.abc import Awaitable, Sequence
-from typing import Any, Final
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from .store import Lease, Space, StoreUnavailable
+from .store import Entry, Lease, Space, StoreUnavailable
 
 # The braces keep all keys in one slot of a cluster, as the scripts need it.
 _PREFIX: Final = b"{gptoss-api}:"
@@ -71,34 +73,53 @@ class RedisStore:
         self._lease = self._client.register_script(_LEASE)
 
     async def get(self, space: Space, *keys: bytes) -> Sequence[bytes | None]:
-        values: list[bytes | None] = await _done(self._client.mget([_entry(space, key) for key in keys]))
-        return values
+        with _failures_told():
+            names = [_entry(space, key) for key in keys]
+            return await self._client.mget(names)  # type: ignore[return-value]  # nothing is decoded
 
     async def take(self, space: Space, key: bytes) -> bytes | None:
-        value: bytes | None = await _done(self._take(keys=[_entry(space, key), _index(space)]))
-        return value
+        with _failures_told():
+            value: bytes | None = await self._take(keys=[_entry(space, key), _index(space)])
+            return value
 
-    async def put(self, space: Space, key: bytes, value: bytes, lease: Lease | None = None) -> bool:
-        keys = [_entry(space, key), _index(space), _lease_key(lease.key if lease else b"")]
-        token = str(lease.token) if lease else ""
-        bounds = (_milliseconds(space.ttl), space.entries)
-        return bool(await _done(self._put(keys=keys, args=[value, *bounds, token, space.value_size])))
+    async def put(self, space: Space, *entries: Entry) -> Sequence[bool]:
+        with _failures_told():
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for entry in entries:
+                    await self._add(pipeline, space, entry)
+                return [bool(stored) for stored in await pipeline.execute()]
 
     async def delete(self, space: Space, *keys: bytes) -> None:
         names = [_entry(space, key) for key in keys]
-        pipeline = self._client.pipeline(transaction=True)
-        pipeline.delete(*names)
-        pipeline.zrem(_index(space), *names)
-        await _done(pipeline.execute())
+        with _failures_told():
+            async with self._client.pipeline(transaction=True) as pipeline:
+                pipeline.delete(*names)
+                pipeline.zrem(_index(space), *names)
+                await pipeline.execute()
 
     async def lease(self, key: bytes, ttl: float) -> Lease | None:
-        token = await _done(
-            self._lease(keys=[_lease_key(key), _PREFIX + b"tokens"], args=[_milliseconds(ttl)])
-        )
+        keys = [_lease_key(key), _PREFIX + b"tokens"]
+        with _failures_told():
+            token = await self._lease(keys=keys, args=[_milliseconds(ttl)])
         return None if token is None else Lease(key, int(token))
 
     async def close(self) -> None:
-        await self._client.aclose()
+        with contextlib.suppress(RedisError, OSError):
+            await self._client.aclose()
+
+    async def _add(self, pipeline: Pipeline, space: Space, entry: Entry) -> None:
+        lease = entry.lease
+        await self._put(
+            keys=[_entry(space, entry.key), _index(space), _lease_key(lease.key if lease else b"")],
+            args=[
+                entry.value,
+                _milliseconds(space.ttl),
+                space.entries,
+                str(lease.token) if lease else "",
+                space.value_size,
+            ],
+            client=pipeline,
+        )
 
 
 def _pool(url: str) -> BlockingConnectionPool:
@@ -120,9 +141,10 @@ def _pool(url: str) -> BlockingConnectionPool:
     return pool
 
 
-async def _done(operation: Awaitable[Any]) -> Any:
+@contextlib.contextmanager
+def _failures_told() -> Iterator[None]:
     try:
-        return await operation
+        yield
     except (RedisError, OSError) as error:
         # Only the kind: messages of the server may repeat what was sent.
         raise StoreUnavailable(f"Redis does not answer as expected ({type(error).__name__})") from None

@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
-from .store import Lease, Space, StoreUnavailable
+from .store import Entry, Lease, Space, StoreUnavailable
 
 T = TypeVar("T")
 
 # Seconds to wait for another process that is writing.
 _BUSY: Final = 0.4
-# Writes of this process between two sweeps; until then a space may hold a few entries too many.
+# Writes of this process into a space between two sweeps; until then it may hold a few entries too many.
 _SWEEP_EVERY: Final = 64
 # Bytes the log may keep on disk once its content is in the file.
 _LOG_SIZE: Final = 16 * 1024**2
@@ -54,7 +54,7 @@ class SqliteStore:
         self.path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
         self._connection: sqlite3.Connection | None = None
-        self._writes = 0
+        self._unswept: dict[str, int] = {}
 
     async def get(self, space: Space, *keys: bytes) -> Sequence[bytes | None]:
         return await self._run(lambda connection: _get(connection, space, keys))
@@ -62,8 +62,8 @@ class SqliteStore:
     async def take(self, space: Space, key: bytes) -> bytes | None:
         return await self._run(lambda connection: _take(connection, space, key))
 
-    async def put(self, space: Space, key: bytes, value: bytes, lease: Lease | None = None) -> bool:
-        return await self._run(lambda connection: self._put(connection, space, key, value, lease))
+    async def put(self, space: Space, *entries: Entry) -> Sequence[bool]:
+        return await self._run(lambda connection: self._put(connection, space, entries))
 
     async def delete(self, space: Space, *keys: bytes) -> None:
         await self._run(lambda connection: _delete(connection, space, keys))
@@ -96,28 +96,16 @@ class SqliteStore:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
 
-    def _put(
-        self, connection: sqlite3.Connection, space: Space, key: bytes, value: bytes, lease: Lease | None
-    ) -> bool:
+    def _put(self, connection: sqlite3.Connection, space: Space, entries: Sequence[Entry]) -> Sequence[bool]:
         now = time.time()
         with _transaction(connection):
-            if lease is not None:
-                held = connection.execute(
-                    "DELETE FROM leases WHERE key = ? AND token = ? AND expires > ?",
-                    (lease.key, lease.token, now),
-                )
-                if not held.rowcount:
-                    return False
-            if len(value) > space.value_size:
-                return False
-            connection.execute(
-                "INSERT OR REPLACE INTO entries (space, key, value, expires) VALUES (?, ?, ?, ?)",
-                (space.name, key, value, now + space.ttl),
-            )
-            self._writes += 1
-            if self._writes % _SWEEP_EVERY == 0:
+            stored = [_put(connection, space, entry, now) for entry in entries]
+            unswept = self._unswept.get(space.name, 0) + len(entries)
+            if unswept >= _SWEEP_EVERY:
+                unswept = 0
                 _sweep(connection, space, now)
-        return True
+            self._unswept[space.name] = unswept
+        return stored
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -183,6 +171,22 @@ def _value(connection: sqlite3.Connection, space: Space, key: bytes, now: float)
         "SELECT value FROM entries WHERE space = ? AND key = ? AND expires > ?", (space.name, key, now)
     ).fetchone()
     return None if row is None else row[0]
+
+
+def _put(connection: sqlite3.Connection, space: Space, entry: Entry, now: float) -> bool:
+    if (lease := entry.lease) is not None:
+        held = connection.execute(
+            "DELETE FROM leases WHERE key = ? AND token = ? AND expires > ?", (lease.key, lease.token, now)
+        )
+        if not held.rowcount:
+            return False
+    if len(entry.value) > space.value_size:
+        return False
+    connection.execute(
+        "INSERT OR REPLACE INTO entries (space, key, value, expires) VALUES (?, ?, ?, ?)",
+        (space.name, entry.key, entry.value, now + space.ttl),
+    )
+    return True
 
 
 def _delete(connection: sqlite3.Connection, space: Space, keys: Sequence[bytes]) -> None:

@@ -30,6 +30,14 @@ class Lease(Struct, frozen=True):
     token: int
 
 
+class Entry(Struct, frozen=True):
+    """A value to be stored; with ``lease`` only while that is still held. The lease ends with it."""
+
+    key: bytes
+    value: bytes
+    lease: Lease | None = None
+
+
 class StoreUnavailable(Exception):
     """The store cannot do its work now. The message says why, without secrets."""
 
@@ -52,11 +60,8 @@ class Store(Protocol):
         """Removes a value and returns it: of several takers one gets it."""
         ...
 
-    async def put(self, space: Space, key: bytes, value: bytes, lease: Lease | None = None) -> bool:
-        """Stores ``value``, replacing what was there, and says whether it did.
-
-        With ``lease`` only while that is still held; the lease ends with it.
-        """
+    async def put(self, space: Space, *entries: Entry) -> Sequence[bool]:
+        """Stores values, replacing what was there, and says of each whether it did."""
         ...
 
     async def delete(self, space: Space, *keys: bytes) -> None: ...

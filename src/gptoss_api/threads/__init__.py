@@ -3,6 +3,6 @@
 from .chain import opening_texts
 from .conversations import Conversation, Conversations
 from .thoughts import Thoughts
-from .tips import Caps
+from .tips import Caps, Tip
 
-__all__ = ["Caps", "Conversation", "Conversations", "Thoughts", "opening_texts"]
+__all__ = ["Caps", "Conversation", "Conversations", "Thoughts", "Tip", "opening_texts"]

@@ -4,6 +4,7 @@ What clients change without meaning anything by it does not count: ids, line end
 text, the reasoning, the spelling of arguments' JSON. Source: emulation dossier, section 7.2.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -37,25 +38,27 @@ class Chain:
 
     def add(self, *messages: Message) -> None:
         for message in messages:
-            self.tip = digest((self.tip, *self._parts(message)))
+            data = self._form(message).encode("utf-8", "surrogatepass")
+            self.tip = hashlib.blake2b(self.tip + data, digest_size=16).digest()
 
-    def _parts(self, message: Message) -> Iterator[bytes]:
-        match message:
-            case InstructionMessage(text, role, name):
-                yield from (role.encode(), _text(name or ""), _text(text))
-            case UserMessage(text, name):
-                yield from (b"user", _text(name or ""), _text(text))
-            case AssistantMessage(text=text, tool_calls=calls, name=name):
-                yield from (b"assistant", _text(name or ""), _text(text))
-                for call in calls:
-                    self._calls[call.id] = self._made
-                    self._made += 1
-                    yield from (call.kind.encode(), _text(call.name), _text(_arguments(call)))
-            case ToolResultMessage(text, call_id, name):
-                position = -1 if call_id is None else self._calls.get(call_id, -1)
-                # A result that answers no known call has only its name to go by.
-                label = str(position) if position >= 0 else f"- {name or ''}"
-                yield from (b"tool", _text(label), _text(text))
+    def _form(self, message: Message) -> str:
+        """What counts of a message; every part with its length, so that no other message has this form."""
+        if isinstance(message, UserMessage):
+            return f"user {_part(message.name)}{_part(message.text)}"
+        if isinstance(message, AssistantMessage):
+            said = f"assistant {_part(message.name)}{_part(message.text)}"
+            return said + "".join(map(self._call, message.tool_calls)) if message.tool_calls else said
+        if isinstance(message, ToolResultMessage):
+            position = -1 if message.call_id is None else self._calls.get(message.call_id, -1)
+            # A result that answers no known call has only its name to go by.
+            answers = str(position) if position >= 0 else _part(message.name)
+            return f"tool {answers} {_part(message.text)}"
+        return f"{message.role} {_part(message.name)}{_part(message.text)}"
+
+    def _call(self, call: ToolCall) -> str:
+        self._calls[call.id] = self._made
+        self._made += 1
+        return f"{call.kind} {_part(call.name)}{_part(_arguments(call))}"
 
 
 def new_from(messages: Sequence[Message]) -> int | None:
@@ -71,6 +74,19 @@ def new_from(messages: Sequence[Message]) -> int | None:
     return begin
 
 
+def end_of(messages: Sequence[Message], begin: int) -> Sequence[Message]:
+    """As much of a conversation as it takes to understand its part from ``begin`` on.
+
+    That is its opening and the answer before that part, unless a result is for an older call.
+    """
+    answer = messages[begin - 1]
+    calls = {call.id for call in answer.tool_calls} if isinstance(answer, AssistantMessage) else set()
+    for message in messages[begin:]:
+        if isinstance(message, ToolResultMessage) and message.call_id not in calls:
+            return messages
+    return (*messages[: without_opening(messages)], *messages[begin - 1 :])
+
+
 def without_opening(messages: Sequence[Message]) -> int:
     """How many instructions come first."""
     return next((i for i, m in enumerate(messages) if not isinstance(m, InstructionMessage)), len(messages))
@@ -81,8 +97,9 @@ def opening_texts(messages: Sequence[Message]) -> Iterator[str]:
     return (text for m in messages[: without_opening(messages)] if (text := _normal(m.text)))
 
 
-def _text(text: str) -> bytes:
-    return _normal(text).encode("utf-8", "surrogatepass")
+def _part(text: str | None) -> str:
+    plain = _normal(text) if text else ""
+    return f"{len(plain)}:{plain}"
 
 
 def _normal(text: str) -> str:

@@ -6,26 +6,36 @@ is stored only after an answer that ended well, so a thread whose last turn was 
 not delivered as written is never used again. Source: emulation dossier, section 7.3.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
-from ..core.turn import AssistantMessage, Message, ThreadRef, Turn
+from ..core.turn import AssistantMessage, Message, Turn
 from ..state import GuardedStore, Lease
-from .chain import Chain, new_from, without_opening
+from .chain import Chain, end_of, new_from, without_opening
 from .tips import LEASE_TIME, Caps, Tip, decode_tip
 from .writes import Writes
+
+# Seconds the end of an answer may wait for its tip to be stored where other processes look for it. A store
+# on this machine takes a fraction of a millisecond, a fast client not much more.
+SHARING_TIME: Final = 0.02
 
 _CAPS: Final = Caps()
 
 
 class Conversations:
-    """All conversations that can go on, in ``store``."""
+    """All conversations that can go on, in ``store``.
 
-    def __init__(self, store: GuardedStore, caps: Caps = _CAPS) -> None:
+    With ``shared``, the next turn of a conversation may be for another process.
+    """
+
+    def __init__(self, store: GuardedStore, caps: Caps = _CAPS, *, shared: bool = False) -> None:
         self._store = store
+        self._shared = shared
         self._caps = caps
         self._space = caps.space()
-        self._writes = Writes()
+        self._writes = Writes(store, self._space)
 
     def conversation(self, turn: Turn, opening: bytes) -> "Conversation":
         """The one that ``turn`` belongs to; see :class:`.chain.Chain` for ``opening``."""
@@ -45,22 +55,29 @@ class Conversations:
         lease = await self._store.lease(tip.lease_key, LEASE_TIME)
         return None if lease is None else (tip, lease)
 
-    def put(self, key: bytes, tip: Tip, lease: Lease | None) -> None:
-        """Stores a tip without being waited for."""
-        self._writes.start(key, self._store.put(self._space, key, tip.encode(), lease))
+    async def put(self, key: bytes, tip: Tip, lease: Lease | None) -> None:
+        """Stores a tip, without waiting for it unless another process may look for it."""
+        self._writes.put(key, tip.encode(), lease)
+        if self._shared:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SHARING_TIME):
+                    await self._writes.done(key)
 
 
 class Conversation:
-    """One turn of one conversation; ``new_messages`` is what a thread that it can go on in has not seen."""
+    """One turn of one conversation.
+
+    ``new_messages`` is what a thread that it can go on in has not seen, ``end`` what explains them.
+    """
 
     def __init__(self, all_of_them: Conversations, messages: Sequence[Message], opening: bytes) -> None:
         self._conversations = all_of_them
         self._chain = Chain(opening)
         self._known_until: bytes | None = None
-        self._tip: Tip | None = None
         self._lease: Lease | None = None
         begin = new_from(messages)
         self.new_messages = tuple(messages[begin:]) if begin is not None else ()
+        self.end = tuple(end_of(messages, begin)) if begin is not None else ()
         rest = messages[without_opening(messages) :]
         known = rest[: len(rest) - len(self.new_messages)]
         self._chain.add(*known)
@@ -75,35 +92,14 @@ class Conversation:
         taken = await self._conversations.take(self._known_until)
         if taken is None:
             return None
-        self._tip, self._lease = taken
-        return self._tip
+        tip, self._lease = taken
+        return tip
 
     def forget_thread(self) -> None:
         """The thread that was to be continued is not: what follows happens in a new one."""
-        self._tip = self._lease = None
+        self._lease = None
 
-    def keep(
-        self,
-        answer: AssistantMessage,
-        thread: ThreadRef,
-        *,
-        key: str,
-        sections: Sequence[str],
-        turns: int,
-        tokens: int,
-    ) -> None:
-        """After ``turns`` upstream turns that ended well, the conversation can go on in ``thread``.
-
-        Returns at once; the store is told beside the request.
-        """
-        before = self._tip
+    async def keep(self, answer: AssistantMessage, tip: Tip) -> None:
+        """The conversation, to which ``answer`` was given, can go on where ``tip`` says."""
         self._chain.add(answer)
-        tip = Tip(
-            thread.id,
-            thread.account,
-            key=key,
-            sections=tuple(dict.fromkeys((*(before.sections if before else ()), *sections))),
-            turns=(before.turns if before else 0) + turns,
-            tokens=tokens,
-        )
-        self._conversations.put(self._chain.tip, tip, self._lease)
+        await self._conversations.put(self._chain.tip, tip, self._lease)

@@ -25,7 +25,7 @@ class Thoughts:
 
     def __init__(self, store: GuardedStore) -> None:
         self._store = store
-        self._writes = Writes()
+        self._writes = Writes(store, _SPACE)
 
     async def recalled(self, turn: Turn) -> Turn:
         """``turn`` with the reasoning that its client left out since the last user message."""
@@ -53,13 +53,12 @@ class Thoughts:
         """
         if answer.tool_calls:
             if answer.reasoning:
-                key = _key(turn.caller, answer.tool_calls[0].id)
                 thought = answer.reasoning[-_LONGEST:].encode("utf-8", "surrogatepass")
-                self._writes.start(key, self._store.put(_SPACE, key, thought))
+                self._writes.put(_key(turn.caller, answer.tool_calls[0].id), thought)
             return
-        over = [_key(turn.caller, message.tool_calls[0].id) for _, message in _calling(turn.messages)]
-        if over:
-            self._writes.start(over[-1], self._store.delete(_SPACE, *over))
+        self._writes.delete(
+            *(_key(turn.caller, message.tool_calls[0].id) for _, message in _calling(turn.messages))
+        )
 
     async def close(self) -> None:
         await self._writes.close()

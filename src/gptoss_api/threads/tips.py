@@ -31,14 +31,17 @@ class Caps(Struct, frozen=True):
 class Tip(Struct, frozen=True, array_like=True):
     """The end of a thread that has said nothing but what its client knows.
 
-    ``key`` is that of the tool calls, ``sections`` are the parts of prompts that the thread has seen
-    (:class:`gptoss_api.emulation.prompt.Prompt`). ``tokens`` is what the whole conversation comes to.
+    ``key`` is that of the tool calls, ``sections`` are the parts of prompts that the thread has seen.
+    ``control_tokens`` and ``tags`` say what client text in it was escaped (all four:
+    :class:`gptoss_api.emulation.prompt.Prompt`). ``tokens`` is what the whole conversation comes to.
     """
 
     thread: str
     account: str
     key: str
     sections: tuple[str, ...]
+    control_tokens: bool
+    tags: bool
     turns: int
     tokens: int
 
