@@ -9,7 +9,7 @@ CLIENTS := tests/clients/node
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e check lint fmt bench lock dev e2e-dev clean
+.PHONY: help run test e2e fuzz check lint fmt bench lock dev e2e-dev clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-7s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,10 @@ test: dev ## Install what the tests need and run them
 
 e2e: $(CLIENTS)/node_modules/.package-lock.json ## Drive the gateway with frameworks and JavaScript clients (tests/clients)
 	@$(E2E)/python -m pytest tests/clients $(ARGS)
+
+fuzz: dev ## Send the gateway what its own description allows, and what it does not
+	@scripts/venv $(VENV)-fuzz fuzz
+	@SCHEMATHESIS=$(VENV)-fuzz/bin/schemathesis $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 check: lint test ## Everything a change must pass: lint and test
 

@@ -61,6 +61,13 @@ AI_SDK: dict[str, tuple[tuple[Any, ...], int]] = {
     "an error in the middle of a stream": (("s10_error_after_text",), 1),
 }
 AI_SDK_ON_THE_DEMO = ("the demo",)
+RESPONSES: dict[str, tuple[tuple[Any, ...], int]] = {
+    "the AI SDK with tools": ((ADVISER,), 3),
+    "the AI SDK with tools in a stream": ((ADVISER,), 3),
+    "an object of the AI SDK": ((PACKED,), 1),
+    "the Agents SDK with tools": ((ADVISER,), 3),
+    "the Agents SDK with tools in a stream": ((ADVISER,), 3),
+}
 
 
 def play(site: Site, answers: tuple[Any, ...]) -> None:
@@ -103,13 +110,26 @@ def test_ai_sdk(site: Site, title: str) -> None:
     assert len(site.simulator.requests) == asked
 
 
+@pytest.mark.parametrize("title", RESPONSES)
+def test_responses(site: Site, title: str) -> None:
+    answers, asked = RESPONSES[title]
+    play(site, answers)
+    node("./responses.js", title, gateway_url=site.gateway.base_url)
+    assert len(site.simulator.requests) == asked
+
+
 @pytest.mark.parametrize("title", AI_SDK_ON_THE_DEMO)
 def test_ai_sdk_on_the_demo(demo: RunningGateway, title: str) -> None:
     node("./ai-sdk.js", title, gateway_url=demo.base_url)
 
 
 @pytest.mark.parametrize(
-    ("file", "titles"), [("./openai.js", {*OPENAI}), ("./ai-sdk.js", {*AI_SDK, *AI_SDK_ON_THE_DEMO})]
+    ("file", "titles"),
+    [
+        ("./openai.js", {*OPENAI}),
+        ("./ai-sdk.js", {*AI_SDK, *AI_SDK_ON_THE_DEMO}),
+        ("./responses.js", {*RESPONSES}),
+    ],
 )
 def test_every_test_in_javascript_is_run(file: str, titles: set[str]) -> None:
     assert set(json.loads(node(file))) == titles

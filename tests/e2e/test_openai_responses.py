@@ -152,6 +152,8 @@ class TestCreating:
             model=MODEL,
             store=False,
             tools=[WEATHER],
+            # The site's own thread would remember as well.
+            extra_headers={"x-gptoss-thread": "new"},
             input=[
                 {"role": "user", "content": "Weather?"},
                 {

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from ...core.errors import NotFound
-from ...state import Space, Store
+from ...state import Entry, Space, Store
 
 RUNNING: Final = frozenset({"queued", "in_progress"})
 
@@ -85,7 +85,7 @@ class KeptResponses:
         return [_decode(value) for value in values if value is not None]
 
     async def put(self, caller: str, response_id: str, kept: Kept) -> None:
-        await self._store.put(self._records, _key(caller, response_id), _encode(kept))
+        await self._store.put(self._records, Entry(_key(caller, response_id), _encode(kept)))
 
     async def delete(self, caller: str, response_id: str) -> None:
         key = _key(caller, response_id)
@@ -94,7 +94,7 @@ class KeptResponses:
 
     async def put_events(self, caller: str, response_id: str, events: bytes) -> None:
         """Keeps the whole stream of a response, for clients that come back for the rest of it."""
-        await self._store.put(self._events, _key(caller, response_id), events)
+        await self._store.put(self._events, Entry(_key(caller, response_id), events))
 
     async def events(self, caller: str, response_id: str) -> bytes | None:
         (value,) = await self._store.get(self._events, _key(caller, response_id))
@@ -102,7 +102,7 @@ class KeptResponses:
 
     async def wish_cancelled(self, caller: str, response_id: str) -> None:
         """Asks the process that works on the response to stop."""
-        await self._store.put(self._wishes, _key(caller, response_id), b"1")
+        await self._store.put(self._wishes, Entry(_key(caller, response_id), b"1"))
 
     async def cancel_wished(self, caller: str, response_id: str) -> bool:
         return await self._store.take(self._wishes, _key(caller, response_id)) is not None

@@ -1,12 +1,9 @@
-"""The real Codex CLI, headless, over the simulated website.
-
-Needs ``codex`` on the PATH (``npm install -g @openai/codex``), or its path in ``CODEX``.
-"""
+"""The real Codex CLI, headless, over the simulated website."""
 
 import json
 import os
-import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,8 @@ import pytest
 from tests.conftest import Site
 from tests.simulator.agent import Agent, Call
 
-CODEX = os.environ.get("CODEX") or shutil.which("codex")
+NODE = Path(sys.executable).with_name("node")
+CODEX = Path(__file__).parent / "node" / "node_modules" / "@openai" / "codex" / "bin" / "codex.js"
 CONFIG = """\
 model = "gpt-oss-120b"
 model_provider = "gptoss"
@@ -45,8 +43,6 @@ READ, EDIT, RUN = (
     Call("exec_command", {"cmd": "python3 greet.py"}),
 )
 
-pytestmark = pytest.mark.skipif(CODEX is None, reason="codex is not installed: npm install -g @openai/codex")
-
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -68,7 +64,6 @@ class Session:
 @pytest.fixture
 def session(site: Site, tmp_path: Path) -> Session:
     """One task from its beginning to its end: read a file, change it, run it."""
-    assert CODEX is not None
     site.simulator.always(
         Agent([[READ], [EDIT], [RUN]], lambda results: f"It says {results[-1][-8:].strip()}.")
     )
@@ -79,7 +74,7 @@ def session(site: Site, tmp_path: Path) -> Session:
     (folder / "greet.py").write_text('print("hello")\n')
     command = ["exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
     done = subprocess.run(
-        [CODEX, *command, "Say goodbye instead of hello."],
+        [NODE, CODEX, *command, "Say goodbye instead of hello."],
         cwd=folder,
         env={**os.environ, "CODEX_HOME": str(home), "GPTOSS_API_KEY": "none"},
         stdin=subprocess.DEVNULL,

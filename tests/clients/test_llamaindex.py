@@ -1,25 +1,20 @@
 """LlamaIndex' ``OpenAILike`` as it comes: it asks for text completions."""
 
-from typing import Any
-
 import pytest
+from llama_index.llms.openai_like import OpenAILike
 
 from tests.conftest import Site
 from tests.simulator import Answer
 
-from .sdk import MODEL
-
-llamaindex: Any = pytest.importorskip(
-    "llama_index.llms.openai_like", reason="llama-index-llms-openai-like is not installed"
-)
+from .travel import MODEL
 
 
 @pytest.fixture
-def model(site: Site) -> Any:
-    return llamaindex.OpenAILike(model=MODEL, api_base=f"{site.gateway.base_url}/v1", api_key="none")
+def model(site: Site) -> OpenAILike:
+    return OpenAILike(model=MODEL, api_base=f"{site.gateway.base_url}/v1", api_key="none")
 
 
-def test_it_completes_more_than_sixteen_tokens(site: Site, model: Any) -> None:
+def test_it_completes_more_than_sixteen_tokens(site: Site, model: OpenAILike) -> None:
     text = "one two three four five six seven eight nine ten " * 5
     site.simulator.always(Answer(text))
     assert str(model.complete("Count")) == text
