@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -148,6 +149,23 @@ async def test_many_that_fail_together_count_as_one_outage(clock: Clock) -> None
     asked = shaky.asked
     await store.get(SPACE, b"a")
     assert shaky.asked == asked + 1
+
+
+async def test_a_store_that_does_not_heed_being_cancelled_is_left_behind() -> None:
+    class Deaf(Shaky):
+        async def _maybe(self) -> None:
+            for _ in range(100):
+                try:
+                    await asyncio.sleep(0.05)
+                except asyncio.CancelledError:
+                    continue
+            raise StoreUnavailable("much later")
+
+    store = GuardedStore(Deaf(), operation_time=0.01)
+    began = time.monotonic()
+    assert await store.take(SPACE, b"a") is None
+    assert time.monotonic() - began < 0.5
+    assert store.failures == 1
 
 
 async def test_a_request_that_is_cancelled_is_no_failure_of_the_store() -> None:

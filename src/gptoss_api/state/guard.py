@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from .store import Entry, Lease, Space, Store, StoreUnavailable
 
@@ -35,6 +35,7 @@ class GuardedStore:
         self._down = False
         self._rest = FIRST_REST
         self._resting_until = 0.0
+        self._left: set[asyncio.Task[Any]] = set()
 
     @property
     def name(self) -> str:
@@ -79,19 +80,35 @@ class GuardedStore:
         if time.monotonic() < self._resting_until:
             operation.close()
             return otherwise
+        # A task of its own can be left behind: libraries do not always end at once when they are cancelled.
+        task = asyncio.get_running_loop().create_task(operation)
         try:
-            async with asyncio.timeout(self._operation_time):
-                value = await operation
-        except TimeoutError:
-            self._failed(f"no answer within {self._operation_time:g} s")
-            return otherwise
+            await asyncio.wait((task,), timeout=self._operation_time)
+            if not task.done():
+                self._failed(f"no answer within {self._operation_time:g} s")
+                return otherwise
+            value = task.result()
         except StoreUnavailable as error:
             self._failed(str(error))
             return otherwise
+        finally:
+            if not task.done():
+                self._leave(task)
         if self._down:
             self._down, self._rest = False, FIRST_REST
             _log.info("the %s state store works again", self.name)
         return value
+
+    def _leave(self, task: asyncio.Task[T]) -> None:
+        def over(left: asyncio.Task[T]) -> None:
+            self._left.discard(left)
+            if not left.cancelled():
+                # Looked at, so that nobody reports it as forgotten.
+                left.exception()
+
+        self._left.add(task)
+        task.add_done_callback(over)
+        task.cancel()
 
     def _failed(self, why: str) -> None:
         self._failures += 1
