@@ -130,7 +130,7 @@ async def test_a_conversation_goes_on(site: Site, model: OpenAIChatCompletionsMo
     second = await Runner.run(agent, [*first.to_input_list(), question], run_config=QUIET)
     [message] = [item for item in second.new_items if isinstance(item, MessageOutputItem)]
     assert ItemHelpers.text_message_output(message).startswith("Here’s a “palindrome” check")
-    prompt = site.simulator.last.text
+    prompt = site.simulator.last.said
     assert ADVICE in prompt
     assert '"sky": "rain"' in prompt
 
