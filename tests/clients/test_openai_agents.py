@@ -130,7 +130,9 @@ async def test_a_conversation_goes_on(site: Site, model: OpenAIChatCompletionsMo
     second = await Runner.run(agent, [*first.to_input_list(), question], run_config=QUIET)
     [message] = [item for item in second.new_items if isinstance(item, MessageOutputItem)]
     assert ItemHelpers.text_message_output(message).startswith("Here’s a “palindrome” check")
-    prompt = site.simulator.last.said
+    # What the site knows of it, whether it was sent again or not.
+    known = [text for turn in site.simulator.last.history for text in turn]
+    prompt = "\n".join([*known, site.simulator.last.text])
     assert ADVICE in prompt
     assert '"sky": "rain"' in prompt
 
