@@ -196,6 +196,24 @@ class TestCreating:
             openai.responses.create(model=MODEL, input="Hi", temperature=5)
         assert caught.value.param == "temperature"
 
+    def test_a_conversation_that_is_too_long_is_refused_or_cut_as_the_client_likes(self, site: Site) -> None:
+        site.simulator.always(Answer("Still here."))
+        long = [{"role": "user", "content": f"turn {number} " + "word " * 9_000} for number in range(16)]
+        body = {"input": [*long, {"role": "user", "content": "The newest question."}]}
+        refused = post(site.gateway, body).json()["error"]
+        assert (refused["code"], refused["param"]) == ("context_length_exceeded", "input")
+        cut = post(site.gateway, {**body, "truncation": "auto", "instructions": "Be kind."})
+        assert check_response(cut.json()).output_text == "Still here."
+        assert "turn 0 " not in site.simulator.last.text
+        assert "turn 15 " in site.simulator.last.text
+        assert "The newest question." in site.simulator.last.text
+        assert "Be kind." in site.simulator.last.text
+
+    def test_the_methods_of_a_path_are_named(self, site: Site) -> None:
+        reply = httpx.put(f"{site.gateway.base_url}/v1/responses/resp_x", json={})
+        assert reply.status_code == 405
+        assert {"GET", "DELETE"} <= set(reply.headers["allow"].replace(" ", "").split(","))
+
     def test_a_responses_body_at_the_chat_endpoint_gets_a_chat_answer(self, site: Site) -> None:
         site.simulator.script(Agent([[Call("get_weather", {"city": "Oslo"})]], lambda _: ""))
         body = {"model": MODEL, "input": [{"role": "user", "content": "Weather?"}], "tools": [WEATHER]}

@@ -74,8 +74,7 @@ def _response_routes(settings: Settings, gateway: Gateway, serving: Serving) -> 
     routes = ResponseRoutes(kept, create.runs, serving)
     return [
         Route("/v1/responses", create, methods=["POST"]),
-        Route("/v1/responses/{id}", Endpoint(routes.retrieve), methods=["GET"]),
-        Route("/v1/responses/{id}", Endpoint(routes.delete), methods=["DELETE"]),
+        Route("/v1/responses/{id}", Endpoint(routes.one), methods=["GET", "DELETE"]),
         Route("/v1/responses/{id}/cancel", Endpoint(routes.cancel), methods=["POST"]),
         Route("/v1/responses/{id}/input_items", Endpoint(routes.input_items), methods=["GET"]),
     ]

@@ -97,20 +97,22 @@ def open_request(
     """The events that answer ``request``, its conversation shortened if it allows that and has to be."""
     if request.is_probe:
         return _nothing_wanted(request.turn)
-    return _shortened(open_turn, request.turn) if request.asked.truncate else open_turn(request.turn)
+    return _fitting(open_turn, request.turn, _MOST_CUTS if request.asked.truncate else 0)
 
 
 @asynccontextmanager
-async def _shortened(open_turn: OpenTurn, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
+async def _fitting(open_turn: OpenTurn, turn: Turn, cuts: int) -> AsyncIterator[AsyncIterator[Events]]:
+    """The turn, shortened up to ``cuts`` times until it fits the context."""
     async with AsyncExitStack() as stack:
-        for cut in range(_MOST_CUTS + 1):
+        for cut in range(cuts + 1):
             try:
                 batches = await stack.enter_async_context(open_turn(turn))
                 break
             except ContextLengthExceeded as error:
                 room = error.limit - error.reserved
-                shorter = without_oldest(turn, error.prompt_tokens, room)
-                if shorter is None or cut == _MOST_CUTS:
+                shorter = without_oldest(turn, error.prompt_tokens, room) if cut < cuts else None
+                if shorter is None:
+                    error.param = "input"
                     raise
                 turn = shorter
         yield batches

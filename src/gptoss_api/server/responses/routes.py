@@ -33,6 +33,11 @@ class ResponseRoutes:
         self._runs = runs
         self._serving = serving
 
+    async def one(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A response itself: fetched, followed or deleted."""
+        answer = self.delete if scope["method"] == "DELETE" else self.retrieve
+        await answer(scope, receive, send)
+
     async def retrieve(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller, response_id = _whose(scope)
         query = _query(scope)
