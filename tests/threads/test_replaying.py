@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gptoss_api.core.errors import GatewayError
+from gptoss_api.core.errors import GatewayError, Overloaded
 from gptoss_api.core.turn import AssistantMessage, InstructionMessage, Tool, UserMessage
 from gptoss_api.state import Entry, GuardedStore, Store
 from gptoss_api.threads import Caps
@@ -244,6 +244,18 @@ async def test_an_empty_answer_leaves_nothing_to_go_on_with(inside: Inside, site
     client = Client(inside)
     client.messages = [UserMessage("one"), AssistantMessage("")]
     assert (await client.say("two")).thread == "replayed"
+
+
+async def test_a_turn_that_finds_no_place_leaves_the_thread_as_it_is(site: Simulator, store: Store) -> None:
+    async with Inside(site, GuardedStore(store), places=1) as inside:
+        client = await chat(inside)
+        site.script(Reply("slow", pace=0.05, deltas=("slow ",) * 10))
+        running = asyncio.create_task(Client(inside).say("busy"))
+        await site.wait_for(lambda: len(site.requests) == 3)
+        with pytest.raises(Overloaded):
+            await client.say("three")
+        assert (await running).text
+        assert (await client.go_on()).thread == "reused"
 
 
 # Threads that are gone

@@ -15,7 +15,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..core.errors import GatewayError, ThreadLost
+from ..core.errors import GatewayError, Overloaded, ThreadLost
 from ..core.events import ChoiceStarted, Events, Started, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
 from ..text.tokens import Tokens
@@ -119,7 +119,7 @@ class EmulatedUpstream:
         for index in range(plan.turn.n):
             choice = ChoiceStream(plan, self._tokens, strict=self._strict)
             choices.append(choice)
-            async with aclosing(self._choice(choice, patient=conversation is not None)) as batches:
+            async with aclosing(self._choice(choice, conversation)) as batches:
                 opening = index > 0
                 async for batch in batches:
                     if opening:
@@ -149,10 +149,13 @@ class EmulatedUpstream:
             cached_tokens=plan.known_tokens,
         )
 
-    async def _choice(self, choice: ChoiceStream, *, patient: bool) -> AsyncGenerator[Events, None]:
+    async def _choice(
+        self, choice: ChoiceStream, conversation: Conversation | None
+    ) -> AsyncGenerator[Events, None]:
         """One choice, over as many upstream turns as its repairs take.
 
-        ``patient`` lets a turn of which no more is wanted end by itself: its thread may go on then.
+        Where it belongs to a ``conversation``, a turn of which no more is wanted may end by itself, so that
+        its thread can go on.
         """
         turn = choice.plan.upstream_turn
         begun = False
@@ -167,7 +170,7 @@ class EmulatedUpstream:
                         out = choice.feed(batch)
                         if choice.cut:
                             last = out
-                            if patient and choice.may_end:
+                            if conversation is not None and choice.may_end:
                                 await _watch_end(batches, choice)
                             break
                         if out:
@@ -180,6 +183,8 @@ class EmulatedUpstream:
                 continue
             except GatewayError as error:
                 failure = error
+                if conversation is not None and isinstance(error, Overloaded):
+                    _give_back(conversation, choice)
             if failure is None:
                 verdict = choice.end()
             else:
@@ -228,6 +233,12 @@ async def _watch_end(batches: AsyncIterator[Events], choice: ChoiceStream) -> No
         async with asyncio.timeout(END_TIME):
             while choice.ending.near and (batch := await anext(batches, None)) is not None:
                 choice.feed(batch)
+
+
+def _give_back(conversation: Conversation, choice: ChoiceStream) -> None:
+    """Keeps the thread as it is for the next attempt of a turn that had no place here."""
+    if choice.plan.tip is not None and choice.started is None and not choice.repairs:
+        conversation.give_back(choice.plan.tip)
 
 
 async def _keep_thread(conversation: Conversation, choice: ChoiceStream, usage: Usage) -> None:
