@@ -9,7 +9,7 @@ from typing import Final
 
 from .blocks import deliver
 from .code import CodeReading
-from .contract import CallStart, Content, ParserConfig, ParserEvent, Problem
+from .contract import CallStart, Content, ParserConfig, ParserEvent, Problem, Reasoning
 from .fences import CALL_WORDS
 from .harmony import BARE_LETTERS, thought_opener
 from .judging import Judge
@@ -63,7 +63,7 @@ class ToolCallParser(CodeReading):
             and not self._wrapper
             and _EASY.fullmatch(text)
         ):
-            return [Content(text)]
+            return [Reasoning(text) if out.thought else Content(text)]
         for at in range(0, len(text), _SLICE):
             piece = text[at : at + _SLICE]
             self._advance(self._held + piece if self._held else piece, False)
@@ -145,7 +145,7 @@ class ToolCallParser(CodeReading):
         char = text[begin]
         shaped: bool | None = False
         names = self._judge.names
-        if self._wrapper or not names or self._keyed_only:
+        if self._wrapper or not self._tags or self._keyed_only:
             shaped = False
         elif char in "{[":
             shaped = bool(char == "{" and self._judge.bare_tool()) or call_shaped(
@@ -166,6 +166,8 @@ class ToolCallParser(CodeReading):
                 if thought == "analysis":
                     self._thought = True
                     self._state = self._thinking
+                else:
+                    self._out.answer()
                 return begin + len(thought)
         return at if shaped is None else None
 
