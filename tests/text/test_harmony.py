@@ -280,10 +280,10 @@ def test_reasoning_and_text_keep_their_order() -> None:
 
 
 FRAGMENTS = (
-    "Hello", " world", "\n", "\n\n", " ", "`", "```\n", "```json\n", "<", "<|", "|>", "analysis", "analysisWe ",
-    "assistantfinal", "<|start|>", "<|start|>assistant", "<|start|>user", "<|channel|>analysis", "<|message|>",
-    "<|channel|>final<|message|>", TOKENS, ARGS, "<|end|>", "<|call|>", "<|return|>", "<|constrain|>json",
-    "commentary to=functions.get_weather json", "to=", "{", "}", '"', "x" * 80, "é😀",
+    "Hello", " world", "\n", "\n\n", " ", "`", "```\n", "```json\n", "<", "<|", "|>", "{", "}", '"',
+    "analysis", "analysisWe ", "assistantfinal", "<|start|>", "<|start|>assistant", "<|start|>user",
+    "<|channel|>analysis", "<|message|>", "<|channel|>final<|message|>", TOKENS, ARGS, "<|end|>", "<|call|>",
+    "<|return|>", "<|constrain|>json", "commentary to=functions.get_weather json", "to=", "x" * 80, "é😀",
 )  # fmt: skip
 said = st.lists(
     st.tuples(st.sampled_from(("content", "reasoning")), st.lists(st.sampled_from(FRAGMENTS)).map("".join)),
