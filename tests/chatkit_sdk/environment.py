@@ -16,8 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 NEWEST = "newest"
 OLDEST = "1.0.2"
-# What 1.0.2 was seen to work with; it names no upper bounds itself.
-_COMPANIONS = ("openai-agents==0.24.0", "starlette", "uvicorn")
+_OLDEST_REQUIREMENTS = ROOT / "requirements" / "chatkit-oldest.txt"
 _START_SECONDS = 30.0
 
 
@@ -28,12 +27,13 @@ def interpreter(version: str) -> Path:
     folder = ROOT / f".venv-chatkit-{version}"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     complete = folder / "complete"
-    if complete.exists() and python.exists():
+    wanted = _OLDEST_REQUIREMENTS.read_text()
+    if python.exists() and complete.exists() and complete.read_text() == wanted:
         return python
-    venv.create(folder, clear=True, with_pip=True, symlinks=os.name != "nt")
-    requirements = (f"openai-chatkit=={version}", *_COMPANIONS)
-    subprocess.run([python, "-m", "pip", "install", "-qq", *requirements], check=True)
-    complete.write_text("\n".join(requirements) + "\n")
+    venv.create(folder, clear=True, symlinks=os.name != "nt")
+    options = ("-qq", "--no-compile", "--require-hashes", "-r", str(_OLDEST_REQUIREMENTS))
+    subprocess.run([sys.executable, "-m", "pip", "--python", python, "install", *options], check=True)
+    complete.write_text(wanted)
     return python
 
 

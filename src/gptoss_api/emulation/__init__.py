@@ -1,1 +1,5 @@
-"""Gives a text-only upstream whole conversations, tools, structured output and limits."""
+"""Gives an upstream what it lacks: whole conversations, tools, structured output, limits, usage."""
+
+from .emulated import EmulatedUpstream, EmulationSettings
+
+__all__ = ["EmulatedUpstream", "EmulationSettings"]

@@ -1,0 +1,106 @@
+"""Who may call from a browser: the ``Origin`` a page comes from and the ``Host`` it asks for.
+
+A gateway on a local port is reachable by every page the user opens. The origin keeps other sites
+from reading answers (CORS); the host keeps them from posing as a local site by pointing their own
+name at 127.0.0.1 (DNS rebinding).
+"""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from .loopback import is_loopback
+
+ANY = "*"
+LOOPBACK = "loopback"
+NONE = "none"
+
+_AUTHORITY = re.compile(r"(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]+)?")
+
+
+class OriginPolicy:
+    """The origins that may read answers: ``*``, ``loopback`` (any scheme http(s), any port) or exact ones."""
+
+    __slots__ = ("_any", "_loopback", "_origins")
+
+    def __init__(self, origins: Iterable[str]) -> None:
+        self._origins = frozenset(origins)
+        self._any = ANY in self._origins
+        self._loopback = LOOPBACK in self._origins
+
+    @property
+    def varies(self) -> bool:
+        """Whether answers differ by origin and so need ``Vary: Origin``."""
+        return not self._any
+
+    def allow(self, origin: str) -> str | None:
+        """The value of ``Access-Control-Allow-Origin`` for ``origin``, or ``None`` to refuse it."""
+        if self._any:
+            return ANY
+        if origin.lower() in self._origins or (self._loopback and is_loopback_origin(origin)):
+            return origin
+        return None
+
+
+class HostPolicy:
+    """The names under which the gateway answers: loopback always, and ``*`` or exact host names.
+
+    Who asks for a loopback name reached this machine by itself: no other site's name points here.
+    """
+
+    __slots__ = ("_any", "_hosts")
+
+    def __init__(self, hosts: Iterable[str]) -> None:
+        self._hosts = frozenset(hosts)
+        self._any = ANY in self._hosts
+
+    def allowed(self, host_header: str | None) -> bool:
+        """Whether a request with this ``Host`` header is answered; its port does not matter.
+
+        Every browser sends the header, so a request without one comes from no web page.
+        """
+        if self._any or host_header is None:
+            return True
+        host = host_name(host_header)
+        return host in self._hosts or is_loopback(host)
+
+
+def is_loopback_origin(origin: str) -> bool:
+    """Whether ``origin`` is ``http(s)://`` and a loopback host, with any port and nothing after it."""
+    scheme, separator, authority = origin.lower().partition("://")
+    return bool(separator) and scheme in ("http", "https") and is_loopback(host_name(authority))
+
+
+def host_name(authority: str) -> str:
+    """The host of ``host[:port]``: lower case, no port, no IPv6 brackets, no trailing dot.
+
+    ``""`` for what is no such thing, which no policy allows.
+    """
+    text = authority.strip().lower()
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or ":" not in host:
+            return ""
+    else:
+        host, colon, _ = text.partition(":")
+        rest = text[len(host) :] if colon else ""
+    if rest and not (rest[0] == ":" and (rest[1:] == "" or (rest[1:].isascii() and rest[1:].isdigit()))):
+        return ""
+    return host.removesuffix(".")
+
+
+def normal_origin(text: str) -> str:
+    """An origin as browsers write it: lower case, no default port, no trailing slash, names in ASCII.
+
+    Raises:
+        ValueError: for anything but ``scheme://host[:port]``.
+    """
+    parts = urlsplit(text.strip().lower())
+    port = parts.port
+    if not parts.scheme or not parts.hostname or parts.path not in ("", "/"):
+        raise ValueError(text)
+    if parts.query or parts.fragment or not _AUTHORITY.fullmatch(parts.netloc):
+        raise ValueError(text)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return f"{parts.scheme}://{host}" + ("" if port in (None, default) else f":{port}")

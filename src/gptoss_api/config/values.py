@@ -1,0 +1,223 @@
+"""How the text of a setting becomes its value, and what to say where it cannot.
+
+Each kind takes a string, as the environment and the command line give it, or the native value of
+a TOML file, and raises ``ValueError`` for anything else, with a message only where it is a
+:class:`BadValue`.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from ..access.origins import ANY, LOOPBACK, NONE, host_name, normal_origin
+
+T = TypeVar("T")
+Word = TypeVar("Word", bound=str)
+
+_HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?", re.IGNORECASE)
+_SECONDS = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(ms|s|m|h)?")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(?:([kmg])(?:i?b)?|b)?", re.IGNORECASE)
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_FLAGS = {
+    "on": True, "true": True, "yes": True, "1": True,
+    "off": False, "false": False, "no": False, "0": False,
+}  # fmt: skip
+
+
+class BadValue(ValueError):
+    """A value that is refused for a reason of its own; the message says it without the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """A kind of value: how it is read, which values it allows (in words), and how it is shown."""
+
+    parse: Callable[[object], T]
+    allowed: str
+    show: Callable[[T], str] = str
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError
+    return value.strip()
+
+
+def _words(value: object) -> list[str]:
+    """The items of a comma-separated text or of a TOML array of strings."""
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list):
+        raise ValueError
+    return [_text(item) for item in items if item != "" and not (isinstance(item, str) and item.isspace())]
+
+
+def number(low: int, high: int, remark: str = "") -> Kind[int]:
+    """A whole number in ``low..high``."""
+
+    def parse(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError
+        if isinstance(value, str) and not re.fullmatch("[0-9]{1,12}", value.strip()):
+            raise ValueError
+        if not low <= int(value) <= high:
+            raise ValueError
+        return int(value)
+
+    return Kind(parse, f"a whole number from {low} to {high}{remark}")
+
+
+def seconds(low: float, high: float) -> Kind[float]:
+    """A duration in ``low..high``: a number of seconds, or with a unit (``ms``, ``s``, ``m``, ``h``)."""
+
+    def parse(value: object) -> float:
+        if isinstance(value, str) and (match := _SECONDS.fullmatch(value.strip())):
+            length = float(match[1]) * _UNIT_SECONDS[match[2] or "s"]
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            length = float(value)
+        else:
+            raise ValueError
+        if not math.isfinite(length) or not low <= length <= high:
+            raise ValueError
+        return length
+
+    return Kind(parse, f"seconds from {low:g} to {high:g}, such as 30, 1.5, 500ms or 2m", "{:g}".format)
+
+
+def size(low: int, high: int) -> Kind[int]:
+    """A number of bytes in ``low..high``; K, M and G (also KiB, KB …) count in steps of 1024."""
+
+    def parse(value: object) -> int:
+        if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+            count = int(float(match[1]) * 1024 ** " kmg".index((match[2] or " ").lower()))
+        elif isinstance(value, int) and not isinstance(value, bool):
+            count = value
+        else:
+            raise ValueError
+        if not low <= count <= high:
+            raise ValueError
+        return count
+
+    return Kind(parse, f"a size from {show_size(low)} to {show_size(high)}, such as 8MiB or 512K", show_size)
+
+
+def show_size(count: int) -> str:
+    for unit, step in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
+        if count >= step and count % step == 0:
+            return f"{count // step}{unit}"
+    return str(count)
+
+
+def choice(*allowed: Word) -> Kind[Word]:
+    """One of a few words."""
+    by_name = {word.lower(): word for word in allowed}
+
+    def parse(value: object) -> Word:
+        try:
+            return by_name[_text(value).lower()]
+        except KeyError:
+            raise ValueError from None
+
+    return Kind(parse, f"one of {', '.join(allowed)}")
+
+
+def _parse_flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    try:
+        return _FLAGS[_text(value).lower()]
+    except KeyError:
+        raise ValueError from None
+
+
+def _parse_host(value: object) -> str:
+    text = _text(value)
+    bare = text.removeprefix("[").removesuffix("]")
+    try:
+        return str(ip_address(bare))
+    except ValueError:
+        if not _HOST_NAME.fullmatch(text) or re.fullmatch(r"[0-9.]+", text):
+            raise
+        return text
+
+
+def _parse_url(value: object) -> str:
+    text = _text(value)
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError
+    # A password in a URL would be shown by everything that shows the URL.
+    if "@" in parts.netloc or parts.query or parts.fragment or not text.isprintable() or " " in text:
+        raise ValueError
+    return text
+
+
+def _parse_origins(value: object) -> tuple[str, ...]:
+    words = [word if word in (ANY, LOOPBACK, NONE) else normal_origin(word) for word in _words(value)]
+    if not words or (len(words) > 1 and (ANY in words or NONE in words)):
+        raise ValueError
+    return tuple(dict.fromkeys(words))
+
+
+def _parse_hosts(value: object) -> tuple[str, ...]:
+    words = _words(value)
+    if not words or (len(words) > 1 and ANY in words):
+        raise ValueError
+    return tuple(dict.fromkeys(word if word in (ANY, LOOPBACK) else _bare_host(word) for word in words))
+
+
+def _bare_host(word: str) -> str:
+    # A port is refused: the gateway would have to know the ports of every proxy before it.
+    bare = f"[{word}]" if word.count(":") > 1 and not word.startswith("[") else word
+    name = host_name(bare)
+    if not name or len(name) < len(bare.strip("[]").removesuffix(".")):
+        raise ValueError
+    return _parse_host(name)
+
+
+def parse_keys(value: object) -> tuple[str, ...]:
+    """API keys: printable ASCII without spaces, as they must fit into a header.
+
+    Raises:
+        ValueError: without the key in its message.
+    """
+    words = _words(value)
+    if not words or not all(re.fullmatch("[!-~]+", word) for word in words):
+        raise ValueError
+    return tuple(dict.fromkeys(words))
+
+
+def _parse_cookie(value: object) -> str:
+    # Only who sets a cookie pays for this import.
+    from ..upstreams.chatkit.cookies import parse_cookies
+
+    text = _text(value)
+    try:
+        parse_cookies(text)
+    except ValueError as error:
+        raise BadValue(str(error)) from None
+    return text
+
+
+flag = Kind(_parse_flag, "on or off", lambda value: "on" if value else "off")
+host = Kind(_parse_host, "an IP address or a host name")
+http_url: Kind[str | None] = Kind(_parse_url, "an http:// or https:// URL without user, query or fragment")
+origins = Kind(
+    _parse_origins,
+    "'*', 'none', or origins such as https://app.example, separated by commas ('loopback': every local one)",
+    ", ".join,
+)
+hosts = Kind(
+    _parse_hosts,
+    "'*', or host names without port, separated by commas ('loopback': every local one)",
+    ", ".join,
+)
+keys = Kind(parse_keys, "keys of printable ASCII without spaces, separated by commas", ", ".join)
+cookie: Kind[str | None] = Kind(
+    _parse_cookie, "the site's cookies as text, such as 'user_id=...; session=...'"
+)
+path: Kind[Path | None] = Kind(lambda value: Path(_text(value)).expanduser(), "the path of a file")

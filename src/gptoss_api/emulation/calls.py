@@ -1,0 +1,134 @@
+"""Calls as the parser finds them become calls as the client knows them.
+
+Names are mapped back, escapes are taken off the arguments, custom tools get their text instead of
+JSON, and calls that a repair may replace are kept back until it is known.
+"""
+
+import json
+import secrets
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec import Struct, field
+
+from ..core.events import ToolCallStarted
+from ..core.turn import Tool, Turn
+from ..text.coercion import coerce
+from ..text.schema import Schema, SchemaRefused, compile_schema
+from ..text.tool_calls import DeclaredTool, ParserConfig
+from .neutralise import Restorer
+from .outlet import Outlet
+from .prompt import Prompt
+from .tool_section import parameters_of
+
+
+class HeldCall(Struct):
+    """A whole call that was not delivered yet; ``flawed`` where it gave rise to a repair."""
+
+    name: str
+    flawed: bool = False
+    parts: list[str] = field(default_factory=list)
+
+
+class CallWriter:
+    """Delivers calls through ``outlet``, numbered over all attempts of one choice."""
+
+    def __init__(self, prompt: Prompt, outlet: Outlet) -> None:
+        self._prompt = prompt
+        self._outlet = outlet
+        self._kinds = {prompt.names.shown(tool.name): tool.kind for tool in prompt.tools}
+        self._next = 0
+        # Of the call being written: its number, what restores its text, and a custom tool's JSON.
+        self._index = -1
+        self._restorer: Restorer | None = None
+        self._custom: list[str] | None = None
+
+    @property
+    def begun(self) -> bool:
+        return self._next > 0
+
+    def start(self, shown: str) -> None:
+        self._index = self._next
+        self._next += 1
+        kind = self._kinds.get(shown, "function")
+        self._custom = [] if kind == "custom" else None
+        self._restorer = self._prompt.restorer(json=True)
+        name = self._prompt.names.client(shown) or shown
+        self._outlet.start(ToolCallStarted(self._index, f"call_{secrets.token_hex(12)}", name, kind))
+
+    def arguments(self, text: str) -> None:
+        if self._custom is not None:
+            self._custom.append(text)
+            return
+        self._outlet.arguments(self._index, text if self._restorer is None else self._restorer.feed(text))
+
+    def end(self) -> None:
+        rest = "" if self._restorer is None else self._restorer.finish()
+        if self._custom is not None:
+            rest = self._custom_input("".join(self._custom))
+        self._outlet.arguments(self._index, rest)
+        self._outlet.finish(self._index)
+
+    def whole(self, call: HeldCall) -> None:
+        self.start(call.name)
+        for part in call.parts:
+            self.arguments(part)
+        self.end()
+
+    def _custom_input(self, written: str) -> str:
+        """The text in a custom tool's ``{"input": …}``, or what was written where it is not that."""
+        if self._restorer is not None:
+            written = self._restorer.feed(written) + self._restorer.finish()
+        try:
+            value = json.loads(written)
+        except ValueError:
+            return written
+        text = value.get("input") if isinstance(value, dict) else None
+        return text if isinstance(text, str) else written
+
+
+def parser_config(turn: Turn, prompt: Prompt) -> ParserConfig:
+    """How the answer to ``prompt`` is read."""
+    tools = {prompt.names.shown(tool.name): tool for tool in prompt.tools}
+    choice = turn.tool_choice
+    return ParserConfig(
+        key=prompt.key,
+        tools={
+            # A custom tool's text is JSON to the model: only the whole of it can be delivered.
+            shown: DeclaredTool(parameters_of(tool), tool.strict or tool.kind == "custom", tool.kind)
+            for shown, tool in tools.items()
+        },
+        mode=choice.mode,
+        names=tuple(prompt.names.shown(name) for name in choice.names),
+        parallel=turn.parallel_tool_calls,
+        client_text=lambda: "\n".join(message.text for message in turn.messages),
+        mend=_mender(tools),
+        clean_leaks=not prompt.client_has_control_tokens,
+    )
+
+
+def _mender(tools: dict[str, Tool]) -> Callable[[str, Any], Any]:
+    """Valid arguments for what a model wrote, by the tools' schemas."""
+
+    def mend(shown: str, value: Any) -> Any:
+        schema = _schema_of(tools[shown])
+        if schema is None:
+            return value
+        try:
+            return coerce(schema, value)
+        except ValueError:
+            raise ValueError("; ".join(schema.complaints(value))) from None
+
+    return mend
+
+
+# Arguments of a tool without described parameters still have to be an object.
+_ANY_OBJECT: Final[dict[str, Any]] = {"type": "object"}
+
+
+def _schema_of(tool: Tool) -> Schema | None:
+    try:
+        return compile_schema(parameters_of(tool) or _ANY_OBJECT)
+    except SchemaRefused:
+        # A schema that cannot be compiled binds nobody; a strict one was refused at intake.
+        return None

@@ -1,0 +1,167 @@
+"""An upstream that can do everything, made of one that may only answer one text with another.
+
+:class:`EmulatedUpstream` renders the turn into what its upstream takes, runs the answer through the
+machines that restore tools, formats and limits, and asks again where the rules allow a repair. It is
+itself an :class:`~gptoss_api.upstreams.base.Upstream`.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ..core.errors import GatewayError, ThreadLost
+from ..core.events import ChoiceStarted, Event, Events, Started, Usage, UsageReported
+from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
+from ..text.tokens import Tokens
+from ..upstreams.base import Capabilities, Health, Upstream
+from .choice import Again, ChoiceStream, Complete
+from .delivered import Delivered
+from .plan import Plan, make_plan
+from .tool_section import Style
+from .usage import PromptCount
+
+
+class EmulationSettings(Struct, frozen=True):
+    """How tools are described, how conversations are keyed, and what a failed repair budget means.
+
+    ``secret`` keys the per-conversation nonce of tool calls; it must be the same in every process that
+    continues a conversation. ``repair`` ``strict`` reports an answer that could not be mended as an
+    error, ``best_effort`` delivers it and says so.
+    """
+
+    style: Style = "ts"
+    secret: bytes = b""
+    repair: Literal["strict", "best_effort"] = "strict"
+
+
+class EmulatedUpstream:
+    """Wraps ``upstream`` and adds what its capabilities lack."""
+
+    capabilities: Final = Capabilities(
+        history=True,
+        tools=True,
+        json_object=True,
+        json_schema=True,
+        stop=True,
+        max_tokens=True,
+        usage=True,
+    )
+
+    def __init__(self, upstream: Upstream, tokens: Tokens, settings: EmulationSettings) -> None:
+        self._upstream = upstream
+        self._tokens = tokens
+        self._settings = settings if settings.secret else replace(settings, secret=secrets.token_bytes(32))
+
+    @property
+    def name(self) -> str:
+        return self._upstream.name
+
+    async def health(self) -> Health:
+        return await self._upstream.health()
+
+    async def close(self) -> None:
+        await self._upstream.close()
+
+    @asynccontextmanager
+    async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
+        """See :meth:`gptoss_api.upstreams.base.Upstream.open`.
+
+        Raises:
+            ContextLengthExceeded: before anything is sent.
+        """
+        plan = make_plan(
+            turn, self._upstream.capabilities, style=self._settings.style, secret=self._settings.secret
+        )
+        with PromptCount(plan.segments, self._tokens) as prompt:
+            await prompt.check(turn)
+            if plan.max_tokens is not None and not self._tokens.loaded:
+                await asyncio.to_thread(self._tokens.warm)
+            async with aclosing(self._answer(plan, prompt)) as batches:
+                yield batches
+
+    async def _answer(self, plan: Plan, prompt: PromptCount) -> AsyncGenerator[Events, None]:
+        delivered: list[Delivered] = []
+        reported: Usage | None = None
+        for index in range(plan.turn.n):
+            choice = ChoiceStream(plan, self._tokens, strict=self._settings.repair == "strict")
+            delivered.append(choice.delivered)
+            async with aclosing(self._choice(plan, choice)) as batches:
+                opening = index > 0
+                async for batch in batches:
+                    if opening:
+                        # One Started for the whole turn; later choices only announce themselves.
+                        batch = [ChoiceStarted(index), *(e for e in batch if type(e) is not Started)]
+                        opening = False
+                    yield batch
+            reported = choice.reported_usage
+        if reported is None or plan.turn.n > 1:
+            reported = await self._usage(prompt, delivered)
+        yield [UsageReported(reported)]
+
+    async def _usage(self, prompt: PromptCount, delivered: list[Delivered]) -> Usage:
+        asked = await prompt.total()
+        counts = [await answer.tokens(self._tokens) for answer in delivered]
+        reasoning = sum(thought for thought, _ in counts)
+        return Usage(
+            prompt_tokens=asked,
+            completion_tokens=reasoning + sum(said for _, said in counts),
+            reasoning_tokens=reasoning,
+        )
+
+    async def _choice(self, plan: Plan, choice: ChoiceStream) -> AsyncGenerator[Events, None]:
+        """One choice, over as many upstream turns as its repairs take."""
+        turn = plan.upstream_turn
+        head: list[Event] | None = None
+        while True:
+            verdict: Again | Complete
+            try:
+                async with self._upstream.open(turn) as batches:
+                    async for batch in batches:
+                        out = choice.feed(batch)
+                        if head is None and choice.started is not None:
+                            head = [plan.announce(choice.started, choice.repairs)]
+                        if out:
+                            yield [*head, *out] if head else out
+                            head = []
+                        if choice.cut:
+                            break
+                verdict = choice.end()
+            except ThreadLost:
+                if turn.thread is None:
+                    raise
+                turn = _replayed(plan, turn)
+                continue
+            except GatewayError as failure:
+                verdict = choice.failed(failure)
+            if isinstance(verdict, Complete):
+                yield [*(head or ()), *verdict.events]
+                return
+            turn = self._follow_up(plan, choice, verdict)
+            # What the client is told with the first byte includes the repairs up to then.
+            head = None if head else head
+
+    def _follow_up(self, plan: Plan, choice: ChoiceStream, again: Again) -> Turn:
+        """The turn that asks for a repair: in the same thread where there is one, else as history."""
+        started = choice.started
+        asked = plan.upstream_turn
+        if self._upstream.capabilities.threads and started is not None and started.thread_id:
+            return replace(
+                asked,
+                messages=(UserMessage(again.message),),
+                thread=ThreadRef(started.thread_id, started.account),
+            )
+        if self._upstream.capabilities.history:
+            written = (AssistantMessage(choice.raw_text),) if choice.raw_text else ()
+            return replace(asked, messages=(*asked.messages, *written, UserMessage(again.message)))
+        return _replayed(plan, replace(asked, messages=(UserMessage(again.message),)))
+
+
+def _replayed(plan: Plan, follow_up: Turn) -> Turn:
+    """A follow-up to a conversation that is gone: the whole prompt once more, then what was to follow."""
+    texts = [message.text for message in (*plan.upstream_turn.messages, *follow_up.messages)]
+    return replace(plan.upstream_turn, messages=(UserMessage("\n\n".join(texts)),))

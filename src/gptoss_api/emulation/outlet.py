@@ -1,0 +1,114 @@
+"""The last station of an answer: counts what leaves, ends it at the token limit, checks JSON on its way."""
+
+from typing import Literal
+
+from ..core.events import (
+    Event,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallFinished,
+    ToolCallStarted,
+)
+from ..text.stops import TokenLimiter
+from ..text.tokens import Tokens
+from .json_gate import JsonGate
+
+# Reasoning, text, the call with this number, or the end of that call.
+Segment = Literal["reasoning", "text"] | int | tuple[int]
+
+
+class Outlet:
+    """Takes pieces in the order in which the client shall get them; :meth:`take` gives them as events.
+
+    ``limit`` counts reasoning, text, and the names and arguments of calls together, in o200k tokens.
+    ``reached`` says that it cut the answer; nothing comes out afterwards. ``gate``, if any, decides when
+    text may leave.
+    """
+
+    def __init__(self, limit: int | None, tokens: Tokens, gate: JsonGate | None) -> None:
+        self.reached = False
+        self.refused = False
+        self._limiter: TokenLimiter[Segment] | None = None if limit is None else TokenLimiter(limit, tokens)
+        self._gate = gate
+        self._events: list[Event] = []
+        self._waiting: dict[int, tuple[ToolCallStarted, int]] = {}
+
+    def reasoning(self, text: str) -> None:
+        self._put("reasoning", text)
+
+    def text(self, text: str) -> None:
+        """Raises: JsonBroken, from the gate."""
+        self._put("text", text)
+
+    def start(self, call: ToolCallStarted) -> None:
+        if self._limiter is None:
+            self._events.append(call)
+            return
+        # A call whose name exceeds the limit never begins.
+        self._waiting[call.index] = (call, len(call.name))
+        self._put(call.index, call.name)
+
+    def arguments(self, index: int, text: str) -> None:
+        self._put(index, text)
+
+    def finish(self, index: int) -> None:
+        self._put((index,), "")
+        if not self.reached:
+            self._events.append(ToolCallFinished(index))
+
+    def checked(self, text: str) -> None:
+        """Text that passed limit and gate already."""
+        if text:
+            self._events.append(TextDelta(text))
+
+    def refuse(self, text: str) -> None:
+        """A refusal; it is not counted, as it ends the answer anyway."""
+        if text:
+            self.refused = True
+            self._events.append(RefusalDelta(text))
+
+    def end(self) -> None:
+        """Nothing follows: lets go of what was held back to count it."""
+        if self._limiter is not None:
+            passed, self.reached = self._limiter.finish()
+            for segment, text in passed:
+                self._pass(segment, text)
+
+    def take(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def _put(self, segment: Segment, text: str) -> None:
+        if self._limiter is None:
+            if text:
+                self._pass(segment, text)
+            return
+        passed, self.reached = self._limiter.feed(segment, text)
+        for owner, piece in passed:
+            self._pass(owner, piece)
+
+    def _pass(self, segment: Segment, text: str) -> None:
+        if segment == "text":
+            if self._gate is not None:
+                text = self._gate.feed(text)
+            if text:
+                self._events.append(TextDelta(text))
+        elif segment == "reasoning":
+            self._events.append(ReasoningDelta(text))
+        elif isinstance(segment, int):
+            if segment in self._waiting:
+                text = self._begin(segment, text)
+            if text:
+                self._events.append(ToolCallDelta(segment, text))
+
+    def _begin(self, index: int, text: str) -> str:
+        """The call begins once its whole name has passed; gives what of ``text`` is arguments."""
+        call, missing = self._waiting[index]
+        if len(text) < missing:
+            self._waiting[index] = (call, missing - len(text))
+            return ""
+        del self._waiting[index]
+        self._events.append(call)
+        return text[missing:]

@@ -1,0 +1,98 @@
+"""What the model is told when an answer has to be asked for again, and how often it may be.
+
+Source: emulation dossier, section 6.2.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from ..core.errors import GatewayError, UpstreamFailure
+from ..text.tool_calls import Problem
+from .neutralise import neutralise, tidy
+
+Kind = Literal["empty", "tools", "format"]
+
+_EMPTY: Final = (
+    "Your last message arrived empty: only plain text in your final answer reaches the application. "
+    "Write the answer now."
+)
+_EMPTY_WITH_TOOLS: Final = (
+    "Your last message arrived empty: only plain text in your final answer reaches the application. "
+    'Write the answer, or the tool call as a <tool_call key="{key}" name="..."> text block, now.'
+)
+_NO_CALL: Final = (
+    "Your answer has no tool call, but one is required. Send only a "
+    '<tool_call key="{key}" name="{name}"> block with one JSON object, as described before.'
+)
+_REJECTED: Final = (
+    'The block you sent was rejected: {complaint}. Send only the corrected block, with key="{key}" unchanged.'
+)
+_UNKNOWN: Final = (
+    "The block you sent was rejected: {complaint}. The tools are: {names}. Send only the corrected block, "
+    'with key="{key}" unchanged.'
+)
+_TRUNCATED: Final = "The block you sent ended in the middle. Send the whole block again, and nothing else."
+_FORMAT: Final = (
+    "Your answer was rejected: {complaint}. Send only the corrected JSON value: no code fence, no other text."
+)
+_MOST_COMPLAINTS: Final = 5
+_LONGEST_COMPLAINT: Final = 2_000
+# A list of names longer than this is not repeated in full.
+_MOST_NAMES: Final = 40
+
+# How a backend says that the model called something by its native syntax that nobody offered.
+_NATIVE_CALL: Final = re.compile(
+    r"unexpected tokens|harmony|recipient|unknown (?:tool|function)|(?:tool|function)\b.{0,60}\bnot found"
+    r"|error parsing tool call|model called a tool",
+    re.I | re.S,
+)
+
+
+class RepairBudget:
+    """How many further upstream turns one answer may cost, by what is wrong with it."""
+
+    def __init__(self, *, strict_format: bool) -> None:
+        self._left: Counter[Kind] = Counter({"empty": 1, "tools": 1, "format": 2 if strict_format else 1})
+
+    def allows(self, kind: Kind) -> bool:
+        return self._left[kind] > 0
+
+    def spend(self, kind: Kind) -> None:
+        self._left[kind] -= 1
+
+
+def empty_nudge(key: str) -> str:
+    """For an answer without text; ``key`` is "" where no tools are on offer."""
+    return _EMPTY_WITH_TOOLS.format(key=key) if key else _EMPTY
+
+
+def no_call_request(key: str, names: Sequence[str]) -> str:
+    return _NO_CALL.format(key=key, name=names[0] if len(names) == 1 else "...")
+
+
+def problem_request(problem: Problem, key: str, names: Sequence[str]) -> str:
+    """For a block that could not be used as it was."""
+    complaint = _clean(problem.detail)
+    if problem.code == "E_TRUNC":
+        return _TRUNCATED
+    if problem.code == "E_UNKNOWN_TOOL":
+        return _UNKNOWN.format(complaint=complaint, names=", ".join(names[:_MOST_NAMES]), key=key)
+    return _REJECTED.format(complaint=complaint, key=key)
+
+
+def format_request(complaints: Sequence[str]) -> str:
+    """For an answer that is not the JSON that was asked for."""
+    listed = "; ".join(" ".join(text.split()) for text in complaints[:_MOST_COMPLAINTS])
+    return _FORMAT.format(complaint=_clean(listed))
+
+
+def is_native_call(failure: GatewayError) -> bool:
+    """Whether the upstream failed because the model made a native call that its parser did not know."""
+    return isinstance(failure, UpstreamFailure) and _NATIVE_CALL.search(failure.message) is not None
+
+
+def _clean(text: str) -> str:
+    """Complaints quote the model, which may quote the client."""
+    return neutralise(tidy(" ".join(text.split())[:_LONGEST_COMPLAINT]))

@@ -1,0 +1,135 @@
+"""The embedded demo: a stand-in that shows how clients connect, loudly labelled, no model behind it.
+
+It is what ``auto`` falls to only when no credential and no server is configured; it never stands in
+for a real upstream that fails. Same request, same answer: text is acknowledged, tools are called once
+with arguments that fit their schema and then answered from, formats are filled with a fitting value.
+"""
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from ..core.events import (
+    Event,
+    Events,
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallFinished,
+    ToolCallStarted,
+)
+from ..core.turn import InstructionMessage, OutputFormat, Tool, ToolResultMessage, Turn, UserMessage
+from ..text.schema_sample import sample
+from .base import Capabilities, Health
+
+NAME: Final = "demo"
+CONNECT_COMMAND: Final = "gptoss-api login && gptoss-api serve --upstream gpt-oss.com"
+LABEL: Final = "[gptoss-api demo: no model is behind this answer]"
+NOTE: Final = f"No model is behind this answer. To connect gpt-oss.com: {CONNECT_COMMAND}"
+
+# Seconds between pieces: slow enough to see the stream move, fast enough for tests.
+PACE: Final = 0.003
+
+_WORDS: Final = re.compile(r"\S+\s*|\s+")
+
+
+class DemoUpstream:
+    """Answers every turn itself."""
+
+    name = NAME
+    capabilities = Capabilities(history=True, tools=True, json_object=True, json_schema=True)
+
+    @asynccontextmanager
+    async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
+        """See :meth:`gptoss_api.upstreams.base.Upstream.open`."""
+        yield _paced(_answer(turn))
+
+    async def health(self) -> Health:
+        return Health(True, NOTE)
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+
+async def _paced(events: Iterator[Event]) -> AsyncIterator[Events]:
+    for event in events:
+        yield [event]
+        if isinstance(event, TextDelta | ReasoningDelta):
+            await asyncio.sleep(PACE)
+
+
+def _answer(turn: Turn) -> Iterator[Event]:
+    yield Started(upstream=NAME, model=turn.model)
+    if turn.show_reasoning:
+        for word in _words(f"{LABEL} The demo does not think. It was asked for {turn.model} and says so."):
+            yield ReasoningDelta(word)
+    reason: FinishReason = "stop"
+    tool = _tool_to_call(turn)
+    if tool is not None:
+        yield from _call(tool, turn)
+        reason = "stop" if turn.tool_choice.mode == "named" else "tool_calls"
+    else:
+        text = _text(turn) if turn.output_format.kind == "text" else _value(turn.output_format)
+        for word in _words(text):
+            yield TextDelta(word)
+    yield Finished(reason, notes=(NOTE,))
+
+
+def _tool_to_call(turn: Turn) -> Tool | None:
+    """The first tool on offer, unless its result is already there."""
+    choice = turn.tool_choice
+    results = bool(turn.messages) and isinstance(turn.messages[-1], ToolResultMessage)
+    if choice.mode == "none" or (results and choice.mode == "auto"):
+        return None
+    return next((tool for tool in turn.tools if not choice.names or tool.name in choice.names), None)
+
+
+def _call(tool: Tool, turn: Turn) -> Iterator[Event]:
+    for word in _words(f"{LABEL} The demo calls {tool.name}."):
+        yield TextDelta(word)
+    # The same conversation gets the same id; a longer one another.
+    seed = f"{tool.name} {len(turn.messages)} {turn.messages[-1].text if turn.messages else ''}"
+    digest = hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()
+    yield ToolCallStarted(0, f"call_{digest[:24]}", tool.name, tool.kind)
+    if tool.kind == "custom":
+        arguments = "demo"
+    else:
+        value = sample(tool.parameters or {"type": "object"})
+        arguments = json.dumps(value if isinstance(value, dict) else {}, ensure_ascii=False)
+    for start in range(0, len(arguments), 16):
+        yield ToolCallDelta(0, arguments[start : start + 16])
+    yield ToolCallFinished(0)
+
+
+def _text(turn: Turn) -> str:
+    said = [message for message in turn.messages if not isinstance(message, InstructionMessage)]
+    last = said[-1] if said else None
+    if isinstance(last, ToolResultMessage):
+        return f"{LABEL}\n\nThe tool {last.name or 'that was called'} returned:\n\n> {_excerpt(last.text)}\n"
+    asked = next((message.text for message in reversed(said) if isinstance(message, UserMessage)), "")
+    return (
+        f"{LABEL}\n\nYour request reached gptoss-api, and this answer takes the path of a real one. "
+        f"It asked {turn.model} with {len(turn.messages)} message(s); the last user message was:\n\n"
+        f"> {_excerpt(asked)}\n\nTo connect the real models run:\n\n    {CONNECT_COMMAND}\n"
+    )
+
+
+def _value(form: OutputFormat) -> str:
+    value = sample(form.schema) if form.schema is not None else {"demo": True, "message": LABEL}
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _words(text: str) -> list[str]:
+    return _WORDS.findall(text)
+
+
+def _excerpt(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 200 else line[:199] + "…"

@@ -1,0 +1,38 @@
+"""What is installed: the code, its data and the licences, nothing else."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+MAX_SIZE = 1_500_000
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {name for name in archive.namelist() if name.startswith("gptoss_api/")}
+    files = (file for file in SOURCE.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    assert inside == {file.relative_to(SOURCE).as_posix() for file in files}
+
+
+def test_the_wheel_names_its_licences(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        licences = [name for name in archive.namelist() if "/licenses/" in name]
+    assert {Path(name).name for name in licences} == {"LICENSE", "NOTICE"}
+
+
+def test_the_wheel_stays_small(wheel: Path) -> None:
+    assert wheel.stat().st_size < MAX_SIZE
