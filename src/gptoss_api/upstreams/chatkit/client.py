@@ -24,11 +24,13 @@ from ...core.events import Events, Started
 from ...core.turn import Turn, UserMessage
 from ..admission import Admission
 from ..base import Capabilities, Health
+from ..clock import TurnClock
 from ..http import HttpClient, HttpResponse
+from ..refusals import LOGGED_LENGTH, parse_retry_after, redact
 from .credentials import Credentials
-from .failures import LOGGED_LENGTH, LOGIN_STEP, failure_of_response, parse_retry_after, redact
+from .failures import LOGIN_STEP, failure_of_response
 from .requests import Dialect, encode_body, request_headers
-from .stream import AnswerStream, TurnClock
+from .stream import AnswerStream
 from .wire import ChatKitWire
 
 NAME: Final = "gpt-oss.com"
@@ -129,7 +131,7 @@ class ChatKitUpstream:
         self._credentials.save_refreshed(at_once=True)
 
     async def _answer(self, turn: Turn, text: str) -> AsyncGenerator[Events, None]:
-        clock = TurnClock(self._total_timeout)
+        clock = TurnClock(NAME, self._total_timeout)
         may_retry = True
         while True:
             delivered = streaming = False
