@@ -171,27 +171,28 @@ class CallAssembler:
 class _Arguments:
     """One call's arguments: an object streams as strict JSON, all else waits for its end."""
 
-    __slots__ = ("_held", "_json", "_live", "problem")
+    __slots__ = ("_json", "_live", "_raw", "problem")
 
     def __init__(self) -> None:
         self.problem = ""
         self._json = JsonTransducer()
         self._live = False
-        self._held: list[str] = []
+        self._raw: list[str] = []
 
     @property
     def done(self) -> bool:
-        return self._live and self._json.done
+        """Whether this is a whole object, also while its last quote might still belong to a string."""
+        if not self._live or self._json.done:
+            return self._live
+        return self._raw[-1].rstrip().endswith("}") and _is_object("".join(self._raw))
 
     def feed(self, text: str) -> str:
+        self._raw.append(text)
         if not self._live:
-            self._held.append(text)
-            begun = "".join(self._held).lstrip()
-            if not begun.startswith("{"):
+            text = "".join(self._raw).lstrip()
+            if not text.startswith("{"):
                 return ""
             self._live = True
-            self._held.clear()
-            text = begun
         elif self._json.broken:
             return text
         out = self._json.feed(text)
@@ -203,7 +204,7 @@ class _Arguments:
 
     def finish(self, *, truncated: bool) -> str:
         if not self._live:
-            return self._judge("".join(self._held).strip())
+            return self._judge("".join(self._raw).strip())
         if self._json.done or self._json.broken:
             return ""
         try:

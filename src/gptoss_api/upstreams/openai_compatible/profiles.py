@@ -4,6 +4,7 @@ Source: protocol dossier, sections 13 and 14. Everything not said here is the sa
 are read under every name they have, calls and usage in every form, errors in every shape.
 """
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -218,7 +219,7 @@ GENERIC: Final = Profile(
     json_schema=False,
 )
 
-PROFILES: Final = MappingProxyType(
+PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
     {
         profile.kind: profile
         for profile in (
