@@ -170,6 +170,8 @@ class ChoiceStream:
                 self.started = event
             case Finished(reason):
                 self._reason = reason
+                for note in event.notes:
+                    self._note(note)
             case UsageReported(usage):
                 self.reported_usage = usage
             case ToolCallStarted():

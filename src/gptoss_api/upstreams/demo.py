@@ -32,7 +32,8 @@ from .base import Capabilities, Health
 NAME: Final = "demo"
 CONNECT_COMMAND: Final = "gptoss-api login && gptoss-api serve --upstream gpt-oss.com"
 LABEL: Final = "[gptoss-api demo: no model is behind this answer]"
-NOTE: Final = f"No model is behind this answer. To connect gpt-oss.com: {CONNECT_COMMAND}"
+HOW_TO_CONNECT: Final = f"To connect gpt-oss.com: {CONNECT_COMMAND}"
+NOTE: Final = f"No model is behind this answer. {HOW_TO_CONNECT}"
 
 # Seconds between pieces: slow enough to see the stream move, fast enough for tests.
 PACE: Final = 0.003
@@ -52,7 +53,7 @@ class DemoUpstream:
         yield _paced(_answer(turn))
 
     async def health(self) -> Health:
-        return Health(True, NOTE)
+        return Health(True, f"No model is behind the demo. {HOW_TO_CONNECT}")
 
     async def close(self) -> None:
         """Holds nothing."""

@@ -1,0 +1,195 @@
+"""Compares the gateway with other programs, side by side: ``python -m bench.run`` from the repository root.
+
+The programs under test share one core in turns, the stub and the load generator have another. Writes
+``results.json``, ``results.svg`` and the section of ``README.md`` between its markers. ``--quick`` measures
+briefly, runs the gateway from the tree and writes nothing: a smoke test.
+"""
+
+import argparse
+import datetime
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from . import contenders, machine, measures, plot, report
+from .contenders import Contender
+from .installed import installations
+from .load import BenchError, Native
+from .measures import Entry, Field
+from .running import Running, free_port
+
+HERE = Path(__file__).parent
+# Nothing takes this long; whatever hangs is ended.
+_TIME_LIMIT = 20 * 60
+_BEGIN, _END = "<!-- results -->", "<!-- /results -->"
+
+
+def main() -> int:
+    arguments = _arguments()
+    if missing := _missing_cores():
+        print(f"bench: {missing}", file=sys.stderr)
+        return 1
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard) if hard > 0 else 8192, hard))
+    # The finally blocks end every child, also when the benchmark is told to stop.
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(number, _interrupted)
+    signal.alarm(_TIME_LIMIT)
+    os.sched_setaffinity(0, {machine.LOAD_CORE})
+    contenders.WORK.mkdir(exist_ok=True)
+    try:
+        results = _run(quick=arguments.quick, only=arguments.only)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    section = report.markdown(results)
+    print(f"\n{section}")
+    if not arguments.quick:
+        _write(results, section)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="measure briefly and write nothing")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=sorted(_makers(0, installed=False)),
+        help="compare only these programs; may be given several times",
+    )
+    return parser.parse_args()
+
+
+def _makers(stub_port: int, *, installed: bool) -> dict[str, Callable[[], Contender]]:
+    return {
+        "gateway": lambda: contenders.gateway(stub_port, installed=installed),
+        "original": lambda: contenders.original(stub_port),
+        "litellm": lambda: contenders.litellm(stub_port),
+        "nginx": lambda: contenders.nginx(stub_port),
+    }
+
+
+def _run(*, quick: bool, only: list[str] | None) -> report.Results:
+    native = Native(contenders.WORK)
+    effort = measures.QUICK if quick else measures.FULL
+    stub_port = free_port()
+    with ExitStack() as cleanup:
+        stub_log = contenders.WORK / "stub.log"
+        stub_command = [str(native.stub), str(stub_port)]
+        stub = Running(stub_command, {}, stub_port, "/", stub_log, machine.LOAD_CORE, 10)
+        cleanup.callback(stub.stop)
+        makers = _makers(stub_port, installed=not quick)
+        programs, skipped = _prepare({key: make for key, make in makers.items() if not only or key in only})
+        busy, own, began = machine.busy_seconds(), machine.cpu_seconds(os.getpid()), time.perf_counter()
+        _say("start-up")
+        samples = {"startup": measures.startup(programs, effort)}
+        field = Field(native, stub_port, effort, [])
+        for program in programs:
+            running = program.start()
+            cleanup.callback(running.stop)
+            field.entries.append(Entry(program, running))
+        time.sleep(2)
+        samples["idle"] = {entry.name: [entry.running.memory().pss] for entry in field.entries}
+        samples |= _measure(field)
+        others = (machine.busy_seconds() - busy) - (machine.cpu_seconds(os.getpid()) - own)
+        other_load = max(0.0, others / 2 / (time.perf_counter() - began))
+    return report.Results(
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        machine=machine.describe(),
+        versions={program.name: program.version for program in programs},
+        samples=samples,
+        installed={} if quick else installations(),
+        skipped=skipped,
+        faults=field.faults,
+        other_load=other_load,
+    )
+
+
+def _prepare(makers: dict[str, Callable[[], Contender]]) -> tuple[list[Contender], dict[str, str]]:
+    """The programs that can be had and start, and why the others are left out."""
+    programs: list[Contender] = []
+    skipped: dict[str, str] = {}
+    for key, make in makers.items():
+        _say(f"prepare {key}")
+        try:
+            program = make()
+            # Also fills the caches on disk: the start-up times are those of a later start.
+            program.start().stop()
+            programs.append(program)
+        except BenchError as error:
+            if key == "gateway":
+                raise
+            skipped[key] = str(error)
+            print(f"  left out: {error}", flush=True)
+    return programs, skipped
+
+
+def _measure(field: Field) -> dict[str, measures.Samples]:
+    for entry in field.entries:
+        entry.running.hold()
+    _say("warm up")
+    measures.warm_up(field)
+    _say("answers per second")
+    busy = measures.throughput(field)
+    _say("CPU time per event")
+    cost = measures.event_cost(field)
+    _say("time to first token")
+    first_1 = measures.added_first_token(field, 1)
+    first_50 = measures.added_first_token(field, 50)
+    _say("agent request")
+    agent = measures.agent_overhead(field)
+    _say("1,000 open streams")
+    wide = measures.open_streams(field)
+    return {
+        "requests": busy.requests,
+        "streams": busy.streams,
+        "core_share": busy.core_share,
+        "peak": busy.peak,
+        "event_cost": cost,
+        "first_1": first_1,
+        "first_50": first_50,
+        "agent": agent,
+        "open": wide.pss,
+        "per_stream": wide.per_stream,
+        "longest_gap": wide.longest_gap,
+        "complete": wide.complete,
+    }
+
+
+def _write(results: report.Results, section: str) -> None:
+    encoded = msgspec.json.format(msgspec.json.encode(results), indent=1)
+    (HERE / "results.json").write_bytes(encoded + b"\n")
+    (HERE / "results.svg").write_text(plot.svg(results), encoding="utf-8")
+    readme = HERE / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    readme.write_text(f"{before}{_BEGIN}\n{section}\n{_END}{after}", encoding="utf-8")
+
+
+def _missing_cores() -> str:
+    if not hasattr(os, "sched_setaffinity"):
+        return "processes are pinned to cores the Linux way; this system is another"
+    if not {machine.GATEWAY_CORE, machine.LOAD_CORE} <= os.sched_getaffinity(0):
+        return "two cores are needed, one for the program under test and one for the load"
+    return ""
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    raise BenchError(f"ended by {signal.Signals(number).name}")
+
+
+def _say(what: str) -> None:
+    print(f"[{time.strftime('%H:%M:%S')}] {what}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
