@@ -24,6 +24,7 @@ from ..core.events import (
     Usage,
     UsageReported,
 )
+from ..text.harmony import UNDECLARED_TOOL
 from ..text.json_stream import JsonBroken
 from ..text.schema import compile_schema
 from ..text.tokens import Tokens
@@ -43,6 +44,7 @@ from .repair import (
     is_native_call,
     no_call_request,
     problem_request,
+    undeclared_request,
 )
 from .structured import JsonMismatch
 
@@ -156,6 +158,13 @@ class ChoiceStream:
             and self._budget.allows("empty")
         ):
             return self._again("empty", empty_nudge(self._key))
+        if (
+            failure.code == UNDECLARED_TOOL
+            and self._plan.prompt is None
+            and self.delivered.empty
+            and self._budget.allows("tools")
+        ):
+            return self._again("tools", undeclared_request(self._names))
         raise failure
 
     # -- events ------------------------------------------------------------------------------------
@@ -426,7 +435,7 @@ class ChoiceStream:
 
     @property
     def _must_call(self) -> bool:
-        return self._calls is not None and self._plan.turn.tool_choice.mode in ("required", "named")
+        return bool(self._names) and self._plan.turn.tool_choice.mode in ("required", "named")
 
     @property
     def _key(self) -> str:
@@ -434,5 +443,8 @@ class ChoiceStream:
 
     @property
     def _names(self) -> list[str]:
+        """The tools as the model knows them."""
         prompt = self._plan.prompt
-        return [] if prompt is None else [prompt.names.shown(tool.name) for tool in prompt.tools]
+        if prompt is None:
+            return [tool.name for tool in self._plan.upstream_turn.tools]
+        return [prompt.names.shown(tool.name) for tool in prompt.tools]

@@ -119,10 +119,11 @@ class EmulatedUpstream:
         head: list[Event] | None = None
         while True:
             verdict: Again | Complete
+            reading = plan.reading()
             try:
                 async with self._upstream.open(turn) as batches:
                     async for batch in batches:
-                        out = choice.feed(batch)
+                        out = choice.feed(reading.feed(batch) if reading is not None else batch)
                         if head is None and choice.started is not None:
                             head = [plan.announce(choice.started, choice.repairs)]
                         if out:

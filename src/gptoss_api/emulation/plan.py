@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from ..core.events import Started
 from ..core.turn import OutputFormat, ToolChoice, Turn, UserMessage
 from ..upstreams.base import Capabilities
+from .native import NativeReading, native_turn
 from .prompt import Prompt, render_prompt
 from .tool_section import Style
 
@@ -29,6 +30,12 @@ class Plan(Struct, frozen=True):
     emulated: tuple[str, ...]
     ignored: tuple[str, ...]
 
+    def reading(self) -> NativeReading | None:
+        """What reads an upstream turn whose text is not read for calls by our own rules."""
+        if self.tools:
+            return None
+        return NativeReading(self.turn, offers_tools=self.prompt is None)
+
     def announce(self, started: Started, repairs: int) -> Started:
         """The upstream's ``Started`` with what the client should know."""
         return replace(started, emulated=self.emulated, ignored=self.ignored, repairs=repairs)
@@ -41,7 +48,8 @@ def make_plan(turn: Turn, capabilities: Capabilities, *, style: Style, secret: b
     as a whole, also for an upstream that takes conversations.
     """
     offered = bool(turn.tools) and turn.tool_choice.mode != "none"
-    tools = offered and not capabilities.tools
+    native = capabilities.tools and turn.tool_choice.mode in (*capabilities.tool_choice, "none")
+    tools = offered and not native
     wanted = turn.output_format.kind
     formatted = (wanted == "json_object" and not capabilities.json_object) or (
         wanted == "json_schema" and not capabilities.json_schema
@@ -62,6 +70,7 @@ def make_plan(turn: Turn, capabilities: Capabilities, *, style: Style, secret: b
         )
     else:
         segments = tuple(message.text for message in turn.messages)
+        upstream_turn = native_turn(turn)
     max_tokens = None if capabilities.max_tokens else turn.max_tokens
     stop = () if capabilities.stop else turn.stop
     if max_tokens is not None:

@@ -40,6 +40,7 @@ from .tool_calls import (
 from .tool_calls.headers import ToolNames
 from .tool_calls.markers import TOKEN
 
+UNDECLARED_TOOL: Final = "upstream_undeclared_tool"
 _LONGEST_NAME: Final = 80
 
 
@@ -177,7 +178,7 @@ class HarmonyRepair:
             raise UpstreamFailure(
                 f"The model called {self._undeclared!r}, which is not among the request's tools, and "
                 "answered nothing else. Ask again.",
-                code="upstream_undeclared_tool",
+                code=UNDECLARED_TOOL,
             )
         reason = "tool_calls" if self._calls and finished.reason == "stop" else finished.reason
         if not self._calls and reason == "tool_calls":
