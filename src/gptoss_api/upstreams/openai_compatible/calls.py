@@ -211,11 +211,17 @@ class _Arguments:
             rest = self._json.finish()
         except JsonBroken as broken:
             self.problem = "end in the middle" if broken.truncated else "are not valid JSON"
-            return broken.output
+            return self._unread() or broken.output
         if self._json.missing and truncated:
             self.problem = "end in the middle"
             return rest.removesuffix(self._json.missing)
         return rest
+
+    def _unread(self) -> str:
+        """What was held back of arguments that end in the middle, as it came."""
+        written = "".join(self._raw).lstrip()
+        given = JsonTransducer().feed(written)
+        return written[len(given) :] if written.startswith(given) else ""
 
     def _judge(self, text: str) -> str:
         """Arguments that are no plain object: nothing, an object in a list or string, or something else."""

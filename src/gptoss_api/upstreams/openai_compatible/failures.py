@@ -161,13 +161,12 @@ def failure_of_form(
         return UpstreamLoginRequired(f"{title} did not accept the key it was given: {shown} {step}")
     if status == 429:
         return UpstreamRateLimited(f"{title} is limiting requests: {shown}", retry_after=retry_after)
-    if status < 500 or form.status is None:
-        if _CONTEXT.search(words):
-            return _too_long(form, f"{title}: {shown}")
-        if _PARSE_FAILURE.search(words):
-            return UpstreamFailure(
-                f"{title} could not read what the model wrote: {shown}", code=CODE_PARSE_FAILURE
-            )
+    if _CONTEXT.search(words):
+        return _too_long(form, f"{title}: {shown}")
+    if _PARSE_FAILURE.search(words):
+        return UpstreamFailure(
+            f"{title} could not read what the model wrote: {shown}", code=CODE_PARSE_FAILURE
+        )
     if status in (400, 404, 422) and _NO_MODEL.search(words):
         return ModelNotFound(f"{title} does not serve the model: {shown}", param="model")
     if status == 403:
