@@ -103,7 +103,6 @@ def test_an_open_gateway_is_not_shown_to_other_machines(host: str) -> None:
         ({"GPTOSS_LOG_LEVEL": "loud"}, "debug, info, warning, error"),
         ({"GPTOSS_INSECURE": "perhaps"}, "GPTOSS_INSECURE: "),
         ({"GPTOSS_API_KEYS": "with space,ok"}, "GPTOSS_API_KEYS: "),
-        ({"GPTOSS_COOKIE": "secret-nonsense"}, "GPTOSS_COOKIE: "),
         ({"GPTOSS_API_KEYS_FILE": "/nowhere/keys"}, "GPTOSS_API_KEYS_FILE: there is no file"),
         ({"GPTOSS_CONFIG": "/nowhere/config.toml"}, "/nowhere/config.toml: "),
         ({"PORT": "1\nFAKE LINE"}, "PORT: "),

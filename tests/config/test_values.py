@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gptoss_api.config import values
-from gptoss_api.config.values import BadValue, Kind, choice, number, seconds, size
+from gptoss_api.config.values import Kind, choice, number, seconds, size
 
 
 @pytest.mark.parametrize(
@@ -88,16 +88,6 @@ def test_refused(kind: Kind[Any], raws: list[object]) -> None:
     for raw in raws:
         with pytest.raises(ValueError):
             kind.parse(raw)
-
-
-@pytest.mark.parametrize(
-    "text", ["nonsense-value", "user_id=u; session=...", "session=", "curl https://x-value"]
-)
-def test_a_cookie_is_refused_with_its_reason_but_without_its_value(text: str) -> None:
-    with pytest.raises(BadValue) as refused:
-        values.cookie.parse(text)
-    assert "cookie" in str(refused.value).lower()
-    assert "value" not in str(refused.value).replace("not a value", "")
 
 
 @pytest.mark.parametrize(

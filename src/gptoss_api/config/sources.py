@@ -13,7 +13,7 @@ from typing import Any
 
 from ..access.loopback import is_loopback
 from .settings import OPTIONS, Option, Settings, config_folder
-from .values import BadValue, parse_keys
+from .values import parse_keys
 
 
 class ConfigError(Exception):
@@ -113,8 +113,6 @@ def _find(
 def _parse(option: Option, raw: object, source: Source) -> object:
     try:
         return option.kind.parse(raw)
-    except BadValue as error:
-        raise ConfigError(f"{source.name}: {error}") from None
     except ValueError:
         text = repr(raw)
         shown = "the value given" if option.secret else text if len(text) <= 80 else text[:77] + "..."

@@ -1,8 +1,7 @@
 """How the text of a setting becomes its value, and what to say where it cannot.
 
 Each kind takes a string, as the environment and the command line give it, or the native value of
-a TOML file, and raises ``ValueError`` for anything else, with a message only where it is a
-:class:`BadValue`.
+a TOML file, and raises ``ValueError`` for anything else.
 """
 
 import math
@@ -27,10 +26,6 @@ _FLAGS = {
     "on": True, "true": True, "yes": True, "1": True,
     "off": False, "false": False, "no": False, "0": False,
 }  # fmt: skip
-
-
-class BadValue(ValueError):
-    """A value that is refused for a reason of its own; the message says it without the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,18 +186,6 @@ def parse_keys(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-def _parse_cookie(value: object) -> str:
-    # Only who sets a cookie pays for this import.
-    from ..upstreams.chatkit.cookies import parse_cookies
-
-    text = _text(value)
-    try:
-        parse_cookies(text)
-    except ValueError as error:
-        raise BadValue(str(error)) from None
-    return text
-
-
 flag = Kind(_parse_flag, "on or off", lambda value: "on" if value else "off")
 host = Kind(_parse_host, "an IP address or a host name")
 http_url: Kind[str | None] = Kind(_parse_url, "an http:// or https:// URL without user, query or fragment")
@@ -217,7 +200,6 @@ hosts = Kind(
     ", ".join,
 )
 keys = Kind(parse_keys, "keys of printable ASCII without spaces, separated by commas", ", ".join)
-cookie: Kind[str | None] = Kind(
-    _parse_cookie, "the site's cookies as text, such as 'user_id=...; session=...'"
-)
+# Whether there are cookies in the text is for the upstream to say.
+cookie: Kind[str | None] = Kind(_text, "the site's cookies as text, such as 'user_id=...; session=...'")
 path: Kind[Path | None] = Kind(lambda value: Path(_text(value)).expanduser(), "the path of a file")

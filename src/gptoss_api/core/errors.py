@@ -153,6 +153,14 @@ class MethodNotAllowed(GatewayError):
         self.allow = allow
 
 
+class RequestTimeout(GatewayError):
+    """The client did not send the whole of its request in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    default_code = "request_timeout"
+
+
 class RequestTooLarge(GatewayError):
     status = 413
     type = "invalid_request_error"

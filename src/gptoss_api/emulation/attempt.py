@@ -1,47 +1,57 @@
 """The machines that read one upstream turn: parser, stop strings, and what takes the escapes off."""
 
 from collections.abc import Sequence
+from io import StringIO
 
 from ..text.stops import StopScanner
 from ..text.tool_calls import ParserConfig, ParserEvent, ToolCallParser
+from .bounds import MAX_ANSWER, endless
+from .calls import HeldCall
 from .plan import Plan
 
 
 class Attempt:
     """One turn's reading state.
 
-    ``begun`` are the parser's numbers of the calls that are on their way to the client; ``stopped`` says
-    that a stop string was hit. ``plain`` that text passes unread.
+    ``begun`` are the calls that are on their way to the client, by the parser's numbers; ``stopped`` says
+    that a stop string was hit, ``said`` that the answer has text. ``plain`` that text passes unread.
     """
 
     def __init__(self, plan: Plan, config: ParserConfig | None) -> None:
-        self.begun: set[int] = set()
+        self.begun: dict[int, HeldCall] = {}
         self.stopped = False
         self.said = False
         self._parser = None if config is None else ToolCallParser(config)
         self._restorer = plan.prompt.restorer() if plan.prompt is not None else None
         self._scanner = StopScanner(plan.stop) if plan.stop else None
-        self._text: list[str] = []
-        self._thoughts: list[str] = []
+        self._text = StringIO()
+        self._thoughts = StringIO()
         self.plain = self._parser is None and self._restorer is None and self._scanner is None
 
     @property
     def text(self) -> str:
-        return "".join(self._text)
+        return self._text.getvalue()
 
     @property
     def thoughts(self) -> str:
-        return "".join(self._thoughts)
+        return self._thoughts.getvalue()
 
     def think(self, text: str) -> None:
+        """Raises: UpstreamFailure, where the reasoning has no end."""
         if self._parser is not None:
-            self._thoughts.append(text)
+            self._thoughts.write(text)
+            if self._thoughts.tell() > MAX_ANSWER:
+                raise endless()
 
     def feed(self, text: str) -> Sequence[ParserEvent] | None:
-        """What the parser finds in ``text``; ``None`` where all of it is content."""
-        self._text.append(text)
-        if not self.said and not text.isspace():
-            self.said = bool(text)
+        """What the parser finds in ``text``; ``None`` where all of it is content.
+
+        Raises:
+            UpstreamFailure: where the answer has no end.
+        """
+        self._text.write(text)
+        if self._text.tell() > MAX_ANSWER:
+            raise endless()
         return None if self._parser is None else self._parser.feed(text)
 
     def scan(self, content: str) -> tuple[str, bool]:
@@ -57,7 +67,7 @@ class Attempt:
         return () if self._parser is None else self._parser.finish(truncated)
 
     def last_content(self) -> str:
-        """What was held back of the content, once everything has been scanned."""
+        """What was held back of the content, once everything has been scanned or a call follows."""
         rest = "" if self._restorer is None else self._restorer.finish()
         if self._scanner is None or self.stopped:
             return "" if self.stopped else rest

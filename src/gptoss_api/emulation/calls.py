@@ -33,11 +33,15 @@ def custom_input(written: str) -> str:
 
 
 class HeldCall(Struct):
-    """A whole call that was not delivered yet; ``flawed`` where it gave rise to a repair."""
+    """A call by the name the model knows, in pieces; ``flawed`` where it gave rise to a repair."""
 
     name: str
     flawed: bool = False
     parts: list[str] = field(default_factory=list)
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.parts)
 
 
 class CallWriter:

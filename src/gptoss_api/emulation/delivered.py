@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from io import StringIO
 
 from ..core.events import (
     Event,
@@ -12,6 +13,7 @@ from ..core.events import (
     ToolCallStarted,
 )
 from ..text.tokens import Tokens
+from .bounds import MAX_ANSWER, endless
 from .usage import AT_ONCE
 
 
@@ -19,30 +21,33 @@ class Delivered:
     """Collects what a client was given of one choice, to be counted when the turn ends."""
 
     def __init__(self) -> None:
-        self._reasoning: list[str] = []
-        self._answer: list[str] = []
-        self._calls: dict[int, list[str]] = {}
+        self._reasoning = StringIO()
+        self._answer = StringIO()
+        self._calls: dict[int, tuple[ToolCallStarted, StringIO]] = {}
 
     def add(self, events: Sequence[Event]) -> None:
+        """Raises: UpstreamFailure, where the answer has no end."""
         for event in events:
             kind = type(event)
             if kind is TextDelta or kind is RefusalDelta:
-                self._answer.append(event.text)  # type: ignore[union-attr]  # narrowed by identity, the hot path
+                self._answer.write(event.text)  # type: ignore[union-attr]  # narrowed by identity, the hot path
             elif kind is ReasoningDelta:
-                self._reasoning.append(event.text)  # type: ignore[union-attr]  # as above
-            elif kind is ToolCallStarted:
-                self._calls[event.index] = [event.name]  # type: ignore[union-attr]  # as above
-            elif kind is ToolCallDelta:
-                self._calls[event.index].append(event.arguments)  # type: ignore[union-attr]  # as above
+                self._reasoning.write(event.text)  # type: ignore[union-attr]  # as above
+            elif isinstance(event, ToolCallStarted):
+                self._calls[event.index] = event, StringIO()
+            elif isinstance(event, ToolCallDelta):
+                self._calls[event.index][1].write(event.arguments)
+        if self._answer.tell() > MAX_ANSWER or self._reasoning.tell() > MAX_ANSWER:
+            raise endless()
 
     @property
     def empty(self) -> bool:
         """Nothing a client would call an answer was delivered; reasoning alone is none."""
-        return not self._calls and not any(part.strip() for part in self._answer)
+        return not self._calls and not self.text.strip()
 
     @property
     def text(self) -> str:
-        return "".join(self._answer)
+        return self._answer.getvalue()
 
     @property
     def called(self) -> bool:
@@ -51,15 +56,17 @@ class Delivered:
     async def tokens(self, tokens: Tokens) -> tuple[int, int]:
         """Tokens of the reasoning and of the rest; a long answer is counted in a thread."""
         if self._characters() <= AT_ONCE:
-            return self._count(tokens)
-        return await asyncio.to_thread(self._count, tokens)
+            return self.count(tokens)
+        return await asyncio.to_thread(self.count, tokens)
+
+    def count(self, tokens: Tokens) -> tuple[int, int]:
+        """The same at once."""
+        text = tokens.count(self.text)
+        # Each call is a message of its own.
+        for call, arguments in self._calls.values():
+            text += tokens.count(call.name + arguments.getvalue())
+        return tokens.count(self._reasoning.getvalue()), text
 
     def _characters(self) -> int:
-        calls = sum(sum(map(len, parts)) for parts in self._calls.values())
-        return sum(map(len, self._reasoning)) + sum(map(len, self._answer)) + calls
-
-    def _count(self, tokens: Tokens) -> tuple[int, int]:
-        reasoning = tokens.count("".join(self._reasoning)) if self._reasoning else 0
-        text = tokens.count("".join(self._answer)) if self._answer else 0
-        # Each call is a message of its own.
-        return reasoning, text + sum(tokens.count("".join(parts)) for parts in self._calls.values())
+        calls = sum(arguments.tell() for _, arguments in self._calls.values())
+        return self._reasoning.tell() + self._answer.tell() + calls

@@ -21,6 +21,8 @@ from ..text.tokens import Tokens
 from ..upstreams.base import Capabilities, Health, Upstream
 from .choice import Again, ChoiceStream, Complete
 from .delivered import Delivered
+from .native import NativeReading
+from .neutralise import neutralise
 from .plan import Plan, make_plan
 from .tool_section import Style
 from .usage import PromptCount
@@ -87,6 +89,7 @@ class EmulatedUpstream:
     async def _answer(self, plan: Plan, prompt: PromptCount) -> AsyncGenerator[Events, None]:
         delivered: list[Delivered] = []
         reported: Usage | None = None
+        turns = plan.turn.n
         for index in range(plan.turn.n):
             choice = ChoiceStream(plan, self._tokens, strict=self._settings.repair == "strict")
             delivered.append(choice.delivered)
@@ -99,7 +102,9 @@ class EmulatedUpstream:
                         opening = False
                     yield batch
             reported = choice.reported_usage
-        if reported is None or plan.turn.n > 1:
+            turns += choice.repairs
+        # An upstream only reports on a turn of its own.
+        if reported is None or turns > 1:
             reported = await self._usage(prompt, delivered)
         yield [UsageReported(reported)]
 
@@ -118,33 +123,52 @@ class EmulatedUpstream:
         turn = plan.upstream_turn
         head: list[Event] | None = None
         while True:
-            verdict: Again | Complete
             reading = plan.reading()
+            # What the last batch lets out leaves with what follows it: an upstream that is not wanted any
+            # more must not wait for a slow client.
+            last: Events = ()
+            failure: GatewayError | None = None
             try:
                 async with self._upstream.open(turn) as batches:
                     async for batch in batches:
                         out = choice.feed(reading.feed(batch) if reading is not None else batch)
                         if head is None and choice.started is not None:
                             head = [plan.announce(choice.started, choice.repairs)]
+                        if choice.cut:
+                            last = out
+                            break
                         if out:
                             yield [*head, *out] if head else out
                             head = []
-                        if choice.cut:
-                            break
-                verdict = choice.end()
             except ThreadLost:
                 if turn.thread is None:
                     raise
                 turn = _replayed(plan, turn)
                 continue
-            except GatewayError as failure:
+            except GatewayError as error:
+                failure = error
+            if failure is None:
+                verdict = choice.end()
+            else:
+                if held := [*self._held_back(reading, choice), *choice.interrupted()]:
+                    yield held
                 verdict = choice.failed(failure)
+            last = [*last, *verdict.events]
             if isinstance(verdict, Complete):
-                yield [*(head or ()), *verdict.events]
+                yield [*(head or ()), *last]
                 return
+            if last:
+                yield [*(head or ()), *last]
+                head = []
             turn = self._follow_up(plan, choice, verdict)
             # What the client is told with the first byte includes the repairs up to then.
             head = None if head else head
+
+    def _held_back(self, reading: NativeReading | None, choice: ChoiceStream) -> Events:
+        """What may still be delivered of an answer that broke off, to a client that has the rest of it."""
+        if reading is None or choice.delivered.empty:
+            return ()
+        return choice.feed(reading.flush())
 
     def _follow_up(self, plan: Plan, choice: ChoiceStream, again: Again) -> Turn:
         """The turn that asks for a repair: in the same thread where there is one, else as history."""
@@ -156,10 +180,12 @@ class EmulatedUpstream:
                 messages=(UserMessage(again.message),),
                 thread=ThreadRef(started.thread_id, started.account),
             )
+        written = neutralise(choice.raw_text)
         if self._upstream.capabilities.history:
-            written = (AssistantMessage(choice.raw_text),) if choice.raw_text else ()
-            return replace(asked, messages=(*asked.messages, *written, UserMessage(again.message)))
-        return _replayed(plan, replace(asked, messages=(UserMessage(again.message),)))
+            answer = (AssistantMessage(written),) if written else ()
+            return replace(asked, messages=(*asked.messages, *answer, UserMessage(again.message)))
+        said = f"You answered:\n\n{written}\n\n{again.message}" if written else again.message
+        return _replayed(plan, replace(asked, messages=(UserMessage(said),)))
 
 
 def _replayed(plan: Plan, follow_up: Turn) -> Turn:

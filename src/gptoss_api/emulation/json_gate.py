@@ -3,82 +3,149 @@
 import re
 from typing import Final
 
-from ..core.turn import OutputFormat
+from ..core.errors import UpstreamSchemaMismatch
 from ..text.json_stream import JsonTransducer
 from ..text.schema import Schema
-from .structured import find_json
+from .bounds import MAX_HELD
+from .structured import JsonMismatch, find_json
 
 # An optional fence opener, then the first character of an object; and what may still become that.
 _OPENING: Final = re.compile(r"\s*(?:(?:`{3,}|~{3,})[A-Za-z]*[^\S\n]*\n\s*)?(?=\{)")
 _STILL_OPENING: Final = re.compile(r"\s*(?:(?:`+|~+)[A-Za-z]*[^\S\n]*\n?\s*)?$")
 _LONGEST_OPENING: Final = 64
 
+# How an object begins that is no prose in braces.
+_BEGUN: Final = re.compile(r'\{\s*"(?:[^"\\]|\\.)*+"\s*:')
+_LONGEST_KEY: Final = 400
+
+# Models that are held to JSON sometimes end in white space without end (Ollama issues 2577 and 4446).
+MAX_SPACE: Final = 4096
+_SPACE: Final = re.compile(r"\s*+")
+_TOO_MUCH_SPACE: Final = re.compile(rf"(?<!\s)\s{{{MAX_SPACE}}}")
+
 
 class JsonGate:
     """Collects the content of an answer that has to be JSON.
 
-    Asked for any object (``json_object``), an answer that starts with one is streamed as strict JSON
-    while it arrives and is over when the object is (``complete``). With a schema, and where the answer
-    starts otherwise, everything is held back for :meth:`result`: what has been sent cannot be mended.
+    ``live`` answers that start with an object are streamed as strict JSON while they arrive (``sent``) and
+    are over when the object is. Others are held back for :meth:`result`: what has been sent cannot be
+    mended. ``over`` says that nothing more of the answer is wanted.
     """
 
-    def __init__(self, output: OutputFormat, schema: Schema | None) -> None:
-        self._output = output
+    def __init__(self, schema: Schema, name: str, *, live: bool) -> None:
+        self.over = False
+        self.sent = False
         self._schema = schema
+        self._name = name
+        self._may_live = live
+        self._clear()
+
+    def _clear(self) -> None:
         self._held: list[str] = []
         self._held_length = 0
-        self._deciding = schema is None
+        self._space = 0
+        self._deciding = self._may_live
         self._live: JsonTransducer | None = None
-        self.complete = False
+        self._begun = ""
 
     def feed(self, text: str) -> str:
         """What of the answer may be delivered now.
 
         Raises:
             JsonBroken: when an object that is already on its way to the client breaks.
+            UpstreamSchemaMismatch: when what is held back has no end.
         """
-        if self._live is not None:
+        if self.over:
+            return ""
+        text = self._without_spam(text)
+        if self.sent:
             return self._stream(text)
         self._held.append(text)
         self._held_length += len(text)
-        if not self._deciding:
-            return ""
-        seen = "".join(self._held)
-        if (opening := _OPENING.match(seen)) is not None:
-            self._live = JsonTransducer()
-            self._held = []
-            return self._stream(seen[opening.end() :])
-        if self._held_length > _LONGEST_OPENING or _STILL_OPENING.match(seen) is None:
-            self._deciding = False
-        return ""
+        if self._held_length > MAX_HELD:
+            raise UpstreamSchemaMismatch(
+                f"The answer does not end: after {MAX_HELD} characters it still was not the JSON that was "
+                "asked for."
+            )
+        if self._live is not None:
+            return self._begin(text)
+        return self._decide() if self._deciding else ""
 
-    def _stream(self, text: str) -> str:
-        assert self._live is not None
-        if self.complete:
-            return ""
-        strict = self._live.feed(text)
-        if self._live.broken is not None:
-            raise self._live.broken
-        self.complete = self._live.done
-        return strict
-
-    def result(self) -> str:
-        """What remains to be delivered once the answer has ended.
+    def result(self, *, cut: bool = False) -> str:
+        """What remains to be delivered once the answer has ended, or was ``cut`` off.
 
         Raises:
             JsonMismatch: when what was held back is not what was asked for.
             JsonBroken: when an object on its way to the client cannot be completed.
         """
-        if self._live is not None:
-            return "" if self.complete else self._live.finish()
-        return find_json("".join(self._held), self._schema, self._output.name)
+        if self.sent:
+            assert self._live is not None
+            return "" if cut or self._live.done else self._live.finish()
+        return find_json(self.raw, self._schema, self._name, cut=cut)
 
+    def remains(self) -> str:
+        """What there is of an answer that was cut off: JSON if it was complete, else all as it came."""
+        try:
+            return self.result(cut=True)
+        except JsonMismatch:
+            return self.raw
+
+    @property
     def raw(self) -> str:
-        """What was held back, as it came: for an answer that its length limit cut off."""
-        return "".join(self._held)
+        """What was held back, as it came."""
+        return "" if self.sent else "".join(self._held)
 
     def restart(self) -> None:
         """Forgets what was held back, because another attempt follows."""
-        self._held = []
-        self._held_length = 0
-        self._deciding = self._schema is None
+        if not self.sent:
+            self.over = False
+            self._clear()
+
+    def _decide(self) -> str:
+        seen = self.raw
+        opening = _OPENING.match(seen)
+        if opening is not None and opening.end() <= _LONGEST_OPENING:
+            self._live = JsonTransducer()
+            return self._begin(seen[opening.end() :])
+        if self._held_length > _LONGEST_OPENING or _STILL_OPENING.match(seen) is None:
+            self._deciding = False
+        return ""
+
+    def _begin(self, text: str) -> str:
+        """Holds the object until its first key is there: until then it may be prose in braces."""
+        assert self._live is not None
+        self._begun += self._live.feed(text)
+        if _BEGUN.match(self._begun) or self._live.done or len(self._begun) > _LONGEST_KEY:
+            self.sent = True
+            self._held.clear()
+            return self._checked(self._begun)
+        if self._live.broken is not None:
+            self._live = None
+            self._deciding = False
+        return ""
+
+    def _stream(self, text: str) -> str:
+        assert self._live is not None
+        return self._checked(self._live.feed(text))
+
+    def _checked(self, strict: str) -> str:
+        assert self._live is not None
+        if self._live.broken is not None:
+            raise self._live.broken
+        self.over |= self._live.done
+        return strict
+
+    def _without_spam(self, text: str) -> str:
+        """``text`` up to where white space without end is found in it."""
+        leading = _SPACE.match(text).end()  # type: ignore[union-attr]  # it also matches nothing
+        if self._space + leading >= MAX_SPACE:
+            self.over = True
+            return text[: MAX_SPACE - self._space]
+        if leading == len(text):
+            self._space += leading
+            return text
+        if len(text) > MAX_SPACE and (found := _TOO_MUCH_SPACE.search(text, leading)):
+            self.over = True
+            return text[: found.end()]
+        self._space = len(text) - len(text.rstrip())
+        return text

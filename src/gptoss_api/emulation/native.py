@@ -10,7 +10,15 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ..core.events import Event, Finished, ToolCallDelta, ToolCallFinished, ToolCallStarted
+from ..core.events import (
+    Event,
+    Finished,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallFinished,
+    ToolCallStarted,
+)
 from ..core.turn import AssistantMessage, Message, Tool, ToolCall, ToolResultMessage, Turn
 from ..text.harmony import HarmonyRepair, mentions_tokens
 from ..text.tool_calls import DeclaredTool
@@ -58,6 +66,10 @@ class NativeReading:
         """
         events = self._repair.feed(batch)
         return events if not self._tools else [said for event in events for said in self._restored(event)]
+
+    def flush(self) -> Sequence[Event]:
+        """What is held back of an answer that broke off."""
+        return [event for event in self._repair.flush() if isinstance(event, TextDelta | ReasoningDelta)]
 
     def _restored(self, event: Event) -> Sequence[Event]:
         match event:

@@ -30,6 +30,8 @@ class Outlet:
     def __init__(self, limit: int | None, tokens: Tokens, gate: JsonGate | None) -> None:
         self.reached = False
         self.refused = False
+        self._limit = limit
+        self._tokens = tokens
         self._limiter: TokenLimiter[Segment] | None = None if limit is None else TokenLimiter(limit, tokens)
         self._gate = gate
         self._events: list[Event] = []
@@ -75,6 +77,11 @@ class Outlet:
             passed, self.reached = self._limiter.finish()
             for segment, text in passed:
                 self._pass(segment, text)
+
+    def restart(self, spent: int) -> None:
+        """Another attempt follows, and of those before only ``spent`` tokens were delivered."""
+        if self._limit is not None:
+            self._limiter = TokenLimiter(max(self._limit - spent, 0), self._tokens)
 
     def take(self) -> list[Event]:
         events, self._events = self._events, []

@@ -48,16 +48,20 @@ def make_plan(turn: Turn, capabilities: Capabilities, *, style: Style, secret: b
     as a whole, also for an upstream that takes conversations.
     """
     offered = bool(turn.tools) and turn.tool_choice.mode != "none"
-    native = capabilities.tools and turn.tool_choice.mode in (*capabilities.tool_choice, "none")
-    tools = offered and not native
+    honoured_choice = turn.tool_choice.mode in capabilities.tool_choice
     wanted = turn.output_format.kind
-    formatted = (wanted == "json_object" and not capabilities.json_object) or (
-        wanted == "json_schema" and not capabilities.json_schema
+    as_text = (
+        not capabilities.history
+        or (offered and not (capabilities.tools and honoured_choice))
+        or (wanted == "json_object" and not capabilities.json_object)
+        or (wanted == "json_schema" and not capabilities.json_schema)
     )
+    tools = as_text and offered
+    formatted = as_text and wanted != "text"
     emulated: list[str] = []
     prompt: Prompt | None = None
     upstream_turn = turn
-    if tools or formatted or not capabilities.history:
+    if as_text:
         prompt = render_prompt(turn, style=style, secret=secret)
         emulated += prompt.emulated
         segments = prompt.segments
@@ -67,6 +71,8 @@ def make_plan(turn: Turn, capabilities: Capabilities, *, style: Style, secret: b
             tools=(),
             tool_choice=ToolChoice(),
             output_format=OutputFormat(),
+            # A call may stand in the reasoning although the client does not want to see any.
+            show_reasoning=turn.show_reasoning or tools,
         )
     else:
         segments = tuple(message.text for message in turn.messages)

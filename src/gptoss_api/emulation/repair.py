@@ -28,13 +28,14 @@ _NO_CALL: Final = (
 )
 _NO_NATIVE_CALL: Final = "Your answer has no tool call, but one is required. Call one of: {names}."
 _REJECTED: Final = (
-    'The block you sent was rejected: {complaint}. Send only the corrected block, with key="{key}" unchanged.'
+    'The {blocks} you sent {were} rejected: {complaint}. Send only the corrected {blocks}, with key="{key}" '
+    "unchanged."
 )
-_UNKNOWN: Final = (
-    "The block you sent was rejected: {complaint}. The tools are: {names}. Send only the corrected block, "
-    'with key="{key}" unchanged.'
+_THE_TOOLS: Final = "{complaint}. The tools are: {names}"
+_TRUNCATED: Final = (
+    'The block you sent ended in the middle. Send the whole block again, with key="{key}" unchanged, and '
+    "nothing else."
 )
-_TRUNCATED: Final = "The block you sent ended in the middle. Send the whole block again, and nothing else."
 _FORMAT: Final = (
     "Your answer was rejected: {complaint}. Send only the corrected JSON value: no code fence, no other text."
 )
@@ -80,14 +81,18 @@ def no_call_request(key: str, names: Sequence[str]) -> str:
     return _NO_CALL.format(key=key, name=names[0] if len(names) == 1 else "...")
 
 
-def problem_request(problem: Problem, key: str, names: Sequence[str]) -> str:
-    """For a block that could not be used as it was."""
-    complaint = _clean(problem.detail)
-    if problem.code == "E_TRUNC":
-        return _TRUNCATED
-    if problem.code == "E_UNKNOWN_TOOL":
-        return _UNKNOWN.format(complaint=complaint, names=", ".join(names[:_MOST_NAMES]), key=key)
-    return _REJECTED.format(complaint=complaint, key=key)
+def problem_request(problems: Sequence[Problem], key: str, names: Sequence[str]) -> str:
+    """For blocks that could not be used as they were; ``names`` are the tools there are."""
+    if [problem.code for problem in problems] == ["E_TRUNC"]:
+        return _TRUNCATED.format(key=key)
+    details = dict.fromkeys(_clean(problem.detail) for problem in problems[:_MOST_COMPLAINTS])
+    complaint = "; ".join(details)
+    if any(problem.code == "E_UNKNOWN_TOOL" for problem in problems):
+        complaint = _THE_TOOLS.format(complaint=complaint, names=", ".join(names[:_MOST_NAMES]))
+    one = len(problems) == 1
+    return _REJECTED.format(
+        blocks="block" if one else "blocks", were="was" if one else "were", complaint=complaint, key=key
+    )
 
 
 def undeclared_request(names: Sequence[str]) -> str:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
 from ..text.coercion import coerce
@@ -15,7 +14,7 @@ from ..text.schema import Schema
 # Starts of values that are tried at most: text full of stray braces is no answer.
 _ATTEMPTS: Final = 64
 _STARTS: Final = re.compile(r"[{\[]")
-_FENCED: Final = re.compile(r"^\s*(?:`{3,}|~{3,})[^\n]*\n(.*?)\n?\s*(?:`{3,}|~{3,})\s*$", re.DOTALL)
+_FENCE: Final = re.compile(r"(?P<run>`{3,}|~{3,})[^\n]*\n")
 
 
 class JsonMismatch(Exception):
@@ -27,68 +26,93 @@ class JsonMismatch(Exception):
         self.prose = prose
 
 
+class _Unfinished(Exception):
+    """What stands inside an unfinished value is a part of it and no answer of its own."""
+
+
 class _Candidate(Struct):
     value: Any
     text: str
 
 
-def find_json(text: str, schema: Schema | None, name: str = "") -> str:
+def find_json(text: str, schema: Schema, name: str = "", *, cut: bool = False) -> str:
     """The JSON text of the answer in ``text``.
 
     Fences and prose around it are dropped; of several values the last acceptable one counts, as the
     first may be quoted input. A value is acceptable as it is, unwrapped, or with a free change of form.
-    Without a ``schema`` any object is acceptable (``json_object``).
+    Where the text was ``cut`` before the model ended it, missing brackets are not added.
 
     Raises:
         JsonMismatch: when there is none.
     """
     complaints: list[str] = []
-    found = list(_candidates(text))
+    found = list(_candidates(text, cut))
     for candidate in reversed(found):
-        if schema is None:
-            if isinstance(candidate.value, dict):
-                return candidate.text
-            continue
         if schema.is_valid(candidate.value):
             return candidate.text
         for value in _variants(candidate.value, name):
             try:
-                return _encode(coerce(schema, value))
-            except ValueError:
+                return json.dumps(coerce(schema, value), ensure_ascii=False)
+            except (ValueError, RecursionError):
                 continue
         complaints = complaints or schema.complaints(candidate.value)
-    if not complaints:
-        complaints = [
-            "there is no JSON object in the answer" if schema is None else "there is no JSON in the answer"
-        ]
-    raise JsonMismatch(complaints, prose=not found)
+    raise JsonMismatch(complaints or ["there is no JSON in the answer"], prose=not found)
 
 
-def _candidates(text: str) -> Iterator[_Candidate]:
-    if (fenced := _FENCED.match(text)) is not None:
-        text = fenced[1]
-    whole = text.strip()
+def _candidates(text: str, cut: bool) -> Iterator[_Candidate]:
+    whole = _unfenced(text.strip()).strip()
     try:
         yield _Candidate(json.loads(whole, parse_constant=_no_constant), whole)
         return
     except (ValueError, RecursionError):
         pass
     position = 0
-    for _ in range(_ATTEMPTS):
-        start = _STARTS.search(text, position)
-        if start is None:
-            return
-        position = start.start() + 1
-        transducer = JsonTransducer()
-        try:
-            strict = transducer.feed(text[start.start() :])
-            if not transducer.done:
-                strict += transducer.finish()
-            value = json.loads(strict)
-        except (JsonBroken, ValueError, RecursionError):
-            continue
-        yield _Candidate(value, strict)
-        position = start.start() + max(1, transducer.consumed)
+    try:
+        # A lone string, number or literal has no brackets by which it could be found in other text.
+        if whole and _STARTS.match(whole) is None:
+            scalar, length = _read(whole, cut)
+            if scalar is not None and not whole[length:].strip():
+                yield scalar
+                return
+        for _ in range(_ATTEMPTS):
+            start = _STARTS.search(whole, position)
+            if start is None:
+                return
+            candidate, length = _read(whole[start.start() :], cut)
+            if candidate is not None:
+                yield candidate
+            position = start.start() + max(1, length)
+    except _Unfinished:
+        return
+
+
+def _read(text: str, cut: bool) -> tuple[_Candidate | None, int]:
+    """The value at the beginning of ``text``, if it can be read, and how many characters were.
+
+    Raises:
+        _Unfinished: where the text ends in the middle of a value.
+    """
+    transducer = JsonTransducer()
+    strict = transducer.feed(text)
+    if cut and not transducer.done and transducer.broken is None:
+        raise _Unfinished
+    try:
+        strict += transducer.finish()
+        return _Candidate(json.loads(strict), strict), transducer.consumed
+    except JsonBroken as broken:
+        if broken.truncated:
+            raise _Unfinished from None
+    except (ValueError, RecursionError):
+        pass
+    return None, transducer.consumed
+
+
+def _unfenced(text: str) -> str:
+    """What is inside ``text`` if all of it is one code fence."""
+    fence = _FENCE.match(text)
+    if fence is None or not text.endswith(fence["run"]):
+        return text
+    return text[fence.end() :].rstrip(fence["run"][0])
 
 
 def _no_constant(constant: str) -> Any:
@@ -108,7 +132,3 @@ def _variants(value: Any, name: str) -> Iterator[Any]:
                 yield json.loads(value)
             except (ValueError, RecursionError):
                 return
-
-
-def _encode(value: Any) -> str:
-    return msgspec.json.encode(value).decode()

@@ -263,7 +263,9 @@ async def test_a_failing_server_that_is_known_is_not_asked_in_another_dialect() 
 
 async def test_the_login_card_is_an_error_that_says_what_to_do() -> None:
     async with serving(LOGIN_CARD) as (upstream, server):
-        with pytest.raises(UpstreamLoginRequired, match=r"GPTOSS_COOKIE .* user_id and session"):
+        with pytest.raises(
+            UpstreamLoginRequired, match=r"gptoss-api login.*GPTOSS_COOKIE.*user_id and session"
+        ):
             await events_of(upstream, turn())
     assert len(server.asked) == 1
 

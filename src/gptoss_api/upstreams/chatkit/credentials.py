@@ -122,14 +122,17 @@ class Credentials:
             self.save()
 
     def save(self) -> None:
-        """Writes the values to the file, readable by its owner only; a failure is only logged."""
+        """Does what :meth:`store` does; a failure is only logged."""
         self._unsaved = False
-        if self._path is None:
-            return
         try:
-            _write(self._path, msgspec.json.encode(_Saved(**self._values, pasted=self._pasted)))
+            self.store()
         except OSError as error:
             _log.warning("cannot keep the refreshed login in %s: %s", self._path, error.strerror)
+
+    def store(self) -> None:
+        """Writes the values to the file, readable by its owner only; raises ``OSError`` if that fails."""
+        if self._path is not None:
+            _write(self._path, msgspec.json.encode(_Saved(**self._values, pasted=self._pasted)))
 
     def __repr__(self) -> str:
         held = ", ".join(f"{name}=***" for name, value in self._values.items() if value)

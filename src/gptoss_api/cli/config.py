@@ -1,0 +1,61 @@
+"""``gptoss-api config``."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from ..config import ConfigError, Option, Resolution
+from .options import WrongSetting, read_settings, setting_options
+
+
+@click.command("config")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@setting_options
+def command(as_json: bool, **given: object) -> None:
+    """Show every setting, what is in force and where it came from; secrets stay hidden.
+
+    Takes the options of 'serve', to show what they would do.
+    """
+    resolution = read_settings(given)
+    click.echo(_as_json(resolution) if as_json else "\n".join(_as_text(resolution)))
+    for warning in resolution.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    from ..gateway import choose_upstream, read_credentials
+
+    try:
+        resolution.refuse_exposure()
+        upstream, why = choose_upstream(resolution.settings, read_credentials(resolution.settings))
+    except ConfigError as error:
+        raise WrongSetting(str(error)) from None
+    if not as_json:
+        click.echo(f"\nAnswers come from {upstream}: {why}.")
+
+
+def _as_text(resolution: Resolution) -> Iterator[str]:
+    rows = [
+        (option.env, option.show(value) or option.default or "none", str(source))
+        for option, value, source in resolution
+    ]
+    names = max(len(name) for name, _, _ in rows)
+    # One long value must not push every other line's source off the screen.
+    values = max(len(value) for _, value, _ in rows if len(value) <= 48)
+    for name, value, source in rows:
+        yield f"{name:<{names}}  {value:<{values}}  {source}"
+
+
+def _as_json(resolution: Resolution) -> str:
+    return json.dumps(
+        {
+            option.name: {"variable": option.env, "value": _json_value(option, value), "source": str(source)}
+            for option, value, source in resolution
+        },
+        indent=2,
+    )
+
+
+def _json_value(option: Option, value: object) -> object:
+    if option.secret:
+        return option.show(value) or None
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,44 @@
+"""The settings as options of a command."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from ..config import OPTIONS, ConfigError, Option, Resolution, resolve
+from ..config.values import flag
+
+Command = Callable[..., Any]
+
+
+class WrongSetting(click.ClickException):
+    """A setting that cannot be used: one line on standard error, exit code 2."""
+
+    exit_code = 2
+
+
+def setting_options(command: Command) -> Command:
+    """Gives ``command`` an option for every setting but the secrets: every user sees the process list."""
+    for option in reversed(OPTIONS):
+        if not option.secret:
+            command = _decorator(option)(command)
+    return command
+
+
+def read_settings(given: Mapping[str, object]) -> Resolution:
+    """The settings with what was ``given`` on the command line, by field name.
+
+    Raises:
+        WrongSetting: naming the first that cannot be used.
+    """
+    try:
+        return resolve(given)
+    except ConfigError as error:
+        raise WrongSetting(str(error)) from None
+
+
+def _decorator(option: Option) -> Callable[[Command], Command]:
+    told = f"{option.purpose} [{option.env}; default: {option.default or 'none'}]"
+    if option.kind is flag:
+        return click.option(option.flag, option.name, is_flag=True, default=None, help=told)
+    return click.option(option.flag, option.name, metavar="VALUE", help=told)

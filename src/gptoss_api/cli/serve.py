@@ -1,0 +1,35 @@
+"""``gptoss-api serve``."""
+
+import logging
+import sys
+
+import click
+
+from ..config import ConfigError
+from ..telemetry.logs import configure_logging
+from .options import WrongSetting, read_settings, setting_options
+
+_log = logging.getLogger(__name__)
+
+
+@click.command("serve")
+@setting_options
+def command(**given: object) -> None:
+    """Answer requests until told to stop.
+
+    Each setting may also stand in the environment or in the TOML file. API keys and cookies stand only
+    there: GPTOSS_API_KEYS, GPTOSS_COOKIE (or run 'gptoss-api login' first).
+    """
+    resolution = read_settings(given)
+    settings = resolution.settings
+    secrets = [*settings.api_keys, *([settings.cookie] if settings.cookie else [])]
+    configure_logging(settings.log_level, settings.log_format, secrets=secrets)
+    for warning in resolution.warnings:
+        _log.warning("%s", warning)
+    try:
+        resolution.refuse_exposure()
+        from ..server import run
+
+        sys.exit(run(settings))
+    except ConfigError as error:
+        raise WrongSetting(str(error)) from None

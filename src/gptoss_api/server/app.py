@@ -1,0 +1,76 @@
+"""The ASGI application: routes, wrapped by the edge."""
+
+import time
+
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Scope
+
+from ..access import ApiKeys, HostPolicy, OriginPolicy
+from ..config import Settings
+from ..dialects.chat import ChatDialect
+from ..dialects.openai_errors import error_body
+from ..gateway import Gateway
+from ..telemetry.logs import log_request
+from .cors import Cors
+from .description import docs_page, openapi_description
+from .drain import Drain
+from .edge import Edge
+from .request import RequestRecord
+from .status import Endpoint, StatusRoutes
+from .turns import TurnEndpoint
+
+# Asked every few seconds by machines.
+_PROBES = frozenset({"/healthz", "/readyz"})
+
+
+def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> ASGIApp:
+    """The whole HTTP side over ``gateway``."""
+    status = StatusRoutes(gateway, drain)
+    chat = TurnEndpoint(
+        ChatDialect(reasoning_fields=settings.reasoning_fields, max_n=settings.max_n),
+        gateway.open,
+        drain,
+        max_body=settings.max_body,
+        keep_alive=settings.keepalive,
+    )
+    router = Router(
+        [
+            Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/", Endpoint(status.index), methods=["GET"]),
+            Route("/v1/models", Endpoint(status.models), methods=["GET"]),
+            Route("/v1/models/{id:path}", Endpoint(status.model), methods=["GET"]),
+            Route("/healthz", Endpoint(status.healthz), methods=["GET"]),
+            Route("/readyz", Endpoint(status.readyz), methods=["GET"]),
+            Route("/openapi.json", Endpoint(openapi_description), methods=["GET"]),
+            Route("/docs", Endpoint(docs_page), methods=["GET"]),
+        ],
+        redirect_slashes=False,
+    )
+    return Edge(
+        router,
+        keys=ApiKeys(settings.api_keys),
+        hosts=HostPolicy(settings.allowed_hosts),
+        cors=Cors(OriginPolicy(settings.cors_origin)),
+        drain=drain,
+        error_body=error_body,
+        finished=_log,
+    )
+
+
+def _log(record: RequestRecord, scope: Scope) -> None:
+    started, usage, arrived = record.started, record.usage, record.arrived
+    log_request(
+        request_id=record.id,
+        dialect=record.dialect,
+        method=scope["method"],
+        path=scope["path"],
+        upstream=started.upstream if started else "",
+        model=started.model if started else "",
+        status=record.status,
+        outcome=record.outcome,
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        completion_tokens=usage.completion_tokens if usage else None,
+        first_byte_ms=None if record.first_event is None else (record.first_event - arrived) * 1000,
+        total_ms=(time.perf_counter() - arrived) * 1000,
+        probe=scope["path"] in _PROBES,
+    )

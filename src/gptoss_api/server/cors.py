@@ -1,0 +1,76 @@
+"""Cross-origin requests: what pages of other origins may send and read (conformance, section 7)."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from ..access import OriginPolicy
+
+RawHeader = tuple[bytes, bytes]
+
+METHODS: Final = b"GET, HEAD, POST, DELETE, OPTIONS"
+
+# What a browser client may send: the headers of the OpenAI and Anthropic SDKs, of routers, and ours.
+_REQUEST_HEADERS: Final = (
+    "authorization",
+    "content-type",
+    "x-api-key",
+    "x-request-id",
+    "accept",
+    "user-agent",
+    "idempotency-key",
+    "x-session-id",
+    "http-referer",
+    "x-title",
+)
+_REQUEST_HEADER_FAMILY: Final = re.compile(r"(?:anthropic|openai|x-stainless|x-gptoss)-[a-z0-9-]+")
+
+# Named one by one: browsers take a wildcard literally when a request carries credentials.
+_EXPOSED: Final = (
+    "x-request-id",
+    "retry-after",
+    "x-should-retry",
+    "x-gptoss-upstream",
+    "x-gptoss-thread",
+    "x-gptoss-emulated",
+    "x-gptoss-ignored",
+    "x-gptoss-repairs",
+)
+_MAX_AGE: Final = 86_400
+
+
+class Cors:
+    """The headers that tell browsers what pages of an origin may do."""
+
+    def __init__(self, origins: OriginPolicy) -> None:
+        self._origins = origins
+        self._vary: tuple[RawHeader, ...] = ((b"vary", b"origin"),) if origins.varies else ()
+        self._expose: RawHeader = (b"access-control-expose-headers", ", ".join(_EXPOSED).encode())
+
+    def allow(self, origin: str | None) -> str | None:
+        """What the page of ``origin`` is told; ``None`` if it may not read, or no page asks."""
+        return None if origin is None else self._origins.allow(origin)
+
+    def response_headers(self, allowed: str | None) -> tuple[RawHeader, ...]:
+        """For every response; ``allowed`` as :meth:`allow` gave it."""
+        if allowed is None:
+            return self._vary
+        return ((b"access-control-allow-origin", allowed.encode("latin-1")), self._expose, *self._vary)
+
+
+def options_headers(headers: Mapping[str, str], allowed: str | None) -> list[RawHeader]:
+    """For the answer to ``OPTIONS``, a browser's preflight or not."""
+    if allowed is None:
+        return [(b"allow", METHODS)]
+    asked = headers.get("access-control-request-headers", "").lower().replace(" ", "").split(",")
+    families = [name for name in asked if _REQUEST_HEADER_FAMILY.fullmatch(name)]
+    answer = [
+        (b"allow", METHODS),
+        (b"access-control-allow-methods", METHODS),
+        (b"access-control-allow-headers", ", ".join((*_REQUEST_HEADERS, *families)).encode()),
+        (b"access-control-max-age", b"%d" % _MAX_AGE),
+    ]
+    if headers.get("access-control-request-private-network") == "true":
+        # A public page may reach this machine only because its origin was allowed by name or needs a key.
+        answer.append((b"access-control-allow-private-network", b"true"))
+    return answer

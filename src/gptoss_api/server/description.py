@@ -1,0 +1,39 @@
+"""The API's own description: ``/openapi.json`` and a page that shows it, without any other host."""
+
+from functools import cache
+from importlib.resources import files
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from .. import __version__
+from .exchange import send_json
+
+# Everything the page needs is inside it; it talks to nothing but this gateway.
+_PAGE_POLICY = (
+    b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@cache
+def openapi() -> bytes:
+    """The OpenAPI 3.1 document as JSON."""
+    document = msgspec.json.decode((files("gptoss_api.web") / "openapi.json").read_bytes())
+    document["info"]["version"] = __version__
+    return msgspec.json.encode(document)
+
+
+async def openapi_description(scope: Scope, receive: Receive, send: Send) -> None:
+    await send_json(send, 200, openapi())
+
+
+async def docs_page(scope: Scope, receive: Receive, send: Send) -> None:
+    page = (files("gptoss_api.web") / "docs.html").read_bytes()
+    headers = [
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-length", b"%d" % len(page)),
+        (b"content-security-policy", _PAGE_POLICY),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": page, "more_body": False})

@@ -1,0 +1,143 @@
+"""The outermost layer: request ids, Host and Origin policy, CORS, keys, and the error boundary."""
+
+import asyncio
+import math
+from collections.abc import Callable
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..access import ApiKeys, HostPolicy
+from ..core.errors import (
+    GatewayError,
+    InvalidApiKey,
+    MethodNotAllowed,
+    NotFound,
+    PermissionDenied,
+    RequestTimeout,
+)
+from .body import ClientGone
+from .cors import Cors, options_headers
+from .drain import Drain, shutting_down
+from .exchange import send_json
+from .paths import canonical_path, is_api
+from .request import RequestRecord
+
+# nginx's status for a client that left before its answer; only the log shows it.
+CLIENT_GONE = 499
+
+
+class Edge:
+    """Wraps the router: what is true of every request, whatever the route."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        keys: ApiKeys,
+        hosts: HostPolicy,
+        cors: Cors,
+        drain: Drain,
+        error_body: Callable[[GatewayError, str], bytes],
+        finished: Callable[[RequestRecord, Scope], None],
+    ) -> None:
+        self._app = app
+        self._keys = keys
+        self._hosts = hosts
+        self._cors = cors
+        self._drain = drain
+        self._error_body = error_body
+        self._finished = finished
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record = RequestRecord(scope["headers"])
+        scope["gptoss"] = record
+        scope["path"] = canonical_path(scope["path"])
+        # Starlette's router raises for unknown paths and methods only inside an application.
+        scope["app"] = self
+        origin = record.headers.get("origin")
+        allowed_origin = self._cors.allow(origin)
+        common = ((b"x-request-id", record.id.encode()), *self._cors.response_headers(allowed_origin))
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record.status = message["status"]
+                message["headers"] = [*message["headers"], *common]
+            await send(message)
+
+        try:
+            self._admit(scope, record, origin, allowed_origin)
+            if scope["method"] == "OPTIONS":
+                await _answer_options(send_with_headers, record, allowed_origin)
+            else:
+                await self._app(scope, receive, send_with_headers)
+        except ClientGone:
+            record.status = record.status or CLIENT_GONE
+            record.outcome = "client_gone"
+        except asyncio.CancelledError:
+            record.outcome = "cancelled"
+            raise
+        except GatewayError as error:
+            await self._fail(error, record, send_with_headers)
+        except HTTPException as refusal:
+            await self._fail(_routing_error(refusal, scope), record, send_with_headers)
+        except Exception:
+            await self._fail(record.bug(), record, send_with_headers)
+        finally:
+            self._finished(record, scope)
+
+    def _admit(
+        self, scope: Scope, record: RequestRecord, origin: str | None, allowed_origin: str | None
+    ) -> None:
+        if not self._hosts.allowed(record.headers.get("host")):
+            raise PermissionDenied(
+                "This gateway does not answer to the Host name of this request. Without API keys it answers "
+                "only to loopback names; add yours to GPTOSS_ALLOWED_HOSTS or set GPTOSS_API_KEYS.",
+                code="host_not_allowed",
+            )
+        if origin is not None and allowed_origin is None and not self._keys.required:
+            # A page can send a simple request without a preflight and need not read the answer to
+            # spend the account; where keys are set it lacks one.
+            raise PermissionDenied(
+                "Web pages of this origin may not use this gateway. Add the origin to CORS_ORIGIN, "
+                "or set GPTOSS_API_KEYS.",
+                code="origin_not_allowed",
+            )
+        if scope["method"] != "OPTIONS" and is_api(scope["path"]):
+            record.caller = self._keys.authenticate(record.headers)
+            if self._drain.draining:
+                raise shutting_down()
+
+    async def _fail(self, error: GatewayError, record: RequestRecord, send: Send) -> None:
+        record.fail(error)
+        if record.status:
+            # The response has begun and cannot become another one. That it stays incomplete makes the
+            # server close the connection, which is the only honest signal left.
+            return
+        headers: list[tuple[bytes, bytes]] = []
+        if error.retry_after is not None:
+            headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+        if error.should_retry is not None:
+            headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+        if isinstance(error, InvalidApiKey):
+            headers.append((b"www-authenticate", b"Bearer"))
+        if isinstance(error, MethodNotAllowed):
+            headers.append((b"allow", ", ".join(error.allow).encode()))
+        if "expect" in record.headers or isinstance(error, RequestTimeout) or self._drain.draining:
+            # A body that was announced is not asked for any more, and a late one not waited for.
+            headers.append((b"connection", b"close"))
+        await send_json(send, error.status, self._error_body(error, record.id), headers)
+
+
+async def _answer_options(send: Send, record: RequestRecord, allowed_origin: str | None) -> None:
+    headers = options_headers(record.headers, allowed_origin)
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _routing_error(refusal: HTTPException, scope: Scope) -> GatewayError:
+    method, path = scope["method"], scope["path"][:200]
+    if refusal.status_code == 405:
+        allow = tuple(sorted((refusal.headers or {}).get("Allow", "").split(", ")))
+        return MethodNotAllowed(f"{method} is not allowed on {path}; use {' or '.join(allow)}.", allow=allow)
+    return NotFound(f"Unknown path: {method} {path}. GET / lists the endpoints of this gateway.")

@@ -1,0 +1,97 @@
+"""What the server knows of one request: its id, headers, caller, and what became of it."""
+
+import logging
+import secrets
+import time
+from collections.abc import Iterable
+
+from ..core.errors import GatewayError, InternalError
+from ..core.events import Events, Finished, ReasoningDelta, Started, TextDelta, Usage, UsageReported
+
+# Ids of proxies in front of us are kept when they are harmless to log and to send back.
+_ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+
+_log = logging.getLogger(__name__)
+
+
+def new_request_id() -> str:
+    return f"req_{secrets.token_hex(12)}"
+
+
+class RequestRecord:
+    """One request from its first header to its log line. Times are ``time.perf_counter()`` seconds."""
+
+    __slots__ = (
+        "arrived",
+        "caller",
+        "dialect",
+        "first_event",
+        "headers",
+        "id",
+        "outcome",
+        "repairs",
+        "started",
+        "status",
+        "usage",
+    )
+
+    def __init__(self, raw_headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.arrived = time.perf_counter()
+        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw_headers}
+        given = self.headers.get("x-request-id", "")
+        harmless = 0 < len(given) <= 128 and _ID_CHARACTERS.issuperset(given)
+        self.id = given if harmless else new_request_id()
+        self.caller = ""
+        self.dialect = ""
+        self.status = 0
+        self.outcome = "ok"
+        self.first_event: float | None = None
+        self.started: Started | None = None
+        self.repairs = 0
+        self.usage: Usage | None = None
+
+    def observe(self, events: Events) -> None:
+        """Notes what the log line and the headers need from a batch."""
+        if self.first_event is None:
+            self.first_event = time.perf_counter()
+        for event in events:
+            # The commonest first: this runs for every token.
+            if type(event) is TextDelta or type(event) is ReasoningDelta:
+                continue
+            if type(event) is Started:
+                self.started = event
+            elif type(event) is UsageReported:
+                self.usage = event.usage
+            elif type(event) is Finished:
+                self.repairs += event.repairs
+
+    def fail(self, error: GatewayError) -> None:
+        self.outcome = error.code or error.type
+
+    def bug(self) -> InternalError:
+        """The failure that stands for the exception being handled, which goes into the log."""
+        _log.exception("request %s failed", self.id)
+        return InternalError(f"The gateway failed on this request; its log has the cause under {self.id}.")
+
+    def answer_headers(self) -> list[tuple[bytes, bytes]]:
+        """``x-gptoss-*``: who answered, and what was emulated, ignored or repaired so far."""
+        started = self.started
+        if started is None:
+            return []
+        headers = [
+            (b"x-gptoss-upstream", started.upstream.encode("latin-1", "replace")),
+            (b"x-gptoss-thread", started.thread.encode()),
+        ]
+        if started.emulated:
+            headers.append((b"x-gptoss-emulated", ",".join(started.emulated).encode()))
+        if ignored := _header_list(started.ignored):
+            headers.append((b"x-gptoss-ignored", ignored))
+        if repairs := max(started.repairs, self.repairs):
+            headers.append((b"x-gptoss-repairs", b"%d" % repairs))
+        return headers
+
+
+def _header_list(names: tuple[str, ...]) -> bytes:
+    # Unknown fields are named by the client: only harmless ones may go into a header, and not without end.
+    safe = [name for name in names if len(name) <= 64 and _ID_CHARACTERS.issuperset(name)]
+    return ",".join(safe[:64]).encode()

@@ -1,0 +1,160 @@
+"""Runs the gateway in this process until it is told to stop."""
+
+import asyncio
+import gc
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from .. import __version__
+from ..access.loopback import is_loopback
+from ..config import Settings
+from ..gateway import Gateway
+from ..telemetry.logs import hide_from_logs
+from ..text.bpe import RanksDamaged
+from .app import create_app
+from .drain import Drain
+from .listening import listen
+from .protocol import BoundedHttpProtocol
+
+# Seconds that answers whose grace is over get to send their error event.
+_LAST_WORDS = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+class DrainingServer(uvicorn.Server):
+    """A server whose first stop signal drains: running answers end, new requests get 503.
+
+    The listener stays open meanwhile, so that a load balancer sees honest answers instead of refused
+    connections. A second signal, or the end of ``grace`` seconds, ends what still runs.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, grace: float) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._grace = grace
+        self._deadline: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._drain.draining or not self.started:
+            self.force_exit = self.should_exit = True
+        self._drain.begin()
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._drain.draining and not self.should_exit:
+            await self._drain_on()
+        return await super().on_tick(counter)
+
+    async def _drain_on(self) -> None:
+        now = asyncio.get_running_loop().time()
+        running = self._drain.in_flight
+        if self._deadline is None:
+            self._deadline = now + self._grace
+            if running:
+                _log.info("stopping: %d request(s) may finish within %g s", running, self._grace)
+        if running and now >= self._deadline:
+            _log.warning("stopping: ending %d request(s) that still run", running)
+            self._drain.expire()
+            await asyncio.sleep(_LAST_WORDS)
+            self.should_exit = True
+        elif not running:
+            self.should_exit = True
+
+
+def run(settings: Settings) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit code of the process.
+
+    Raises:
+        ConfigError: for settings that only show to be wrong when they are used.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    gateway = Gateway(settings)
+    hide_from_logs(gateway.secrets)
+    try:
+        try:
+            listeners = listen(settings.host, settings.port)
+        except OSError as error:
+            _log.error(
+                "cannot listen on %s:%d (%s); stop the other program or choose another PORT",
+                settings.host,
+                settings.port,
+                error.strerror or error,
+            )
+            return 1
+        return await _serve_on(listeners, settings, gateway)
+    finally:
+        await gateway.close()
+
+
+async def _serve_on(listeners: list[socket.socket], settings: Settings, gateway: Gateway) -> int:
+    drain = Drain()
+    config = uvicorn.Config(
+        create_app(settings, gateway, drain),
+        http=BoundedHttpProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=2,
+    )
+    # What it tells of requests is told by the edge already, and anyone could fill the log with the rest.
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+    server = DrainingServer(config, drain, settings.shutdown_timeout)
+    await _announce(listeners, settings, gateway)
+    warming = asyncio.create_task(_warm_up(gateway, server))
+    await server.serve(sockets=listeners)
+    _log.info("stopped")
+    return await warming
+
+
+async def _announce(listeners: list[socket.socket], settings: Settings, gateway: Gateway) -> None:
+    for listener in listeners:
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        _log.info("gptoss-api %s listens on http://%s:%d", __version__, shown, port)
+    _log.info("upstream: %s (%s)", gateway.upstream.name, gateway.chosen_because)
+    health = await gateway.health()
+    if gateway.is_demo:
+        _log.warning("DEMO: %s", health.detail)
+    elif not health.ready:
+        _log.warning("upstream %s is not ready: %s", gateway.upstream.name, health.detail)
+    if not settings.api_keys and not is_loopback(settings.host):
+        _log.warning("INSECURE: no API keys are set and %s is not a loopback address", settings.host)
+
+
+async def _warm_up(gateway: Gateway, server: uvicorn.Server) -> int:
+    """Loads what the first request would wait for, while nobody does; stops the server if that fails.
+
+    Returns the exit code of the process.
+    """
+    try:
+        await asyncio.to_thread(gateway.tokens.warm)
+    except RanksDamaged as error:
+        _log.error("stopping: %s", error)
+        server.should_exit = True
+        return 1
+    # What lives now lives for ever: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop

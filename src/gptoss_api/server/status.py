@@ -1,0 +1,96 @@
+"""The routes that are not turns: status, health, models, the API description."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from .. import __version__
+from ..core.catalog import MODELS, find_model
+from ..dialects.models import render_model, render_models
+from ..gateway import Gateway
+from .drain import Drain
+from .exchange import send_json
+from .request import RequestRecord
+
+ENDPOINTS = (
+    "GET /",
+    "GET /v1/models",
+    "GET /v1/models/{id}",
+    "POST /v1/chat/completions",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /openapi.json",
+    "GET /docs",
+)
+
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class StatusRoutes:
+    """Endpoints as bound ASGI callables; each is wrapped by :class:`Endpoint` for the router."""
+
+    def __init__(self, gateway: Gateway, drain: Drain) -> None:
+        self._gateway = gateway
+        self._drain = drain
+
+    async def index(self, scope: Scope, receive: Receive, send: Send) -> None:
+        health = await self._gateway.health()
+        upstream: dict[str, object] = {
+            "name": self._gateway.upstream.name,
+            "ready": health.ready,
+            "detail": health.detail,
+            "chosen_because": self._gateway.chosen_because,
+        }
+        if self._gateway.is_demo:
+            upstream["demo"] = True
+            upstream["warning"] = "This is the built-in demo: no model is behind it."
+        await send_json(
+            send,
+            200,
+            msgspec.json.encode(
+                {
+                    "name": "gptoss-api",
+                    "version": __version__,
+                    "status": "draining" if self._drain.draining else "ok",
+                    "upstream": upstream,
+                    "models": [model.id for model in MODELS],
+                    "endpoints": ENDPOINTS,
+                    "docs": "/docs",
+                }
+            ),
+        )
+
+    async def healthz(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, 200, b'{"status":"ok"}')
+
+    async def readyz(self, scope: Scope, receive: Receive, send: Send) -> None:
+        health = await self._gateway.health()
+        ready = health.ready and not self._drain.draining
+        body = {
+            "ready": ready,
+            "upstream": self._gateway.upstream.name,
+            "detail": "The gateway is shutting down." if self._drain.draining else health.detail,
+        }
+        await send_json(send, 200 if ready else 503, msgspec.json.encode(body))
+
+    async def models(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record: RequestRecord = scope["gptoss"]
+        anthropic = "anthropic-version" in record.headers
+        await send_json(send, 200, render_models(MODELS, anthropic=anthropic))
+
+    async def model(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record: RequestRecord = scope["gptoss"]
+        requested: str = scope["path_params"]["id"]
+        body = render_model(find_model(requested), anthropic="anthropic-version" in record.headers)
+        await send_json(send, 200, body)
+
+
+class Endpoint:
+    """Makes an ASGI callable of a bound method; the router treats bare functions differently."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._handler(scope, receive, send)

@@ -1,0 +1,1 @@
+"""Pages and files served as they are."""

@@ -1,0 +1,127 @@
+"""``gptoss-api login``: cookies in, a file only its owner can read, nothing on the screen."""
+
+import json
+import os
+import select
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, clean_environment
+
+COOKIES = "user_id=s3cret-u; theme=dark; session=s3cret-s"
+CURL = (
+    "curl 'https://api.gpt-oss.com/chatkit' \\\n  -H 'accept: text/event-stream' \\\n"
+    f"  -H 'cookie: {COOKIES}' \\\n  --data-raw '{{}}'"
+)
+posix = pytest.mark.skipif(sys.platform == "win32", reason="terminals and modes of POSIX")
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    return tmp_path / "gptoss-api" / "credentials.json"
+
+
+@pytest.mark.parametrize(
+    "pasted", [COOKIES, f"Cookie: {COOKIES}\n", f"Cookie\n{COOKIES}\n", CURL, f"{CURL}\n"]
+)
+def test_cookies_from_standard_input_are_kept(run: Run, kept: Path, pasted: str) -> None:
+    done = run("login", stdin=pasted)
+    assert done.returncode == 0
+    assert done.stdout == f"The login is kept in {kept}.\n"
+    assert "s3cret" not in done.stdout + done.stderr
+    saved = json.loads(kept.read_text())
+    assert (saved["user_id"], saved["session"]) == ("s3cret-u", "s3cret-s")
+
+
+@posix
+def test_only_the_owner_can_read_the_file(run: Run, kept: Path) -> None:
+    run("login", stdin=COOKIES)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+
+
+def test_the_gateway_finds_the_login(run: Run) -> None:
+    run("login", stdin=COOKIES)
+    assert "Answers come from gpt-oss.com: a login at gpt-oss.com is configured." in run("config").stdout
+
+
+@pytest.mark.parametrize(
+    ("pasted", "told"),
+    [
+        ("", "is empty"),
+        ("s3cret-nonsense", "Neither of the cookies"),
+        ("user_id=s3cret-u", "The cookie session is missing"),
+        ("user_id=s3cret-u; session=s3cret s", "characters that no cookie can have"),
+        ("curl 'https://api.gpt-oss.com/s3cret'", "has no Cookie header"),
+    ],
+)
+def test_what_holds_no_login_is_refused_in_one_line(run: Run, kept: Path, pasted: str, told: str) -> None:
+    done = run("login", stdin=pasted)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "s3cret" not in done.stdout + done.stderr
+    assert not kept.exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("login", "--credentials-file", str(tmp_path / "file" / "x.json"), stdin=COOKIES)
+    assert done.returncode == 1
+    assert str(tmp_path / "file") in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "s3cret" not in done.stderr
+
+
+def test_an_older_login_in_the_environment_is_warned_of(run: Run) -> None:
+    done = run("login", stdin=COOKIES, GPTOSS_COOKIE="user_id=s3cret-u; session=s3cret-old")
+    assert done.returncode == 0
+    assert "GPTOSS_COOKIE is set to another login and wins over the file" in done.stderr
+    same = run("login", stdin=COOKIES, GPTOSS_COOKIE=COOKIES)
+    assert same.stderr == ""
+
+
+@posix
+@pytest.mark.parametrize("pasted", [COOKIES, CURL, f"user_id=s3cret-u; session={'s3cret' * 2000}"])
+def test_a_paste_at_the_terminal_is_not_shown_nor_left_to_the_shell(
+    tmp_path: Path, kept: Path, pasted: str
+) -> None:
+    import pty
+
+    master, slave = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gptoss_api", "login"],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=clean_environment(tmp_path),
+        )
+        shown = _read_until(master, b"not shown: ")
+        assert b"F12" in shown
+        os.write(master, pasted.encode() + b"\n")
+        shown += _read_until(master, b"is kept in")
+        assert process.wait(10) == 0
+        assert b"s3cret" not in shown
+        assert json.loads(kept.read_text())["session"].startswith("s3cret")
+        os.set_blocking(slave, False)
+        with pytest.raises(BlockingIOError):
+            os.read(slave, 1)
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def _read_until(terminal: int, marker: bytes) -> bytes:
+    shown = b""
+    deadline = time.monotonic() + 10
+    while marker not in shown:
+        assert time.monotonic() < deadline, shown
+        if select.select([terminal], [], [], 0.1)[0]:
+            shown += os.read(terminal, 65536)
+    return shown

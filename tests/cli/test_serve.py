@@ -1,0 +1,142 @@
+"""``gptoss-api serve``: what stops the start, and how it is told."""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from gptoss_api import __version__
+from tests.cli.conftest import Run, clean_environment
+from tests.conftest import StartGateway
+
+
+def test_the_version(run: Run) -> None:
+    done = run("--version")
+    assert done.returncode == 0
+    assert done.stdout == f"gptoss-api {__version__}\n"
+
+
+def test_help_names_the_commands_and_every_setting_that_is_no_secret(run: Run) -> None:
+    for command in ("serve", "login", "config"):
+        assert command in run("--help").stdout
+    text = run("serve", "--help").stdout
+    for option in ("--host", "--port", "--upstream", "--config", "--insecure", "--log-level", "--log-format"):
+        assert f"  {option} " in text
+    assert "--cookie" not in text
+    assert "--api-keys " not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "named"),
+    [
+        (["--port", "eighty"], {}, "--port: 'eighty'"),
+        ([], {"PORT": "eighty"}, "PORT: 'eighty'"),
+        ([], {"GPTOSS_UPSTREAM": "openai"}, "GPTOSS_UPSTREAM: 'openai'"),
+        (["--upstream", "openai"], {"GPTOSS_UPSTREAM": "demo"}, "--upstream: 'openai'"),
+        ([], {"HOST": "0.0.0.0"}, "HOST: '0.0.0.0' lets other machines in"),
+        (["--host", "0.0.0.0"], {}, "--host: '0.0.0.0' lets other machines in"),
+        ([], {"GPTOSS_COOKIE": "s3cret-nonsense"}, "GPTOSS_COOKIE: "),
+        (
+            [],
+            {"GPTOSS_COOKIE": "user_id=...; session=..."},
+            "GPTOSS_COOKIE: The cookie user_id is a placeholder",
+        ),
+        ([], {"GPTOSS_API_KEYS": "s3cret with blanks"}, "GPTOSS_API_KEYS: "),
+        (["--config", "/nowhere.toml"], {}, "/nowhere.toml: "),
+        ([], {"GPTOSS_LOG_LEVEL": "loud"}, "GPTOSS_LOG_LEVEL: 'loud'"),
+    ],
+)
+def test_a_wrong_value_stops_the_start_with_one_line(
+    run: Run, arguments: list[str], variables: dict[str, str], named: str
+) -> None:
+    done = run("serve", *arguments, **{"PORT": "0", **variables})
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "s3cret" not in done.stderr
+
+
+def test_a_wrong_file_stops_the_start_with_one_line(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "gptoss-api" / "config.toml"
+    file.parent.mkdir()
+    file.write_text("prot = 1\n")
+    done = run("serve")
+    assert done.returncode == 2
+    assert done.stderr == f"Error: {file}: 'prot' is not a setting; did you mean 'port'?\n"
+
+
+def test_a_port_in_use_is_an_error_that_says_what_to_do(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("serve", "--port", str(port))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
+    assert "choose another PORT" in done.stderr
+
+
+def test_options_win_and_any_free_port_is_announced(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gptoss_api", "serve", "--port", "0", "--log-format", "text"],
+        env=clean_environment(tmp_path, PORT="1", GPTOSS_LOG_FORMAT="json", GPTOSS_API_KEY="x"),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        warning, banner = process.stderr.readline(), process.stderr.readline()
+        assert "GPTOSS_API_KEY is set but is not a setting; did you mean GPTOSS_API_KEYS?" in warning
+        found = re.search(r"listens on (http://127\.0\.0\.1:\d+)", banner)
+        assert found is not None
+        with urllib.request.urlopen(f"{found[1]}/healthz", timeout=10) as response:
+            assert response.status == 200
+    finally:
+        process.terminate()
+        rest = process.stderr.read()
+        process.stderr.close()
+    assert process.wait(10) == 0
+    assert "DEMO: " in rest
+    assert "gptoss-api login" in rest
+
+
+def test_from_command_to_listening_takes_half_a_second_at_most(gateway: StartGateway, tmp_path: Path) -> None:
+    gateway(GPTOSS_UPSTREAM="demo")  # The first start compiles what is new and warms the disk's cache.
+    took = []
+    for _ in range(3):
+        started = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gptoss_api", "serve", "--port", "0"],
+            env=clean_environment(tmp_path),
+            stderr=subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        assert b"listens on" in process.stderr.readline()
+        took.append(time.monotonic() - started)
+        process.terminate()
+        process.communicate(timeout=10)
+    # The best of three: the machine may be busy with other things, the program is not.
+    assert min(took) < 0.5
+
+
+def test_a_damaged_installation_does_not_serve(tmp_path: Path) -> None:
+    damage = (
+        "import gptoss_api.text.bpe as bpe; bpe.PACKED_SHA256 = 'x';"
+        "from gptoss_api.cli import main; main(['serve', '--port', '0'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", damage],
+        env=clean_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "reinstall gptoss-api" in done.stderr
+    assert "Traceback" not in done.stderr

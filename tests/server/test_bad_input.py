@@ -1,0 +1,154 @@
+"""Hostile and broken requests: each gets its answer, and the server serves the next client."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.conftest import RunningGateway
+from tests.server.talking import HELLO, ask, connect, read_until
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(autouse=True)
+def _still_serves(demo: RunningGateway) -> Any:
+    yield
+    assert ask(demo, "POST", CHAT, HELLO).status == 200
+    assert "Traceback" not in demo.log()
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'"x"', b"null", b"\xff\xfe", b'{"messages": [}', b"{}{}"]
+)
+def test_a_body_that_is_no_json_object_is_a_400(demo: RunningGateway, body: bytes) -> None:
+    reply = ask(demo, "POST", CHAT, body)
+    assert reply.status == 400
+    assert reply.error["type"] == "invalid_request_error"
+    assert reply.error["param"] is None
+    assert reply.error["code"] is None
+
+
+def test_a_10_mb_body_is_too_large(demo: RunningGateway) -> None:
+    reply = ask(demo, "POST", CHAT, {"messages": [{"role": "user", "content": "x" * 10_000_000}]})
+    assert reply.status == 413
+    assert reply.error["code"] == "request_too_large"
+
+
+def test_a_body_that_grows_past_the_limit_in_chunks_is_too_large(demo: RunningGateway) -> None:
+    with connect(demo) as connection:
+        connection.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        piece = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+        try:
+            for _ in range(200):
+                connection.sendall(piece)
+        except OSError:
+            pass
+        assert b" 413 " in read_until(connection, b"\r\n\r\n")
+
+
+def test_a_thousand_messages_are_read(demo: RunningGateway) -> None:
+    messages = [
+        {"role": "user" if i % 2 == 0 else "assistant", "content": f"message {i}"} for i in range(1_001)
+    ]
+    reply = ask(demo, "POST", CHAT, {"messages": messages})
+    assert reply.status == 200
+
+
+def test_a_prompt_above_the_window_is_refused_with_both_numbers(demo: RunningGateway) -> None:
+    reply = ask(demo, "POST", CHAT, {"messages": [{"role": "user", "content": "word " * 200_000}]})
+    assert reply.status == 400
+    assert reply.error["code"] == "context_length_exceeded"
+    assert reply.error["param"] == "messages"
+    assert "131072" in reply.error["message"]
+    assert "200" in reply.error["message"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"\\ud800", b"a\\udfffb", b"\\u0000", b"\\ufeff", b"\\u2028", b"\\u202e", b"\\r\\n"]
+)
+def test_odd_characters_are_answered(demo: RunningGateway, content: bytes) -> None:
+    body = b'{"messages":[{"role":"user","content":"x' + content + b'y"}]}'
+    for stream in (b"", b',"stream":true'):
+        reply = ask(demo, "POST", CHAT, body[:-1] + stream + b"}")
+        assert reply.status == 200
+        reply.body.decode()
+
+
+def test_deep_nesting_is_a_400(demo: RunningGateway) -> None:
+    reply = ask(demo, "POST", CHAT, b'{"messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+    assert reply.status == 400
+    assert reply.error
+
+
+def test_compressed_bodies_are_refused_by_name(demo: RunningGateway) -> None:
+    reply = ask(demo, "POST", CHAT, b"\x1f\x8b", {"content-encoding": "gzip"})
+    assert reply.status == 415
+    assert reply.error["code"] == "unsupported_content_encoding"
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\x16\x03\x01\x02\x00\x01", b"GET\r\n\r\n", b"POST / HTTP/9.9\r\n\r\n", b"\x00" * 100]
+)
+def test_what_is_not_http_gets_a_json_400(demo: RunningGateway, garbage: bytes) -> None:
+    with connect(demo) as connection:
+        connection.sendall(garbage)
+        answer = read_until(connection, b"}}")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b'"type":"invalid_request_error"' in answer
+
+
+def test_endless_headers_are_cut_off(demo: RunningGateway) -> None:
+    with connect(demo) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n")
+        try:
+            for i in range(2_000):
+                connection.sendall(b"x-%d: %s\r\n" % (i, b"y" * 100))
+            answer = read_until(connection, b"}}")
+        except OSError:
+            return
+    assert answer.startswith(b"HTTP/1.1 431")
+
+
+def test_slow_headers_hold_nobody_up_and_are_ended(demo: RunningGateway) -> None:
+    slow = [connect(demo) for _ in range(50)]
+    try:
+        for connection in slow:
+            connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: loc")
+        started = time.monotonic()
+        assert ask(demo, "POST", CHAT, HELLO).status == 200
+        assert time.monotonic() - started < 5
+        slow[0].settimeout(25)
+        assert read_until(slow[0], b"}}").startswith(b"HTTP/1.1 408")
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def test_a_client_that_leaves_inside_its_body_is_no_error(demo: RunningGateway) -> None:
+    with connect(demo) as connection:
+        connection.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{"
+        )
+    time.sleep(0.1)
+
+
+def test_unknown_fields_are_ignored_and_listed(demo: RunningGateway) -> None:
+    reply = ask(
+        demo,
+        "POST",
+        CHAT,
+        {**HELLO, "temperature": 0.5, "vendor_extra": {"a": 1}, "bad\nname": 1, "seed": None},
+    )
+    assert reply.status == 200
+    ignored = reply.headers["x-gptoss-ignored"].split(",")
+    assert set(ignored) == {"temperature", "vendor_extra"}
+
+
+def test_large_numbers_do_not_crash(demo: RunningGateway) -> None:
+    for number in ("1" * 5_000, "1e999", "-1e999"):
+        reply = ask(demo, "POST", CHAT, json.dumps(HELLO)[:-1].encode() + b', "seed": %s}' % number.encode())
+        assert reply.status in (200, 400)

@@ -1,0 +1,147 @@
+"""The log: one line for each record, nothing a client can forge, nothing secret."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from gptoss_api.telemetry.logs import configure_logging, log_request
+
+HOSTILE = "a\nb\r\x1b[31m\u2028\u202e\x00\ud800\x9bend"
+REQUEST = {
+    "request_id": "req_1",
+    "dialect": "chat",
+    "method": "POST",
+    "path": "/v1/chat/completions",
+    "upstream": "demo",
+    "model": "gpt-oss-120b",
+    "status": 200,
+    "outcome": "ok",
+    "prompt_tokens": 10,
+    "completion_tokens": 0,
+    "first_byte_ms": 3.14159,
+    "total_ms": 100.0,
+}
+
+logger = logging.getLogger("gptoss_api.upstreams.test")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root, ours = logging.getLogger(), logging.getLogger("gptoss_api")
+    handlers, level, own_level, raises = root.handlers[:], root.level, ours.level, logging.raiseExceptions
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    ours.setLevel(own_level)
+    logging.raiseExceptions = raises
+    logging.captureWarnings(False)
+
+
+def written(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "" or captured.err.endswith("\n")
+    return captured.err.split("\n")[:-1]
+
+
+def test_a_request_is_one_line_of_text(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging()
+    log_request(**REQUEST)  # type: ignore[arg-type]  # the dict's values are of many types
+    (line,) = written(capsys)
+    assert " INFO    server: request " in line
+    assert line.endswith(
+        "id=req_1 dialect=chat method=POST path=/v1/chat/completions upstream=demo model=gpt-oss-120b "
+        "status=200 outcome=ok tokens_in=10 tokens_out=0 first_byte_ms=3.1 total_ms=100.0"
+    )
+
+
+def test_a_request_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(form="json")
+    log_request(**REQUEST)  # type: ignore[arg-type]  # as above
+    log_request(
+        request_id="req_2", method="GET", path="/nope", status=404, outcome="not_found", total_ms=0.04
+    )
+    full, bare = map(json.loads, written(capsys))
+    assert full["message"] == "request"
+    assert full["level"] == "info"
+    assert (full["id"], full["tokens_in"], full["tokens_out"], full["first_byte_ms"]) == ("req_1", 10, 0, 3.1)
+    assert "upstream" not in bare
+    assert "tokens_in" not in bare
+    assert bare["status"] == 404
+
+
+def test_probes_are_for_debugging_only(capsys: pytest.CaptureFixture[str]) -> None:
+    for level, lines in (("info", 0), ("debug", 1)):
+        configure_logging(level)  # type: ignore[arg-type]  # one of the levels
+        log_request(
+            request_id="r", method="GET", path="/healthz", status=200, outcome="ok", total_ms=1, probe=True
+        )
+        assert len(written(capsys)) == lines
+
+
+def test_other_libraries_are_heard_from_warnings_on(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("debug")
+    logging.getLogger("uvicorn.error").info("chatter")
+    logging.getLogger("asyncio").warning("slow")
+    logger.debug("ours")
+    assert [line.split(": ", 1)[1] for line in written(capsys)] == ["slow", "ours"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_client_writes_lines_or_controls_the_terminal(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("debug", form)  # type: ignore[arg-type]  # one of the forms
+    logger.warning("from the site: %s", HOSTILE)
+    log_request(request_id="r", method="GET", path=HOSTILE, status=404, outcome="x", total_ms=1)
+    lines = written(capsys)
+    assert len(lines) == 2
+    for line in lines:
+        assert line.isprintable()
+        assert "end" in line
+    if form == "json":
+        assert json.loads(lines[1])["path"] == HOSTILE
+
+
+def test_a_value_with_blanks_cannot_pose_as_another_field(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging()
+    log_request(
+        request_id="r", method="GET", path='/x" status=200 outcome=ok', status=404, outcome="x", total_ms=1
+    )
+    (line,) = written(capsys)
+    assert 'path="/x\' status=200 outcome=ok" status=404' in line
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_secrets_are_in_no_message_field_or_trace(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("debug", form, secrets=["configured-secret"])  # type: ignore[arg-type]  # one of the forms
+    logger.debug("headers %r", {"Cookie": "session=SECRET", "authorization": "Bearer SECRET"})
+    log_request(request_id="r", method="GET", path="/configured-secret", status=404, outcome="x", total_ms=1)
+    try:
+        raise ValueError("session=SECRET\nand configured-secret\x1b[31m")
+    except ValueError:
+        logger.exception("failed")
+    output = "\n".join(written(capsys))
+    assert "SECRET" not in output
+    assert "configured-secret" not in output.replace('ValueError("session=***', "")
+    assert "ValueError" in output
+
+
+def test_a_trace_cannot_forge_a_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging()
+    try:
+        raise ValueError("x\n2026-01-01T00:00:00.000Z INFO    server: request forged\u2028again")
+    except ValueError:
+        logger.exception("failed")
+    first, *rest = written(capsys)
+    assert first.endswith(" ERROR   upstreams.test: failed")
+    assert all(row.startswith("    | ") for row in rest)
+    assert rest[-2].endswith("forged")
+
+
+def test_a_line_that_cannot_be_formatted_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging()
+    logger.warning("%d %d", "SECRET")
+    assert written(capsys) == []
