@@ -169,7 +169,7 @@ async def connected(backend: Backend, **options: Any) -> AsyncIterator[OpenAICom
             key=KEY if profile.key_env else "",
             **{name: options.pop(name) for name in ("models", "name", "headers") if name in options},
         )
-        limits: dict[str, Any] = {"idle_timeout": 5.0, "total_timeout": 10.0} | options
+        limits: dict[str, Any] = {"idle_timeout": 5.0, "total_timeout": 10.0, "asks_again": False} | options
         upstream = OpenAICompatibleUpstream(http, Admission(4, 16), server, **limits)
         try:
             yield upstream

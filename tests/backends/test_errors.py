@@ -224,6 +224,20 @@ async def test_what_a_server_could_not_read_of_its_model_is_asked_for_once_more(
     assert len(stubborn.asked) == 2
 
 
+@pytest.mark.parametrize("status", [500, 502, 503])
+async def test_a_failure_that_may_pass_is_asked_for_once_more(status: int) -> None:
+    backend = Backend("vllm", json_reply(status, {"error": "busy"}))
+    async with connected(backend, asks_again=True) as upstream:
+        collector, _ = await ask(upstream, turn())
+    assert collector.choices[0].text == "Hello there."
+    assert len(backend.asked) == 2
+    stubborn = Backend("vllm", *[json_reply(status, {"error": "busy"}) for _ in range(3)])
+    async with connected(stubborn, asks_again=True) as upstream:
+        with pytest.raises(GatewayError):
+            await ask(upstream, turn())
+    assert len(stubborn.asked) == 2
+
+
 async def test_nothing_is_asked_again_after_the_first_byte() -> None:
     events = list(Backend("vllm").shape.events(Backend("vllm").answer))[:4]
     backend = Backend(

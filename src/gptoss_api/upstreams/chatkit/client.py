@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -16,7 +15,6 @@ from ...core.errors import (
     UpstreamEmpty,
     UpstreamIncomplete,
     UpstreamLoginRequired,
-    UpstreamRateLimited,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
@@ -27,6 +25,7 @@ from ..base import Capabilities, Health
 from ..clock import TurnClock
 from ..http import HttpClient, HttpResponse
 from ..refusals import LOGGED_LENGTH, parse_retry_after, redact
+from ..retrying import retry_pause
 from .credentials import Credentials
 from .failures import LOGIN_STEP, failure_of_response
 from .requests import Dialect, encode_body, request_headers
@@ -36,10 +35,7 @@ from .wire import ChatKitWire
 NAME: Final = "gpt-oss.com"
 DEFAULT_URL: Final = "https://api.gpt-oss.com/chatkit"
 
-# Seconds. A retry is worth a short wait only; a longer one is the client's to decide.
-RETRY_PAUSE: Final = 0.25
-LONGEST_RETRY_PAUSE: Final = 2.0
-# How long the end of a stream may take after the answer before its connection is given up.
+# How long the end of a stream may take after the answer before its connection is given up, in seconds.
 DRAIN_TIME: Final = 3.0
 # How long a refusal's body is waited for, and how much of it is read, in bytes.
 REFUSAL_TIME: Final = 5.0
@@ -156,7 +152,7 @@ class ChatKitUpstream:
                 failure = error
             if streaming and not delivered and turn.thread is not None:
                 failure = _on_thread(failure)
-            pause = _retry_pause(failure)
+            pause = retry_pause(failure)
             # A message that reached a conversation must not be added to it twice.
             may_retry &= not delivered and not (streaming and turn.thread is not None)
             if not may_retry or pause is None or not clock.allows(pause):
@@ -292,17 +288,6 @@ def _on_thread(failure: GatewayError) -> GatewayError:
     if isinstance(failure, UpstreamEmpty | UpstreamIncomplete):
         return ThreadLost("gpt-oss.com no longer answers in this conversation.")
     return failure
-
-
-def _retry_pause(failure: GatewayError) -> float | None:
-    """How many seconds to wait before asking again, or ``None`` if that makes no sense here."""
-    if not failure.retryable or isinstance(failure, ThreadLost):
-        return None
-    if failure.retry_after is not None:
-        return failure.retry_after if failure.retry_after <= LONGEST_RETRY_PAUSE else None
-    if isinstance(failure, UpstreamRateLimited):
-        return None
-    return RETRY_PAUSE * random.uniform(1.0, 2.0)  # noqa: S311  # spreads retries, guards nothing
 
 
 def _is_the_site(url: str) -> bool:

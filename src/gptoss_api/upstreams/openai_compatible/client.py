@@ -27,6 +27,7 @@ from ..base import Capabilities, Health
 from ..clock import TurnClock
 from ..http import HttpClient, HttpResponse
 from ..refusals import LOGGED_LENGTH, parse_retry_after, redact
+from ..retrying import retry_pause
 from .failures import CODE_PARSE_FAILURE, failure_of_response
 from .models import ModelList, ServedModel, read_models
 from .profiles import Profile
@@ -78,7 +79,8 @@ class OpenAICompatibleUpstream:
 
     ``idle_timeout`` bounds every silence and ``total_timeout`` the whole turn, in seconds (``None``: no
     bound). What the server could not read of the model's own words is asked for once more, as long as
-    nothing was delivered. A field that the server refuses is left out from then on.
+    nothing was delivered; with ``asks_again`` so is every turn whose failure may pass. A field that the
+    server refuses is left out from then on.
     """
 
     def __init__(
@@ -89,7 +91,9 @@ class OpenAICompatibleUpstream:
         *,
         idle_timeout: float | None = 120.0,
         total_timeout: float | None = 900.0,
+        asks_again: bool = True,
     ) -> None:
+        self._asks_again = asks_again
         self._http = http
         self._admission = admission
         self._server = server
@@ -231,12 +235,20 @@ class OpenAICompatibleUpstream:
                 failure = error
             if not delivered and refused_fields < _MOST_REFUSED_FIELDS and self._adapt(turn, failure):
                 refused_fields += 1
-            elif not delivered and may_retry and failure.code == CODE_PARSE_FAILURE:
-                may_retry = False
-                _log.info("asking %s once more: %s", self.name, failure.message)
-            else:
+                continue
+            pause = self._retry_pause(failure)
+            if delivered or not may_retry or pause is None or not clock.allows(pause):
                 self._note(failure)
                 raise failure
+            may_retry = False
+            _log.info("asking %s once more in %.2f s: %s", self.name, pause, failure.message)
+            await asyncio.sleep(pause)
+
+    def _retry_pause(self, failure: GatewayError) -> float | None:
+        if failure.code == CODE_PARSE_FAILURE:
+            # The model wrote it, not the server: it may write something better at once.
+            return 0.0
+        return retry_pause(failure) if self._asks_again else None
 
     async def _request(self, stack: AsyncExitStack, turn: Turn, model: str, clock: TurnClock) -> HttpResponse:
         """The answer to the turn's request, entered on ``stack``, if it is one."""
