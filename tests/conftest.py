@@ -66,9 +66,12 @@ StartGateway = Callable[..., RunningGateway]
 
 @contextmanager
 def running_gateway(
-    home: Path, simulator: Simulator | None = None, **environment: str
+    home: Path, simulator: Simulator | None = None, *, before: str = "", **environment: str
 ) -> Iterator[RunningGateway]:
-    """A gateway in front of ``simulator``, its environment clean but for what is given here."""
+    """A gateway in front of ``simulator``, its environment clean but for what is given here.
+
+    ``before`` is Python that its process runs first, for what no setting changes.
+    """
     port = free_port()
     variables = {
         **{name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR") if name in os.environ},
@@ -86,9 +89,10 @@ def running_gateway(
         variables |= {"GPTOSS_CHATKIT_URL": simulator.chatkit_url, "GPTOSS_COOKIE": simulator.cookie}
     variables |= environment
     log_file = home / "gateway.log"
+    program = f"{before}\nfrom gptoss_api.cli import main\nmain(['serve'])"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gptoss_api", "serve"],
+            [sys.executable, *(("-c", program) if before else ("-m", "gptoss_api", "serve"))],
             stdout=log,
             stderr=subprocess.STDOUT,
             env=variables,
@@ -134,9 +138,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGateway]:
     """Starts gateways that end with the test: ``gateway(simulator, GPTOSS_KEEPALIVE="1")``."""
     with ExitStack() as stack:
 
-        def start(simulator: Simulator | None = None, **environment: str) -> RunningGateway:
+        def start(
+            simulator: Simulator | None = None, *, before: str = "", **environment: str
+        ) -> RunningGateway:
             home = tmp_path_factory.mktemp("home")
-            return stack.enter_context(running_gateway(home, simulator, **environment))
+            return stack.enter_context(running_gateway(home, simulator, before=before, **environment))
 
         yield start
 

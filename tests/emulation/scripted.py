@@ -60,7 +60,8 @@ Answer = Step | Sequence[Step]
 class ScriptedUpstream:
     """Answers turn after turn from ``answers``, in pieces that ``cutter`` makes, ``batch`` in each read.
 
-    ``asked`` are the turns, ``aborted`` says of each whether it was left before its end.
+    ``asked`` are the turns, ``aborted`` says of each whether it was left before its end, ``open_turns`` how
+    many are under way. A ``patient`` upstream lets others run between its reads.
     """
 
     name = "scripted"
@@ -72,8 +73,11 @@ class ScriptedUpstream:
         *,
         capabilities: Capabilities = TEXT_ONLY,
         batch: int = 1,
+        patient: bool = False,
     ) -> None:
         self.capabilities = capabilities
+        self.open_turns = 0
+        self._patient = patient
         self.asked: list[Turn] = []
         self.aborted: list[bool] = []
         self._answers = list(answers)
@@ -87,7 +91,11 @@ class ScriptedUpstream:
         self.aborted.append(True)
         assert self._answers, f"a further turn was asked for: {turn.messages}"
         answer = self._answers.pop(0)
-        yield self._play([answer] if isinstance(answer, Step) else answer, turn, number)
+        self.open_turns += 1
+        try:
+            yield self._play([answer] if isinstance(answer, Step) else answer, turn, number)
+        finally:
+            self.open_turns -= 1
 
     async def health(self) -> Health:
         return Health(True)
@@ -102,6 +110,8 @@ class ScriptedUpstream:
             if isinstance(event, GatewayError):
                 failure = event
                 break
+            if self._patient:
+                await asyncio.sleep(0)
             batch.append(event)
             if len(batch) >= self._batch:
                 yield batch

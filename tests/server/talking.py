@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from tests.conftest import RunningGateway
 
+CHAT = "/v1/chat/completions"
 HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
 
 
@@ -55,12 +56,15 @@ def connect(gateway: RunningGateway) -> socket.socket:
     return socket.create_connection((url.hostname, url.port), timeout=30)
 
 
-def request_bytes(path: str, body: dict[str, Any], host: str = "127.0.0.1") -> bytes:
+def head_of(path: str, length: int | None, *lines: str) -> bytes:
+    """The head of a POST; ``length`` is that of the body, unless a line says otherwise."""
+    announced = [] if length is None else [f"content-length: {length}"]
+    return "\r\n".join([f"POST {path} HTTP/1.1", "host: localhost", *announced, *lines, "", ""]).encode()
+
+
+def request_bytes(path: str, body: dict[str, Any]) -> bytes:
     data = json.dumps(body).encode()
-    return (
-        f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(data)}\r\n\r\n"
-    ).encode() + data
+    return head_of(path, len(data), "content-type: application/json") + data
 
 
 def read_until(connection: socket.socket, marker: bytes) -> bytes:
@@ -72,3 +76,17 @@ def read_until(connection: socket.socket, marker: bytes) -> bytes:
             break
         seen += piece
     return bytes(seen)
+
+
+def read_reply(connection: socket.socket) -> tuple[int, bytes]:
+    """Status and body of one response with a ``content-length``; the connection stays where it ends."""
+    head = bytearray()
+    while not head.endswith(b"\r\n\r\n"):
+        byte = connection.recv(1)
+        assert byte, bytes(head)
+        head += byte
+    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    body = bytearray()
+    while len(body) < length:
+        body += connection.recv(length - len(body))
+    return int(head.split(b" ", 2)[1]), bytes(body)

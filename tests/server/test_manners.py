@@ -1,11 +1,9 @@
 """HTTP manners: status routes, CORS, Host names, paths and methods (conformance, sections 1, 3 and 7)."""
 
-import json
-
 import pytest
 
 from tests.conftest import RunningGateway, StartGateway
-from tests.server.talking import HELLO, ask, connect, read_until, request_bytes
+from tests.server.talking import HELLO, ask
 
 
 def test_the_root_says_who_answers_and_where(demo: RunningGateway) -> None:
@@ -107,7 +105,14 @@ def test_wrong_methods_name_the_right_ones(demo: RunningGateway, method: str, pa
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/chat/completions", "/v1/chat/completions/", "/chat/completions", "/v1/v1/chat/completions"]
+    "path",
+    [
+        "/v1/chat/completions/",
+        "/chat/completions",
+        "/v1/v1/chat/completions",
+        "/v1//chat/completions",
+        "//v1/chat/completions",
+    ],
 )
 def test_common_base_url_mistakes_still_work(demo: RunningGateway, path: str) -> None:
     reply = ask(demo, "POST", path, HELLO)
@@ -121,37 +126,6 @@ def test_every_response_has_a_request_id_and_keeps_a_harmless_given_one(demo: Ru
     assert given.headers["x-request-id"] == "abc-123"
     hostile = ask(demo, "GET", "/healthz", headers={"x-request-id": "a b<script>"})
     assert hostile.headers["x-request-id"].startswith("req_")
-
-
-def test_keep_alive_serves_many_requests_on_one_connection(demo: RunningGateway) -> None:
-    with connect(demo) as connection:
-        for _ in range(3):
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
-            assert b"200 OK" in read_until(connection, b'{"status":"ok"}')
-
-
-def test_expect_100_continue_is_answered(demo: RunningGateway) -> None:
-    body = json.dumps(HELLO).encode()
-    with connect(demo) as connection:
-        connection.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n"
-            b"content-length: %d\r\n\r\n" % len(body)
-        )
-        assert b"100 Continue" in read_until(connection, b"\r\n\r\n")
-        connection.sendall(body)
-        assert b"200 OK" in read_until(connection, b"chat.completion")
-
-
-def test_chunked_request_bodies_are_read(demo: RunningGateway) -> None:
-    body = json.dumps(HELLO).encode()
-    with connect(demo) as connection:
-        connection.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
-        )
-        for byte in body:
-            connection.sendall(b"1\r\n%c\r\n" % byte)
-        connection.sendall(b"0\r\n\r\n")
-        assert b"200 OK" in read_until(connection, b"chat.completion")
 
 
 # CORS and DNS rebinding
@@ -202,18 +176,26 @@ def test_preflight_allows_what_sdks_send(demo: RunningGateway) -> None:
     assert "POST" in reply.headers["access-control-allow-methods"]
 
 
-def test_with_keys_every_origin_may_try(gateway: StartGateway) -> None:
-    running = gateway(GPTOSS_UPSTREAM="demo", GPTOSS_API_KEYS="k-12345678")
-    preflight = ask(
-        running,
-        "OPTIONS",
-        "/v1/chat/completions",
-        headers={"origin": "https://app.example", "access-control-request-method": "POST"},
-    )
-    assert preflight.headers["access-control-allow-origin"] == "*"
-    reply = ask(running, "POST", "/v1/chat/completions", HELLO, {"origin": "https://app.example"})
-    assert reply.status == 401
-    assert reply.headers["access-control-allow-origin"] == "*"
+@pytest.mark.parametrize(
+    ("origin", "granted"), [("http://localhost:5173", True), ("https://evil.example", False)]
+)
+def test_a_page_of_the_public_network_needs_an_allowed_origin_to_come_here(
+    demo: RunningGateway, origin: str, granted: bool
+) -> None:
+    headers = {
+        "origin": origin,
+        "access-control-request-method": "POST",
+        "access-control-request-private-network": "true",
+    }
+    reply = ask(demo, "OPTIONS", "/v1/chat/completions", headers=headers)
+    assert (reply.status == 204) is granted
+    assert ("access-control-allow-private-network" in reply.headers) is granted
+    assert ("access-control-allow-origin" in reply.headers) is granted
+
+
+def test_answers_that_differ_by_origin_say_so(demo: RunningGateway) -> None:
+    for headers in ({}, {"origin": "http://localhost"}, {"origin": "https://evil.example"}):
+        assert ask(demo, "GET", "/v1/models", headers=headers).headers["vary"] == "origin"
 
 
 def test_configured_origins_are_exact(gateway: StartGateway) -> None:
@@ -241,31 +223,6 @@ def test_allowed_hosts_add_names(gateway: StartGateway) -> None:
     assert ask(running, "GET", "/v1/models", headers={"host": "other.example"}).status == 403
 
 
-# API keys
-
-
-def test_every_v1_route_needs_a_key_when_keys_are_set(gateway: StartGateway) -> None:
-    running = gateway(GPTOSS_UPSTREAM="demo", GPTOSS_API_KEYS="first-key-1234,second-key-5678")
-    for method, path in (
-        ("GET", "/v1/models"),
-        ("GET", "/models/gpt-oss-20b"),
-        ("POST", "/v1/chat/completions"),
-    ):
-        missing = ask(running, method, path, HELLO if method == "POST" else None)
-        assert missing.status == 401
-        assert missing.error["code"] == "invalid_api_key"
-        assert missing.headers["www-authenticate"] == "Bearer"
-        wrong = ask(
-            running, method, path, HELLO if method == "POST" else None, {"authorization": "Bearer nope-nope"}
-        )
-        assert wrong.status == 401
-        assert "nope-nope" not in wrong.body.decode()
-    for headers in ({"authorization": "Bearer second-key-5678"}, {"x-api-key": "first-key-1234"}):
-        assert ask(running, "POST", "/v1/chat/completions", HELLO, headers).status == 200
-    assert ask(running, "GET", "/healthz").status == 200
-    assert "second-key-5678" not in running.log()
-
-
 # The API's description
 
 
@@ -277,11 +234,3 @@ def test_openapi_and_the_docs_page_need_no_other_host(demo: RunningGateway) -> N
     assert page.headers["content-type"].startswith("text/html")
     assert b"http://" not in page.body.replace(b"http://127.0.0.1", b"")
     assert b"https://" not in page.body
-
-
-def test_a_head_request_and_a_body_leave_the_connection_usable(demo: RunningGateway) -> None:
-    with connect(demo) as connection:
-        connection.sendall(b"HEAD / HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        read_until(connection, b"\r\n\r\n")
-        connection.sendall(request_bytes("/v1/chat/completions", HELLO))
-        assert b"200 OK" in read_until(connection, b"chat.completion")

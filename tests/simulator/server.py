@@ -326,7 +326,11 @@ class Simulator:
 
     @staticmethod
     def _resolve(scripted: "Reply | Responder", exchange: Exchange) -> Reply:
-        reply = scripted(exchange) if callable(scripted) else scripted
+        try:
+            reply = scripted(exchange) if callable(scripted) else scripted
+        except Exception as error:
+            # A mistake of the test's: the client that waits for an answer is told.
+            return _invalid(500, f"the scripted answer raised {error!r}")
         return Answer(text=reply) if isinstance(reply, str) else reply
 
     def _steps(self, exchange: Exchange, answer: Answer) -> Iterator[Any]:

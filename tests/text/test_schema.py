@@ -88,3 +88,17 @@ def test_the_same_schema_is_compiled_once() -> None:
 
 def test_json_path_quotes_what_is_no_identifier() -> None:
     assert json_path(["a b", 0, "c"]) == '$["a b"][0].c'
+
+
+@pytest.mark.parametrize("value", [{"a": "\ud800"}, {"\udfff": 1}])
+def test_what_cannot_be_looked_at_is_not_valid(value: object) -> None:
+    schema = compile_schema({"type": "object", "additionalProperties": {"type": "string", "minLength": 2}})
+    assert not schema.is_valid(value)
+    assert schema.complaints(value)
+
+
+def test_deep_values_do_no_harm() -> None:
+    value: list[object] = []
+    for _ in range(5_000):
+        value = [value]
+    assert compile_schema({"type": "object"}).complaints(value)

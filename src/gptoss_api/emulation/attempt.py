@@ -5,7 +5,7 @@ from io import StringIO
 
 from ..text.stops import StopScanner
 from ..text.tool_calls import ParserConfig, ParserEvent, ToolCallParser
-from .bounds import MAX_ANSWER, endless
+from . import bounds
 from .calls import HeldCall
 from .plan import Plan
 
@@ -40,8 +40,8 @@ class Attempt:
         """Raises: UpstreamFailure, where the reasoning has no end."""
         if self._parser is not None:
             self._thoughts.write(text)
-            if self._thoughts.tell() > MAX_ANSWER:
-                raise endless()
+            if self._thoughts.tell() > bounds.MAX_ANSWER:
+                raise bounds.endless()
 
     def feed(self, text: str) -> Sequence[ParserEvent] | None:
         """What the parser finds in ``text``; ``None`` where all of it is content.
@@ -50,8 +50,8 @@ class Attempt:
             UpstreamFailure: where the answer has no end.
         """
         self._text.write(text)
-        if self._text.tell() > MAX_ANSWER:
-            raise endless()
+        if self._text.tell() > bounds.MAX_ANSWER:
+            raise bounds.endless()
         return None if self._parser is None else self._parser.feed(text)
 
     def scan(self, content: str) -> tuple[str, bool]:

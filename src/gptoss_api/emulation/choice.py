@@ -93,11 +93,14 @@ class ChoiceStream(AnswerReading):
         raise failure
 
     def interrupted(self) -> list[Event]:
-        """The text that was held back when the upstream broke off, for a client that has the rest of it."""
+        """The text that was held back when the upstream broke off, for a client that has the rest of it.
+
+        The beginning of a block with the key was never meant as text.
+        """
         if self.delivered.empty or self._kept is not None or self._muted or self._gate or self._begun:
             return []
         for event in self._attempt.finish(truncated=True):
-            if not isinstance(event, Content):
+            if not isinstance(event, Content) or self._key in event.text:
                 break
             self._content(event.text)
         self._outlet.text(self._attempt.last_content())

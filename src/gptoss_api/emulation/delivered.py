@@ -13,7 +13,7 @@ from ..core.events import (
     ToolCallStarted,
 )
 from ..text.tokens import Tokens
-from .bounds import MAX_ANSWER, endless
+from . import bounds
 from .usage import AT_ONCE
 
 
@@ -37,8 +37,8 @@ class Delivered:
                 self._calls[event.index] = event, StringIO()
             elif isinstance(event, ToolCallDelta):
                 self._calls[event.index][1].write(event.arguments)
-        if self._answer.tell() > MAX_ANSWER or self._reasoning.tell() > MAX_ANSWER:
-            raise endless()
+        if self._answer.tell() > bounds.MAX_ANSWER or self._reasoning.tell() > bounds.MAX_ANSWER:
+            raise bounds.endless()
 
     @property
     def empty(self) -> bool:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..core.errors import GatewayError, ThreadLost
-from ..core.events import ChoiceStarted, Event, Events, Started, Usage, UsageReported
+from ..core.events import ChoiceStarted, Events, Started, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
 from ..text.tokens import Tokens
 from ..upstreams.base import Capabilities, Health, Upstream
@@ -121,7 +121,7 @@ class EmulatedUpstream:
     async def _choice(self, plan: Plan, choice: ChoiceStream) -> AsyncGenerator[Events, None]:
         """One choice, over as many upstream turns as its repairs take."""
         turn = plan.upstream_turn
-        head: list[Event] | None = None
+        begun = False
         while True:
             reading = plan.reading()
             # What the last batch lets out leaves with what follows it: an upstream that is not wanted any
@@ -132,18 +132,16 @@ class EmulatedUpstream:
                 async with self._upstream.open(turn) as batches:
                     async for batch in batches:
                         out = choice.feed(reading.feed(batch) if reading is not None else batch)
-                        if head is None and choice.started is not None:
-                            head = [plan.announce(choice.started, choice.repairs)]
                         if choice.cut:
                             last = out
                             break
                         if out:
-                            yield [*head, *out] if head else out
-                            head = []
+                            yield out if begun else _opened(plan, choice, out)
+                            begun = True
             except ThreadLost:
                 if turn.thread is None:
                     raise
-                turn = _replayed(plan, turn)
+                turn = _retold(plan, choice, turn)
                 continue
             except GatewayError as error:
                 failure = error
@@ -154,15 +152,12 @@ class EmulatedUpstream:
                     yield held
                 verdict = choice.failed(failure)
             last = [*last, *verdict.events]
-            if isinstance(verdict, Complete):
-                yield [*(head or ()), *last]
-                return
             if last:
-                yield [*(head or ()), *last]
-                head = []
+                yield last if begun else _opened(plan, choice, last)
+                begun = True
+            if isinstance(verdict, Complete):
+                return
             turn = self._follow_up(plan, choice, verdict)
-            # What the client is told with the first byte includes the repairs up to then.
-            head = None if head else head
 
     def _held_back(self, reading: NativeReading | None, choice: ChoiceStream) -> Events:
         """What may still be delivered of an answer that broke off, to a client that has the rest of it."""
@@ -180,15 +175,23 @@ class EmulatedUpstream:
                 messages=(UserMessage(again.message),),
                 thread=ThreadRef(started.thread_id, started.account),
             )
-        written = neutralise(choice.raw_text)
+        follow_up = UserMessage(again.message)
         if self._upstream.capabilities.history:
+            written = neutralise(choice.raw_text)
             answer = (AssistantMessage(written),) if written else ()
-            return replace(asked, messages=(*asked.messages, *answer, UserMessage(again.message)))
-        said = f"You answered:\n\n{written}\n\n{again.message}" if written else again.message
-        return _replayed(plan, replace(asked, messages=(UserMessage(said),)))
+            return replace(asked, messages=(*asked.messages, *answer, follow_up))
+        return _retold(plan, choice, replace(asked, messages=(follow_up,)))
 
 
-def _replayed(plan: Plan, follow_up: Turn) -> Turn:
-    """A follow-up to a conversation that is gone: the whole prompt once more, then what was to follow."""
-    texts = [message.text for message in (*plan.upstream_turn.messages, *follow_up.messages)]
+def _opened(plan: Plan, choice: ChoiceStream, events: Events) -> Events:
+    """The first events of a choice, with what the client is told before them: repairs up to now included."""
+    return events if choice.started is None else [plan.announce(choice.started, choice.repairs), *events]
+
+
+def _retold(plan: Plan, choice: ChoiceStream, follow_up: Turn) -> Turn:
+    """A follow-up to a conversation that is gone, in one text: the prompt, the answer, what was to follow."""
+    texts = [message.text for message in plan.upstream_turn.messages]
+    if choice.raw_text:
+        texts.append(f"You answered:\n\n{neutralise(choice.raw_text)}")
+    texts += [message.text for message in follow_up.messages]
     return replace(plan.upstream_turn, messages=(UserMessage("\n\n".join(texts)),))

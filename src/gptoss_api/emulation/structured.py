@@ -14,6 +14,8 @@ from ..text.schema import Schema
 # Starts of values that are tried at most: text full of stray braces is no answer.
 _ATTEMPTS: Final = 64
 _STARTS: Final = re.compile(r"[{\[]")
+# Half of a surrogate pair: the transducer makes a valid character of it.
+_HALF: Final = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _FENCE: Final = re.compile(r"(?P<run>`{3,}|~{3,})[^\n]*\n")
 
 
@@ -61,11 +63,12 @@ def find_json(text: str, schema: Schema, name: str = "", *, cut: bool = False) -
 
 def _candidates(text: str, cut: bool) -> Iterator[_Candidate]:
     whole = _unfenced(text.strip()).strip()
-    try:
-        yield _Candidate(json.loads(whole, parse_constant=_no_constant), whole)
-        return
-    except (ValueError, RecursionError):
-        pass
+    if _HALF.search(whole) is None:
+        try:
+            yield _Candidate(json.loads(whole, parse_constant=_no_constant), whole)
+            return
+        except (ValueError, RecursionError):
+            pass
     position = 0
     try:
         # A lone string, number or literal has no brackets by which it could be found in other text.
@@ -94,10 +97,10 @@ def _read(text: str, cut: bool) -> tuple[_Candidate | None, int]:
     """
     transducer = JsonTransducer()
     strict = transducer.feed(text)
-    if cut and not transducer.done and transducer.broken is None:
-        raise _Unfinished
     try:
         strict += transducer.finish()
+        if cut and transducer.missing:
+            raise _Unfinished
         return _Candidate(json.loads(strict), strict), transducer.consumed
     except JsonBroken as broken:
         if broken.truncated:

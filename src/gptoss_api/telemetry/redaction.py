@@ -51,7 +51,8 @@ class Redactor:
         # Of two secrets that begin alike the longer one must go as a whole.
         exact = "|".join(map(re.escape, sorted(self._secrets, key=len, reverse=True)))
         known = rf"(?ix:{_KNOWN})"
-        self._pattern = re.compile(f"{exact}|{known}" if exact else known)
+        # What follows one without a break is part of it: a refreshed value may begin like the old one.
+        self._pattern = re.compile(rf"(?:{exact})[\w.+=-]*|{known}" if exact else known)
 
     def __call__(self, text: str) -> str:
         lower = text.lower()

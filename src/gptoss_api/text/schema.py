@@ -32,17 +32,29 @@ class Schema:
         self._validator = validator
 
     def is_valid(self, value: Any) -> bool:
-        return bool(self._validator.is_valid(value))
+        """Whether ``value`` fits; one that cannot be checked (:meth:`errors`) does not."""
+        try:
+            return bool(self._validator.is_valid(value))
+        except ValueError:
+            return False
 
     def errors(self, value: Any) -> "list[jsonschema_rs.ValidationError]":
+        """Every violation.
+
+        Raises:
+            ValueError: where ``value`` is nested too deeply to be looked at or holds half a character.
+        """
         return list(self._validator.iter_errors(value))
 
     def complaints(self, value: Any, most: int = 5) -> list[str]:
         """What is wrong with ``value``, in words a model can act on; empty if it is valid."""
-        return [
-            f"{json_path(error.instance_path)}: {error.message[:300]}"
-            for _, error in zip(range(most), self._validator.iter_errors(value), strict=False)
-        ]
+        try:
+            return [
+                f"{json_path(error.instance_path)}: {error.message[:300]}"
+                for _, error in zip(range(most), self._validator.iter_errors(value), strict=False)
+            ]
+        except ValueError:
+            return ["$: the value is nested too deeply, or a string in it is no valid text"]
 
 
 def json_path(path: Sequence[str | int]) -> str:

@@ -68,13 +68,14 @@ async def test_cancellation_while_connecting_leaves_nothing_behind(client: HttpC
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
+        listener.setblocking(False)
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
         task = asyncio.create_task(fetch(client, url))
-        await asyncio.sleep(0.05)
+        # Nobody answers the TLS handshake, so the client is still connecting.
+        accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        accepted, _ = listener.accept()
         accepted.settimeout(2)
         with accepted, contextlib.suppress(ConnectionError):
             while await asyncio.to_thread(accepted.recv, 65536):

@@ -1,0 +1,79 @@
+"""A client that leaves takes its turn with it: the site is left within 100 ms."""
+
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartGateway
+from tests.server.talking import CHAT, HELLO, ask, connect, read_until, request_bytes
+from tests.simulator import Answer, Pause, Simulator, Stall
+
+SILENCES = {
+    "before the first event": Answer("word word", at={"headers": [Stall()]}),
+    "while it thinks": Answer("word word", reasoning=("hm",), at={"thinking": [Stall()]}),
+    "in the middle of the text": Answer("word word", at={"half": [Stall()]}),
+    "while the text flows": Answer("", deltas=["word "] * 10_000, pace=0.002),
+}
+
+
+def _leave(connection: socket.socket, how: str) -> float:
+    if how == "reset":
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+    return time.monotonic()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("silence", SILENCES)
+def test_the_site_is_left_within_100_ms(
+    simulator: Simulator, gateway: StartGateway, silence: str, how: str, stream: bool
+) -> None:
+    simulator.always(SILENCES[silence])
+    running = gateway(simulator)
+    connection = connect(running)
+    connection.sendall(request_bytes(CHAT, {**HELLO, "stream": stream}))
+    simulator.wait_until(lambda: bool(simulator.requests))
+    time.sleep(0.05)
+    left = _leave(connection, how)
+    simulator.wait_until(lambda: simulator.last.aborted_at is not None)
+    assert simulator.last.aborted_at is not None
+    assert simulator.last.aborted_at - left < 0.1
+    deadline = time.monotonic() + 5
+    while "outcome=client_gone" not in running.log():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert "Traceback" not in running.log()
+
+
+def test_who_leaves_the_queue_is_never_asked_for(simulator: Simulator, gateway: StartGateway) -> None:
+    simulator.script(Answer("word word", at={"half": [Pause(0.5)]}))
+    running = gateway(simulator, GPTOSS_MAX_CONCURRENCY="1")
+    with connect(running) as first:
+        first.sendall(request_bytes(CHAT, HELLO))
+        simulator.wait_until(lambda: len(simulator.requests) == 1)
+        waiting = connect(running)
+        waiting.sendall(request_bytes(CHAT, {"messages": [{"role": "user", "content": "impatient"}]}))
+        time.sleep(0.1)
+        waiting.close()
+        assert b" 200 " in read_until(first, b"\r\n\r\n")
+    assert ask(running, "POST", CHAT, HELLO).status == 200
+    assert "impatient" not in [request.text for request in simulator.requests]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process as Linux tells it")
+def test_a_client_that_does_not_read_slows_the_site_down(simulator: Simulator, gateway: StartGateway) -> None:
+    chunk = "word " * 2_000
+    simulator.always(Answer("", deltas=[chunk] * 3_000))
+    running = gateway(simulator)
+    with connect(running) as connection:
+        connection.sendall(request_bytes(CHAT, {**HELLO, "stream": True}))
+        read_until(connection, b"word ")
+        time.sleep(1.0)
+        resident = int(Path(f"/proc/{running.process.pid}/statm").read_text().split()[1]) * 4096
+    # 30 MB of text are on offer; what piled up here is what a few socket buffers hold.
+    assert resident < 110 * 1024**2

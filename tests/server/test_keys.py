@@ -1,0 +1,91 @@
+"""API keys over HTTP: no route of the API answers without one, and none reads a body before it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import RunningGateway, running_gateway
+from tests.server.talking import CHAT, HELLO, ask, connect, head_of, read_reply, read_until
+
+KEYS = ("first-key-1234", "second-key-5678")
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    home = tmp_path_factory.mktemp("home")
+    with running_gateway(
+        home, GPTOSS_UPSTREAM="demo", GPTOSS_API_KEYS=",".join(KEYS), GPTOSS_LOG_LEVEL="debug"
+    ) as gateway:
+        yield gateway
+    assert not any(key in gateway.log() for key in KEYS)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/models"),
+        ("HEAD", "/v1/models"),
+        ("GET", "/models/gpt-oss-20b"),
+        ("POST", CHAT),
+        ("POST", "/chat/completions/"),
+        ("GET", "/v1/nothing-here"),
+        ("GET", "/v1"),
+        ("PUT", CHAT),
+        ("DELETE", "/v1/models"),
+    ],
+)
+def test_without_a_right_key_every_api_path_is_a_401(keyed: RunningGateway, method: str, path: str) -> None:
+    for headers in (
+        {},
+        {"authorization": "Bearer wrong-key-9999"},
+        {"x-api-key": "wrong-key-9999"},
+        {"authorization": KEYS[0]},
+        {"authorization": f"Basic {KEYS[0]}"},
+    ):
+        reply = ask(keyed, method, path, HELLO if method == "POST" else None, headers)
+        assert reply.status == 401
+        assert reply.headers["www-authenticate"] == "Bearer"
+        assert reply.headers["x-should-retry"] == "false"
+        if method != "HEAD":
+            assert reply.error["type"] == "invalid_request_error"
+            assert reply.error["code"] == "invalid_api_key"
+            assert "wrong-key" not in reply.body.decode()
+
+
+@pytest.mark.parametrize("headers", [{"authorization": f"Bearer {KEYS[1]}"}, {"x-api-key": KEYS[0]}])
+def test_a_right_key_opens_everything(keyed: RunningGateway, headers: dict[str, str]) -> None:
+    assert ask(keyed, "POST", CHAT, HELLO, headers).status == 200
+    assert ask(keyed, "GET", "/v1/models", None, headers).status == 200
+    assert ask(keyed, "GET", "/v1/nothing-here", None, headers).status == 404
+    assert ask(keyed, "PUT", CHAT, None, headers).status == 405
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/docs", "/openapi.json"])
+def test_the_gateways_own_pages_need_none(keyed: RunningGateway, path: str) -> None:
+    assert ask(keyed, "GET", path).status == 200
+
+
+def test_a_large_body_without_a_key_is_not_waited_for(keyed: RunningGateway) -> None:
+    with connect(keyed) as connection:
+        connection.sendall(head_of(CHAT, 1_000_000_000))
+        assert read_reply(connection)[0] == 401
+    with connect(keyed) as connection:
+        connection.sendall(head_of(CHAT, 1_000_000, "expect: 100-continue"))
+        assert read_until(connection, b"never").startswith(b"HTTP/1.1 401")
+
+
+def test_who_sends_a_large_body_all_the_same_gets_to_read_the_answer(keyed: RunningGateway) -> None:
+    assert ask(keyed, "POST", CHAT, b"x" * 20_000_000).status == 401
+
+
+def test_keys_open_the_gateway_to_pages_and_host_names_of_any_origin(keyed: RunningGateway) -> None:
+    page = {"origin": "https://app.example", "host": "gate.example"}
+    preflight = ask(keyed, "OPTIONS", CHAT, None, {**page, "access-control-request-method": "POST"})
+    assert preflight.status == 204
+    assert preflight.headers["access-control-allow-origin"] == "*"
+    refused = ask(keyed, "POST", CHAT, HELLO, page)
+    assert refused.status == 401
+    assert refused.headers["access-control-allow-origin"] == "*"
+    assert "x-request-id" in refused.headers["access-control-expose-headers"]
+    assert "vary" not in refused.headers
+    assert ask(keyed, "POST", CHAT, HELLO, {**page, "x-api-key": KEYS[0]}).status == 200

@@ -1,0 +1,98 @@
+"""The log of a running gateway: a line for each request, and no secret at any level."""
+
+import json
+import time
+
+import pytest
+
+from tests.conftest import RunningGateway, StartGateway
+from tests.server.talking import CHAT, HELLO, ask
+from tests.simulator import Answer, HttpReply, Simulator
+
+
+def lines_of(gateway: RunningGateway, count: int) -> list[dict[str, object]]:
+    """The request lines of a JSON log, once there are so many."""
+    deadline = time.monotonic() + 5
+    while True:
+        lines = [json.loads(line) for line in gateway.log().splitlines()]
+        requests = [line for line in lines if line["message"] == "request"]
+        if len(requests) >= count:
+            return requests
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_turn_is_one_line_with_its_figures(
+    simulator: Simulator, gateway: StartGateway, stream: bool
+) -> None:
+    running = gateway(simulator, GPTOSS_LOG_FORMAT="json")
+    reply = ask(running, "POST", CHAT, {**HELLO, "stream": stream, "model": "openai/gpt-oss-20b"})
+    (line,) = lines_of(running, 1)
+    assert line["id"] == reply.headers["x-request-id"]
+    assert line["level"] == "info"
+    assert (line["method"], line["path"], line["dialect"]) == ("POST", CHAT, "chat")
+    assert (line["upstream"], line["model"]) == ("gpt-oss.com", "gpt-oss-20b")
+    assert (line["status"], line["outcome"]) == (200, "ok")
+    assert isinstance(line["tokens_in"], int)
+    assert isinstance(line["tokens_out"], int)
+    assert isinstance(line["first_byte_ms"], float)
+    assert isinstance(line["total_ms"], float)
+    assert 0 < line["first_byte_ms"] <= line["total_ms"]
+
+
+def test_failures_are_told_by_their_code(demo: RunningGateway, gateway: StartGateway) -> None:
+    running = gateway(GPTOSS_UPSTREAM="demo", GPTOSS_LOG_FORMAT="json")
+    ask(running, "POST", CHAT, b"{")
+    ask(running, "GET", "/nope%0aforged")
+    ask(running, "POST", CHAT, {**HELLO, "model": "gpt-9"})
+    outcomes = [(line["status"], line["outcome"]) for line in lines_of(running, 3)]
+    assert outcomes == [(400, "invalid_request_error"), (404, "not_found"), (404, "model_not_found")]
+
+
+def test_probes_are_told_at_debug_only(gateway: StartGateway) -> None:
+    quiet, loud = gateway(GPTOSS_UPSTREAM="demo"), gateway(GPTOSS_UPSTREAM="demo", GPTOSS_LOG_LEVEL="debug")
+    for running in (quiet, loud):
+        for path in ("/healthz", "/readyz", "/v1/models"):
+            assert ask(running, "GET", path).status == 200
+        deadline = time.monotonic() + 5
+        while "/v1/models" not in running.log():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert "/healthz" not in quiet.log()
+    assert "/readyz" not in quiet.log()
+    assert " DEBUG   server: request " in loud.log()
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_secret_is_in_the_log_at_debug_level(
+    simulator: Simulator, gateway: StartGateway, form: str
+) -> None:
+    secrets = ["key-s3cret-1234", simulator.user_id, simulator.session, "hf_s3cretTOKEN0123", "s3cret-prompt"]
+    running = gateway(simulator, GPTOSS_API_KEYS=secrets[0], GPTOSS_LOG_LEVEL="debug", GPTOSS_LOG_FORMAT=form)
+    echoed = f"Cookie: {simulator.cookie}; authorization: Bearer {secrets[3]}"
+    headers = {
+        "authorization": f"Bearer {secrets[0]}",
+        "cookie": f"session={simulator.session}",
+        "x-request-id": secrets[3],
+    }
+    body = {"messages": [{"role": "user", "content": "s3cret-prompt"}], "user": simulator.user_id}
+    simulator.script(
+        Answer("Nothing."),
+        Answer("New.", grant_session=simulator.session + "s3cret"),
+        HttpReply(500, echoed, "text/plain"),
+        HttpReply(403, f'{{"error": "{echoed}"}}'),
+        "s08_login_card",
+    )
+    for _ in range(5):
+        ask(running, "POST", CHAT, body, headers)
+    ask(running, "GET", f"/v1/models/{simulator.session}?api_key={secrets[0]}", None, headers)
+    ask(running, "GET", f"/{secrets[0]}/{secrets[3]}", None, headers)
+    ask(running, "POST", CHAT, body, {"x-api-key": "wrong-s3cret"})
+    running.stop()
+    log = running.log()
+    assert "upstream_login_required" in log
+    assert log.count("GET") == 3  # With the probe of the test itself.
+    for secret in secrets:
+        assert secret not in log
+    assert "s3cret" not in log

@@ -1,0 +1,264 @@
+"""What happens below requests: slow, endless and broken heads, early answers, offers of an upgrade."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import RunningGateway, running_gateway
+from tests.server.talking import CHAT, HELLO, ask, connect, head_of, read_reply, read_until, request_bytes
+
+IMPATIENT = """
+import gptoss_api.server.body as body, gptoss_api.server.protocol as protocol
+body.BODY_PAUSE = protocol.HEADER_TIMEOUT = protocol.LINGER_TIMEOUT = 0.5
+"""
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """A gateway that gives peers half a second where others get ten or more."""
+    home = tmp_path_factory.mktemp("home")
+    with running_gateway(home, before=IMPATIENT, GPTOSS_UPSTREAM="demo", GPTOSS_MAX_BODY="1MiB") as gateway:
+        yield gateway
+
+
+@pytest.fixture(autouse=True)
+def _no_trace(demo: RunningGateway, impatient: RunningGateway) -> Iterator[None]:
+    yield
+    for gateway in (demo, impatient):
+        assert ask(gateway, "GET", "/healthz").status == 200
+        assert "Traceback" not in gateway.log()
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01\x02\x00\x01",
+        b"GET\r\n\r\n",
+        b"POST / HTTP/9.9\r\n\r\n",
+        b"\x00" * 100,
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nbad header\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        head_of("/", 1, "transfer-encoding: chunked") + b"0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: x\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_gets_a_json_400(demo: RunningGateway, garbage: bytes) -> None:
+    with connect(demo) as connection:
+        connection.sendall(garbage)
+        answer = read_until(connection, b"}}")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"x-request-id: req_" in answer
+    assert b"connection: close" in answer
+    assert b'"type":"invalid_request_error"' in answer
+
+
+def test_garbage_after_a_request_does_not_get_into_its_answer(demo: RunningGateway) -> None:
+    with connect(demo) as connection:
+        connection.sendall(request_bytes(CHAT, {**HELLO, "stream": True}))
+        seen = read_until(connection, b"data: ")
+        connection.sendall(b"\x00garbage\r\n\r\n")
+        seen += read_until(connection, b"never")
+    assert b"HTTP/1.1 400" not in seen
+
+
+def test_endless_headers_are_cut_off(demo: RunningGateway) -> None:
+    with connect(demo) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n")
+        try:
+            for i in range(2_000):
+                connection.sendall(b"x-%d: %s\r\n" % (i, b"y" * 100))
+        except OSError:
+            pass
+        try:
+            answer = read_until(connection, b"}}")
+        except ConnectionResetError:
+            return  # It was cut off while we still sent.
+    assert answer.startswith(b"HTTP/1.1 431")
+    assert b"x-request-id: req_" in answer
+
+
+def test_slow_headers_hold_nobody_up_and_are_ended(impatient: RunningGateway) -> None:
+    slow = [connect(impatient) for _ in range(50)]
+    try:
+        for connection in slow:
+            connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: loc")
+        started = time.monotonic()
+        assert ask(impatient, "GET", "/v1/models").status == 200
+        assert time.monotonic() - started < 0.5
+        for connection in slow:
+            answer = read_until(connection, b"}}")
+            assert answer.startswith(b"HTTP/1.1 408")
+            assert b"x-request-id: req_" in answer
+        assert 0.4 < time.monotonic() - started < 5
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def test_headers_that_drip_are_ended_all_the_same(impatient: RunningGateway) -> None:
+    for kept_alive in (False, True):
+        with connect(impatient) as connection:
+            if kept_alive:
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                read_until(connection, b'{"status":"ok"}')
+            started = time.monotonic()
+            answer = b""
+            connection.settimeout(0.1)
+            for byte in b"GET / HTTP/1.1\r\nhost: " + b"x" * 1000:
+                try:
+                    connection.sendall(bytes([byte]))
+                    answer += connection.recv(4096)
+                except TimeoutError:
+                    continue
+                except OSError:
+                    break
+                if b"}}" in answer:
+                    break
+            assert answer.startswith(b"HTTP/1.1 408")
+            assert time.monotonic() - started < 5
+
+
+def test_a_connection_without_a_request_is_closed(impatient: RunningGateway) -> None:
+    with connect(impatient) as connection:
+        assert connection.recv(100) == b""
+
+
+def test_a_body_that_stalls_is_a_408(impatient: RunningGateway) -> None:
+    for sent in (b"", b'{"messages": '):
+        with connect(impatient) as connection:
+            connection.sendall(head_of(CHAT, 100) + sent)
+            answer = read_until(connection, b"}}")
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b'"code":"request_timeout"' in answer
+
+
+def test_a_client_that_leaves_inside_its_body_is_no_error(demo: RunningGateway) -> None:
+    with connect(demo) as connection:
+        connection.sendall(head_of(CHAT, 100, "x-request-id: left-early") + b"{")
+    deadline = time.monotonic() + 5
+    while "left-early" not in demo.log():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert "status=499 outcome=client_gone" in demo.log()
+
+
+# Answers that come before the request is complete
+
+
+def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(impatient: RunningGateway) -> None:
+    with connect(impatient) as connection:
+        connection.sendall(head_of(CHAT, 10_000_000))
+        assert read_until(connection, b"}}").startswith(b"HTTP/1.1 413")
+
+
+def test_a_body_that_is_announced_with_expect_is_not_asked_for_in_vain(impatient: RunningGateway) -> None:
+    with connect(impatient) as connection:
+        connection.sendall(head_of(CHAT, 10_000_000, "expect: 100-continue"))
+        answer = read_until(connection, b"never")
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"connection: close" in answer
+
+
+def test_after_a_refusal_the_rest_of_the_body_is_dropped_and_the_connection_serves_on(
+    impatient: RunningGateway,
+) -> None:
+    with connect(impatient) as connection:
+        connection.sendall(head_of(CHAT, 3_000_000))
+        assert read_reply(connection)[0] == 413
+        connection.sendall(b"x" * 3_000_000 + request_bytes(CHAT, HELLO))
+        assert read_reply(connection)[0] == 200
+
+
+def test_who_does_not_end_a_refused_body_is_hung_up_on(impatient: RunningGateway) -> None:
+    with connect(impatient) as connection:
+        connection.sendall(head_of(CHAT, 3_000_000))
+        assert read_reply(connection)[0] == 413
+        started = time.monotonic()
+        try:
+            while time.monotonic() - started < 5:
+                connection.sendall(b"x" * 10)
+                time.sleep(0.05)
+        except OSError:
+            pass
+        assert time.monotonic() - started < 3
+
+
+def test_a_body_that_grows_past_the_limit_in_chunks_is_too_large(demo: RunningGateway) -> None:
+    with connect(demo) as connection:
+        connection.sendall(head_of(CHAT, None, "transfer-encoding: chunked"))
+        for _ in range(200):
+            connection.sendall(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+        connection.sendall(b"0\r\n\r\n")
+        assert read_reply(connection)[0] == 413
+
+
+# Ordinary manners
+
+
+def test_keep_alive_serves_many_requests_on_one_connection(demo: RunningGateway) -> None:
+    with connect(demo) as connection:
+        for _ in range(3):
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert read_reply(connection) == (200, b'{"status":"ok"}')
+
+
+def test_pipelined_requests_are_answered_in_order(demo: RunningGateway) -> None:
+    with connect(demo) as connection:
+        connection.sendall(request_bytes(CHAT, HELLO) + b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert b"chat.completion" in read_reply(connection)[1]
+        assert read_reply(connection) == (200, b'{"status":"ok"}')
+
+
+def test_expect_100_continue_is_answered(demo: RunningGateway) -> None:
+    body = json.dumps(HELLO).encode()
+    with connect(demo) as connection:
+        connection.sendall(head_of(CHAT, len(body), "expect: 100-continue"))
+        assert read_until(connection, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert read_reply(connection)[0] == 200
+
+
+def test_chunked_request_bodies_are_read(demo: RunningGateway) -> None:
+    with connect(demo) as connection:
+        connection.sendall(head_of(CHAT, None, "transfer-encoding: chunked"))
+        for byte in json.dumps(HELLO).encode():
+            connection.sendall(b"1\r\n%c\r\n" % byte)
+        connection.sendall(b"0\r\n\r\n")
+        assert read_reply(connection)[0] == 200
+
+
+@pytest.mark.parametrize("upgrade", ["h2c", "websocket"])
+def test_an_offer_to_upgrade_is_ignored_and_costs_no_body(demo: RunningGateway, upgrade: str) -> None:
+    body = json.dumps(HELLO).encode()
+    head = head_of(
+        CHAT,
+        len(body),
+        "Connection: Upgrade, HTTP2-Settings",
+        f"Upgrade: {upgrade}",
+        "HTTP2-Settings: AAMAAABk",
+    )
+    with connect(demo) as connection:
+        connection.sendall(head + body)
+        assert read_reply(connection)[0] == 200
+        connection.sendall(request_bytes(CHAT, HELLO))
+        assert read_reply(connection)[0] == 200
+
+
+def test_http_1_0_without_a_host_is_answered_and_closed(demo: RunningGateway) -> None:
+    with connect(demo) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert read_until(connection, b"never").endswith(b'{"status":"ok"}')
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/healthz", "/readyz", "/v1/models", "/v1/models/gpt-oss-20b", "/docs"]
+)
+def test_head_is_get_without_the_body(demo: RunningGateway, path: str) -> None:
+    get, head = ask(demo, "GET", path), ask(demo, "HEAD", path)
+    assert head.status == get.status == 200
+    assert head.body == b""
+    for name in ("content-type", "content-length"):
+        assert head.headers[name] == get.headers[name]
