@@ -254,8 +254,14 @@ def test_only_one_call_is_let_through_where_one_was_asked_for() -> None:
 
 def test_an_answer_that_breaks_off_gives_what_was_held_back() -> None:
     machine = HarmonyRepair(TOOLS)
-    assert collect(machine.feed([TextDelta("Hello <|chan")])).text == "Hello"
-    assert collect(machine.flush()).text == " <|chan"
+    assert collect(machine.feed([TextDelta("Hello <|chan")])).text == "Hello "
+    assert collect(machine.flush()).text == "<|chan"
+
+
+@pytest.mark.parametrize("text", ["word ", "line\n", "\n\n", "a b  "])
+def test_no_space_waits_for_what_follows_it(text: str) -> None:
+    machine = HarmonyRepair(TOOLS)
+    assert collect(machine.feed([TextDelta("Hi."), TextDelta(text)])).text == "Hi." + text
 
 
 def test_a_call_cut_by_the_length_limit_is_not_completed() -> None:

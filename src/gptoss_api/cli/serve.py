@@ -22,7 +22,7 @@ def command(**given: object) -> None:
     """
     resolution = read_settings(given)
     settings = resolution.settings
-    secrets = [*settings.api_keys, *([settings.cookie] if settings.cookie else [])]
+    secrets = [*settings.api_keys, *filter(None, (settings.cookie, settings.upstream_key))]
     configure_logging(settings.log_level, settings.log_format, secrets=secrets)
     for warning in resolution.warnings:
         _log.warning("%s", warning)

@@ -117,8 +117,13 @@ class HarmonyRepair:
             self._pause(out)
             self._speaking = kind
             self._parser = ToolCallParser(self._content if kind is TextDelta else self._thought)
-        if not self._stopped:
-            self._read(self._parser.feed(event.text), out)
+        parser = self._parser
+        if self._stopped:
+            return
+        if parser.passes(event.text) and parser.thinks is (kind is ReasoningDelta):
+            out.append(event)
+        else:
+            self._read(parser.feed(event.text), out)
 
     def _pause(self, out: list[Event], *, truncated: bool = False) -> None:
         """Something else begins: what was held back is what it seems to be."""

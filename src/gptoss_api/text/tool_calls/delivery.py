@@ -26,13 +26,17 @@ class Delivery:
     Blank lines before a call are not content, so trailing space waits for what follows it. Once a
     call has begun no text is delivered any more; it is only counted (``gap``). ``line_start`` and
     ``blank`` tell where the next character stands: at a line's beginning, in a message without text.
-    ``thought`` says that the text is a chain of thought.
+    ``thought`` says that the text is a chain of thought. Where ``at_once``, no space waits.
     """
 
-    __slots__ = ("_events", "_space", "_text", "blank", "calls", "cancelled", "gap", "line_start", "thought")
+    __slots__ = (
+        "_at_once", "_events", "_space", "_text",
+        "blank", "calls", "cancelled", "gap", "line_start", "thought",
+    )  # fmt: skip
 
-    def __init__(self, *, thought: bool = False) -> None:
+    def __init__(self, *, thought: bool = False, at_once: bool = False) -> None:
         self.thought = thought
+        self._at_once = at_once
         self.calls = 0
         self.gap = 0
         self.line_start = True
@@ -54,6 +58,10 @@ class Delivery:
         self._see(text, solid)
         if self.calls:
             self.gap += len(text) if self.gap or solid else 0
+            return
+        if self._at_once:
+            self.blank &= not solid
+            self._text.append(text)
             return
         if solid:
             self.blank = False

@@ -27,6 +27,7 @@ from .shapes import LONGEST_START, call_shaped, expression_shaped
 
 _MAX_HELD_MESSAGE: Final = 64 * 1024
 _EASY: Final = re.compile(r"[^<`\n]*[^<`\s]")
+_EASY_AT_ONCE: Final = re.compile(r"[^<`\n]+")
 _STOP: Final = re.compile(rf"<|`+|^(?:[ \t]{{0,3}}~+|[{BARE_LETTERS}])", re.MULTILINE)
 _LINE_STOP: Final = re.compile(rf"[ \t]{{0,3}}~+|[{BARE_LETTERS}]")
 _LINE_STOP_AFTER: Final = re.compile(r"[*A-Za-z]")
@@ -44,6 +45,7 @@ class ToolCallParser(CodeReading):
     def __init__(self, config: ParserConfig, *, judge: Judge | None = None, keyed_only: bool = False) -> None:
         super().__init__(config, judge or Judge(config), keyed_only)
         self._held = ""
+        self._easy = _EASY_AT_ONCE if config.harmony_only else _EASY
         if not self._tags and not self._leaks:
             self._state = self._literal
 
@@ -52,17 +54,27 @@ class ToolCallParser(CodeReading):
         """How many calls have begun."""
         return self._out.calls
 
+    @property
+    def thinks(self) -> bool:
+        """Whether text is taken for a chain of thought now."""
+        return self._out.thought
+
+    def passes(self, text: str) -> bool:
+        """Whether ``text`` is nothing but a further piece of what the last one was."""
+        out = self._out
+        return (
+            not self._held
+            and not out.line_start
+            and self._state == self._text
+            and not out.waiting
+            and not self._wrapper
+            and self._easy.fullmatch(text) is not None
+        )
+
     def feed(self, text: str) -> list[ParserEvent]:
         """What ``text`` decides."""
         out = self._out
-        if (
-            self._state == self._text
-            and not self._held
-            and not out.line_start
-            and not out.waiting
-            and not self._wrapper
-            and _EASY.fullmatch(text)
-        ):
+        if self.passes(text):
             return [Reasoning(text) if out.thought else Content(text)]
         for at in range(0, len(text), _SLICE):
             piece = text[at : at + _SLICE]

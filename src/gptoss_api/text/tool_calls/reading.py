@@ -24,7 +24,7 @@ class Reading(ABC):
     def __init__(self, config: ParserConfig, judge: Judge) -> None:
         self.config = config
         self._judge = judge
-        self._out = Delivery(thought=config.thought)
+        self._out = Delivery(thought=config.thought, at_once=config.harmony_only)
         self._tags = bool(judge.names) and not config.harmony_only
         self._leaks = config.clean_leaks
         self._state: State = self._text

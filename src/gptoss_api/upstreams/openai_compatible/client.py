@@ -212,6 +212,7 @@ class OpenAICompatibleUpstream:
     async def _answer(self, turn: Turn) -> AsyncGenerator[Events, None]:
         clock = TurnClock(self._profile.title, self._total_timeout)
         try:
+            self._require_key()
             model = await self.model_name(turn)
         except GatewayError as error:
             self._note(error)
@@ -243,6 +244,11 @@ class OpenAICompatibleUpstream:
             may_retry = False
             _log.info("asking %s once more in %.2f s: %s", self.name, pause, failure.message)
             await asyncio.sleep(pause)
+
+    def _require_key(self) -> None:
+        profile = self._profile
+        if profile.key_env and not self._server.key:
+            raise UpstreamLoginRequired(f"No key is configured for {profile.title}. {profile.key_step}")
 
     def _retry_pause(self, failure: GatewayError) -> float | None:
         if failure.code == CODE_PARSE_FAILURE:

@@ -10,22 +10,9 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from ...core.kinds import ServerKind
 from ...core.turn import Effort
 
-Kind = Literal[
-    "huggingface",
-    "ollama",
-    "llamacpp",
-    "vllm",
-    "lmstudio",
-    "sglang",
-    "groq",
-    "openrouter",
-    "cerebras",
-    "together",
-    "cloudflare",
-    "generic",
-]
 EffortForm = Literal["reasoning_effort", "reasoning.effort", "chat_template_kwargs"]
 
 _OPENAI_NAMES: Final = MappingProxyType(
@@ -67,7 +54,7 @@ class Profile(Struct, frozen=True):
     must be asked for usage.
     """
 
-    kind: Kind
+    kind: ServerKind
     title: str
     url: str = ""
     key_env: tuple[str, ...] = ()
