@@ -4,13 +4,15 @@ PYTHON ?=
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+E2E := $(VENV)-e2e/bin
+CLIENTS := tests/clients/node
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fmt bench audit lock dev clean
+.PHONY: help run test e2e check lint fmt bench lock dev e2e-dev clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-7s %s\n", $$1, $$2 }' Makefile
 	@echo 'ARGS="..." is passed on, as in: make run ARGS="--port 9000", make test ARGS="-k chat"'
 
 run: ## Install the gateway and start it
@@ -19,6 +21,9 @@ run: ## Install the gateway and start it
 
 test: dev ## Install what the tests need and run them
 	@$(BIN)/python -m pytest $(ARGS)
+
+e2e: $(CLIENTS)/node_modules/.package-lock.json ## Drive the gateway with frameworks and JavaScript clients (tests/clients)
+	@$(E2E)/python -m pytest tests/clients $(ARGS)
 
 check: lint test ## Everything a change must pass: lint and test
 
@@ -35,10 +40,6 @@ fmt: dev ## Format the code and mend what can be mended
 bench: dev ## Compare with other programs, side by side (bench/README.md)
 	@$(BIN)/python -m bench.run $(ARGS)
 
-audit: ## Ask PyPI for known vulnerabilities of what is pinned
-	@scripts/venv $(VENV)-tools tools
-	@$(VENV)-tools/bin/pip-audit --require-hashes --disable-pip -r requirements/run.txt -r requirements/dev.txt
-
 lock: ## Pin the dependencies of pyproject.toml anew; ARGS=--upgrade takes newer releases
 	@scripts/venv $(VENV)-tools tools
 	@scripts/lock $(VENV)-tools/bin/uv $(ARGS)
@@ -46,6 +47,15 @@ lock: ## Pin the dependencies of pyproject.toml anew; ARGS=--upgrade takes newer
 dev:
 	@scripts/venv --project $(VENV) dev
 
+e2e-dev:
+	@scripts/venv --project $(VENV)-e2e e2e
+
+# The environment brings its own Node.js.
+$(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package-lock.json | e2e-dev
+	@echo "Installing $<"
+	@$(E2E)/npm ci --prefix $(CLIENTS) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 clean: ## Remove what make and the tools have made
-	rm -rf $(VENV) $(VENV)-* build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-* $(CLIENTS)/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -50,8 +50,9 @@ def test_the_pins_satisfy_the_project(file: Path) -> None:
         assert requirement.specifier.contains(str(pin.specifier).removeprefix("==")), requirement
 
 
-def test_files_that_are_installed_together_agree() -> None:
+@pytest.mark.parametrize("group", ["dev", "e2e"])
+def test_files_that_are_installed_together_agree(group: str) -> None:
     versions: dict[str, str] = {}
-    for name in ("run", "build", "dev"):
+    for name in ("run", "build", group):
         for pin, _ in pins(ROOT / "requirements" / f"{name}.txt"):
             assert versions.setdefault(pin.name, str(pin.specifier)) == str(pin.specifier), pin.name

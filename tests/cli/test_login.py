@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run, clean_environment
+from tests.conftest import StartGateway
+from tests.server.talking import CHAT, HELLO, ask
+from tests.simulator import Simulator
 
 COOKIES = "user_id=s3cret-u; theme=dark; session=s3cret-s"
 CURL = (
@@ -125,3 +128,21 @@ def _read_until(terminal: int, marker: bytes) -> bytes:
         if select.select([terminal], [], [], 0.1)[0]:
             shown += os.read(terminal, 65536)
     return shown
+
+
+def test_a_login_mends_a_running_gateway(simulator: Simulator, gateway: StartGateway) -> None:
+    running = gateway(GPTOSS_CHATKIT_URL=simulator.chatkit_url)
+    assert ask(running, "POST", CHAT, HELLO).error["code"] == "upstream_login_required"
+    assert ask(running, "GET", "/readyz").status == 503
+    done = subprocess.run(
+        [sys.executable, "-m", "gptoss_api", "login"],
+        input=simulator.cookie,
+        env=clean_environment(running.home, XDG_CONFIG_HOME=str(running.home / "config")),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert ask(running, "GET", "/readyz").status == 200
+    assert ask(running, "POST", CHAT, HELLO).status == 200

@@ -23,6 +23,7 @@ from gptoss_api.core.events import (
     RefusalDelta,
     Started,
     TextDelta,
+    ThreadUse,
     ToolCallDelta,
     ToolCallFinished,
     ToolCallStarted,
@@ -125,7 +126,8 @@ class ScriptedUpstream:
     def _events(self, steps: Sequence[Step], turn: Turn, number: int) -> Iterator[Event | GatewayError]:
         thread = turn.thread.id if turn.thread is not None else f"thread-{number}"
         if not isinstance(steps[0], GatewayError):
-            yield Started(upstream=self.name, model=turn.model, thread_id=thread, account="account")
+            use: ThreadUse = "new" if turn.thread is None else "reused"
+            yield Started(self.name, turn.model, use, thread, "account")
         for step in steps:
             match step:
                 case str(text):

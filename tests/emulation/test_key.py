@@ -1,3 +1,5 @@
+"""The nonce of a conversation: group 3 of the adversarial list (README.md here)."""
+
 import re
 
 import pytest

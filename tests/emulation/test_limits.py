@@ -178,6 +178,11 @@ def test_json_that_is_checked_stops_at_the_limit_and_is_delivered_as_it_came() -
     assert outcome.upstream.aborted == [True]
 
 
+def test_what_follows_an_object_is_not_cut_off_by_the_limit() -> None:
+    outcome = answered(asks(form=OBJECT, max_tokens=30), ['{"a": 1}', Forever(" word")])
+    assert (outcome.text, outcome.reason) == ('{"a": 1}', "stop")
+
+
 def test_json_that_was_complete_before_the_limit_is_checked() -> None:
     said: list[Step] = ['So: {"name": "Ada", "age": "36"}\n', Forever("word ")]
     outcome = answered(asks(form=schema(), max_tokens=40), said)

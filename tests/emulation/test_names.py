@@ -1,3 +1,5 @@
+"""Tool names as the model sees them: group 13 of the adversarial list (README.md here)."""
+
 import re
 
 import pytest

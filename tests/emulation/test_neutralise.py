@@ -1,3 +1,5 @@
+"""Client text that cannot forge markup: groups 4 to 8 and 16 of the adversarial list (README.md here)."""
+
 import json
 from itertools import pairwise
 

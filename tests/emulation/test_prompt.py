@@ -1,3 +1,5 @@
+"""Whole prompts and hostile text in them: groups 3 to 9, 14, 16 of the adversarial list (README.md here)."""
+
 import re
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""What a conversation under way is sent: groups 3 and 15 of the adversarial list (README.md here)."""
+
 from typing import Any
 
 from gptoss_api.core.turn import (

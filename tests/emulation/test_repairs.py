@@ -26,7 +26,7 @@ def test_an_empty_answer_is_nudged_in_the_same_thread() -> None:
     outcome = answered(asks(), "", "Here it is.")
     assert outcome.text == "Here it is."
     assert outcome.choice.repairs == 1
-    assert outcome.started.repairs == 1
+    assert (outcome.started.repairs, outcome.started.thread) == (1, "new")
     assert outcome.prompts[1].startswith("Your last message arrived empty")
     assert outcome.asked[1].thread == ThreadRef("thread-0", "account")
     assert "tool_call" not in outcome.prompts[1]

@@ -1,3 +1,5 @@
+"""How tools are described: groups 10 and 12 of the adversarial list (README.md here)."""
+
 import msgspec
 import pytest
 

@@ -1,3 +1,5 @@
+"""The conversation so far as text: groups 4, 14 and 15 of the adversarial list (README.md here)."""
+
 from collections.abc import Sequence
 
 from gptoss_api.core.turn import (

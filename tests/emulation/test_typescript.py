@@ -1,3 +1,5 @@
+"""Schemas as TypeScript: groups 10 to 12 of the adversarial list (README.md here)."""
+
 import time
 from typing import Any
 

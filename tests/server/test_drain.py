@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.conftest import RunningGateway, StartGateway
-from tests.server.talking import CHAT, HELLO, ask, connect, read_until, request_bytes
+from tests.server.talking import CHAT, HELLO, ask, connect, head_of, read_until, request_bytes
 from tests.simulator import Answer, Simulator, Stall
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -90,17 +90,20 @@ def test_the_grace_is_bounded_and_what_is_cut_off_is_told(
 ) -> None:
     running = gateway(simulator, GPTOSS_SHUTDOWN_TIMEOUT="0.5")
     simulator.always(Answer("", deltas=["word "] * 4, at={"half": [Stall()]}))
-    with begin(running, STREAM) as streamed, begin(running, HELLO) as whole:
+    with begin(running, STREAM) as streamed, begin(running, HELLO) as whole, connect(running) as unsent:
+        unsent.sendall(head_of(CHAT, 100))
         simulator.wait_until(lambda: len(simulator.requests) == 2)
         started = time.monotonic()
         running.process.terminate()
-        rest, answer = read_until(streamed, b"never"), read_until(whole, b"never")
+        rest = read_until(streamed, b"never")
+        answers = [read_until(whole, b"never"), read_until(unsent, b"never")]
     assert 0.4 < time.monotonic() - started < 3
     assert b'data: {"error":{"message":"The gateway is shutting down' in rest
     assert b'finish_reason":"stop' not in rest
     assert b"[DONE]" not in rest
-    assert answer.startswith(b"HTTP/1.1 503")
-    assert b'"code":"overloaded"' in answer
+    for answer in answers:
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert b'"code":"overloaded"' in answer
     assert running.process.wait(5) == 0
     assert "Traceback" not in running.log()
     simulator.wait_until(lambda: all(request.aborted_at is not None for request in simulator.requests))

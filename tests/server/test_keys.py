@@ -88,4 +88,5 @@ def test_keys_open_the_gateway_to_pages_and_host_names_of_any_origin(keyed: Runn
     assert refused.headers["access-control-allow-origin"] == "*"
     assert "x-request-id" in refused.headers["access-control-expose-headers"]
     assert "vary" not in refused.headers
+    assert ask(keyed, "GET", "/healthz").headers["access-control-allow-origin"] == "*"
     assert ask(keyed, "POST", CHAT, HELLO, {**page, "x-api-key": KEYS[0]}).status == 200

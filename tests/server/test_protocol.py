@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import RunningGateway, running_gateway
+from tests.conftest import RunningGateway, StartGateway, running_gateway
 from tests.server.talking import CHAT, HELLO, ask, connect, head_of, read_reply, read_until, request_bytes
+from tests.simulator import Answer, Simulator
 
 IMPATIENT = """
 import gptoss_api.server.body as body, gptoss_api.server.protocol as protocol
@@ -119,6 +120,16 @@ def test_headers_that_drip_are_ended_all_the_same(impatient: RunningGateway) -> 
                     break
             assert answer.startswith(b"HTTP/1.1 408")
             assert time.monotonic() - started < 5
+
+
+def test_a_stray_line_end_behind_a_body_does_not_end_its_answer(
+    simulator: Simulator, gateway: StartGateway
+) -> None:
+    running = gateway(simulator, before=IMPATIENT)
+    simulator.always(Answer("", deltas=["word "] * 10, pace=0.1))
+    with connect(running) as connection:
+        connection.sendall(request_bytes(CHAT, {**HELLO, "stream": True}) + b"\r\n")
+        assert read_until(connection, b"[DONE]").count(b"word ") == 10
 
 
 def test_a_connection_without_a_request_is_closed(impatient: RunningGateway) -> None:

@@ -29,8 +29,9 @@ def test_a_silent_upstream_does_not_make_a_silent_stream(simulator: Simulator, g
     simulator.always(Answer("word word", at={"headers": [Pause(0.7)], "half": [Pause(0.7)]}))
     reply = ask(running, "POST", CHAT, STREAM)
     before, _, after = reply.body.partition(b"data: ")
-    assert before.count(b": keep-alive\n\n") == 3
-    assert after.count(b": keep-alive\n\n") == 3
+    # Three fit into each pause; a busy machine may miss one.
+    assert before.count(b": keep-alive\n\n") in (2, 3)
+    assert after.count(b": keep-alive\n\n") in (2, 3)
     assert reply.body.endswith(b"data: [DONE]\n\n")
     for line in reply.body.split(b"\n\n"):
         assert line == b"" or line.startswith((b": ", b"data: "))

@@ -37,11 +37,12 @@ class Call:
 class Agent:
     """Makes the calls of one round after another, then answers from all their results.
 
-    ``preface`` is said before the calls of a round, ``thought`` is its reasoning in every turn.
+    An answer may be a call itself. ``preface`` is said before the calls of a round, ``thought`` is its
+    reasoning in every turn.
     """
 
     rounds: Sequence[Sequence[Call]]
-    answer: Callable[[Sequence[str]], str]
+    answer: Callable[[Sequence[str]], str | Call]
     preface: str = ""
     thought: Sequence[str] = (
         "The user needs something I have a tool for.",
@@ -57,7 +58,8 @@ class Agent:
                 blocks = "\n".join(call.block(key) for call in calls)
                 return Answer(f"{self.preface}\n\n{blocks}" if self.preface else blocks, self.thought)
             due += len(calls)
-        return Answer(self.answer(results), self.thought)
+        answer = self.answer(results)
+        return Answer(answer if isinstance(answer, str) else answer.block(key), self.thought)
 
 
 def tool_key(prompt: str) -> str:

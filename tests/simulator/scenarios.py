@@ -16,6 +16,7 @@ from .answers import (
     Delivery,
     Event,
     HttpReply,
+    Mark,
     Pause,
     Reply,
     Step,
@@ -134,12 +135,17 @@ UNRELATED_WIDGET = card({"type": "Title", "value": WIDGET_TEXT}, {"type": "Text"
 # 10, 11: errors and ends
 
 
-def fails(mark: Any, event: Event) -> Answer:
-    return Answer(text=TEXT, reasoning=THOUGHTS, at={mark: [event, Close()]})
+# So that what was said until then arrives by itself: with nothing delivered yet, a turn is tried again.
+_SAID = Pause(0.1)
 
 
-def ends(mark: Any, *steps: Step) -> Answer:
-    return Answer(text=TEXT, reasoning=THOUGHTS, at={mark: steps or (Close(),)})
+def fails(mark: Mark, event: Event) -> Answer:
+    return ends(mark, event, Close())
+
+
+def ends(mark: Mark, *steps: Step) -> Answer:
+    last = steps or (Close(),)
+    return Answer(text=TEXT, reasoning=THOUGHTS, at={mark: last if mark == "opened" else (_SAID, *last)})
 
 
 # 17: answers that are no stream

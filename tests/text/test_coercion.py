@@ -1,4 +1,4 @@
-"""Free fixes change the form of a value, never its content."""
+"""Free fixes change the form of a value, never its content: group 46 of the adversarial list."""
 
 from typing import Any
 
@@ -26,6 +26,9 @@ FIXED = [
     ({"type": "array", "items": {"type": "integer"}}, "[1, 2]", [1, 2]),
     ({"enum": ["Red", "Blue"]}, "red", "Red"),
     ({"enum": [1, 2]}, "2", 2),
+    ({"enum": ["1", 1]}, "1", "1"),
+    ({"type": ["string", "integer"]}, "1", "1"),
+    ({"type": "string"}, 10**400, "1" + "0" * 400),
     (obj(a={"type": "integer"}), {"a": 1, "b": 2}, {"a": 1}),
     (obj(a={"type": "integer"}), {"a": None}, {}),
     (obj(a={"type": ["string", "null"]}) | {"required": ["a"]}, {}, {"a": None}),
@@ -56,6 +59,8 @@ REFUSED = [
     ({"enum": ["1", 1]}, "x"),
     ({"type": ["string", "integer"], "minLength": 3}, "1"),
     ({"anyOf": [{"type": "integer"}, {"type": "object"}]}, "5"),
+    ({"type": "string"}, float("inf")),
+    ({"enum": ["null", "x"]}, float("nan")),
 ]
 
 

@@ -1,4 +1,7 @@
-"""Client schemas are compiled safely and complaints are words a model can act on."""
+"""Client schemas are compiled safely and complaints are words a model can act on.
+
+Group 52 of the adversarial list (tests/emulation/README.md).
+"""
 
 import time
 

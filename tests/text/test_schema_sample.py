@@ -1,5 +1,6 @@
 """The demo's values conform to the schemas people use."""
 
+import json
 from typing import Any
 
 import pytest
@@ -48,3 +49,30 @@ def test_the_sample_conforms(schema: dict[str, Any]) -> None:
 def test_endless_recursion_ends() -> None:
     schema = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
     assert isinstance(sample(schema), dict)
+
+
+@pytest.mark.parametrize("required", [[], [f"p{i}" for i in range(50)]])
+def test_schemas_that_refer_to_themselves_many_times_take_no_time(required: list[str]) -> None:
+    schema = {
+        "type": "object",
+        "properties": {f"p{i}": {"$ref": "#"} for i in range(50)},
+        "required": required,
+    }
+    assert len(json.dumps(sample(schema))) < 100_000
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"enum": []},
+        {"type": "array", "minItems": "x", "maxItems": 0},
+        {"required": [1, None]},
+        {"allOf": [1]},
+        {"$ref": "#/a/b"},
+        {"type": []},
+        {"properties": 1},
+        True,
+    ],
+)
+def test_odd_schemas_do_no_harm(schema: Any) -> None:
+    json.dumps(sample(schema))

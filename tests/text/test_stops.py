@@ -1,4 +1,7 @@
-"""Stop strings and token limits give the same cut however the text is split on its way."""
+"""Stop strings and token limits give the same cut however the text is split on its way.
+
+Groups 54 and 55 of the adversarial list (tests/emulation/README.md).
+"""
 
 import time
 from collections.abc import Sequence

@@ -6,6 +6,8 @@ The text runs through the tool-call parser, the stop strings, the token limit an
 from collections.abc import Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from ..core.errors import UpstreamSchemaMismatch
 from ..core.events import (
     Event,
@@ -65,6 +67,7 @@ class AnswerReading:
             self._config = parser_config(plan.turn, plan.prompt)
             self._calls = CallWriter(plan.prompt, self._outlet)
         self._attempt = Attempt(plan, self._config)
+        self._shown = (TextDelta, ReasoningDelta) if plan.turn.show_reasoning else (TextDelta,)
         self._passes = self._attempt.plain and self._gate is None and plan.max_tokens is None
 
     def feed(self, batch: Sequence[Event]) -> Sequence[Event]:
@@ -75,7 +78,8 @@ class AnswerReading:
             UpstreamFailure: when the answer has no end.
         """
         if self._passes:
-            out = [event for event in batch if type(event) is TextDelta or type(event) is ReasoningDelta]
+            shown = self._shown
+            out = [event for event in batch if type(event) in shown]
             if len(out) == len(batch):
                 self.delivered.add(out)
                 return out
@@ -95,10 +99,11 @@ class AnswerReading:
             case ReasoningDelta(text):
                 self._reasoning(text)
             case Started():
-                self.started = event
-            case Finished(reason):
+                # A repair continues what the first turn began.
+                self.started = event if self.started is None else replace(event, thread=self.started.thread)
+            case Finished(reason, _, notes):
                 self._reason = reason
-                for note in event.notes:
+                for note in notes:
                     self._note(note)
             case UsageReported(usage):
                 self.reported_usage = usage

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from io import StringIO
 from typing import Any
 
 from ..text.tool_calls import Problem
@@ -13,7 +14,8 @@ class KeptAnswer:
 
     def __init__(self, problem: Problem) -> None:
         self.problems: list[Problem] = []
-        self.items: list[HeldCall | str] = []
+        self._items: list[HeldCall | str] = []
+        self._text = StringIO()
         self._calls: dict[int, HeldCall] = {}
         self._flawed: set[int] = set()
         self.complain(problem)
@@ -26,8 +28,16 @@ class KeptAnswer:
             if problem.index in self._calls:
                 self._calls[problem.index].flawed = True
 
+    @property
+    def items(self) -> list[HeldCall | str]:
+        """Everything kept, in order."""
+        if text := self._text.getvalue():
+            self._items.append(text)
+            self._text = StringIO()
+        return self._items
+
     def text(self, text: str) -> None:
-        self.items.append(text)
+        self._text.write(text)
 
     def start(self, index: int, name: str) -> None:
         call = self._calls[index] = HeldCall(name, index in self._flawed)

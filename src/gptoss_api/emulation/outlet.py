@@ -1,5 +1,6 @@
 """The last station of an answer: counts what leaves, ends it at the token limit, checks JSON on its way."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from ..core.events import (
@@ -74,9 +75,7 @@ class Outlet:
     def end(self) -> None:
         """Nothing follows: lets go of what was held back to count it."""
         if self._limiter is not None:
-            passed, self.reached = self._limiter.finish()
-            for segment, text in passed:
-                self._pass(segment, text)
+            self._limited(*self._limiter.finish())
 
     def restart(self, spent: int) -> None:
         """Another attempt follows, and of those before only ``spent`` tokens were delivered."""
@@ -92,9 +91,13 @@ class Outlet:
             if text:
                 self._pass(segment, text)
             return
-        passed, self.reached = self._limiter.feed(segment, text)
-        for owner, piece in passed:
-            self._pass(owner, piece)
+        self._limited(*self._limiter.feed(segment, text))
+
+    def _limited(self, passed: Sequence[tuple[Segment, str]], reached: bool) -> None:
+        for segment, text in passed:
+            self._pass(segment, text)
+        # What the gate does not want any more is not cut off.
+        self.reached = reached and not (self._gate is not None and self._gate.over)
 
     def _pass(self, segment: Segment, text: str) -> None:
         if segment == "text":

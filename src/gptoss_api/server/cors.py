@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..access import OriginPolicy
+from ..access.origins import ANY
 
 RawHeader = tuple[bytes, bytes]
 
@@ -48,8 +49,13 @@ class Cors:
         self._expose: RawHeader = (b"access-control-expose-headers", ", ".join(_EXPOSED).encode())
 
     def allow(self, origin: str | None) -> str | None:
-        """What the page of ``origin`` is told; ``None`` if it may not read, or no page asks."""
-        return None if origin is None else self._origins.allow(origin)
+        """What the page of ``origin`` is told; ``None`` if it may not read, or no page asks.
+
+        Where every origin is allowed all answers are the same, so that any cache may keep them.
+        """
+        if origin is None:
+            return None if self._origins.varies else ANY
+        return self._origins.allow(origin)
 
     def response_headers(self, allowed: str | None) -> tuple[RawHeader, ...]:
         """For every response; ``allowed`` as :meth:`allow` gave it."""

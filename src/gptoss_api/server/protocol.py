@@ -57,7 +57,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._in_head and self._head_bytes and not self.transport.is_closing():
             if self._head_bytes > HEADER_LIMIT:
                 self._refuse(431, "The request headers are too large.")
-            elif self._timer is None:
+            elif self._timer is None and self._is_idle():
                 self._start_timer(HEADER_TIMEOUT, self._head_timed_out)
 
     def on_headers_complete(self) -> None:
@@ -99,6 +99,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
+    def _is_idle(self) -> bool:
+        """Whether no answer is under way; meanwhile a client may begin its next request and take its time."""
+        return self.cycle is None or self.cycle.response_complete
+
     def _head_timed_out(self) -> None:
         self._timer = None
         if self._head_bytes and not self.transport.is_closing():
@@ -110,7 +114,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Answers what is no request, and closes the connection."""
         _log.debug("connection of %s refused with %d", self.client, status)
         # In the middle of an answer there is no place for another one.
-        if self.cycle is None or self.cycle.response_complete:
+        if self._is_idle():
             request_id = new_request_id()
             body = error_body(InvalidRequest(message), request_id)
             lines = [b"%s: %s\r\n" % header for header in self.server_state.default_headers]

@@ -12,6 +12,7 @@ import uvicorn
 
 from .. import __version__
 from ..access.loopback import is_loopback
+from ..access.origins import ANY
 from ..config import Settings
 from ..gateway import Gateway
 from ..telemetry.logs import hide_from_logs
@@ -133,6 +134,8 @@ async def _announce(listeners: list[socket.socket], settings: Settings, gateway:
         _log.warning("upstream %s is not ready: %s", gateway.upstream.name, health.detail)
     if not settings.api_keys and not is_loopback(settings.host):
         _log.warning("INSECURE: no API keys are set and %s is not a loopback address", settings.host)
+    if not settings.api_keys and ANY in settings.cors_origin:
+        _log.warning("INSECURE: no API keys are set and CORS_ORIGIN lets every web page in")
 
 
 async def _warm_up(gateway: Gateway, server: uvicorn.Server) -> int:

@@ -39,30 +39,33 @@ class TurnEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record: RequestRecord = scope["gptoss"]
         record.dialect = self._dialect.name
-        with self._drain:
-            body = await read_body(receive, record.headers, self._max_body)
-            request = self._dialect.parse(body, record.headers)
-            turn = replace(request.turn, caller=record.caller, request_id=record.id)
-            answer = self._stream if request.stream else self._whole
-            with Departure(receive) as departure:
-                try:
-                    await answer(request, turn, record, send)
-                except asyncio.CancelledError:
-                    if not departure.gone:
-                        raise
+        try:
+            with self._drain:
+                await self._answer(record, receive, send)
+        except asyncio.CancelledError:
+            if self._drain.expired and not record.status:
+                raise shutting_down() from None
+            raise
+
+    async def _answer(self, record: RequestRecord, receive: Receive, send: Send) -> None:
+        body = await read_body(receive, record.headers, self._max_body)
+        request = self._dialect.parse(body, record.headers)
+        turn = replace(request.turn, caller=record.caller, request_id=record.id)
+        answer = self._stream if request.stream else self._whole
+        with Departure(receive) as departure:
+            try:
+                await answer(request, turn, record, send)
+            except asyncio.CancelledError:
+                if departure.gone:
                     raise ClientGone from None
+                raise
 
     async def _whole(self, request: DialectRequest, turn: Turn, record: RequestRecord, send: Send) -> None:
         collector = Collector()
-        try:
-            async with self._open_turn(turn) as batches:
-                async for batch in batches:
-                    record.observe(batch)
-                    collector.feed(batch)
-        except asyncio.CancelledError:
-            if self._drain.expired:
-                raise shutting_down() from None
-            raise
+        async with self._open_turn(turn) as batches:
+            async for batch in batches:
+                record.observe(batch)
+                collector.feed(batch)
         await send_json(send, 200, request.render(collector), record.answer_headers())
 
     async def _stream(self, request: DialectRequest, turn: Turn, record: RequestRecord, send: Send) -> None:
@@ -86,7 +89,7 @@ class TurnEndpoint:
         except GatewayError as error:
             await _break_off(stream, renderer, record, error)
         except asyncio.CancelledError:
-            if not self._drain.expired:
+            if not (self._drain.expired and stream.started):
                 raise
             await _break_off(stream, renderer, record, shutting_down())
         except Exception:

@@ -54,15 +54,16 @@ class Redactor:
         # What follows one without a break is part of it: a refreshed value may begin like the old one.
         self._pattern = re.compile(rf"(?:{exact})[\w.+=-]*|{known}" if exact else known)
 
-    def __call__(self, text: str) -> str:
+    def suspects(self, text: str) -> bool:
+        """Whether there may be something to blot out; quick, as there seldom is."""
         lower = text.lower()
         for sign in _SIGNS:
             if sign in lower:
-                return self._pattern.sub(_blot, text)
-        for secret in self._secrets:
-            if secret in text:
-                return self._pattern.sub(_blot, text)
-        return text
+                return True
+        return any(secret in text for secret in self._secrets)
+
+    def __call__(self, text: str) -> str:
+        return self._pattern.sub(_blot, text) if self.suspects(text) else text
 
 
 def _blot(match: re.Match[str]) -> str:

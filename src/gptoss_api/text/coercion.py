@@ -7,6 +7,7 @@ is then valid. Strings, numbers and choices are never guessed (emulation dossier
 
 import copy
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, Final
 
 import msgspec
@@ -77,7 +78,7 @@ def _convert(value: Any, wanted: str) -> Any:
     match wanted, value:
         case (("integer" | "number"), str()):
             return _number(value, wanted)
-        case "string", int() | float() if not isinstance(value, bool):
+        case "string", int() | float() if _is_number(value):
             return msgspec.json.encode(value).decode()
         case "boolean", str() if value.strip().lower() in ("true", "false"):
             return value.strip().lower() == "true"
@@ -89,6 +90,11 @@ def _convert(value: Any, wanted: str) -> Any:
             return [value]
         case _:
             return _NOTHING
+
+
+def _is_number(value: Any) -> bool:
+    """Whether JSON has a number for ``value``."""
+    return isfinite(value) if isinstance(value, float) else type(value) is int
 
 
 def _number(text: str, wanted: str) -> Any:
@@ -119,7 +125,7 @@ def _mend_enum(root: Any, path: Sequence[str | int], options: Sequence[Any]) -> 
         if not same:
             parsed = _number(value, "number")
             same = [o for o in options if not isinstance(o, bool | str) and o == parsed]
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif _is_number(value):
         text = msgspec.json.encode(value).decode()
         same = [o for o in options if o == text]
     else:

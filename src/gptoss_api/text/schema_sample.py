@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 _DEPTH: Final = 12
+_MOST_VALUES: Final = 1_000
 _FORMATS: Final = {
     "date": "2026-01-31",
     "date-time": "2026-01-31T12:00:00Z",
@@ -15,59 +16,75 @@ _FORMATS: Final = {
 }
 
 
-def sample(schema: Any, root: Any = None, depth: int = _DEPTH) -> Any:
+def sample(schema: Any) -> Any:
     """A small value for ``schema``: its own default, example or first choice where it has one.
 
     Patterns, ``not`` and conditions are not solved; validate where it matters.
     """
-    root = schema if root is None else root
-    if not isinstance(schema, Mapping) or depth == 0:
-        return None
-    for keyword in ("const", "default"):
-        if keyword in schema:
-            return schema[keyword]
-    for keyword in ("enum", "examples"):
-        if isinstance(schema.get(keyword), list) and schema[keyword]:
-            return schema[keyword][0]
-    if isinstance(reference := schema.get("$ref"), str):
-        return sample(_resolve(root, reference), root, depth - 1)
-    for keyword in ("anyOf", "oneOf"):
-        if isinstance(schema.get(keyword), list) and schema[keyword]:
-            return sample({**schema, keyword: None, **_first(schema[keyword])}, root, depth - 1)
-    if isinstance(schema.get("allOf"), list):
-        return sample(_merged(schema, root), root, depth - 1)
-    return _by_type(schema, root, depth)
+    return _Sampler(schema).value(schema, _DEPTH)
 
 
-def _by_type(schema: Mapping[str, Any], root: Any, depth: int) -> Any:
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        kind = next((name for name in kind if name != "null"), "null")
-    if kind is None:
-        kind = "object" if "properties" in schema else "array" if "items" in schema else "string"
-    match kind:
-        case "object":
-            return _object(schema, root, depth)
-        case "array":
-            count = min(max(int(schema.get("minItems") or 0), 1), 16)
-            return [sample(schema.get("items", {}), root, depth - 1) for _ in range(count)]
-        case "integer" | "number":
-            return _number(schema, kind)
-        case "boolean":
-            return True
-        case "null":
+class _Sampler:
+    """Makes one value; schemas that refer to themselves are followed so far and no farther."""
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._left = _MOST_VALUES
+
+    def value(self, schema: Any, depth: int) -> Any:
+        self._left -= 1
+        if not isinstance(schema, Mapping) or depth == 0 or self._left < 0:
             return None
-        case _:
-            return _string(schema)
+        for keyword in ("const", "default"):
+            if keyword in schema:
+                return schema[keyword]
+        for keyword in ("enum", "examples"):
+            if isinstance(schema.get(keyword), list) and schema[keyword]:
+                return schema[keyword][0]
+        if isinstance(reference := schema.get("$ref"), str):
+            return self.value(_resolve(self._root, reference), depth - 1)
+        for keyword in ("anyOf", "oneOf"):
+            if isinstance(schema.get(keyword), list) and schema[keyword]:
+                return self.value({**schema, keyword: None, **_first(schema[keyword])}, depth - 1)
+        if isinstance(schema.get("allOf"), list):
+            return self.value(_merged(schema, self._root), depth - 1)
+        return self._by_type(schema, depth)
 
+    def _by_type(self, schema: Mapping[str, Any], depth: int) -> Any:
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            kind = next((name for name in kind if name != "null"), "null")
+        if kind is None:
+            kind = "object" if "properties" in schema else "array" if "items" in schema else "string"
+        match kind:
+            case "object":
+                return self._object(schema, depth)
+            case "array":
+                return self._array(schema, depth)
+            case "integer" | "number":
+                return _number(schema, kind)
+            case "boolean":
+                return True
+            case "null":
+                return None
+            case _:
+                return _string(schema)
 
-def _object(schema: Mapping[str, Any], root: Any, depth: int) -> dict[str, Any]:
-    properties = schema.get("properties")
-    properties = properties if isinstance(properties, Mapping) else {}
-    required = schema.get("required")
-    # Without a list of required properties all are given: the demo should show something.
-    names = list(required) if isinstance(required, list) and required else list(properties)
-    return {name: sample(properties.get(name, {}), root, depth - 1) for name in names[:200]}
+    def _array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
+        least = schema.get("minItems")
+        count = min(max(least, 1), 16) if isinstance(least, int) else 1
+        most = schema.get("maxItems")
+        count = min(count, most) if isinstance(most, int) else count
+        return [self.value(schema.get("items", {}), depth - 1) for _ in range(count)]
+
+    def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
+        properties = _mapping(schema.get("properties"))
+        required = schema.get("required")
+        names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
+        # Without a list of required properties all are given: the demo should show something.
+        if not names and self._left > _MOST_VALUES // 2:
+            names = list(properties)
+        return {name: self.value(properties.get(name, {}), depth - 1) for name in names[:200]}
 
 
 def _number(schema: Mapping[str, Any], kind: str) -> float | int:

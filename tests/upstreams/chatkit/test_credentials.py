@@ -174,3 +174,52 @@ def test_a_text_without_cookies_is_an_error_even_with_a_file(path: Path) -> None
     Credentials.parse(PASTED, path).save()
     with pytest.raises(ValueError, match="Neither"):
         Credentials.load("nonsense", path)
+
+
+# A login while the gateway runs
+
+
+def test_a_new_login_in_the_file_is_taken_over(path: Path) -> None:
+    running = Credentials.load(None, path)
+    assert not running.configured
+    assert running.follow() is False
+    Credentials.parse(PASTED, path).save()
+    assert running.follow() is True
+    assert running.configured
+    assert running.cookie_header() == PASTED
+    assert running.follow() is False
+
+
+def test_refreshed_values_do_not_overwrite_a_newer_login(path: Path) -> None:
+    Credentials.parse(PASTED, path).save()
+    running = Credentials.load(None, path)
+    running.update_from_set_cookie(["session=refreshed"])
+    Credentials.parse("user_id=user-2; session=newer", path).save()
+    running.save_refreshed(at_once=True)
+    assert running.cookie_header() == "user_id=user-2; session=newer"
+    assert Credentials.load(None, path).cookie_header() == "user_id=user-2; session=newer"
+
+
+def test_what_it_wrote_itself_is_no_new_login(path: Path) -> None:
+    Credentials.parse(PASTED, path).save()
+    running = Credentials.load(None, path)
+    running.update_from_set_cookie([f"session={NEW_SESSION}"])
+    running.save_refreshed(at_once=True)
+    assert running.follow() is False
+    assert running.cookie_header() == f"user_id=user-1; session={NEW_SESSION}"
+
+
+@pytest.mark.parametrize("content", ["", "{broken", "no cookies here"])
+def test_a_file_that_became_unreadable_changes_nothing(path: Path, content: str) -> None:
+    Credentials.parse(PASTED, path).save()
+    running = Credentials.load(None, path)
+    path.write_text(content)
+    assert running.follow() is False
+    assert running.cookie_header() == PASTED
+
+
+def test_configured_cookies_stay_whatever_the_file_says(path: Path) -> None:
+    running = Credentials.load(PASTED, path)
+    Credentials.parse("user_id=user-2; session=newer", path).save()
+    assert running.follow() is False
+    assert running.cookie_header() == PASTED

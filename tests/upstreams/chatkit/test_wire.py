@@ -624,6 +624,59 @@ def test_no_json_whatever_breaks_the_reader(value: Any) -> None:
         wire.finish()
 
 
+def outcome(stream: list[bytes]) -> tuple[list[Event], type[GatewayError] | None]:
+    wire = ChatKitWire()
+    events = wire.feed(stream)
+    try:
+        return events + wire.finish(), None
+    except GatewayError as error:
+        return events, type(error)
+
+
+def with_interruptions(stream: list[bytes]) -> list[bytes]:
+    """The same with an event in between that says nothing, so that no payload follows its like."""
+    return [payload for each in stream for payload in (each, b'{"type":"stream_options"}')]
+
+
+@both
+@given(
+    st.lists(
+        st.text(max_size=6) | st.sampled_from(['"', "\\", '"}}', '"delta":"x"}}', "\n", ""]), max_size=12
+    )
+)
+def test_a_delta_is_read_alike_alone_and_after_others(dialect: Old, deltas: list[str]) -> None:
+    stream = payloads(*dialect.opening(), *dialect.message(deltas))
+    if "".join(deltas):
+        assert text_of(outcome(stream)[0]) == "".join(deltas)
+    assert outcome(stream) == outcome(with_interruptions(stream))
+
+
+@both
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b'"c", "delta": "d"}}',
+        b'"c"}, "update": {"delta": "d"}}',
+        b'"c", "more": {}}}',
+        b'"c"}',
+        b'"c"}}}}',
+        b'"c\n"}}',
+        b'"\\q"}}',
+        b'"\xff"}}',
+        b"null}}",
+        b'{"c": {}}}',
+        b"}}",
+    ],
+    ids=lambda rest: rest.decode("latin-1"),
+)
+def test_what_only_begins_like_the_delta_before_is_read_for_itself(dialect: Old, rest: bytes) -> None:
+    like = payloads(dialect.delta("b"))[0]
+    assert like.endswith(b'"b"}}')
+    stream = payloads(*dialect.opening(), *map(dialect.delta, "abb"))
+    stream += [like.removesuffix(b'"b"}}') + rest, like, *payloads(dialect.delta("e", index=1))]
+    assert outcome(stream) == outcome(with_interruptions(stream))
+
+
 def test_the_dialects_agree() -> None:
     assert isinstance(new, New)
     turns = [

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from ...core.errors import InvalidRequest, InvalidValue
 from ...core.turn import Tool, ToolChoice
+from ...text.schema import SchemaRefused, compile_schema
 from ..reading import Fields, as_object, too_long, unknown_value, wrong_type
 
 MAX_TOOLS: Final = 128
@@ -75,6 +76,16 @@ def _function(function: Fields, *, strict: bool) -> tuple[Tool, str]:
         parameters=function.mapping("parameters"),
         strict=bool(strict and function.boolean("strict")),
     )
+    if tool.strict and tool.parameters is not None:
+        # Only arguments of strict tools are held to their schema; others may have whatever they like.
+        try:
+            compile_schema(tool.parameters)
+        except SchemaRefused as refused:
+            raise InvalidValue(
+                f"Invalid schema for function '{tool.name}': {refused}.",
+                param=function.at("parameters"),
+                code="invalid_function_parameters",
+            ) from None
     return tool, function.at("name")
 
 

@@ -110,6 +110,8 @@ class ChatKitUpstream:
 
     async def health(self) -> Health:
         """What the last turn told; nothing is sent to find out."""
+        if self._credentials.follow():
+            self._state = None
         state = self._state
         if state is None:
             if not self._credentials.configured and _is_the_site(self._url):
@@ -198,6 +200,7 @@ class ChatKitUpstream:
 
     async def _request(self, stack: AsyncExitStack, turn: Turn, text: str, clock: TurnClock) -> HttpResponse:
         """The event stream that answers the turn, in whichever dialect the server takes."""
+        self._credentials.follow()
         thread = turn.thread
         if thread is not None and thread.account and thread.account != self._credentials.account:
             raise ThreadLost("The conversation belongs to another account at gpt-oss.com.")

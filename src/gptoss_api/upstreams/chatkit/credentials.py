@@ -36,14 +36,23 @@ class Credentials:
     """The cookies of one account.
 
     ``path`` is the file that keeps refreshed values; without one they live as long as the process.
-    Make it with :meth:`load` or :meth:`parse`.
+    With ``follows`` a new login in that file replaces this one, see :meth:`follow`. Make it with
+    :meth:`load` or :meth:`parse`.
     """
 
     def __init__(
-        self, *, user_id: str = "", session: str = "", path: Path | None = None, pasted: str = ""
+        self,
+        *,
+        user_id: str = "",
+        session: str = "",
+        path: Path | None = None,
+        pasted: str = "",
+        follows: bool = False,
     ) -> None:
         self._values = {"user_id": user_id, "session": session}
         self._path = path
+        self._follows = follows
+        self._seen = _stamp(path)
         self._pasted = pasted or _fingerprint(user_id, session)
         self._configured = bool(user_id or session)
         self._unsaved = False
@@ -52,24 +61,46 @@ class Credentials:
     @classmethod
     def parse(cls, text: str, path: Path | None = None) -> Self:
         """From pasted text; see :func:`~.cookies.parse_cookies`, also for the :class:`ValueError`."""
-        return cls(**parse_cookies(text), path=path)
+        cookies = parse_cookies(text)
+        return cls(user_id=cookies.get("user_id", ""), session=cookies.get("session", ""), path=path)
 
     @classmethod
     def load(cls, text: str | None = None, path: Path | None = None) -> Self:
         """From the configured cookie text and the file.
 
         The file wins only if its values descend from this very text, so that a newly pasted cookie
-        counts at once. A file that cannot be read is reported in the log and left alone.
+        counts at once; without a text the file is followed. A file that cannot be read is reported in
+        the log and left alone.
         Raises :class:`ValueError` for a text without cookies.
         """
         saved = _read(path) if path is not None else None
-        if text is not None and text.strip():
+        follows = text is None or not text.strip()
+        if text is not None and not follows:
             pasted = cls.parse(text, path)
             if saved is None or saved.pasted != pasted._pasted:
                 return pasted
         if saved is None:
-            return cls(path=path)
-        return cls(user_id=saved.user_id, session=saved.session, pasted=saved.pasted, path=path)
+            return cls(path=path, follows=follows)
+        return cls(
+            user_id=saved.user_id, session=saved.session, pasted=saved.pasted, path=path, follows=follows
+        )
+
+    def follow(self) -> bool:
+        """Takes over a login that was put into the file since it was last read; says whether there was one.
+
+        So a login mends a running gateway, and is never overwritten by the one it replaces.
+        """
+        if self._path is None or not self._follows or (stamp := _stamp(self._path)) == self._seen:
+            return False
+        self._seen = stamp
+        saved = _read(self._path)
+        if saved is None or saved.pasted == self._pasted:
+            return False
+        self._values = {"user_id": saved.user_id, "session": saved.session}
+        self._pasted = saved.pasted
+        self._configured = True
+        self._unsaved = False
+        return True
 
     @property
     def configured(self) -> bool:
@@ -122,7 +153,9 @@ class Credentials:
             self.save()
 
     def save(self) -> None:
-        """Does what :meth:`store` does; a failure is only logged."""
+        """Does what :meth:`store` does, unless the file has a new login; a failure is only logged."""
+        if self.follow():
+            return
         self._unsaved = False
         try:
             self.store()
@@ -133,6 +166,7 @@ class Credentials:
         """Writes the values to the file, readable by its owner only; raises ``OSError`` if that fails."""
         if self._path is not None:
             _write(self._path, msgspec.json.encode(_Saved(**self._values, pasted=self._pasted)))
+            self._seen = _stamp(self._path)
 
     def __repr__(self) -> str:
         held = ", ".join(f"{name}=***" for name, value in self._values.items() if value)
@@ -143,6 +177,15 @@ def _fingerprint(user_id: str, session: str) -> str:
     if not user_id and not session:
         return ""
     return "sha256:" + hashlib.sha256(f"{user_id}\0{session}".encode()).hexdigest()
+
+
+def _stamp(path: Path | None) -> tuple[int, int, int] | None:
+    """What differs whenever the file was replaced."""
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def _is_deletion(attributes: list[str]) -> bool:

@@ -20,8 +20,8 @@ from ...core.errors import (
 from ..refusals import excerpt, is_web_page, message_in, message_in_json, page_title
 
 LOGIN_STEP: Final = (
-    "Run 'gptoss-api login', or set GPTOSS_COOKIE, with the cookies user_id and session of a browser that is "
-    "logged in at https://gpt-oss.com (docs/gpt-oss-com.md shows how), and start the gateway again."
+    "Run 'gptoss-api login', or set GPTOSS_COOKIE and start the gateway again, with the cookies user_id and "
+    "session of a browser that is logged in at https://gpt-oss.com (docs/gpt-oss-com.md shows how)."
 )
 
 _SIGN_IN: Final = re.compile(r"\b(?:sign|log)(?:ging)?[ -]?in\b|\blogin\b", re.I)

@@ -29,6 +29,8 @@ AFTER_CARD: Final = 2.0
 
 _UPDATED: Final = frozenset({"thread.item_updated", "thread.item.updated"})
 _TEXT_DELTA: Final = "assistant_message.content_part.text_delta"
+_BEFORE_DELTA: Final = b'"delta":'
+_AFTER_DELTA: Final = b"}}"
 _CARD_KEYS: Final = ("value", "label", "text", "title")
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -52,6 +54,7 @@ class _DeltaEvent(msgspec.Struct, gc=False):
 
 
 _decode_delta: Final = msgspec.json.Decoder(_DeltaEvent).decode
+_decode_text: Final = msgspec.json.Decoder(str).decode
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -96,6 +99,9 @@ class ChatKitWire:
         self._speaking_id = ""
         self._speaking_index = 0
         self._pieces: list[str] = []
+        # How the last payload began, up to its delta, where it was one of the speaking part. The next one
+        # that begins and ends like it says the same but for its text.
+        self._same = b""
         self._blocks: dict[tuple[str, int], _Block] = {}
         self._last_block: _Block | None = None
         self._thinking: set[str] = set()
@@ -139,7 +145,20 @@ class ChatKitWire:
         if self.failure is not None:
             return events
         for payload in payloads:
-            if b"text_delta" in payload and self.thread_id is not None:
+            same = self._same
+            if same and payload.startswith(same) and payload.endswith(_AFTER_DELTA):
+                try:
+                    delta = _decode_text(payload[len(same) : -len(_AFTER_DELTA)])
+                except _NOT_JSON:
+                    pass
+                else:
+                    if delta:
+                        self._pieces.append(delta)
+                        events.append(TextDelta(delta))
+                    continue
+            self._same = b""
+            # "in" would first try to take the bytes for a number, and fail at length.
+            if payload.find(b"text_delta") >= 0 and self.thread_id is not None:
                 try:
                     event = _decode_delta(payload)
                 except _NOT_JSON:
@@ -151,7 +170,8 @@ class ChatKitWire:
                         index = update.old_content_index
                         if index is None:
                             index = update.content_index or 0
-                        self._hear(item_id, index, update.delta, events)
+                        if self._hear(item_id, index, update.delta, events):
+                            self._same = _before_delta(payload, update.delta)
                         continue
             self._read(payload, events)
             if self.failure is not None:
@@ -306,24 +326,26 @@ class ChatKitWire:
 
     # -- text --------------------------------------------------------------------------------------
 
-    def _hear(self, item_id: str, index: int, delta: str, events: list[Event]) -> None:
+    def _hear(self, item_id: str, index: int, delta: str, events: list[Event]) -> bool:
+        """Sends a delta; whether it was one more of the speaking part."""
         if not delta:
-            return
+            return False
         if item_id != self._speaking_id or index != self._speaking_index or self._speaking is None:
             message = self._known(item_id)
             if message is None:
                 if item_id in self._other_items:
                     self._unknown += 1
-                    return
+                    return False
                 message = self._open(item_id, announced=False)
             self._say(item_id, message, index, delta, events)
-            return
+            return False
         if self._speaking.done:
             self._contradictions += 1
-            return
+            return False
         self._speaking.part_done = False
         self._pieces.append(delta)
         events.append(TextDelta(delta))
+        return True
 
     def _say(self, item_id: str, message: _Message, index: int, text: str, events: list[Event]) -> None:
         """Sends text and makes its part the speaking one."""
@@ -454,6 +476,16 @@ class ChatKitWire:
         block.sent = text
         if self._show_reasoning:
             events.append(ReasoningDelta(piece))
+
+
+def _before_delta(payload: bytes, delta: str) -> bytes:
+    """The payload up to its delta, if nothing but ``_AFTER_DELTA`` follows that; else nothing."""
+    start = payload.rfind(_BEFORE_DELTA) + len(_BEFORE_DELTA)
+    try:
+        alone = payload.endswith(_AFTER_DELTA) and _decode_text(payload[start : -len(_AFTER_DELTA)]) == delta
+    except _NOT_JSON:
+        alone = False
+    return payload[:start] if alone else b""
 
 
 def _thread_of(event: Mapping[str, Any]) -> str | None:

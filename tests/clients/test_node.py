@@ -1,0 +1,124 @@
+"""Clients in JavaScript: the official SDK and Vercel's AI SDK, each test of tests/clients/node by name."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import RunningGateway, Site
+from tests.simulator import Answer, HttpReply, Stall
+from tests.simulator.agent import Agent, Call
+from tests.simulator.scenarios import TEXT
+
+from .travel import ADVISER, ADVISER_IN_JSON, PACKING
+
+FOLDER = Path(__file__).parent / "node"
+NODE = Path(sys.executable).with_name("node")
+
+ECHO: tuple[Any, ...] = ()
+PACKED = Answer(f"```json\n{PACKING.model_dump_json()}\n```")
+LIMITED = HttpReply(429, '{"error":"Too many requests"}', headers=[("retry-after", "3")])
+FORECASTS = Agent([[Call("get_forecast", {"city": city}) for city in ("Paris", "Rome", "Oslo")]], str)
+FORECAST = Agent([[Call("get_forecast", {"city": "Paris"})]], str)
+
+# The tests of each file, what the site answers (the last of it from then on) and how often it is asked.
+OPENAI: dict[str, tuple[tuple[Any, ...], int]] = {
+    "chat": (ECHO, 1),
+    "stream": (ECHO, 1),
+    "stream helper": (ECHO, 1),
+    "leaving a stream": (("s22_slow_answer",), 1),
+    "models": (ECHO, 0),
+    "run tools": ((ADVISER,), 3),
+    "run tools in a stream": ((ADVISER,), 3),
+    "parse": ((PACKED,), 1),
+    "AuthenticationError": (("s08_login_card",), 1),
+    "NotFoundError": (ECHO, 0),
+    "BadRequestError": (ECHO, 0),
+    "PermissionDeniedError": (ECHO, 0),
+    "RateLimitError": (("s17_json_429",), 1),
+    "waiting out a limit": ((LIMITED, "s01_happy_path"), 2),
+    "InternalServerError": (("s10_error_before_text",), 2),
+    "APIConnectionTimeoutError": ((Answer(TEXT, at={"opened": [Stall()]}),), 1),
+    "APIError in the middle of a stream": (("s10_error_after_text",), 1),
+}
+AI_SDK: dict[str, tuple[tuple[Any, ...], int]] = {
+    "generateText": (ECHO, 1),
+    "streamText": (ECHO, 1),
+    "generateText with tools": ((ADVISER,), 3),
+    "streamText with tools": ((ADVISER,), 3),
+    "parallel calls in a stream": ((FORECASTS,), 1),
+    "a tool that must be called": ((Answer("Rain, I would say."), FORECAST), 2),
+    "generateObject by json_schema": ((PACKED,), 1),
+    "generateObject by json_object": ((PACKED,), 1),
+    "tools and an object by json_schema": ((ADVISER_IN_JSON,), 3),
+    "tools and an object by json_object": ((ADVISER_IN_JSON,), 3),
+    "a stream of an object": ((PACKED,), 1),
+    "an error with its status": (("s08_login_card",), 1),
+    "an error in the middle of a stream": (("s10_error_after_text",), 1),
+}
+AI_SDK_ON_THE_DEMO = ("the demo",)
+
+
+def play(site: Site, answers: tuple[Any, ...]) -> None:
+    *first, last = answers or (None,)
+    site.simulator.script(*first)
+    if last is not None:
+        site.simulator.always(last)
+
+
+def node(*arguments: str, gateway_url: str = "") -> str:
+    """What a test prints. It fails with what JavaScript says about it."""
+    finished = subprocess.run(
+        [NODE, "run.js", *arguments],
+        cwd=FOLDER,
+        env={"PATH": os.environ["PATH"], "GATEWAY_URL": gateway_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+@pytest.mark.parametrize("title", OPENAI)
+def test_openai_sdk(site: Site, title: str) -> None:
+    answers, asked = OPENAI[title]
+    play(site, answers)
+    node("./openai.js", title, gateway_url=site.gateway.base_url)
+    assert len(site.simulator.requests) == asked
+    if answers == ("s22_slow_answer",):
+        site.simulator.wait_until(lambda: site.simulator.last.outcome == "abandoned")
+
+
+@pytest.mark.parametrize("title", AI_SDK)
+def test_ai_sdk(site: Site, title: str) -> None:
+    answers, asked = AI_SDK[title]
+    play(site, answers)
+    node("./ai-sdk.js", title, gateway_url=site.gateway.base_url)
+    assert len(site.simulator.requests) == asked
+
+
+@pytest.mark.parametrize("title", AI_SDK_ON_THE_DEMO)
+def test_ai_sdk_on_the_demo(demo: RunningGateway, title: str) -> None:
+    node("./ai-sdk.js", title, gateway_url=demo.base_url)
+
+
+@pytest.mark.parametrize(
+    ("file", "titles"), [("./openai.js", {*OPENAI}), ("./ai-sdk.js", {*AI_SDK, *AI_SDK_ON_THE_DEMO})]
+)
+def test_every_test_in_javascript_is_run(file: str, titles: set[str]) -> None:
+    assert set(json.loads(node(file))) == titles
+
+
+def test_the_lock_file_holds_no_place_but_the_registry() -> None:
+    packages = json.loads((FOLDER / "package-lock.json").read_text())["packages"]
+    for name, package in packages.items():
+        assert package.get("resolved", "https://registry.npmjs.org/").startswith(
+            "https://registry.npmjs.org/"
+        )
+        assert name == "" or package["integrity"].startswith("sha512-")

@@ -1,0 +1,201 @@
+"""How many tokens a turn is said to have cost, and when a prompt is too long.
+
+Groups 17, 57 and 70 of the emulation dossier's adversarial list; section 8.
+"""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from gptoss_api.core.catalog import find_model
+from gptoss_api.core.errors import ContextLengthExceeded
+from gptoss_api.core.events import Event, Events, Finished, Started, TextDelta, Usage, UsageReported
+from gptoss_api.core.turn import AssistantMessage, InstructionMessage, UserMessage
+from gptoss_api.dialects.chat import ChatDialect
+from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
+from gptoss_api.emulation.usage import LEAST_ANSWER, MESSAGE_OVERHEAD, SYSTEM_OVERHEAD
+from gptoss_api.text.tokens import Tokens
+from gptoss_api.upstreams.base import Capabilities
+
+from .scripted import (
+    CALL,
+    PARIS,
+    TOKENS,
+    WEATHER,
+    Outcome,
+    ScriptedUpstream,
+    Step,
+    Thought,
+    answered,
+    asks,
+    schema,
+)
+
+FRAME = SYSTEM_OVERHEAD + MESSAGE_OVERHEAD
+WINDOW = find_model("gpt-oss-120b").context_window
+
+
+def test_a_plain_turn_counts_its_text() -> None:
+    usage = answered(asks("Hello!"), [Thought("One two."), "Three four five."]).usage
+    assert usage == Usage(
+        prompt_tokens=TOKENS.count("Hello!") + FRAME,
+        completion_tokens=TOKENS.count("One two.") + TOKENS.count("Three four five."),
+        reasoning_tokens=TOKENS.count("One two."),
+    )
+    assert usage.estimated
+
+
+def test_the_prompt_is_everything_that_was_sent() -> None:
+    turn = asks(
+        InstructionMessage("Be brief."), "Hi", AssistantMessage("Ho"), UserMessage("He"), tools=[WEATHER]
+    )
+    outcome = answered(turn, "Yes.")
+    asked = outcome.usage.prompt_tokens - FRAME
+    # The pieces are counted one by one, which may cut a token in two.
+    assert abs(asked - TOKENS.count(outcome.prompts[0])) <= 3
+
+
+def test_calls_count_with_their_names() -> None:
+    usage = answered(asks(tools=[WEATHER]), CALL).usage
+    assert usage.completion_tokens == TOKENS.count(f"get_weather{PARIS}")
+
+
+def test_only_what_was_delivered_counts() -> None:
+    outcome = answered(asks(form=schema()), "No.", 'So: {"name": "Ada", "age": "36"}')
+    assert outcome.usage.completion_tokens == TOKENS.count('{"name": "Ada", "age": 36}')
+
+
+def test_text_in_any_pieces_counts_the_same() -> None:
+    text = "Antidisestablishmentarianism 🙂 日本語 " * 50
+    assert answered(asks(), text).usage.completion_tokens == TOKENS.count(text)
+
+
+@pytest.mark.parametrize("text", ["A" * 100_000, " " * 50_000 + ".", "🙂" * 20_000, "<|end|>" * 5_000])
+def test_odd_texts_are_counted_in_no_time(text: str) -> None:
+    """Group 70; the counts themselves are tested in tests/text/test_tokens.py."""
+    outcome = answered(asks("x", max_tokens=None), text)
+    assert outcome.usage.completion_tokens == TOKENS.count(text)
+
+
+def test_lone_surrogates_are_counted() -> None:
+    assert answered(asks("\ud800 a \udfff"), "Yes.").usage.prompt_tokens > FRAME
+
+
+# Reported usage
+
+
+REPORTED = Usage(10, 5, 2, 1, estimated=False)
+REPORTING = Capabilities(history=True, usage=True, threads=True)
+
+
+def test_usage_that_the_upstream_reports_counts() -> None:
+    answer: list[Step] = ["Hello.", Finished("stop"), UsageReported(REPORTED)]
+    assert answered(asks(), answer, capabilities=REPORTING).usage == REPORTED
+
+
+def test_a_cut_answer_and_several_turns_are_counted_here() -> None:
+    """An upstream only knows its own turn, and reports nothing on one that was left."""
+    report: list[Event] = [Finished("stop"), UsageReported(REPORTED)]
+    for turn, answers in (
+        (asks(max_tokens=1), [["Hello there.", *report]]),
+        (asks(n=2), [["Hello.", *report], ["Hello.", *report]]),
+        (asks(), [["", *report], ["Hello.", *report]]),
+    ):
+        usage = answered(turn, *answers, capabilities=REPORTING).usage
+        assert usage.estimated
+        assert usage.prompt_tokens == TOKENS.count("Hello!") + FRAME
+
+
+# The window (group 17)
+
+
+def prompt_of(tokens: int) -> str:
+    return "word" + " word" * (tokens - 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reserve"),
+    [({}, LEAST_ANSWER), ({"max_tokens": 100}, 100), ({"max_tokens": 1_000_000}, LEAST_ANSWER)],
+)
+def test_a_prompt_may_fill_the_window_but_for_its_answer(settings: dict[str, Any], reserve: int) -> None:
+    room = WINDOW - FRAME - reserve
+    assert answered(asks(prompt_of(room), **settings), "Yes.").usage.prompt_tokens == WINDOW - reserve
+    error = answered(asks(prompt_of(room + 1), **settings)).error
+    assert isinstance(error, ContextLengthExceeded)
+    assert (error.prompt_tokens, error.limit) == (WINDOW - reserve + 1, WINDOW)
+    assert error.code == "context_length_exceeded"
+
+
+def test_a_prompt_that_is_too_long_is_never_sent() -> None:
+    outcome = answered(asks(prompt_of(WINDOW)))
+    assert isinstance(outcome.error, ContextLengthExceeded)
+    assert outcome.asked == []
+
+
+def test_a_long_history_counts_as_one() -> None:
+    said = prompt_of(WINDOW // 8)
+    conversation = [UserMessage(said) for _ in range(8)]
+    assert isinstance(answered(asks(*conversation)).error, ContextLengthExceeded)
+    assert answered(asks(*conversation[:7]), "Yes.").text == "Yes."
+
+
+# As the client sees it (group 57)
+
+
+def chunks_of(outcome: Outcome, **body: object) -> list[dict[str, object]]:
+    asked = {"model": "gpt-oss-120b", "messages": [{"role": "user", "content": "x"}], "stream": True, **body}
+    renderer = ChatDialect().parse(json.dumps(asked).encode(), {}).renderer()
+    data = b"".join(renderer.feed(batch) for batch in outcome.batches) + renderer.end()
+    lines = data.decode().split("\n\n")
+    assert lines[-2:] == ["data: [DONE]", ""]
+    return [json.loads(line.removeprefix("data: ")) for line in lines[:-2]]
+
+
+def test_a_stream_begins_with_the_role_and_ends_with_usage() -> None:
+    outcome = answered(asks(tools=[WEATHER]), [Thought("Hm."), f"One.\n\n{CALL}\n{CALL}"])
+    *chunks, last = chunks_of(outcome, stream_options={"include_usage": True})
+    assert last["choices"] == []
+    assert isinstance(last["usage"], dict)
+    assert last["usage"]["completion_tokens"] == outcome.usage.completion_tokens
+    deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]  # type: ignore[attr-defined]
+    assert deltas[0]["role"] == "assistant"
+    assert all("role" not in delta for delta in deltas[1:])
+    assert all(delta.get("content") != "" for delta in deltas[1:])
+    assert len({(chunk["id"], chunk["created"]) for chunk in [*chunks, last]}) == 1
+    calls = [call for delta in deltas for call in delta.get("tool_calls", ())]
+    assert {call["index"] for call in calls} == {0, 1}
+    assert sum("id" in call for call in calls) == 2
+    for index in (0, 1):
+        parts = [call["function"]["arguments"] for call in calls if call["index"] == index]
+        assert "".join(parts) == PARIS
+        assert parts[0] == ""
+
+
+def test_counting_in_a_thread_gives_the_same() -> None:
+    """Long texts are counted beside the event loop."""
+    long = "word " * 20_000
+    assert answered(asks(long), long).usage.completion_tokens == TOKENS.count(long)
+
+
+async def test_ranks_that_are_not_loaded_are_loaded_beside_the_event_loop() -> None:
+    cold = Tokens()
+    upstream = ScriptedUpstream(["Hello there."], lambda text: [text])
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.001)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    events: list[Events] = []
+    async with EmulatedUpstream(upstream, cold, EmulationSettings()).open(asks(max_tokens=2)) as batches:
+        async for batch in batches:
+            events.append(batch)
+    ticking.cancel()
+    assert ticks > 0
+    assert isinstance(events[0][0], Started)
+    assert any(isinstance(event, TextDelta) for batch in events for event in batch)
