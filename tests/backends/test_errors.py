@@ -198,6 +198,14 @@ PARSE_FAILURES = [
         },
     ),
     (400, {"error": {"message": "Tool choice is none, but model called a tool"}}),
+    (
+        500,
+        {
+            "error": {
+                "message": "The model produced output that does not match the expected peg-native format"
+            }
+        },
+    ),
 ]
 
 

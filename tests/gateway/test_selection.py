@@ -1,6 +1,7 @@
 """Which upstreams are chosen, and what is said about why."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,40 @@ def test_a_key_that_is_not_where_it_should_be_stops_the_start(tmp_path: Path) ->
     ):
         with pytest.raises(ConfigError, match=said):
             gateway({"GPTOSS_UPSTREAMS": f'[{{"name": "x", "kind": "vllm", {place}}}]'})
+
+
+async def test_the_example_of_the_documentation_can_be_used(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "upstreams.md").read_text()
+    (example,) = re.findall(r"(?ms)^```toml\n(.*?)^```", page)
+    (tmp_path / "config.toml").write_text(example)
+    environ = {
+        "GPTOSS_CONFIG": str(tmp_path / "config.toml"),
+        "OFFICE_KEY": "k-123456",
+        "HF_TOKEN": "hf_1234567890",
+    }
+    running = gateway(environ)
+    assert [(state.name, state.kind) for state in await running.states()] == [
+        ("office", "vllm"),
+        ("router", "huggingface"),
+        ("ollama", "ollama"),
+    ]
+    await running.close()
+
+
+def test_the_table_of_the_documentation_says_what_the_profiles_say() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "upstreams.md").read_text()
+    for kind, profile in PROFILES.items():
+        forms = profile.json_object, profile.json_schema
+        told = {(True, True): "native", (False, True): "schemas native", (False, False): "emulated"}[forms]
+        cells = (
+            f"`{kind}`",
+            "not sent" if profile.reasoning_in == "none" else f"`{profile.reasoning_in}`",
+            " and ".join(f"`{form}`" for form in profile.effort),
+            f"`{profile.length}`",
+            "native" if "required" in profile.tool_choice else "emulated",
+            told,
+        )
+        assert f"| {' | '.join(cells)} |\n" in page
 
 
 async def test_a_server_that_needs_a_key_says_so_without_being_asked() -> None:

@@ -91,6 +91,18 @@ def test_it_waits_as_long_as_the_upstream_asks(breaker: Breaker, clock: Clock) -
     assert breaker.remaining == LONGEST_ASKED
 
 
+def test_an_answer_to_what_was_asked_before_does_not_end_a_rest(breaker: Breaker, clock: Clock) -> None:
+    breaker.begin()
+    fail(breaker, 3)
+    breaker.succeeded()
+    assert breaker.remaining == 5.0
+    clock.now += 5.0
+    breaker.begin()
+    breaker.succeeded()
+    assert breaker.admits()
+    assert breaker.remaining == 0.0
+
+
 def test_what_does_not_pass_by_itself_opens_it_at_once(breaker: Breaker) -> None:
     breaker.begin()
     assert breaker.failed(at_once=True)
@@ -117,9 +129,10 @@ class BreakerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.running > 0)
     @rule()
     def succeed(self) -> None:
+        before = self.breaker.state
         self.breaker.succeeded()
         self.running -= 1
-        assert self.breaker.admits()
+        assert (self.breaker.state is BreakerState.OPEN) == (before is BreakerState.OPEN)
 
     @precondition(lambda self: self.running > 0)
     @rule(asked=st.none() | st.floats(0.1, 100.0), at_once=st.booleans())

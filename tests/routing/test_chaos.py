@@ -68,7 +68,7 @@ async def test_no_client_sees_a_failure_while_one_upstream_answers(caplog: pytes
                 http, Admission(CLIENTS, CLIENTS), server, idle_timeout=5.0, asks_again=False
             )
             emulated = EmulatedUpstream(upstream, tokens, EmulationSettings())
-            return Route(emulated, order, breaker=Breaker(threshold=3, rest=0.2))
+            return Route(emulated, order, breaker=Breaker(threshold=3, rest=0.2, longest_rest=0.2))
 
         urls = [backend.url.removesuffix("/chatkit") + "/v1" for backend in (flaky, slow)]
         router = Router(

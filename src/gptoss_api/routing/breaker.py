@@ -72,6 +72,9 @@ class Breaker:
             self._probing = True
 
     def succeeded(self) -> None:
+        """The turn was answered; where that was asked before the breaker opened, it is no news."""
+        if self._open and not self._probing:
+            return
         self._failures = self._openings = 0
         self._open = self._probing = False
 

@@ -136,9 +136,10 @@ class Router:
                 breaker.forgotten()
 
     def _succeeded(self, route: Route) -> None:
-        if route.breaker.state is not BreakerState.CLOSED:
-            _log.info("%s answers again", route.name)
+        before = route.breaker.state
         route.breaker.succeeded()
+        if before is not BreakerState.CLOSED and route.breaker.state is BreakerState.CLOSED:
+            _log.info("%s answers again", route.name)
 
     def _failed(self, route: Route, failure: GatewayError) -> None:
         judgement = judge(failure)

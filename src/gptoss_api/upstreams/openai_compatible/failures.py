@@ -70,7 +70,8 @@ _NO_MODEL: Final = re.compile(
 _PARSE_FAILURE: Final = re.compile(
     r"harmony|unexpected tokens? remaining|message header|error parsing tool call|tool_use_failed"
     r"|failed to parse (?:tool|input|messages|the model)|failed to call a function"
-    r"|model called a tool|unknown channel|parsing failed",
+    r"|model called a tool|unknown channel|parsing failed"
+    r"|model produced output that does not match",
     re.I,
 )
 _CHALLENGE: Final = re.compile(
