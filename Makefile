@@ -20,7 +20,7 @@ run: ## Install the gateway and start it
 	@exec $(BIN)/python -m gptoss_api serve $(ARGS)
 
 test: dev ## Install what the tests need and run them
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --hypothesis-profile=ci $(ARGS)
 
 e2e: $(CLIENTS)/node_modules/.package-lock.json ## Drive the gateway with frameworks and JavaScript clients (tests/clients)
 	@$(E2E)/python -m pytest tests/clients $(ARGS)

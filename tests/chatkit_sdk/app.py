@@ -125,6 +125,8 @@ class Echo(ChatKitServer[Context]):
                 and isinstance(event, ThreadItemUpdated)
                 and event.update.type.endswith("delta")
             ):
+                # With nothing delivered yet, the turn would be tried again.
+                await asyncio.sleep(0.2)
                 raise RuntimeError("the app has a bug after its first word")
         thread.title = "Echo"
 

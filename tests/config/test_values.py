@@ -45,7 +45,7 @@ from gptoss_api.config.values import Kind, choice, number, seconds, size
             "curl 'https://x' \\\n  -H 'cookie: session=s'",
             "curl 'https://x' \\\n  -H 'cookie: session=s'",
         ),
-        (values.path, "/tmp/x", Path("/tmp/x")),
+        (values.path, "/somewhere/x", Path("/somewhere/x")),
     ],
 )
 def test_understood(kind: Kind[Any], raw: object, value: object) -> None:

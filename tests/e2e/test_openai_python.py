@@ -227,7 +227,24 @@ async def streamed(sdk: AsyncOpenAI, prompt: str) -> str:
     return said(chunks)
 
 
-# Parameters and models
+async def test_a_task_that_is_cancelled_stops_the_upstream(site: Site) -> None:
+    site.simulator.always("s22_slow_answer")
+    async with async_client(site.gateway) as sdk:
+        task = asyncio.create_task(streamed(sdk, "hello"))
+        await site.simulator.wait_for(lambda: site.simulator.requests)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await site.simulator.wait_for(lambda: site.simulator.last.outcome == "abandoned")
+
+
+# Addresses, parameters and models
+
+
+@pytest.mark.parametrize("path", ["", "/", "/v1/", "/v1/v1"])
+def test_a_base_url_that_is_not_quite_right(site: Site, sdk: OpenAI, path: str) -> None:
+    other = sdk.with_options(base_url=f"{site.gateway.base_url}{path}")
+    assert other.chat.completions.create(model=MODEL, messages=hello()).choices[0].finish_reason == "stop"
+    assert len(other.models.list().data) == 2
 
 
 @pytest.mark.parametrize(

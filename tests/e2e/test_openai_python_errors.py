@@ -70,10 +70,15 @@ def test_an_unknown_model(site: Site, sdk: OpenAI) -> None:
     assert site.simulator.requests == []
 
 
-def test_an_unknown_path(sdk: OpenAI) -> None:
-    with pytest.raises(NotFoundError) as caught:
-        sdk.images.generate(prompt="a cat")
-    assert caught.value.code == "not_found"
+def test_what_is_not_offered(sdk: OpenAI) -> None:
+    for ask in (
+        lambda: sdk.images.generate(prompt="a cat"),
+        lambda: sdk.files.list(),
+        lambda: sdk.chat.completions.retrieve("chatcmpl-1"),
+    ):
+        with pytest.raises(NotFoundError) as caught:
+            ask()
+        assert (caught.value.type, caught.value.code) == ("invalid_request_error", "not_found")
 
 
 # BadRequestError

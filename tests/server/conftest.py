@@ -10,7 +10,8 @@ from tests.simulator import simulator_thread
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    with running_gateway(tmp_path_factory.mktemp("home"), GPTOSS_UPSTREAM="demo") as gateway:
+    hurry = "import gptoss_api.upstreams.demo as demo; demo.PACE = 0"
+    with running_gateway(tmp_path_factory.mktemp("home"), before=hurry, GPTOSS_UPSTREAM="demo") as gateway:
         yield gateway
 
 

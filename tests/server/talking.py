@@ -62,9 +62,9 @@ def head_of(path: str, length: int | None, *lines: str) -> bytes:
     return "\r\n".join([f"POST {path} HTTP/1.1", "host: localhost", *announced, *lines, "", ""]).encode()
 
 
-def request_bytes(path: str, body: dict[str, Any]) -> bytes:
+def request_bytes(path: str, body: dict[str, Any], *lines: str) -> bytes:
     data = json.dumps(body).encode()
-    return head_of(path, len(data), "content-type: application/json") + data
+    return head_of(path, len(data), "content-type: application/json", *lines) + data
 
 
 def read_until(connection: socket.socket, marker: bytes) -> bytes:

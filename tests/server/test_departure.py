@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import StartGateway
+from tests.conftest import Site, StartGateway
 from tests.server.talking import CHAT, HELLO, ask, connect, read_until, request_bytes
 from tests.simulator import Answer, Pause, Simulator, Stall
 
@@ -34,14 +34,12 @@ def _leave(connection: socket.socket, how: str) -> float:
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("silence", SILENCES)
-def test_the_site_is_left_within_100_ms(
-    simulator: Simulator, gateway: StartGateway, silence: str, how: str, stream: bool
-) -> None:
+def test_the_site_is_left_within_100_ms(site: Site, silence: str, how: str, stream: bool) -> None:
+    simulator, gateway = site.simulator, site.gateway
     simulator.always(SILENCES[silence])
-    running = gateway(simulator)
     # The best of a few: a busy machine may let the gateway wait.
     for attempt in range(1, 6):
-        connection = connect(running)
+        connection = connect(gateway)
         connection.sendall(request_bytes(CHAT, {**HELLO, "stream": stream}))
         _wait_for_requests(simulator, attempt)
         time.sleep(0.05)
@@ -49,14 +47,24 @@ def test_the_site_is_left_within_100_ms(
         simulator.wait_until(lambda: simulator.last.aborted_at is not None)
         assert simulator.last.aborted_at is not None
         if simulator.last.aborted_at - left < 0.1:
-            break
-    else:
-        pytest.fail("the site was always left later")
+            return
+    pytest.fail("the site was always left later")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_departure_is_told_in_the_log(site: Site, stream: bool) -> None:
+    site.simulator.always(SILENCES["in the middle of the text"])
+    name = f"departed-{stream}"
+    with connect(site.gateway) as connection:
+        connection.sendall(request_bytes(CHAT, {**HELLO, "stream": stream}, f"x-request-id: {name}"))
+        _wait_for_requests(site.simulator, 1)
     deadline = time.monotonic() + 5
-    while "outcome=client_gone" not in running.log():
+    while not (lines := [line for line in site.gateway.log().splitlines() if name in line]):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert "Traceback" not in running.log()
+    assert len(lines) == 1
+    assert "outcome=client_gone" in lines[0]
+    assert "Traceback" not in site.gateway.log()
 
 
 def test_who_leaves_the_queue_is_never_asked_for(simulator: Simulator, gateway: StartGateway) -> None:

@@ -136,7 +136,7 @@ UNRELATED_WIDGET = card({"type": "Title", "value": WIDGET_TEXT}, {"type": "Text"
 
 
 # So that what was said until then arrives by itself: with nothing delivered yet, a turn is tried again.
-_SAID = Pause(0.1)
+_SAID = Pause(0.2)
 
 
 def fails(mark: Mark, event: Event) -> Answer:

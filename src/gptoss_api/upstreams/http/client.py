@@ -3,9 +3,8 @@
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from types import MappingProxyType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import NamedTuple
 
 from ...core.errors import UpstreamFailure, UpstreamUnavailable
@@ -55,8 +54,7 @@ class HttpClient:
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
-    @asynccontextmanager
-    async def request(
+    def request(
         self,
         method: str,
         url: str,
@@ -64,8 +62,8 @@ class HttpClient:
         headers: Mapping[str, str] = _NO_HEADERS,
         body: bytes = b"",
         idle_timeout: float | None = None,
-    ) -> AsyncIterator[HttpResponse]:
-        """Sends one request; the block's value is the response, with its headers read.
+    ) -> "Exchange":
+        """One request, sent on entering the block; its value is the response, with the headers read.
 
         ``idle_timeout`` bounds every wait for the headers or more of the body. A response read to
         its end gives the connection back; leaving the block in any other way closes the socket at
@@ -86,15 +84,7 @@ class HttpClient:
             if route.proxy.credential is not None:
                 extra["Proxy-Authorization"] = route.proxy.credential
         head = encode_request_head(method, target, address.authority, headers, extra, len(body))
-        connection = await self._exchange(route, head, body, method == "HEAD", idle_timeout)
-        try:
-            response = HttpResponse(connection)
-            try:
-                yield response
-            finally:
-                response.detach()
-        finally:
-            self._release(route, connection)
+        return Exchange(self, route, head, body, method == "HEAD", idle_timeout)
 
     async def close(self) -> None:
         """Closes every connection, also those in use; the client serves no further request."""
@@ -206,3 +196,51 @@ class HttpClient:
             if not connections:
                 del self._idle[route]
         self._sweeper = loop.call_later(self._idle_expiry, self._sweep) if self._idle else None
+
+
+class Exchange:
+    """The context manager of one request; it serves once. A generator would cost three times as much."""
+
+    __slots__ = (
+        "_body",
+        "_client",
+        "_connection",
+        "_head",
+        "_head_only",
+        "_idle_timeout",
+        "_response",
+        "_route",
+    )
+
+    def __init__(
+        self,
+        client: HttpClient,
+        route: _Route,
+        head: bytes,
+        body: bytes,
+        head_only: bool,
+        idle_timeout: float | None,
+    ) -> None:
+        self._client = client
+        self._route = route
+        self._head = head
+        self._body = body
+        self._head_only = head_only
+        self._idle_timeout = idle_timeout
+
+    async def __aenter__(self) -> HttpResponse:
+        self._connection = connection = await self._client._exchange(
+            self._route, self._head, self._body, self._head_only, self._idle_timeout
+        )
+        try:
+            self._response = response = HttpResponse(connection)
+        except BaseException:
+            self._client._release(self._route, connection)
+            raise
+        return response
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._response.detach()
+        self._client._release(self._route, self._connection)

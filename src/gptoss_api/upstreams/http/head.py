@@ -3,6 +3,7 @@
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -49,6 +50,8 @@ def basic_credential(username: str | None, password: str | None) -> str | None:
     return "Basic " + b64encode(pair.encode()).decode()
 
 
+# An upstream has one address and a handful of headers; taking them apart costs more than sending them.
+@lru_cache(maxsize=64)
 def parse_address(url: str) -> Address:
     """Takes an ``http`` or ``https`` URL apart.
 
@@ -75,6 +78,16 @@ def parse_address(url: str) -> Address:
     )
 
 
+@lru_cache(maxsize=256)
+def _lower_name(name: str) -> str:
+    if not _TOKEN(name):
+        raise ValueError(f"the header name {name!r} is not a token")
+    lower = name.lower()
+    if lower in _FRAMING:
+        raise ValueError(f"the header {name!r} is set by the client itself")
+    return lower
+
+
 def encode_request_head(
     method: str,
     target: str,
@@ -91,18 +104,16 @@ def encode_request_head(
     if not _TOKEN(method):
         raise ValueError("the HTTP method is not a token")
     lines = [f"{method} {target} HTTP/1.1"]
-    given = {name.lower() for name in headers}
+    given = set(map(_lower_name, headers))
     if "host" not in given:
         lines.append(f"Host: {authority}")
     for name, value in headers.items():
-        if not _TOKEN(name):
-            raise ValueError(f"the header name {name!r} is not a token")
-        if name.lower() in _FRAMING:
-            raise ValueError(f"the header {name!r} is set by the client itself")
         if _NOT_IN_VALUE(value):
             raise ValueError(f"the value of the header {name!r} has a line break or a NUL")
         lines.append(f"{name}: {value}")
-    lines.extend(f"{name}: {value}" for name, value in extra.items() if name.lower() not in given)
+    for name, value in extra.items():
+        if name.lower() not in given:
+            lines.append(f"{name}: {value}")
     if length or method in ("POST", "PUT", "PATCH"):
         lines.append(f"Content-Length: {length}")
     lines.append("\r\n")
