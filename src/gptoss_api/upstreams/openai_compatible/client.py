@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from types import MappingProxyType
@@ -18,15 +17,16 @@ from ...core.errors import (
     ModelNotFound,
     UpstreamLoginRequired,
     UpstreamTimeout,
-    UpstreamUnavailable,
 )
 from ...core.events import Events, Started
 from ...core.turn import Turn
 from ..admission import Admission
 from ..base import Capabilities, Health
 from ..clock import TurnClock
+from ..health import TurnHealth
 from ..http import HttpClient, HttpResponse
-from ..refusals import LOGGED_LENGTH, parse_retry_after, redact
+from ..refusals import parse_retry_after, redact
+from ..refused import read_refusal
 from ..retrying import retry_pause
 from .failures import CODE_PARSE_FAILURE, failure_of_response
 from .models import ModelList, ServedModel, read_models
@@ -35,13 +35,9 @@ from .requests import PassedOptions, encode_request, optional_fields, sends_reas
 from .stream import read_answer
 from .wire import ChatWire
 
-# How long a refusal's body or a list of models is waited for, in seconds, and how much is read, in bytes.
-REFUSAL_TIME: Final = 5.0
-REFUSAL_SIZE: Final = 64 * 1024
+# How long a list of models is waited for, in seconds, and how much of it is read, in bytes.
 MODELS_TIME: Final = 5.0
 MODELS_SIZE: Final = 4 * 1024 * 1024
-# For how long a failed turn counts as the state of the upstream.
-TROUBLE_TIME: Final = 60.0
 # How often one turn may be asked again because a field was refused.
 _MOST_REFUSED_FIELDS: Final = 3
 
@@ -103,8 +99,7 @@ class OpenAICompatibleUpstream:
         self._total_timeout = total_timeout
         self._rejected: frozenset[str] = frozenset()
         self._list = ModelList(self._fetch_models)
-        self._state: Health | None = None
-        self._state_since = 0.0
+        self._health = TurnHealth()
         self.name = server.title
         self.capabilities = Capabilities(
             history=True,
@@ -130,15 +125,13 @@ class OpenAICompatibleUpstream:
 
     async def health(self) -> Health:
         """What the last turn told; without one, whether a key is there that the server needs."""
-        state = self._state
+        state = self._health.state
         if state is None:
             if self._profile.key_env and not self._server.key:
                 return Health(
                     False, f"No key is configured for {self._profile.title}. {self._profile.key_step}"
                 )
             return Health(True, "Not used yet.")
-        if not state.ready and time.monotonic() - self._state_since >= TROUBLE_TIME:
-            return Health(True, state.detail)
         return state
 
     async def close(self) -> None:
@@ -215,7 +208,7 @@ class OpenAICompatibleUpstream:
             self._require_key()
             model = await self.model_name(turn)
         except GatewayError as error:
-            self._note(error)
+            self._health.note(error)
             raise
         may_retry, refused_fields = True, 0
         while True:
@@ -230,7 +223,7 @@ class OpenAICompatibleUpstream:
                                 events = [Started(upstream=self.name, model=turn.model), *events]
                                 delivered = True
                             yield events
-                self._note(None)
+                self._health.note(None)
                 return
             except GatewayError as error:
                 failure = error
@@ -239,7 +232,7 @@ class OpenAICompatibleUpstream:
                 continue
             pause = self._retry_pause(failure)
             if delivered or not may_retry or pause is None or not clock.allows(pause):
-                self._note(failure)
+                self._health.note(failure)
                 raise failure
             may_retry = False
             _log.info("asking %s once more in %.2f s: %s", self.name, pause, failure.message)
@@ -280,20 +273,8 @@ class OpenAICompatibleUpstream:
         raise await self._refusal(response, content_type)
 
     async def _refusal(self, response: HttpResponse, content_type: str) -> GatewayError:
-        body = b""
-        try:
-            async with asyncio.timeout(REFUSAL_TIME):
-                body = await response.read_all(REFUSAL_SIZE)
-        except (TimeoutError, GatewayError):
-            _log.debug("the refusal's body did not arrive")
         secrets = (self._server.key,)
-        _log.warning(
-            "%s answered HTTP %d (%s): %s",
-            self.name,
-            response.status,
-            content_type[:100] or "no content type",
-            redact(body[:LOGGED_LENGTH].decode("utf-8", "replace"), secrets),
-        )
+        body = await read_refusal(response, self.name, secrets)
         return failure_of_response(
             self._profile,
             response.status,
@@ -333,12 +314,3 @@ class OpenAICompatibleUpstream:
             headers["authorization"] = f"Bearer {self._server.key}"
         headers.update(self._server.headers)
         return headers
-
-    def _note(self, failure: GatewayError | None) -> None:
-        """Keeps how the turn went, in words: the exception itself would keep the turn's memory."""
-        self._state_since = time.monotonic()
-        if failure is None:
-            self._state = Health(True, "The last turn was answered.")
-        else:
-            unusable = isinstance(failure, UpstreamLoginRequired | UpstreamUnavailable | UpstreamTimeout)
-            self._state = Health(not unusable, f"The last turn failed: {failure.message}")
