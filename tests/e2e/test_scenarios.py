@@ -102,9 +102,13 @@ EXPECTED: dict[str, Good | Refused | Broken] = {
     "s16_limit_429": LIMITED,
     "s17_html_502": Refused(502, "api_error", "upstream_error", "502 Bad Gateway", attempts=2),
     "s17_html_503": Refused(503, "api_error", "upstream_unavailable", "503 Service", attempts=2),
-    "s17_challenge_page": Refused(502, "api_error", "upstream_challenge", "browser check", attempts=1),
+    "s17_challenge_page": Refused(
+        502, "api_error", "upstream_challenge", "browser check", attempts=1, final=True
+    ),
     "s17_json_401": LOGIN,
-    "s17_json_403": Refused(502, "api_error", "upstream_forbidden", "Forbidden for you", attempts=1),
+    "s17_json_403": Refused(
+        502, "api_error", "upstream_forbidden", "Forbidden for you", attempts=1, final=True
+    ),
     "s17_json_429": LIMITED,
     "s17_wrong_content_type": Refused(502, "api_error", "upstream_error", "a web page", attempts=1),
     "s17_json_instead_of_stream": Refused(502, "api_error", "upstream_error", attempts=1),

@@ -113,7 +113,7 @@ def failure_of_response(
             code="upstream_challenge",
             retry_after=retry_after,
         )
-        failure.retryable = False
+        failure.retryable = failure.should_retry = False
         return failure
     if status == 429:
         return UpstreamRateLimited(f"gpt-oss.com is limiting requests ({said}).", retry_after=retry_after)
@@ -127,7 +127,7 @@ def failure_of_response(
             return login_required()
     if status == 403:
         failure = UpstreamFailure(f"gpt-oss.com refused the request ({said}).", code="upstream_forbidden")
-        failure.retryable = False
+        failure.retryable = failure.should_retry = False
         return failure
     if status == 503:
         return UpstreamUnavailable(f"gpt-oss.com is not available ({said}).", retry_after=retry_after)
