@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from ..config import ConfigError, Settings, UpstreamSettings
 from ..core.kinds import SITE
 from ..upstreams.admission import Admission
@@ -48,6 +50,9 @@ class UpstreamBuilder:
 
     def _server(self, entry: UpstreamSettings, *, alone: bool) -> OpenAICompatibleUpstream:
         profile = PROFILES[entry.kind]
+        if entry.kind == "generic":
+            # Of these there may be several, and nobody knows them by a name of their own.
+            profile = replace(profile, title=entry.name)
         key = self._key(entry)
         if key:
             self.keys.append(key)

@@ -164,9 +164,17 @@ def test_usage_that_says_nothing_is_none(value: Any) -> None:
     assert read_timings(value) is None
 
 
-def test_a_body_may_also_be_lines_of_json() -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        "\n".join(json.dumps(event) for event in (chunk({"content": "a"}), END)).encode(),
+        sse(chunk({"content": "a"}), END, "data: [DONE]"),
+        sse(": ping", chunk({"content": "a"}), END),
+        json.dumps({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}, indent=1).encode(),
+    ],
+)
+def test_a_stream_may_be_called_json(body: bytes) -> None:
     wire = ChatWire(PROFILES["generic"])
-    lines = "\n".join(json.dumps(event) for event in (chunk({"content": "a"}), END))
     collector = Collector()
-    collector.feed([*wire.feed_body(lines.encode()), *wire.finish()])
+    collector.feed([*wire.feed_body(body), *wire.finish()])
     assert collector.choices[0].text == "a"

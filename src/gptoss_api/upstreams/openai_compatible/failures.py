@@ -158,7 +158,7 @@ def failure_of_form(
     if status == 402 or (status in (400, 403, 429) and _QUOTA.search(words)):
         return InsufficientQuota(f"The account at {title} has no credits left: {shown}")
     if status == 401:
-        step = profile.key_step or "Set the key of this upstream (key or key_env in [[upstreams]])."
+        step = profile.key_step or "Set GPTOSS_UPSTREAM_KEY, or key_env in [[upstreams]]."
         return UpstreamLoginRequired(f"{title} did not accept the key it was given: {shown} {step}")
     if status == 429:
         return UpstreamRateLimited(f"{title} is limiting requests: {shown}", retry_after=retry_after)

@@ -24,6 +24,7 @@ from ...core.events import (
     Usage,
     UsageReported,
 )
+from ...text.sse import SseDecoder
 from .calls import CallAssembler, CallDelta, FunctionDelta
 from .failures import failure_of_event
 from .profiles import Profile
@@ -128,13 +129,15 @@ class ChatWire:
         self._last, self._before = chunk, self._last
 
     def feed_body(self, body: bytes) -> list[Event]:
-        """The whole of an answer that came as one JSON object; also lines of them, with or without SSE."""
-        out: list[Event] = []
-        lines = [body] if _is_json(body) else [line for line in body.splitlines() if line.strip()]
-        for line in lines:
-            if self.failure is None:
-                self._payload(line, out)
-        return out
+        """The whole of an answer that came as one JSON object; also a stream that was called JSON."""
+        if _is_json(body):
+            payloads = [body]
+        elif body.lstrip().startswith((b"data:", b":", b"event:")):
+            decoder = SseDecoder()
+            payloads = [*decoder.feed(body), *decoder.finish()]
+        else:
+            payloads = [line for line in body.splitlines() if line.strip()]
+        return self.feed(payloads)
 
     def finish(self) -> list[Event]:
         """The end of the answer.
