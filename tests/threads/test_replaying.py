@@ -226,6 +226,14 @@ async def test_a_call_that_was_not_delivered_as_written_spoils_the_thread(
     assert (await client.give("it")).thread == "replayed"
 
 
+async def test_markup_that_was_taken_out_spoils_the_thread(inside: Inside, site: Simulator) -> None:
+    client = Client(inside)
+    site.script(says("<|channel|>final<|message|>Hello."), says("A < b and so on."))
+    assert (await client.say("one")).text == "Hello."
+    assert (await client.say("two")).thread == "replayed"
+    assert (await client.say("three")).thread == "reused"
+
+
 async def test_one_repair_is_forgiven_and_two_are_not(inside: Inside, site: Simulator) -> None:
     number = {"type": "object", "properties": {"a": {"type": "number"}}, "required": ["a"]}
     strict = Tool("strict", parameters=number, strict=True)

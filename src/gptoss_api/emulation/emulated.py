@@ -23,6 +23,7 @@ from ..threads import Conversation, Conversations, Thoughts, Tip
 from ..upstreams.base import Capabilities, Health, Upstream
 from .choice import Again, ChoiceStream, Complete
 from .delivered import Delivered
+from .native import NativeReading
 from .neutralise import neutralise
 from .plan import Plan
 from .planner import Planner
@@ -160,6 +161,7 @@ class EmulatedUpstream:
         turn = choice.plan.upstream_turn
         begun = False
         while True:
+            reading = choice.plan.reading()
             # What the last batch lets out leaves with what follows it: an upstream that is not wanted any
             # more must not wait for a slow client.
             last: Events = ()
@@ -167,7 +169,7 @@ class EmulatedUpstream:
             try:
                 async with self._upstream.open(turn) as batches:
                     async for batch in batches:
-                        out = choice.feed(batch)
+                        out = choice.feed(reading.feed(batch) if reading is not None else batch)
                         if choice.cut:
                             last = out
                             if conversation is not None and choice.may_end:
@@ -185,10 +187,12 @@ class EmulatedUpstream:
                 failure = error
                 if conversation is not None and isinstance(error, Overloaded):
                     _give_back(conversation, choice)
+            if reading is not None and reading.changed:
+                choice.rewritten = True
             if failure is None:
                 verdict = choice.end()
             else:
-                if held := choice.interrupted():
+                if held := [*self._held_back(reading, choice), *choice.interrupted()]:
                     yield held
                 verdict = choice.failed(failure)
             last = [*last, *verdict.events]
@@ -198,6 +202,12 @@ class EmulatedUpstream:
             if isinstance(verdict, Complete):
                 return
             turn = await self._follow_up(choice, verdict)
+
+    def _held_back(self, reading: NativeReading | None, choice: ChoiceStream) -> Events:
+        """What may still be delivered of an answer that broke off, to a client that has the rest of it."""
+        if reading is None or choice.delivered.empty:
+            return ()
+        return choice.feed(reading.flush())
 
     async def _follow_up(self, choice: ChoiceStream, again: Again) -> Turn:
         """The turn that asks for a repair: in the same thread where there is one, else as history."""

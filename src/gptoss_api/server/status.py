@@ -42,6 +42,16 @@ class StatusRoutes:
             "detail": health.detail,
             "chosen_because": self._gateway.chosen_because,
         }
+        if states := await self._gateway.states():
+            upstream["upstreams"] = [
+                {
+                    "name": state.name,
+                    "kind": state.kind,
+                    "ready": state.health.ready,
+                    "detail": state.health.detail,
+                }
+                for state in states
+            ]
         if self._gateway.is_demo:
             upstream["demo"] = True
             upstream["warning"] = "This is the built-in demo: no model is behind it."
@@ -55,9 +65,9 @@ class StatusRoutes:
                     "status": "draining" if self._drain.draining else "ok",
                     "upstream": upstream,
                     "state": {
-                        "store": self._gateway.store.name,
-                        "available": self._gateway.store.available,
-                        "failures": self._gateway.store.failures,
+                        "store": self._gateway.memory.store.name,
+                        "available": self._gateway.memory.store.available,
+                        "failures": self._gateway.memory.store.failures,
                     },
                     "models": [model.id for model in MODELS],
                     "endpoints": ENDPOINTS,
@@ -82,12 +92,15 @@ class StatusRoutes:
     async def models(self, scope: Scope, receive: Receive, send: Send) -> None:
         record: RequestRecord = scope["gptoss"]
         anthropic = "anthropic-version" in record.headers
-        await send_json(send, 200, render_models(MODELS, anthropic=anthropic))
+        await send_json(send, 200, render_models(await self._gateway.models(), anthropic=anthropic))
 
     async def model(self, scope: Scope, receive: Receive, send: Send) -> None:
         record: RequestRecord = scope["gptoss"]
         requested: str = scope["path_params"]["id"]
-        body = render_model(find_model(requested), anthropic="anthropic-version" in record.headers)
+        model = next(
+            (model for model in await self._gateway.models() if model.id == requested), None
+        ) or find_model(requested)
+        body = render_model(model, anthropic="anthropic-version" in record.headers)
         await send_json(send, 200, body)
 
 

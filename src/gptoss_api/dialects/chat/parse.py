@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from ...core.catalog import DEFAULT_MODEL, find_model
+from ...core.catalog import DEFAULT_MODEL, find_model, provider_suffix
 from ...core.errors import InvalidRequest, InvalidValue, UnsupportedParameter, UnsupportedValue
 from ...core.turn import Effort, OutputFormat, Turn
 from ...text.schema import SchemaRefused, compile_schema
@@ -83,7 +83,8 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
         ModelNotFound: for models that are not offered.
     """
     messages = read_messages(body)
-    model = find_model(body.string("model") or DEFAULT_MODEL)
+    asked_model = body.string("model") or DEFAULT_MODEL
+    model = find_model(asked_model)
     stream = body.boolean("stream") or False
     include_usage = _include_usage(body, stream)
     _refuse_unsupported(body)
@@ -104,6 +105,7 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
         stop=_stop(body),
         n=_n(body, max_n),
         options=_options(body) | extras,
+        provider=provider_suffix(asked_model),
     )
     return Parsed(turn, stream, include_usage, toolbox.legacy)
 
