@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
@@ -180,3 +181,22 @@ def test_a_port_in_use_is_told_once(run: Run, two: RunningGateway) -> None:
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
+
+
+def test_upstreams_of_the_file_reach_every_worker(
+    simulator: Simulator, gateway: StartGateway, tmp_path: Path
+) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        f'[[upstreams]]\nname = "site"\nkind = "gpt-oss.com"\nurl = "{simulator.chatkit_url}"\n'
+        "max_concurrency = 8\n"
+        '[[upstreams]]\nname = "spare"\nkind = "generic"\nurl = "http://127.0.0.1:9/v1"\n'
+        'models = { "gpt-oss-120b" = "big" }\nheaders = { "x-team" = "one" }\n'
+    )
+    running = gateway(simulator, GPTOSS_WORKERS="2", GPTOSS_CONFIG=str(file), GPTOSS_UPSTREAM="site, spare")
+    wait_for(lambda: len(processes(running)) == 2)
+    messages: list[dict[str, str]] = []
+    for number in (1, 2):
+        with only(running, number):
+            say(running, messages, f"turn {number}")
+    assert len(simulator.requests) == 2

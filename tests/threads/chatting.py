@@ -48,6 +48,7 @@ class Inside:
         cookie: str | None = None,
         caps: Caps | None = None,
         threads: bool = True,
+        places: int = 50,
     ) -> None:
         self.site = site
         self.store = store
@@ -56,7 +57,7 @@ class Inside:
         self._http = HttpClient(trust_env=False)
         self._chatkit = ChatKitUpstream(
             self._http,
-            Admission(50, 50),
+            Admission(places, 50 if places > 1 else 0),
             Credentials.parse(cookie or site.cookie),
             url=site.chatkit_url,
             idle_timeout=5.0,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gptoss_api.core.errors import GatewayError
+from gptoss_api.core.errors import GatewayError, Overloaded
 from gptoss_api.core.turn import AssistantMessage, InstructionMessage, Tool, UserMessage
 from gptoss_api.state import Entry, GuardedStore, Store
 from gptoss_api.threads import Caps
@@ -226,6 +226,14 @@ async def test_a_call_that_was_not_delivered_as_written_spoils_the_thread(
     assert (await client.give("it")).thread == "replayed"
 
 
+async def test_markup_that_was_taken_out_spoils_the_thread(inside: Inside, site: Simulator) -> None:
+    client = Client(inside)
+    site.script(says("<|channel|>final<|message|>Hello."), says("A < b and so on."))
+    assert (await client.say("one")).text == "Hello."
+    assert (await client.say("two")).thread == "replayed"
+    assert (await client.say("three")).thread == "reused"
+
+
 async def test_one_repair_is_forgiven_and_two_are_not(inside: Inside, site: Simulator) -> None:
     number = {"type": "object", "properties": {"a": {"type": "number"}}, "required": ["a"]}
     strict = Tool("strict", parameters=number, strict=True)
@@ -244,6 +252,18 @@ async def test_an_empty_answer_leaves_nothing_to_go_on_with(inside: Inside, site
     client = Client(inside)
     client.messages = [UserMessage("one"), AssistantMessage("")]
     assert (await client.say("two")).thread == "replayed"
+
+
+async def test_a_turn_that_finds_no_place_leaves_the_thread_as_it_is(site: Simulator, store: Store) -> None:
+    async with Inside(site, GuardedStore(store), places=1) as inside:
+        client = await chat(inside)
+        site.script(Reply("slow", pace=0.05, deltas=("slow ",) * 10))
+        running = asyncio.create_task(Client(inside).say("busy"))
+        await site.wait_for(lambda: len(site.requests) == 3)
+        with pytest.raises(Overloaded):
+            await client.say("three")
+        assert (await running).text
+        assert (await client.go_on()).thread == "reused"
 
 
 # Threads that are gone

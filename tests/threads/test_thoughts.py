@@ -1,16 +1,29 @@
 """The reasoning between tool calls, for conversations that are sent whole."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
+from msgspec.structs import replace
 
-from gptoss_api.core.turn import AssistantMessage, ToolCall, Turn, UserMessage
+from gptoss_api.core.events import (
+    Events,
+    Finished,
+    ReasoningDelta,
+    Started,
+    ToolCallDelta,
+    ToolCallFinished,
+    ToolCallStarted,
+)
+from gptoss_api.core.turn import AssistantMessage, ToolCall, ToolResultMessage, Turn, UserMessage
+from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.state import GuardedStore, Store
 from gptoss_api.threads import Thoughts
+from gptoss_api.upstreams.base import Capabilities, Health
 from tests.simulator import Answer as Reply
 from tests.simulator import Exchange, Simulator
 
-from .chatting import SEARCH, Client, Inside, calling, says
+from .chatting import SEARCH, TOKENS, Client, Inside, calling, says
 
 THOUGHT = "The notes must say it, so I search them."
 
@@ -78,6 +91,48 @@ async def test_a_thread_that_is_lost_is(inside: Inside, site: Simulator) -> None
     site.threads.clear()
     assert (await client.give("it")).thread == "replayed"
     assert THOUGHT in site.last.text
+
+
+class Native:
+    """An upstream that takes conversations and calls tools itself, and notes what it is asked."""
+
+    name = "native"
+    capabilities = Capabilities(history=True, tools=True)
+
+    def __init__(self) -> None:
+        self.asked: list[Turn] = []
+
+    @asynccontextmanager
+    async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
+        self.asked.append(turn)
+        yield self._answer(turn)
+
+    async def _answer(self, turn: Turn) -> AsyncIterator[Events]:
+        yield [Started(self.name, turn.model), ReasoningDelta(THOUGHT)]
+        yield [ToolCallStarted(0, "call_native", "search"), ToolCallDelta(0, "{}"), ToolCallFinished(0)]
+        yield [Finished("tool_calls")]
+
+    async def health(self) -> Health:
+        return Health(True)
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_an_upstream_with_tools_of_its_own_gets_it_with_the_message(store: Store) -> None:
+    thoughts, native = Thoughts(GuardedStore(store)), Native()
+    upstream = EmulatedUpstream(native, TOKENS, EmulationSettings(), thoughts=thoughts)
+    asked = Turn(model="gpt-oss-120b", messages=(UserMessage("Hi"),), tools=(SEARCH,))
+    async with upstream.open(asked) as batches:
+        async for _ in batches:
+            pass
+    called = AssistantMessage(tool_calls=(ToolCall("call_native", "search", "{}"),))
+    result = ToolResultMessage("nothing", "call_native")
+    async with upstream.open(replace(asked, messages=(*asked.messages, called, result))) as batches:
+        async for _ in batches:
+            pass
+    assert native.asked[1].messages[1] == replace(called, reasoning=THOUGHT)
+    await thoughts.close()
 
 
 def turn(caller: str = "", call_id: str = "call_1") -> Turn:

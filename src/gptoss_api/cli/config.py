@@ -1,8 +1,8 @@
 """``gptoss-api config``."""
 
 import json
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
@@ -22,16 +22,17 @@ def command(as_json: bool, **given: object) -> None:
     click.echo(_as_json(resolution) if as_json else "\n".join(_as_text(resolution)))
     for warning in resolution.warnings:
         click.echo(f"Warning: {warning}", err=True)
-    from ..gateway import choose_upstream, open_state, read_credentials
+    from ..gateway import choose_upstreams, open_state, read_credentials
 
     try:
         resolution.refuse_exposure()
-        upstream, why = choose_upstream(resolution.settings, read_credentials(resolution.settings))
-        open_state(resolution.settings)
+        settings = resolution.settings
+        chosen = choose_upstreams(settings, read_credentials(settings), os.environ)
+        open_state(settings)
     except ConfigError as error:
         raise WrongSetting(str(error)) from None
     if not as_json:
-        click.echo(f"\nAnswers come from {upstream}: {why}.")
+        click.echo(f"\nAnswers come from {chosen.names}: {chosen.because}.")
 
 
 def _as_text(resolution: Resolution) -> Iterator[str]:
@@ -59,4 +60,8 @@ def _as_json(resolution: Resolution) -> str:
 def _json_value(option: Option, value: object) -> object:
     if option.secret or option.kind.delicate:
         return option.show(value) or None
-    return str(value) if isinstance(value, Path) else value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple) and all(isinstance(item, str) for item in value):
+        return value
+    return option.show(value)

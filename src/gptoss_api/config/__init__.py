@@ -2,5 +2,15 @@
 
 from .settings import OPTIONS, Option, Settings
 from .sources import ConfigError, Resolution, Source, resolve
+from .upstreams import UpstreamSettings
 
-__all__ = ["OPTIONS", "ConfigError", "Option", "Resolution", "Settings", "Source", "resolve"]
+__all__ = [
+    "OPTIONS",
+    "ConfigError",
+    "Option",
+    "Resolution",
+    "Settings",
+    "Source",
+    "UpstreamSettings",
+    "resolve",
+]

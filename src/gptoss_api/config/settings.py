@@ -12,6 +12,7 @@ import platformdirs
 
 from ..access.loopback import is_loopback
 from ..access.origins import ANY, LOOPBACK
+from .upstreams import UpstreamSettings, upstream_choice, upstream_tables
 from .values import (
     Kind,
     choice,
@@ -28,6 +29,7 @@ from .values import (
     size,
     store,
     text,
+    upstream_key,
 )
 
 T = TypeVar("T")
@@ -135,8 +137,17 @@ class Settings:
         "Names in the Host header that are answered beside the loopback ones.",
         shown="only loopback without API keys on a loopback address, else *",
     )
-    upstream: str = _setting(
-        "auto", "GPTOSS_UPSTREAM", choice("auto", "gpt-oss.com", "demo"), "Where answers come from."
+    upstream: str = _setting("auto", "GPTOSS_UPSTREAM", upstream_choice, "Where answers come from.")
+    upstreams: tuple[UpstreamSettings, ...] = _setting(
+        (), "GPTOSS_UPSTREAMS", upstream_tables, "Several upstreams, each with settings of its own.", shown=""
+    )
+    upstream_key: str | None = _setting(
+        None,
+        "GPTOSS_UPSTREAM_KEY",
+        upstream_key,
+        "Key for the servers that GPTOSS_UPSTREAM names by their address.",
+        shown="none",
+        secret=True,
     )
     chatkit_url: str | None = _setting(
         None,
@@ -253,7 +264,7 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown."""
-        return (*self.api_keys, *([self.cookie] if self.cookie else []))
+        return (*self.api_keys, *filter(None, (self.cookie, self.upstream_key)))
 
     def __post_init__(self) -> None:
         if not self.cors_origin:

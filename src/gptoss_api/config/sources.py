@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ..access.loopback import is_loopback
+from ..core.kinds import AUTO, DEMO, SERVER_KINDS, SITE
 from .settings import OPTIONS, Option, Settings, config_folder
-from .values import parse_keys
+from .upstreams import named_upstream, upstream_choice
+from .values import Misfit, parse_keys
 
 
 class ConfigError(Exception):
@@ -91,7 +93,21 @@ def resolve(
             if "api_keys" in sources
             else Source("file", str(key_file))
         )
-    return Resolution(Settings(**values), sources, tuple(_misspelt(environment)))
+    settings = Settings(**values)
+    _check_names(settings, sources)
+    return Resolution(settings, sources, tuple(_misspelt(environment)))
+
+
+def _check_names(settings: Settings, sources: Mapping[str, Source]) -> None:
+    """Every word of ``upstream`` has to mean something."""
+    configured = [entry.name for entry in settings.upstreams]
+    for word in settings.upstream.split(", "):
+        if word not in (AUTO, DEMO, *configured) and named_upstream(word) is None:
+            known = (*configured, SITE, *SERVER_KINDS, DEMO, AUTO)
+            near = difflib.get_close_matches(word, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            source, allowed = sources["upstream"].name, upstream_choice.allowed
+            raise ConfigError(f"{source}: {word[:80]!r} is not allowed; expected {allowed}{hint}")
 
 
 def _find(
@@ -113,6 +129,8 @@ def _find(
 def _parse(option: Option, raw: object, source: Source) -> object:
     try:
         return option.kind.parse(raw)
+    except Misfit as misfit:
+        raise ConfigError(f"{source.name}: {misfit}") from None
     except ValueError:
         text = repr(raw)
         hidden = option.secret or option.kind.delicate

@@ -42,13 +42,17 @@ class Kind(Generic[T]):
     delicate: bool = False
 
 
+class Misfit(ValueError):
+    """A value that cannot be used, with words of its own for what is wrong."""
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError
     return value.strip()
 
 
-def _words(value: object) -> list[str]:
+def word_list(value: object) -> list[str]:
     """The items of a comma-separated text or of a TOML array of strings."""
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list):
@@ -168,14 +172,14 @@ def _parse_url(value: object) -> str:
 
 
 def _parse_origins(value: object) -> tuple[str, ...]:
-    words = [word if word in (ANY, LOOPBACK, NONE) else normal_origin(word) for word in _words(value)]
+    words = [word if word in (ANY, LOOPBACK, NONE) else normal_origin(word) for word in word_list(value)]
     if not words or (len(words) > 1 and (ANY in words or NONE in words)):
         raise ValueError
     return tuple(dict.fromkeys(words))
 
 
 def _parse_hosts(value: object) -> tuple[str, ...]:
-    words = _words(value)
+    words = word_list(value)
     if not words or (len(words) > 1 and ANY in words):
         raise ValueError
     return tuple(dict.fromkeys(word if word in (ANY, LOOPBACK) else _bare_host(word) for word in words))
@@ -196,7 +200,7 @@ def parse_keys(value: object) -> tuple[str, ...]:
     Raises:
         ValueError: without the key in its message.
     """
-    words = _words(value)
+    words = word_list(value)
     if not words or not all(re.fullmatch("[!-~]+", word) for word in words):
         raise ValueError
     return tuple(dict.fromkeys(words))
@@ -220,4 +224,7 @@ keys = Kind(parse_keys, "keys of printable ASCII without spaces, separated by co
 cookie: Kind[str | None] = Kind(_text, "the site's cookies as text, such as 'user_id=...; session=...'")
 # Whether a store can be made of it is for the store to say.
 store: Kind[str | None] = Kind(_text, STORE_URLS, lambda url: without_password(url or ""), delicate=True)
+upstream_key: Kind[str | None] = Kind(
+    lambda value: parse_keys([value])[0], "a key of printable ASCII without spaces"
+)
 path: Kind[Path | None] = Kind(lambda value: Path(_text(value)).expanduser(), "the path of a file")

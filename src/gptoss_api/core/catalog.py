@@ -50,3 +50,12 @@ def find_model(requested: str) -> Model:
     raise ModelNotFound(
         f"The model '{requested[:100]}' does not exist here. Use one of: {known}.", param="model"
     )
+
+
+def provider_suffix(requested: str) -> str:
+    """The provider or policy that Hugging Face's spelling of a model ends with: ``groq``, ``fastest``; or "".
+
+    ``gpt-oss:20b`` has none: what follows its colon is the size.
+    """
+    name, _, suffix = requested.strip().lower().rpartition(":")
+    return suffix if name.rsplit("/", 1)[-1].startswith("gpt-oss-") else ""

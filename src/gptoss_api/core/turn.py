@@ -108,7 +108,8 @@ class ThreadRef(Struct, frozen=True):
 class Turn(Struct, frozen=True):
     """One answer asked of the model.
 
-    ``model`` is a canonical id of :mod:`gptoss_api.core.catalog`. ``effort`` is ``None`` where the
+    ``model`` is a canonical id of :mod:`gptoss_api.core.catalog`; ``provider`` is who shall serve it, where
+    the client said so in Hugging Face's way (``:groq``). ``effort`` is ``None`` where the
     client did not choose. ``max_tokens`` bounds reasoning, text and calls together, in o200k tokens.
     ``n`` is how many independent answers are wanted.
 
@@ -138,3 +139,4 @@ class Turn(Struct, frozen=True):
     request_id: str = ""
     thread: ThreadRef | None = None
     new_thread: bool = False
+    provider: str = ""

@@ -3,6 +3,7 @@
 import re
 from typing import Any, Final
 
+from ..core.catalog import DEFAULT_MODEL, Model, find_model, provider_suffix
 from ..core.errors import InvalidRequest, InvalidValue
 from ..core.turn import Effort, OutputFormat
 from ..text.schema import SchemaRefused, compile_schema
@@ -32,6 +33,12 @@ _RANGES: Final = (
 )
 _TIERS: Final = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 _STRINGS: Final = ("user", "safety_identifier", "prompt_cache_key")
+
+
+def read_model(body: Fields) -> tuple[Model, str]:
+    """The model asked for, or the default one, and the provider named behind it (``gpt-oss-20b:groq``)."""
+    asked = body.string("model") or DEFAULT_MODEL
+    return find_model(asked), provider_suffix(asked)
 
 
 def read_name(fields: Fields) -> str:

@@ -22,6 +22,16 @@ from .prompt import Prompt
 from .tool_section import parameters_of
 
 
+def custom_input(written: str) -> str:
+    """The text in a custom tool's ``{"input": …}``, or what was written where it is not that."""
+    try:
+        value = json.loads(written)
+    except ValueError:
+        return written
+    text = value.get("input") if isinstance(value, dict) else None
+    return text if isinstance(text, str) else written
+
+
 class HeldCall(Struct):
     """A call by the name the model knows, in pieces; ``flawed`` where it gave rise to a repair."""
 
@@ -80,15 +90,9 @@ class CallWriter:
         self.end()
 
     def _custom_input(self, written: str) -> str:
-        """The text in a custom tool's ``{"input": …}``, or what was written where it is not that."""
         if self._restorer is not None:
             written = self._restorer.feed(written) + self._restorer.finish()
-        try:
-            value = json.loads(written)
-        except ValueError:
-            return written
-        text = value.get("input") if isinstance(value, dict) else None
-        return text if isinstance(text, str) else written
+        return custom_input(written)
 
 
 def parser_config(turn: Turn, prompt: Prompt) -> ParserConfig:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ..core.errors import GatewayError, UpstreamEmpty, UpstreamSchemaMismatch
 from ..core.events import Event, Finished, FinishReason
 from ..core.turn import AssistantMessage
+from ..text.harmony import UNDECLARED_TOOL
 from ..text.json_stream import JsonBroken
 from ..text.tokens import Tokens
 from ..text.tool_calls import Content
@@ -22,7 +23,15 @@ from .calls import HeldCall
 from .json_gate import JsonGate
 from .plan import Plan
 from .reasoned_call import call_in_reasoning
-from .repair import Kind, empty_nudge, format_request, is_native_call, no_call_request, problem_request
+from .repair import (
+    Kind,
+    empty_nudge,
+    format_request,
+    is_native_call,
+    no_call_request,
+    problem_request,
+    undeclared_request,
+)
 from .structured import JsonMismatch
 from .written import is_as_written
 
@@ -45,6 +54,7 @@ class Complete(Struct, frozen=True):
 class ChoiceStream(AnswerReading):
     """Feed every batch of an upstream turn, then :meth:`end` (or :meth:`failed`); the same for each repair.
 
+    ``rewritten`` is set where what is fed is not what the model wrote.
     ``repairs`` counts the turns after the first, ``raw_text`` is what the latest complete one wrote.
     ``strict`` reports what cannot be mended instead of delivering it.
     """
@@ -52,6 +62,7 @@ class ChoiceStream(AnswerReading):
     def __init__(self, plan: Plan, tokens: Tokens, *, strict: bool) -> None:
         super().__init__(plan, tokens)
         self.repairs = 0
+        self.rewritten = False
         self.raw_text = ""
         self._tokens = tokens
         self._strict = strict
@@ -79,6 +90,9 @@ class ChoiceStream(AnswerReading):
         swallowed = isinstance(failure, UpstreamEmpty) or is_native_call(failure)
         if swallowed and self._calls is not None and self.delivered.empty and self._budget.allows("empty"):
             return self._again("empty", empty_nudge(self._key))
+        undeclared = failure.code == UNDECLARED_TOOL and self.plan.prompt is None
+        if undeclared and self.delivered.empty and self._budget.allows("tools"):
+            return self._again("tools", undeclared_request(self._names))
         if self.repairs and self.started is not None and self._without_repair(failure):
             return self._complete()
         raise failure
@@ -95,7 +109,7 @@ class ChoiceStream(AnswerReading):
     @property
     def thread_is_clean(self) -> bool:
         """Whether the upstream's thread says what the client knows, and no more; asked after the end."""
-        whole = not self._shortened and not self._outlet.refused and self.repairs <= 1
+        whole = not self.rewritten and not self._shortened and not self._outlet.refused and self.repairs <= 1
         ended = self.ending.reason == "stop" and not self.ending.abandoned
         return whole and ended and not self.delivered.empty and self._as_written
 
@@ -276,7 +290,7 @@ class ChoiceStream(AnswerReading):
 
     @property
     def _must_call(self) -> bool:
-        return self._calls is not None and self.plan.turn.tool_choice.mode in ("required", "named")
+        return bool(self._names) and self.plan.turn.tool_choice.mode in ("required", "named")
 
     @property
     def _key(self) -> str:
@@ -284,5 +298,8 @@ class ChoiceStream(AnswerReading):
 
     @property
     def _names(self) -> list[str]:
+        """The tools as the model knows them."""
         prompt = self.plan.prompt
-        return [] if prompt is None else [prompt.names.shown(tool.name) for tool in prompt.tools]
+        if prompt is None:
+            return [tool.name for tool in self.plan.upstream_turn.tools]
+        return [prompt.names.shown(tool.name) for tool in prompt.tools]

@@ -15,7 +15,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..core.errors import GatewayError, ThreadLost
+from ..core.errors import GatewayError, Overloaded, ThreadLost
 from ..core.events import ChoiceStarted, Events, Started, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
 from ..text.tokens import Tokens
@@ -23,6 +23,7 @@ from ..threads import Conversation, Conversations, Thoughts, Tip
 from ..upstreams.base import Capabilities, Health, Upstream
 from .choice import Again, ChoiceStream, Complete
 from .delivered import Delivered
+from .native import NativeReading
 from .neutralise import neutralise
 from .plan import Plan
 from .planner import Planner
@@ -119,7 +120,7 @@ class EmulatedUpstream:
         for index in range(plan.turn.n):
             choice = ChoiceStream(plan, self._tokens, strict=self._strict)
             choices.append(choice)
-            async with aclosing(self._choice(choice, patient=conversation is not None)) as batches:
+            async with aclosing(self._choice(choice, conversation)) as batches:
                 opening = index > 0
                 async for batch in batches:
                     if opening:
@@ -149,14 +150,18 @@ class EmulatedUpstream:
             cached_tokens=plan.known_tokens,
         )
 
-    async def _choice(self, choice: ChoiceStream, *, patient: bool) -> AsyncGenerator[Events, None]:
+    async def _choice(
+        self, choice: ChoiceStream, conversation: Conversation | None
+    ) -> AsyncGenerator[Events, None]:
         """One choice, over as many upstream turns as its repairs take.
 
-        ``patient`` lets a turn of which no more is wanted end by itself: its thread may go on then.
+        Where it belongs to a ``conversation``, a turn of which no more is wanted may end by itself, so that
+        its thread can go on.
         """
         turn = choice.plan.upstream_turn
         begun = False
         while True:
+            reading = choice.plan.reading()
             # What the last batch lets out leaves with what follows it: an upstream that is not wanted any
             # more must not wait for a slow client.
             last: Events = ()
@@ -164,10 +169,10 @@ class EmulatedUpstream:
             try:
                 async with self._upstream.open(turn) as batches:
                     async for batch in batches:
-                        out = choice.feed(batch)
+                        out = choice.feed(reading.feed(batch) if reading is not None else batch)
                         if choice.cut:
                             last = out
-                            if patient and choice.may_end:
+                            if conversation is not None and choice.may_end:
                                 await _watch_end(batches, choice)
                             break
                         if out:
@@ -180,10 +185,14 @@ class EmulatedUpstream:
                 continue
             except GatewayError as error:
                 failure = error
+                if conversation is not None and isinstance(error, Overloaded):
+                    _give_back(conversation, choice)
+            if reading is not None and reading.changed:
+                choice.rewritten = True
             if failure is None:
                 verdict = choice.end()
             else:
-                if held := choice.interrupted():
+                if held := [*self._held_back(reading, choice), *choice.interrupted()]:
                     yield held
                 verdict = choice.failed(failure)
             last = [*last, *verdict.events]
@@ -193,6 +202,12 @@ class EmulatedUpstream:
             if isinstance(verdict, Complete):
                 return
             turn = await self._follow_up(choice, verdict)
+
+    def _held_back(self, reading: NativeReading | None, choice: ChoiceStream) -> Events:
+        """What may still be delivered of an answer that broke off, to a client that has the rest of it."""
+        if reading is None or choice.delivered.empty:
+            return ()
+        return choice.feed(reading.flush())
 
     async def _follow_up(self, choice: ChoiceStream, again: Again) -> Turn:
         """The turn that asks for a repair: in the same thread where there is one, else as history."""
@@ -228,6 +243,12 @@ async def _watch_end(batches: AsyncIterator[Events], choice: ChoiceStream) -> No
         async with asyncio.timeout(END_TIME):
             while choice.ending.near and (batch := await anext(batches, None)) is not None:
                 choice.feed(batch)
+
+
+def _give_back(conversation: Conversation, choice: ChoiceStream) -> None:
+    """Keeps the thread as it is for the next attempt of a turn that had no place here."""
+    if choice.plan.tip is not None and choice.started is None and not choice.repairs:
+        conversation.give_back(choice.plan.tip)
 
 
 async def _keep_thread(conversation: Conversation, choice: ChoiceStream, usage: Usage) -> None:

@@ -16,6 +16,7 @@ from ..core.turn import (
 )
 from ..threads import Tip
 from ..upstreams.base import Capabilities
+from .native import NativeReading, native_turn
 from .prompt import Prompt, render_prompt
 from .tool_section import Style
 
@@ -59,6 +60,12 @@ class Plan(Struct, frozen=True):
         text = "\n\n".join(("".join(self.segments), *texts))
         return replace(self, upstream_turn=replace(self.upstream_turn, messages=(UserMessage(text),)))
 
+    def reading(self) -> NativeReading | None:
+        """What reads an upstream turn whose text is not read for calls by our own rules."""
+        if self.tools:
+            return None
+        return NativeReading(self.turn, offers_tools=self.prompt is None)
+
     def announce(self, started: Started, repairs: int) -> Started:
         """The upstream's ``Started`` with what the client should know."""
         return replace(
@@ -86,10 +93,11 @@ def make_plan(
     is not for this plan to choose.
     """
     offered = bool(turn.tools) and turn.tool_choice.mode != "none"
+    honoured_choice = turn.tool_choice.mode in capabilities.tool_choice
     wanted = turn.output_format.kind
     as_text = (
         not capabilities.history
-        or (offered and not capabilities.tools)
+        or (offered and not (capabilities.tools and honoured_choice))
         or (wanted == "json_object" and not capabilities.json_object)
         or (wanted == "json_schema" and not capabilities.json_schema)
     )
@@ -117,6 +125,7 @@ def make_plan(
         )
     else:
         segments = tuple(message.text for message in turn.messages)
+        upstream_turn = native_turn(turn)
     max_tokens = None if capabilities.max_tokens else turn.max_tokens
     stop = () if capabilities.stop else turn.stop
     if max_tokens is not None:

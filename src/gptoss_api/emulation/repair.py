@@ -26,6 +26,7 @@ _NO_CALL: Final = (
     "Your answer has no tool call, but one is required. Send only a "
     '<tool_call key="{key}" name="{name}"> block with one JSON object, as described before.'
 )
+_NO_NATIVE_CALL: Final = "Your answer has no tool call, but one is required. Call one of: {names}."
 _REJECTED: Final = (
     'The {blocks} you sent {were} rejected: {complaint}. Send only the corrected {blocks}, with key="{key}" '
     "unchanged."
@@ -37,6 +38,10 @@ _TRUNCATED: Final = (
 )
 _FORMAT: Final = (
     "Your answer was rejected: {complaint}. Send only the corrected JSON value: no code fence, no other text."
+)
+_NO_TOOLS: Final = "You called a tool, but there are none here. Answer in plain text."
+_NOT_OFFERED: Final = (
+    "You called a tool that does not exist. The tools are: {names}. Call one of them or answer in plain text."
 )
 _MOST_COMPLAINTS: Final = 5
 _LONGEST_COMPLAINT: Final = 2_000
@@ -70,6 +75,9 @@ def empty_nudge(key: str) -> str:
 
 
 def no_call_request(key: str, names: Sequence[str]) -> str:
+    """For an answer without the call that is demanded; ``key`` is "" where calls are native."""
+    if not key:
+        return _NO_NATIVE_CALL.format(names=", ".join(names[:_MOST_NAMES]))
     return _NO_CALL.format(key=key, name=names[0] if len(names) == 1 else "...")
 
 
@@ -85,6 +93,13 @@ def problem_request(problems: Sequence[Problem], key: str, names: Sequence[str])
     return _REJECTED.format(
         blocks="block" if one else "blocks", were="was" if one else "were", complaint=complaint, key=key
     )
+
+
+def undeclared_request(names: Sequence[str]) -> str:
+    """For an answer that was only a native call to something that was not offered."""
+    if not names:
+        return _NO_TOOLS
+    return _NOT_OFFERED.format(names=", ".join(names[:_MOST_NAMES]))
 
 
 def format_request(complaints: Sequence[str]) -> str:

@@ -66,10 +66,14 @@ def _turn_routes(settings: Settings, gateway: Gateway, serving: Serving) -> list
 
 
 def _response_routes(settings: Settings, gateway: Gateway, serving: Serving) -> list[Route]:
+    secret = gateway.memory.secret
     dialect = ResponsesDialect(
-        Sealer.from_secret(gateway.secret), show_reasoning=settings.reasoning_fields != "none"
+        Sealer.from_secret(secret) if secret else Sealer.ephemeral(),
+        show_reasoning=settings.reasoning_fields != "none",
     )
-    kept = KeptResponses(gateway.store, ttl=settings.responses_days * 86_400.0, most=settings.responses_max)
+    kept = KeptResponses(
+        gateway.memory.store, ttl=settings.responses_days * 86_400.0, most=settings.responses_max
+    )
     create = ResponsesEndpoint(dialect, gateway.open, serving, kept)
     routes = ResponseRoutes(kept, create.runs, serving)
     return [

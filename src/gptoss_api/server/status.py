@@ -49,6 +49,16 @@ class StatusRoutes:
             "detail": health.detail,
             "chosen_because": self._gateway.chosen_because,
         }
+        if states := await self._gateway.states():
+            upstream["upstreams"] = [
+                {
+                    "name": state.name,
+                    "kind": state.kind,
+                    "ready": state.health.ready,
+                    "detail": state.health.detail,
+                }
+                for state in states
+            ]
         if self._gateway.is_demo:
             upstream["demo"] = True
             upstream["warning"] = "This is the built-in demo: no model is behind it."
@@ -62,9 +72,9 @@ class StatusRoutes:
                     "status": "draining" if self._drain.draining else "ok",
                     "upstream": upstream,
                     "state": {
-                        "store": self._gateway.store.name,
-                        "available": self._gateway.store.available,
-                        "failures": self._gateway.store.failures,
+                        "store": self._gateway.memory.store.name,
+                        "available": self._gateway.memory.store.available,
+                        "failures": self._gateway.memory.store.failures,
                     },
                     "models": [model.id for model in MODELS],
                     "endpoints": ENDPOINTS,
@@ -88,16 +98,20 @@ class StatusRoutes:
 
     async def models(self, scope: Scope, receive: Receive, send: Send) -> None:
         record: RequestRecord = scope["gptoss"]
+        models = await self._gateway.models()
         if b"client_version=" in scope["query_string"]:
-            body = render_codex_catalog(MODELS)
+            body = render_codex_catalog(models)
         else:
-            body = render_models(MODELS, anthropic="anthropic-version" in record.headers)
+            body = render_models(models, anthropic="anthropic-version" in record.headers)
         await send_json(send, 200, body)
 
     async def model(self, scope: Scope, receive: Receive, send: Send) -> None:
         record: RequestRecord = scope["gptoss"]
         requested: str = scope["path_params"]["id"]
-        body = render_model(find_model(requested), anthropic="anthropic-version" in record.headers)
+        model = next(
+            (model for model in await self._gateway.models() if model.id == requested), None
+        ) or find_model(requested)
+        body = render_model(model, anthropic="anthropic-version" in record.headers)
         await send_json(send, 200, body)
 
 

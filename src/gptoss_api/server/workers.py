@@ -203,10 +203,26 @@ class Supervisor:
 
 def _share_of(settings: Settings) -> Settings:
     """The settings of one worker: what is allowed to all together is divided."""
+
+    def part(of_all: int, least: int) -> int:
+        return max(least, of_all // settings.workers)
+
+    upstreams = tuple(
+        replace(
+            entry,
+            # Read-only views do not travel to another process.
+            models=dict(entry.models),
+            headers=dict(entry.headers),
+            max_concurrency=None if entry.max_concurrency is None else part(entry.max_concurrency, 1),
+            max_queue=None if entry.max_queue is None else part(entry.max_queue, 0),
+        )
+        for entry in settings.upstreams
+    )
     return replace(
         settings,
-        max_concurrency=max(1, settings.max_concurrency // settings.workers),
-        max_queue=settings.max_queue // settings.workers,
+        max_concurrency=part(settings.max_concurrency, 1),
+        max_queue=part(settings.max_queue, 0),
+        upstreams=upstreams,
     )
 
 

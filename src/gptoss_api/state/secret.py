@@ -22,12 +22,16 @@ def load_secret(path: Path) -> bytes:
         with contextlib.suppress(FileNotFoundError):
             return _checked(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name) as file:
-            file.write(secrets.token_bytes(_SIZE))
-            file.flush()
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        made = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_bytes(_SIZE))
             # Whole or not at all, and of several processes the first one counts.
             with contextlib.suppress(FileExistsError):
-                os.link(file.name, path)
+                path.hardlink_to(made)
+        finally:
+            made.unlink()
         return _checked(path)
     except OSError as error:
         _log.warning("no secret can be kept in %s: %s", path, error.strerror or error)

@@ -55,9 +55,12 @@ class Conversations:
         lease = await self._store.lease(tip.lease_key, LEASE_TIME)
         return None if lease is None else (tip, lease)
 
-    async def put(self, key: bytes, tip: Tip, lease: Lease | None) -> None:
-        """Stores a tip, without waiting for it unless another process may look for it."""
+    def put(self, key: bytes, tip: Tip, lease: Lease | None) -> None:
+        """Stores a tip beside the request."""
         self._writes.put(key, tip.encode(), lease)
+
+    async def stored(self, key: bytes) -> None:
+        """Waits a moment for a tip to be stored, where another process may look for it."""
         if self._shared:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SHARING_TIME):
@@ -95,6 +98,11 @@ class Conversation:
         tip, self._lease = taken
         return tip
 
+    def give_back(self, tip: Tip) -> None:
+        """The thread was not used after all: the conversation still stands where it stood."""
+        if self._known_until is not None:
+            self._conversations.put(self._known_until, tip, self._lease)
+
     def forget_thread(self) -> None:
         """The thread that was to be continued is not: what follows happens in a new one."""
         self._lease = None
@@ -102,4 +110,5 @@ class Conversation:
     async def keep(self, answer: AssistantMessage, tip: Tip) -> None:
         """The conversation, to which ``answer`` was given, can go on where ``tip`` says."""
         self._chain.add(answer)
-        await self._conversations.put(self._chain.tip, tip, self._lease)
+        self._conversations.put(self._chain.tip, tip, self._lease)
+        await self._conversations.stored(self._chain.tip)

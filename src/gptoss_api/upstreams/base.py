@@ -1,6 +1,6 @@
 """What an upstream is: something that answers a turn with a stream of events."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -14,12 +14,14 @@ class Capabilities(Struct, frozen=True):
     """What an upstream does itself; the gateway emulates or reports the rest.
 
     ``history``: takes whole conversations; without it, one user text per turn.
+    ``tool_choice``: the modes of a tool choice that it honours, where it has tools.
     ``options``: names of the client options (``Turn.options``) that reach the model.
     ``threads``: keeps conversations that a later turn can continue (``Turn.thread``).
     """
 
     history: bool = False
     tools: bool = False
+    tool_choice: frozenset[str] = frozenset({"auto", "required", "named"})
     json_object: bool = False
     json_schema: bool = False
     stop: bool = False
@@ -27,7 +29,7 @@ class Capabilities(Struct, frozen=True):
     usage: bool = False
     effort: bool = True
     threads: bool = False
-    options: frozenset[str] = frozenset()
+    options: Container[str] = frozenset()
 
 
 class Health(Struct, frozen=True):

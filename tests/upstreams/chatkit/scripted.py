@@ -35,6 +35,8 @@ class Asked:
     headers: dict[str, str]
     body: Json
     connection: int
+    method: str = "POST"
+    path: str = ""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -60,21 +62,24 @@ class ScriptedServer:
         finally:
             server.close()
 
+    def reply_to(self, asked: Asked) -> Reply:
+        self.asked.append(asked)
+        return self.replies[min(len(self.asked), len(self.replies)) - 1]
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
         number = self._connections
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
                 headers = {
                     name.lower(): value
                     for name, _, value in (line.partition(": ") for line in head[1:] if line)
                 }
-                body = json.loads(await reader.readexactly(int(headers["content-length"])))
-                asked = Asked(headers, body, number)
-                self.asked.append(asked)
-                reply = self.replies[min(len(self.asked), len(self.replies)) - 1]
-                if not await self._play(reply, reader, writer, asked):
+                text = await reader.readexactly(int(headers.get("content-length", 0)))
+                method, path, _ = head[0].split(" ")
+                asked = Asked(headers, json.loads(text or b"{}"), number, method, path)
+                if not await self._play(self.reply_to(asked), reader, writer, asked):
                     break
         writer.transport.abort()
 

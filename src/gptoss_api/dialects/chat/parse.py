@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from ...core.catalog import DEFAULT_MODEL, find_model
 from ...core.errors import UnsupportedParameter, UnsupportedValue
 from ...core.turn import Effort, OutputFormat, Turn
 from ..parameters import (
@@ -14,6 +13,7 @@ from ..parameters import (
     read_include_usage,
     read_json_schema,
     read_metadata,
+    read_model,
     read_n,
     read_stop,
 )
@@ -67,7 +67,7 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
         ModelNotFound: for models that are not offered.
     """
     messages = read_messages(body)
-    model = find_model(body.string("model") or DEFAULT_MODEL)
+    model, provider = read_model(body)
     stream = body.boolean("stream") or False
     include_usage = read_include_usage(body, stream)
     _refuse_unsupported(body)
@@ -88,6 +88,7 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
         stop=read_stop(body),
         n=read_n(body, max_n),
         options=_options(body) | extras,
+        provider=provider,
     )
     return Parsed(turn, stream, include_usage, toolbox.legacy)
 

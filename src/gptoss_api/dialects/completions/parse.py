@@ -5,7 +5,6 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ...core.catalog import DEFAULT_MODEL, find_model
 from ...core.errors import InvalidValue, UnsupportedParameter, UnsupportedValue
 from ...core.turn import Turn, UserMessage
 from ..parameters import (
@@ -14,6 +13,7 @@ from ..parameters import (
     check_options,
     options_of,
     read_include_usage,
+    read_model,
     read_n,
     read_stop,
 )
@@ -60,7 +60,7 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
         ModelNotFound: for models that are not offered.
     """
     prompts = _prompts(body)
-    model = find_model(body.string("model") or DEFAULT_MODEL)
+    model, provider = read_model(body)
     stream = body.boolean("stream") or False
     include_usage = read_include_usage(body, stream)
     n = read_n(body, max_n)
@@ -76,6 +76,7 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
     effort = body.choice("reasoning_effort", tuple(EFFORTS))
     turn = Turn(
         model=model.id,
+        provider=provider,
         messages=(),
         effort=None if effort is None else EFFORTS[effort],
         show_reasoning=False,

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from ...core.catalog import DEFAULT_MODEL, find_model
 from ...core.errors import InvalidRequest, InvalidType, UnsupportedParameter
 from ...core.turn import Effort, OutputFormat, Turn
 from ..parameters import (
@@ -18,6 +17,7 @@ from ..parameters import (
     read_include_usage,
     read_json_schema,
     read_metadata,
+    read_model,
 )
 from ..reading import Fields, as_object, unknown_value, wrong_type
 from .items import item_type
@@ -97,7 +97,7 @@ def read_request(body: Fields) -> Asked:
         ModelNotFound: for models that are not offered.
     """
     _refuse_unsupported(body)
-    model = find_model(body.string("model") or DEFAULT_MODEL)
+    model, provider = read_model(body)
     stream = body.boolean("stream") or False
     read_include_usage(body, stream)
     items = _input(body)
@@ -120,6 +120,7 @@ def read_request(body: Fields) -> Asked:
         options["verbosity"] = verbosity
     turn = Turn(
         model=model.id,
+        provider=provider,
         messages=(),
         tools=toolbox.tools,
         tool_choice=toolbox.choice,

@@ -82,6 +82,8 @@ class ParserConfig(Struct, frozen=True):
     most once): an unkeyed block that occurs there is an echo. ``mend`` gets a shown name and decoded
     arguments and gives valid arguments, or raises ``ValueError`` saying what is wrong. ``clean_leaks``
     is off where the client itself talks about control tokens. ``live`` streams arguments as they come.
+    ``harmony_only`` reads no form of call but leaked Harmony, for upstreams that have calls of their own.
+    ``thought`` is for text that is a chain of thought until a leaked header says otherwise.
     """
 
     key: str = ""
@@ -93,3 +95,5 @@ class ParserConfig(Struct, frozen=True):
     mend: Callable[[str, Any], Any] = _as_is
     clean_leaks: bool = True
     live: bool = True
+    harmony_only: bool = False
+    thought: bool = False

@@ -26,11 +26,17 @@ class Delivery:
     Blank lines before a call are not content, so trailing space waits for what follows it. Once a
     call has begun no text is delivered any more; it is only counted (``gap``). ``line_start`` and
     ``blank`` tell where the next character stands: at a line's beginning, in a message without text.
+    ``thought`` says that the text is a chain of thought. Where ``at_once``, no space waits.
     """
 
-    __slots__ = ("_events", "_space", "_text", "blank", "calls", "cancelled", "gap", "line_start")
+    __slots__ = (
+        "_at_once", "_events", "_space", "_text",
+        "blank", "calls", "cancelled", "gap", "line_start", "thought",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, *, thought: bool = False, at_once: bool = False) -> None:
+        self.thought = thought
+        self._at_once = at_once
         self.calls = 0
         self.gap = 0
         self.line_start = True
@@ -53,6 +59,10 @@ class Delivery:
         if self.calls:
             self.gap += len(text) if self.gap or solid else 0
             return
+        if self._at_once:
+            self.blank &= not solid
+            self._text.append(text)
+            return
         if solid:
             self.blank = False
             if self._space:
@@ -69,6 +79,14 @@ class Delivery:
         if text and not self.calls:
             self._flush()
             self._events.append(Reasoning(text))
+
+    def answer(self) -> None:
+        """What follows is the answer, whatever the text was so far."""
+        if self.thought:
+            self._let_go()
+            self._flush()
+            self.thought = False
+            self.blank = True
 
     def start(self, name: str) -> int:
         self._space = ""
@@ -110,16 +128,21 @@ class Delivery:
 
     def take(self, *, last: bool = False) -> list[ParserEvent]:
         """The events since the last time; the ``last`` time with the space held back."""
-        if last and self._space and not self.calls:
-            self._text.append(self._space)
-            self._space = ""
+        if last:
+            self._let_go()
         self._flush()
         events, self._events = self._events, []
         return events
 
+    def _let_go(self) -> None:
+        if self._space and not self.calls:
+            self._text.append(self._space)
+            self._space = ""
+
     def _flush(self) -> None:
         if self._text:
-            self._events.append(Content("".join(self._text)))
+            text = "".join(self._text)
+            self._events.append(Reasoning(text) if self.thought else Content(text))
             self._text.clear()
 
     def _see(self, text: str, solid: str) -> None:

@@ -15,6 +15,9 @@ _TAG_END: Final = re.compile(r"(?<!\|)>|<(?!\|)|`")
 _BARE_NAME: Final = re.compile(r"[\s:=]+([A-Za-z_][\w.-]*)\s*/?$")
 _VENDOR: Final = re.compile(r"^(?:functions|tools|assistant)\.")
 _JOINTS: Final = str.maketrans("", "", "-_.")
+_RECIPIENT: Final = re.compile(r"\bto=(?=\S)")
+# Words of a Harmony header that stuck to a name.
+_STUCK: Final = re.compile(r"(?:(?:assistant)?(?:commentary|analysis|final)|json|code)+$")
 
 
 class TagHeader(Struct, frozen=True):
@@ -87,14 +90,17 @@ class ToolNames:
         """The shown name that ``written`` means (emulation dossier, section 3.2)."""
         if not isinstance(written, str):
             return None
-        name = written.strip().split("<|", 1)[0]
+        name = _RECIPIENT.split(written, maxsplit=1)[-1]
+        name = name.strip().split("<|", 1)[0]
         name = (name.split(None, 1) or [""])[0].strip("\"'`")
         if name in self._exact:
             return name
         name = _VENDOR.sub("", name)
         if name in self._exact:
             return name
-        return self._loose.get(_fold(name)) if name else None
+        return (
+            (self._loose.get(_fold(name)) or self._loose.get(_fold(_STUCK.sub("", name)))) if name else None
+        )
 
 
 def _fold(name: str) -> str:

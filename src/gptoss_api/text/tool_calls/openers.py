@@ -111,10 +111,14 @@ class OpenerReading(BodyReading):
         elif header.channel == "analysis":
             self._thought = False
             self._state = self._thinking
+        elif header.channel:
+            self._out.answer()
         return header.end
 
     def _bare_line(self, text: str, at: int, final: bool) -> int:
-        header = read_bare_header(text, at, final) if self._tags and self._leaks else False
+        # A thought may draft a call; only one with its tokens was meant.
+        called = self._leaks and self._judge.names and not self._out.thought
+        header = read_bare_header(text, at, final) if called else False
         if header is None:
             return at
         if isinstance(header, LeakedHeader):
@@ -144,6 +148,7 @@ class OpenerReading(BodyReading):
             self._out.line_start = True
             self._state = self._after if self._out.calls else self._text
             if text[begin] == "a" and text.startswith("assistantfinal", begin):
+                self._out.answer()
                 return begin + len("assistantfinal")
             return begin
         keep = len(text)

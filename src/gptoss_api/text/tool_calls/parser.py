@@ -9,7 +9,7 @@ from typing import Final
 
 from .blocks import deliver
 from .code import CodeReading
-from .contract import CallStart, Content, ParserConfig, ParserEvent, Problem
+from .contract import CallStart, Content, ParserConfig, ParserEvent, Problem, Reasoning
 from .fences import CALL_WORDS
 from .harmony import BARE_LETTERS, thought_opener
 from .judging import Judge
@@ -27,6 +27,7 @@ from .shapes import LONGEST_START, call_shaped, expression_shaped
 
 _MAX_HELD_MESSAGE: Final = 64 * 1024
 _EASY: Final = re.compile(r"[^<`\n]*[^<`\s]")
+_EASY_AT_ONCE: Final = re.compile(r"[^<`\n]+")
 _STOP: Final = re.compile(rf"<|`+|^(?:[ \t]{{0,3}}~+|[{BARE_LETTERS}])", re.MULTILINE)
 _LINE_STOP: Final = re.compile(rf"[ \t]{{0,3}}~+|[{BARE_LETTERS}]")
 _LINE_STOP_AFTER: Final = re.compile(r"[*A-Za-z]")
@@ -44,6 +45,7 @@ class ToolCallParser(CodeReading):
     def __init__(self, config: ParserConfig, *, judge: Judge | None = None, keyed_only: bool = False) -> None:
         super().__init__(config, judge or Judge(config), keyed_only)
         self._held = ""
+        self._easy = _EASY_AT_ONCE if config.harmony_only else _EASY
         if not self._tags and not self._leaks:
             self._state = self._literal
 
@@ -52,18 +54,28 @@ class ToolCallParser(CodeReading):
         """How many calls have begun."""
         return self._out.calls
 
+    @property
+    def thinks(self) -> bool:
+        """Whether text is taken for a chain of thought now."""
+        return self._out.thought
+
+    def passes(self, text: str) -> bool:
+        """Whether ``text`` is nothing but a further piece of what the last one was."""
+        out = self._out
+        return (
+            not self._held
+            and not out.line_start
+            and self._state == self._text
+            and not out.waiting
+            and not self._wrapper
+            and self._easy.fullmatch(text) is not None
+        )
+
     def feed(self, text: str) -> list[ParserEvent]:
         """What ``text`` decides."""
         out = self._out
-        if (
-            self._state == self._text
-            and not self._held
-            and not out.line_start
-            and not out.waiting
-            and not self._wrapper
-            and _EASY.fullmatch(text)
-        ):
-            return [Content(text)]
+        if self.passes(text):
+            return [Reasoning(text) if out.thought else Content(text)]
         for at in range(0, len(text), _SLICE):
             piece = text[at : at + _SLICE]
             self._advance(self._held + piece if self._held else piece, False)
@@ -145,7 +157,7 @@ class ToolCallParser(CodeReading):
         char = text[begin]
         shaped: bool | None = False
         names = self._judge.names
-        if self._wrapper or not names or self._keyed_only:
+        if self._wrapper or not self._tags or self._keyed_only:
             shaped = False
         elif char in "{[":
             shaped = bool(char == "{" and self._judge.bare_tool()) or call_shaped(
@@ -166,6 +178,8 @@ class ToolCallParser(CodeReading):
                 if thought == "analysis":
                     self._thought = True
                     self._state = self._thinking
+                else:
+                    self._out.answer()
                 return begin + len(thought)
         return at if shaped is None else None
 

@@ -25,8 +25,8 @@ class Reading(ABC):
     def __init__(self, config: ParserConfig, judge: Judge) -> None:
         self.config = config
         self._judge = judge
-        self._out = Delivery()
-        self._tags = bool(judge.names)
+        self._out = Delivery(thought=config.thought, at_once=config.harmony_only)
+        self._tags = bool(judge.names) and not config.harmony_only
         self._leaks = config.clean_leaks
         self._state: State = self._text
         self._wrapper = ""  # "<tool_calls>" and the like: dropped if a call follows, else text.

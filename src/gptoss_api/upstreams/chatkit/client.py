@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import random
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Final, Literal
@@ -15,35 +13,28 @@ from ...core.errors import (
     ThreadLost,
     UpstreamEmpty,
     UpstreamIncomplete,
-    UpstreamLoginRequired,
-    UpstreamRateLimited,
-    UpstreamTimeout,
-    UpstreamUnavailable,
 )
 from ...core.events import Events, Started
 from ...core.turn import Turn, UserMessage
 from ..admission import Admission
 from ..base import Capabilities, Health
+from ..clock import TurnClock
+from ..health import TurnHealth
 from ..http import HttpClient, HttpResponse
+from ..refusals import parse_retry_after
+from ..refused import read_refusal
+from ..retrying import retry_pause
 from .credentials import Credentials
-from .failures import LOGGED_LENGTH, LOGIN_STEP, failure_of_response, parse_retry_after, redact
+from .failures import LOGIN_STEP, failure_of_response
 from .requests import Dialect, encode_body, request_headers
-from .stream import AnswerStream, TurnClock
+from .stream import AnswerStream
 from .wire import ChatKitWire
 
 NAME: Final = "gpt-oss.com"
 DEFAULT_URL: Final = "https://api.gpt-oss.com/chatkit"
 
-# Seconds. A retry is worth a short wait only; a longer one is the client's to decide.
-RETRY_PAUSE: Final = 0.25
-LONGEST_RETRY_PAUSE: Final = 2.0
-# How long the end of a stream may take after the answer before its connection is given up.
+# How long the end of a stream may take after the answer before its connection is given up, in seconds.
 DRAIN_TIME: Final = 3.0
-# How long a refusal's body is waited for, and how much of it is read, in bytes.
-REFUSAL_TIME: Final = 5.0
-REFUSAL_SIZE: Final = 64 * 1024
-# For how long a failed turn counts as the state of the upstream.
-TROUBLE_TIME: Final = 60.0
 
 # What a server answers to the other dialect's request: validation errors, or the public SDK's plain 500
 # (protocol dossier, section 9.2).
@@ -100,8 +91,7 @@ class ChatKitUpstream:
         self._draining: set[asyncio.Task[None]] = set()
         # Whether the server has taken a request in this dialect.
         self._dialect_confirmed = False
-        self._state: Health | None = None
-        self._state_since = 0.0
+        self._health = TurnHealth()
 
     @asynccontextmanager
     async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
@@ -113,14 +103,12 @@ class ChatKitUpstream:
     async def health(self) -> Health:
         """What the last turn told; nothing is sent to find out."""
         if self._credentials.follow():
-            self._state = None
-        state = self._state
+            self._health.forget()
+        state = self._health.state
         if state is None:
             if not self._credentials.configured and _is_the_site(self._url):
                 return Health(False, f"No login is configured. {LOGIN_STEP}")
             return Health(True, "Not used yet.")
-        if not state.ready and time.monotonic() - self._state_since >= TROUBLE_TIME:
-            return Health(True, state.detail)
         return state
 
     async def close(self) -> None:
@@ -131,7 +119,7 @@ class ChatKitUpstream:
         self._credentials.save_refreshed(at_once=True)
 
     async def _answer(self, turn: Turn, text: str) -> AsyncGenerator[Events, None]:
-        clock = TurnClock(self._total_timeout)
+        clock = TurnClock(NAME, self._total_timeout)
         may_retry = True
         while True:
             delivered = streaming = False
@@ -147,7 +135,7 @@ class ChatKitUpstream:
                             events = [self._started(turn, wire), *events]
                             delivered = True
                         if stream.over:
-                            self._note(None)
+                            self._health.note(None)
                             if stream.cut_short:
                                 self._drain(stack.pop_all(), response)
                         yield events
@@ -156,11 +144,11 @@ class ChatKitUpstream:
                 failure = error
             if streaming and not delivered and turn.thread is not None:
                 failure = _on_thread(failure)
-            pause = _retry_pause(failure)
+            pause = retry_pause(failure)
             # A message that reached a conversation must not be added to it twice.
             may_retry &= not delivered and not (streaming and turn.thread is not None)
             if not may_retry or pause is None or not clock.allows(pause):
-                self._note(failure)
+                self._health.note(failure)
                 raise failure
             may_retry = False
             _log.info("asking gpt-oss.com once more in %.2f s: %s", pause, failure.message)
@@ -177,15 +165,6 @@ class ChatKitUpstream:
             thread_id=wire.thread_id or (thread.id if thread is not None else None),
             account=self._credentials.account,
         )
-
-    def _note(self, failure: GatewayError | None) -> None:
-        """Keeps how the turn went, in words: the exception itself would keep the turn's memory."""
-        self._state_since = time.monotonic()
-        if failure is None:
-            self._state = Health(True, "The last turn was answered.")
-        else:
-            unusable = isinstance(failure, UpstreamLoginRequired | UpstreamUnavailable | UpstreamTimeout)
-            self._state = Health(not unusable, f"The last turn failed: {failure.message}")
 
     def _drain(self, stack: AsyncExitStack, response: HttpResponse) -> None:
         """Reads a stream to its end in the background, so that its connection can be used again."""
@@ -259,18 +238,7 @@ class ChatKitUpstream:
         raise _Refused(response.status, failure)
 
     async def _refusal(self, response: HttpResponse, content_type: str) -> GatewayError:
-        body = b""
-        try:
-            async with asyncio.timeout(REFUSAL_TIME):
-                body = await response.read_all(REFUSAL_SIZE)
-        except (TimeoutError, GatewayError):
-            _log.debug("the refusal's body did not arrive")
-        _log.warning(
-            "gpt-oss.com answered HTTP %d (%s): %s",
-            response.status,
-            content_type[:100] or "no content type",
-            redact(body[:LOGGED_LENGTH].decode("utf-8", "replace"), self._credentials.secrets),
-        )
+        body = await read_refusal(response, NAME, self._credentials.secrets)
         return failure_of_response(
             response.status,
             content_type,
@@ -293,17 +261,6 @@ def _on_thread(failure: GatewayError) -> GatewayError:
     if isinstance(failure, UpstreamEmpty | UpstreamIncomplete):
         return ThreadLost("gpt-oss.com no longer answers in this conversation.")
     return failure
-
-
-def _retry_pause(failure: GatewayError) -> float | None:
-    """How many seconds to wait before asking again, or ``None`` if that makes no sense here."""
-    if not failure.retryable or isinstance(failure, ThreadLost):
-        return None
-    if failure.retry_after is not None:
-        return failure.retry_after if failure.retry_after <= LONGEST_RETRY_PAUSE else None
-    if isinstance(failure, UpstreamRateLimited):
-        return None
-    return RETRY_PAUSE * random.uniform(1.0, 2.0)  # noqa: S311  # spreads retries, guards nothing
 
 
 def _is_the_site(url: str) -> bool:

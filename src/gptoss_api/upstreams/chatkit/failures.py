@@ -6,11 +6,7 @@ an unknown one is an upstream failure that quotes the site briefly. The model's 
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
-
-import msgspec
 
 from ...core.errors import (
     GatewayError,
@@ -21,13 +17,12 @@ from ...core.errors import (
     UpstreamRateLimited,
     UpstreamUnavailable,
 )
+from ..refusals import excerpt, is_web_page, message_in, message_in_json, page_title
 
 LOGIN_STEP: Final = (
     "Run 'gptoss-api login', or set GPTOSS_COOKIE and start the gateway again, with the cookies user_id and "
     "session of a browser that is logged in at https://gpt-oss.com (docs/gpt-oss-com.md shows how)."
 )
-EXCERPT_LENGTH: Final = 200
-LOGGED_LENGTH: Final = 500
 
 _SIGN_IN: Final = re.compile(r"\b(?:sign|log)(?:ging)?[ -]?in\b|\blogin\b", re.I)
 _NOT_SIGNED_IN: Final = re.compile(
@@ -54,31 +49,6 @@ _NO_THREAD: Final = re.compile(
     r"|\b(?:unknown|no such|invalid)\b.{0,10}\bthread\b|\bnot found\b.{0,20}\bthread\b",
     re.I | re.S,
 )
-_HTML: Final = re.compile(r"\s*(?:<!doctype|<html|<head|<\?xml)", re.I)
-_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
-
-_NAMED_SECRET: Final = re.compile(
-    r"\b(set-cookie|cookie|authorization|session|user_id|access_token|token)\b"
-    r"([\"']?\s*[=:]\s*[\"']?)(?:bearer\s+)?[^\s;,\"'<>&]+",
-    re.I,
-)
-_BARE_SECRET: Final = re.compile(r"\bhf_[A-Za-z0-9]{8,}|\beyJ[\w.+/=-]{16,}|\bbearer\s+\S+", re.I)
-
-
-def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """``text`` without ``secrets`` and without anything that looks like a cookie or a token."""
-    for secret in secrets:
-        # Shorter ones are no credentials, and would blot out ordinary words.
-        if len(secret) >= 6:
-            text = text.replace(secret, "***")
-    return _BARE_SECRET.sub("***", _NAMED_SECRET.sub(r"\1\2***", text))
-
-
-def excerpt(text: str, length: int = EXCERPT_LENGTH) -> str:
-    """At most ``length`` characters of the site's words on one line, fit to be shown to a client."""
-    line = "".join(char if char.isprintable() else " " for char in redact(text[: 4 * length]))
-    line = " ".join(line.split())
-    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def login_required() -> UpstreamLoginRequired:
@@ -108,7 +78,7 @@ def failure_of_card(texts: list[str]) -> GatewayError:
 
 def failure_of_error_event(event: Mapping[str, Any]) -> GatewayError:
     """An ``error`` event in any spelling: ``message``, ``error``, ``detail``, ``code``, ``allow_retry``."""
-    message = _message_in(event)
+    message = message_in(event)
     code = event.get("code")
     failure = _known_meaning(f"{code} {message}" if isinstance(code, str) else message, message)
     if failure is None and _SIGN_IN.search(message):
@@ -131,8 +101,8 @@ def failure_of_response(
 ) -> GatewayError:
     """An HTTP answer that is no event stream; ``retry_after`` is in seconds, as the site gave it."""
     text = body.decode("utf-8", "replace")
-    is_page = "html" in content_type or _HTML.match(text) is not None
-    message = _page_title(text) if is_page else _message_in_json(text)
+    is_page = is_web_page(content_type, text)
+    message = page_title(text) if is_page else message_in_json(text)
     shown = excerpt(message)
     said = f"HTTP {status}: {shown}" if shown else f"HTTP {status}"
     if status == 401 or (300 <= status < 400 and re.search(r"login|auth|huggingface\.co", location, re.I)):
@@ -169,22 +139,6 @@ def failure_of_response(
     return failure
 
 
-def parse_retry_after(value: str | None) -> float | None:
-    """Seconds to wait from a ``Retry-After`` header, a number or a date; ``None`` if it has no meaning."""
-    if value is None:
-        return None
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
 def _known_meaning(text: str, message: str) -> GatewayError | None:
     """The failure that ``text`` names; ``message`` is the part of it that a client may see."""
     shown = excerpt(message) or "no reason given"
@@ -197,29 +151,3 @@ def _known_meaning(text: str, message: str) -> GatewayError | None:
     if _NO_THREAD.search(text):
         return ThreadLost(f"gpt-oss.com no longer knows the conversation: {shown}")
     return None
-
-
-def _message_in(value: Any) -> str:
-    """The words in an error object, wherever it keeps them."""
-    for _ in range(4):
-        if not isinstance(value, Mapping):
-            break
-        value = next(
-            (value[key] for key in ("message", "error", "detail", "msg", "title") if value.get(key)), ""
-        )
-        if isinstance(value, list) and value:
-            # FastAPI's list of validation errors.
-            value = value[0]
-    return value if isinstance(value, str) else ""
-
-
-def _message_in_json(text: str) -> str:
-    try:
-        return _message_in(msgspec.json.decode(text)) or text
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return text
-
-
-def _page_title(text: str) -> str:
-    title = _TITLE.search(text)
-    return title[1] if title else ""

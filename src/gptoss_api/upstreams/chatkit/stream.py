@@ -3,29 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
-from ...core.errors import GatewayError, UpstreamIncomplete, UpstreamTimeout
+from ...core.errors import GatewayError, UpstreamIncomplete
 from ...core.events import Event
 from ...text.sse import SseDecoder
+from ..clock import TurnClock
 from ..http import HttpResponse
 from .wire import ChatKitWire
-
-
-class TurnClock:
-    """How much of a turn's time is left. ``total`` is in seconds, ``None`` for no bound."""
-
-    def __init__(self, total: float | None) -> None:
-        self._now = asyncio.get_running_loop().time
-        self._total = total
-        self.deadline = None if total is None else self._now() + total
-
-    def now(self) -> float:
-        return self._now()
-
-    def allows(self, seconds: float) -> bool:
-        return self.deadline is None or self._now() + seconds < self.deadline
-
-    def timeout(self) -> UpstreamTimeout:
-        return UpstreamTimeout(f"gpt-oss.com did not complete its answer within {self._total:g} seconds.")
 
 
 class AnswerStream:

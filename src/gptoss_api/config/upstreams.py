@@ -1,0 +1,211 @@
+"""The upstreams a user can name: in words, by address, and as tables of the TOML file."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from ..core.catalog import MODELS
+from ..core.kinds import AUTO, DEMO, SERVER_KINDS, SITE
+from .values import Kind, Misfit, http_url, number, path, seconds, word_list
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][\w.@:-]{0,63}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_]\w{0,127}")
+_HEADER: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
+_RESERVED: Final = frozenset({AUTO, DEMO})
+_KINDS: Final = (SITE, *SERVER_KINDS)
+_WITHOUT_ADDRESS: Final = frozenset({"generic", "cloudflare"})
+_ADDRESSED_KINDS: Final = tuple(kind for kind in _KINDS if kind not in _WITHOUT_ADDRESS)
+
+# Where a short address names a server that is known: by its host, or by its usual port on this machine.
+_HOSTS: Final = {
+    "router.huggingface.co": "huggingface",
+    "api.groq.com": "groq",
+    "openrouter.ai": "openrouter",
+    "api.cerebras.ai": "cerebras",
+    "api.together.xyz": "together",
+    "api.together.ai": "together",
+    "api.cloudflare.com": "cloudflare",
+}
+_PORTS: Final = {11434: "ollama", 1234: "lmstudio", 30000: "sglang"}
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
+    """One upstream. What is ``None`` or empty follows from its kind or from the settings for all.
+
+    ``models`` maps canonical ids to the server's names. Upstreams with a lower ``order`` are asked first,
+    equals share the turns by ``weight``. ``key_env`` and ``key_file`` say where the key is kept.
+    """
+
+    name: str
+    kind: str
+    url: str | None = None
+    key_env: str | None = None
+    key_file: Path | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    order: int | None = None
+    weight: float = 1.0
+    max_concurrency: int | None = None
+    max_queue: int | None = None
+    queue_timeout: float | None = None
+    idle_timeout: float | None = None
+    total_timeout: float | None = None
+    first_byte_timeout: float | None = None
+
+
+def named_upstream(word: str) -> UpstreamSettings | None:
+    """The upstream that ``word`` means by itself: a kind, or an address; ``None`` where it is a name."""
+    if word in _ADDRESSED_KINDS:
+        return UpstreamSettings(word, word)
+    if not word.startswith(("http://", "https://")):
+        return None
+    parts = urlsplit(word)
+    kind = _HOSTS.get(parts.hostname or "", "")
+    if not kind:
+        kind = _PORTS.get(parts.port or 0, "generic")
+    url = word if parts.path.strip("/") else f"{word.rstrip('/')}/v1"
+    return UpstreamSettings(parts.netloc, kind, url)
+
+
+def _parse_choice(value: object) -> str:
+    """The words of ``GPTOSS_UPSTREAM``, each of which may be a kind, an address or a configured name."""
+    chosen = list(dict.fromkeys(word_list(value)))
+    if not chosen:
+        raise ValueError
+    for word in chosen:
+        if "://" in word:
+            http_url.parse(word)
+        elif not _NAME.fullmatch(word):
+            raise ValueError
+    if len(chosen) > 1 and _RESERVED & set(chosen):
+        raise Misfit("'auto' and 'demo' cannot be combined with other upstreams")
+    return ", ".join(chosen)
+
+
+def _parse_upstreams(value: object) -> tuple[UpstreamSettings, ...]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise Misfit("expected a JSON array of objects") from None
+    if not isinstance(value, list):
+        raise Misfit("expected tables, each beginning with [[upstreams]]")
+    found = tuple(
+        _parse_table(entry, f"[[upstreams]] number {place}") for place, entry in enumerate(value, 1)
+    )
+    names = [entry.name for entry in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise Misfit(f"two [[upstreams]] are called {name!r}; give each a name of its own")
+    return found
+
+
+def _parse_table(table: object, where: str) -> UpstreamSettings:
+    if not isinstance(table, dict):
+        raise Misfit(f"{where}: expected a table")
+    for key in table:
+        if key not in _FIELDS and key not in ("kind", "name"):
+            known = ", ".join(("name", "kind", *_FIELDS))
+            raise Misfit(f"{where}: {str(key)[:60]!r} is not known; expected one of {known}")
+    kind = table.get("kind")
+    if kind is None and "url" in table:
+        kind = "generic"
+    if kind not in _KINDS:
+        raise Misfit(f"{where}: kind is {kind!r}; expected one of {', '.join(_KINDS)}")
+    name = table.get("name", kind)
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _RESERVED:
+        raise Misfit(f"{where}: {name!r} cannot be a name; expected letters, digits and _ . -")
+    values: dict[str, Any] = {}
+    for key, (parse, allowed) in _FIELDS.items():
+        if key in table:
+            try:
+                values[key] = parse(table[key])
+            except Misfit as misfit:
+                raise Misfit(f"{where}: {key}: {misfit}") from None
+            except ValueError:
+                raise Misfit(f"{where}: {key} is not allowed; expected {allowed}") from None
+    if kind in _WITHOUT_ADDRESS and "url" not in values:
+        raise Misfit(f"{where}: url is missing; expected the server's address up to /v1")
+    return UpstreamSettings(name, kind, **values)
+
+
+def _parse_models(value: object) -> Mapping[str, str]:
+    canonical = [model.id for model in MODELS]
+    if not isinstance(value, dict) or not value:
+        raise ValueError
+    for name, known_as in value.items():
+        if name not in canonical or not isinstance(known_as, str) or not known_as.strip():
+            raise ValueError
+    return MappingProxyType(value)
+
+
+def _parse_headers(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError
+    for name, text in value.items():
+        if not _HEADER.fullmatch(name) or not isinstance(text, str) or not text.isprintable():
+            raise ValueError
+        if name.lower() == "authorization":
+            raise Misfit("keep the key out of the file: name its variable in key_env, or a file in key_file")
+    return MappingProxyType(value)
+
+
+def _parse_variable(value: object) -> str:
+    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _parse_weight(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1000:
+        raise ValueError
+    return float(value)
+
+
+_order: Final = number(0, 1000)
+_turns: Final = number(1, 10_000)
+_queue: Final = number(0, 1_000_000)
+_wait: Final = seconds(0, 86_400)
+_silence: Final = seconds(0.01, 86_400)
+_FIELDS: Final[Mapping[str, tuple[Any, str]]] = {
+    "url": (http_url.parse, http_url.allowed),
+    "key_env": (_parse_variable, "the name of an environment variable"),
+    "key_file": (path.parse, path.allowed),
+    "models": (
+        _parse_models,
+        'canonical ids with the server\'s names, such as {"gpt-oss-20b" = "gpt-oss:20b"}',
+    ),
+    "headers": (_parse_headers, "header names with texts"),
+    "order": (_order.parse, _order.allowed),
+    "weight": (_parse_weight, "a number above 0, up to 1000"),
+    "max_concurrency": (_turns.parse, _turns.allowed),
+    "max_queue": (_queue.parse, _queue.allowed),
+    "queue_timeout": (_wait.parse, _wait.allowed),
+    "idle_timeout": (_silence.parse, _silence.allowed),
+    "total_timeout": (_silence.parse, _silence.allowed),
+    "first_byte_timeout": (_silence.parse, _silence.allowed),
+}
+
+
+def _show(value: tuple[UpstreamSettings, ...]) -> str:
+    return ", ".join(
+        entry.name if entry.name == entry.kind else f"{entry.name} ({entry.kind})" for entry in value
+    )
+
+
+upstream_choice: Final = Kind(
+    _parse_choice,
+    f"{AUTO}, {SITE}, {DEMO}, {', '.join(_ADDRESSED_KINDS[1:])}, an address such as "
+    "http://127.0.0.1:8080/v1, or a name in [[upstreams]]; several, separated by commas, are asked in order",
+)
+upstream_tables: Final = Kind(
+    _parse_upstreams,
+    "tables [[upstreams]] in the file, or the same as a JSON array (docs/upstreams.md)",
+    _show,
+)

@@ -1,0 +1,193 @@
+"""The composition root: settings become upstreams that together can answer every turn."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+
+from msgspec import Struct
+
+from ..config import ConfigError, Settings
+from ..core.catalog import MODELS, Model, find_model
+from ..core.errors import GatewayError, ModelNotFound
+from ..core.events import Events
+from ..core.turn import Turn
+from ..emulation import EmulatedUpstream, EmulationSettings
+from ..routing import Route, Router
+from ..routing.discovery import FoundServer, find_local_servers
+from ..text.tokens import Tokens
+from ..upstreams.base import Health, Upstream
+from ..upstreams.chatkit import ChatKitUpstream, Credentials
+from ..upstreams.demo import DemoUpstream
+from ..upstreams.http import HttpClient
+from ..upstreams.openai_compatible import OpenAICompatibleUpstream
+from .building import UpstreamBuilder
+from .memory import Memory, open_state, state_url
+from .selection import Selection, select_upstreams
+
+__all__ = [
+    "Gateway",
+    "UpstreamState",
+    "choose_upstreams",
+    "open_state",
+    "read_credentials",
+    "state_url",
+]
+
+# Lists of models are waited for as long as a person would.
+_LIST_TIME = 3.0
+
+
+class UpstreamState(Struct, frozen=True):
+    """One upstream as ``GET /`` shows it."""
+
+    name: str
+    kind: str
+    health: Health
+
+
+class Gateway:
+    """What the server asks for answers.
+
+    ``chosen_because`` says in words how the upstreams were selected, for the log and ``GET /``.
+    ``environ`` is the process environment unless given.
+
+    Raises:
+        ConfigError: for settings that only show to be wrong when they are used.
+    """
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str] | None = None) -> None:
+        environ = os.environ if environ is None else environ
+        self._credentials = read_credentials(settings)
+        self._selection = choose_upstreams(settings, self._credentials, environ)
+        self.chosen_because = self._selection.because
+        self.is_demo = self._selection.is_demo
+        self._http = HttpClient(
+            connect_timeout=settings.connect_timeout, max_idle_per_origin=settings.max_concurrency
+        )
+        self.tokens = Tokens()
+        self.memory = memory = Memory(settings)
+        emulation = EmulationSettings(style=settings.tool_style, secret=memory.secret, repair=settings.repair)
+        builder = UpstreamBuilder(settings, self._credentials, self._http, environ)
+        entries = self._selection.upstreams
+        self._upstreams: list[Upstream] = [
+            builder.build(entry, alone=len(entries) == 1) for entry in entries
+        ] or [DemoUpstream()]
+        self._secrets = (*self._credentials.secrets, *builder.keys, *memory.secrets)
+        emulated = [
+            EmulatedUpstream(
+                upstream,
+                self.tokens,
+                emulation,
+                conversations=memory.conversations,
+                thoughts=memory.thoughts,
+            )
+            for upstream in self._upstreams
+        ]
+        # A lone upstream needs no router: there is nobody else to ask while it would rest.
+        self.upstream: Upstream = (
+            emulated[0]
+            if len(emulated) == 1
+            else Router(
+                [
+                    Route(upstream, entry.order or 0, entry.weight, entry.first_byte_timeout)
+                    for upstream, entry in zip(emulated, entries, strict=True)
+                ]
+            )
+        )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown, beside the secrets among the settings."""
+        return self._secrets
+
+    def open(self, turn: Turn) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
+        """Answers ``turn``; see :meth:`gptoss_api.upstreams.base.Upstream.open`."""
+        return self.upstream.open(turn)
+
+    async def health(self) -> Health:
+        return await self.upstream.health()
+
+    async def states(self) -> list[UpstreamState]:
+        """Every upstream by itself, where there are several."""
+        if len(self._upstreams) == 1:
+            return []
+        return [
+            UpstreamState(upstream.name, entry.kind, await upstream.health())
+            for upstream, entry in zip(self._upstreams, self._selection.upstreams, strict=True)
+        ]
+
+    async def models(self) -> list[Model]:
+        """What the upstreams serve, as far as they can be reached: canonical ids first, then their own names.
+
+        Both canonical ids are there where nothing is known.
+        """
+        lists = await asyncio.gather(*(_served_models(upstream) for upstream in self._upstreams))
+        own: dict[str, Model] = {}
+        served: set[str] = set()
+        for upstream, models in zip(self._upstreams, lists, strict=True):
+            for canonical, name in models:
+                served.add(canonical)
+                if name != canonical:
+                    own.setdefault(name, _model(name, upstream.name))
+        canonical_models = [model for model in MODELS if not served or model.id in served]
+        return [*canonical_models, *own.values()]
+
+    async def close(self) -> None:
+        for upstream in self._upstreams:
+            await upstream.close()
+        await self._http.close()
+        await self.memory.close()
+
+
+async def _served_models(upstream: Upstream) -> list[tuple[str, str]]:
+    """Canonical ids with the names under which ``upstream`` serves them and clients may ask for them."""
+    if isinstance(upstream, ChatKitUpstream | DemoUpstream):
+        return [(model.id, model.id) for model in MODELS]
+    if not isinstance(upstream, OpenAICompatibleUpstream):
+        return []
+    try:
+        async with asyncio.timeout(_LIST_TIME):
+            served = await upstream.served_models()
+    except (GatewayError, TimeoutError):
+        return []
+    return [(model.id, model.name if _can_be_asked_for(model.name) else model.id) for model in served]
+
+
+def _can_be_asked_for(name: str) -> bool:
+    try:
+        find_model(name)
+    except ModelNotFound:
+        return False
+    return True
+
+
+def _model(name: str, upstream: str) -> Model:
+    known = find_model(name)
+    return Model(name, known.display_name, known.created, owned_by=upstream)
+
+
+def choose_upstreams(
+    settings: Settings,
+    credentials: Credentials,
+    environ: Mapping[str, str],
+    find_servers: Callable[[], list[FoundServer]] | None = None,
+) -> Selection:
+    """Which upstreams answer, and why in words; this machine's ports are looked at last."""
+
+    def look() -> list[FoundServer]:
+        return find_local_servers(own_port=settings.port)
+
+    return select_upstreams(settings, credentials, environ, find_servers or look)
+
+
+def read_credentials(settings: Settings) -> Credentials:
+    """The login at gpt-oss.com, from the settings or the file that keeps it.
+
+    Raises:
+        ConfigError: for a configured text without cookies.
+    """
+    try:
+        return Credentials.load(settings.cookie, settings.credentials_file)
+    except ValueError as error:
+        raise ConfigError(f"GPTOSS_COOKIE: {error}") from None

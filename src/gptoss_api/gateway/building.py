@@ -1,0 +1,100 @@
+"""Upstreams made of their settings."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec.structs import replace
+
+from ..config import ConfigError, Settings, UpstreamSettings
+from ..core.kinds import SITE
+from ..upstreams.admission import Admission
+from ..upstreams.chatkit import ChatKitUpstream, Credentials
+from ..upstreams.chatkit.client import DEFAULT_URL
+from ..upstreams.http import HttpClient
+from ..upstreams.openai_compatible import PROFILES, OpenAICompatibleUpstream, Server
+from ..upstreams.openai_compatible.keys import find_key, read_key_file
+
+_ALL: Final = "[[upstreams]]"
+
+
+class UpstreamBuilder:
+    """Makes upstreams that share one HTTP client; ``alone`` ones ask once more themselves.
+
+    ``keys`` are the secrets that were read for them.
+    """
+
+    def __init__(
+        self, settings: Settings, credentials: Credentials, http: HttpClient, environ: Mapping[str, str]
+    ) -> None:
+        self.keys: list[str] = []
+        self._settings = settings
+        self._credentials = credentials
+        self._http = http
+        self._environ = environ
+
+    def build(self, entry: UpstreamSettings, *, alone: bool) -> ChatKitUpstream | OpenAICompatibleUpstream:
+        """Raises: ConfigError, for a key that should be somewhere and is not."""
+        return self._chatkit(entry) if entry.kind == SITE else self._server(entry, alone=alone)
+
+    def _chatkit(self, entry: UpstreamSettings) -> ChatKitUpstream:
+        settings = self._settings
+        return ChatKitUpstream(
+            self._http,
+            self._admission(entry),
+            self._credentials,
+            url=entry.url or settings.chatkit_url or DEFAULT_URL,
+            dialect=settings.chatkit_dialect,
+            idle_timeout=entry.idle_timeout or settings.idle_timeout,
+            total_timeout=entry.total_timeout or settings.total_timeout,
+        )
+
+    def _server(self, entry: UpstreamSettings, *, alone: bool) -> OpenAICompatibleUpstream:
+        profile = PROFILES[entry.kind]
+        if entry.kind == "generic":
+            # Of these there may be several, and nobody knows them by a name of their own.
+            profile = replace(profile, title=entry.name)
+        key = self._key(entry)
+        if key:
+            self.keys.append(key)
+        server = Server(
+            profile,
+            entry.url or profile.url,
+            key=key,
+            name=entry.name,
+            models=entry.models,
+            headers=entry.headers,
+        )
+        return OpenAICompatibleUpstream(
+            self._http,
+            self._admission(entry),
+            server,
+            idle_timeout=entry.idle_timeout or self._settings.idle_timeout,
+            total_timeout=entry.total_timeout or self._settings.total_timeout,
+            asks_again=alone,
+        )
+
+    def _key(self, entry: UpstreamSettings) -> str:
+        if entry.key_env is not None:
+            text = self._environ.get(entry.key_env, "").strip()
+            if not text:
+                raise ConfigError(f"{_ALL} {entry.name}: key_env is {entry.key_env}, which is not set")
+            return text
+        if entry.key_file is not None:
+            try:
+                return read_key_file(entry.key_file)
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                raise ConfigError(f"{_ALL} {entry.name}: {entry.key_file}: {reason}") from None
+        if (found := find_key(PROFILES[entry.kind], self._environ)) is not None:
+            return found.key
+        # An address in GPTOSS_UPSTREAM has no place for a key of its own.
+        given = entry.kind == "generic" and entry not in self._settings.upstreams
+        return (self._settings.upstream_key or "") if given else ""
+
+    def _admission(self, entry: UpstreamSettings) -> Admission:
+        settings = self._settings
+        return Admission(
+            entry.max_concurrency or settings.max_concurrency,
+            settings.max_queue if entry.max_queue is None else entry.max_queue,
+            settings.queue_timeout if entry.queue_timeout is None else entry.queue_timeout,
+        )

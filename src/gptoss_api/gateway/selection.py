@@ -1,0 +1,95 @@
+"""Which upstreams answer, and why: what is configured, or what ``auto`` finds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ..config import Settings, UpstreamSettings
+from ..config.upstreams import named_upstream
+from ..core.kinds import AUTO, DEMO, SITE
+from ..routing.discovery import FoundServer
+from ..upstreams.chatkit import Credentials
+from ..upstreams.openai_compatible import PROFILES
+from ..upstreams.openai_compatible.keys import find_key
+
+_HUGGING_FACE: Final = "huggingface"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The upstreams in the order in which they are asked, none for the demo, and the reason in words."""
+
+    upstreams: tuple[UpstreamSettings, ...]
+    because: str
+
+    @property
+    def is_demo(self) -> bool:
+        return not self.upstreams
+
+    @property
+    def names(self) -> str:
+        return ", ".join(entry.name for entry in self.upstreams) or DEMO
+
+
+def select_upstreams(
+    settings: Settings,
+    credentials: Credentials,
+    environ: Mapping[str, str],
+    find_servers: Callable[[], list[FoundServer]],
+) -> Selection:
+    """What ``settings`` ask for. The demo stands in only where nothing else is configured or found.
+
+    ``find_servers`` looks for servers on this machine; it is asked last.
+    """
+    if settings.upstream == DEMO:
+        return Selection((), "GPTOSS_UPSTREAM is demo")
+    if settings.upstream != AUTO:
+        return _named(settings)
+    if settings.upstreams:
+        return Selection(_ordered(settings.upstreams), "[[upstreams]] are configured")
+    site = UpstreamSettings(SITE, SITE)
+    if credentials.configured:
+        return Selection((site,), "a login at gpt-oss.com is configured")
+    if settings.chatkit_url is not None:
+        return Selection((site,), "GPTOSS_CHATKIT_URL is configured")
+    if (found := find_key(PROFILES[_HUGGING_FACE], environ)) is not None:
+        return Selection(
+            (UpstreamSettings(_HUGGING_FACE, _HUGGING_FACE),),
+            f"a Hugging Face token was found ({found.where}) and no login at gpt-oss.com",
+        )
+    if servers := find_servers():
+        return Selection(
+            tuple(
+                UpstreamSettings(entry.server.kind, entry.server.kind, entry.server.url, order=place)
+                for place, entry in enumerate(servers)
+            ),
+            "; ".join(entry.told for entry in servers),
+        )
+    return Selection((), "no credential and no server is configured, and none was found on this machine")
+
+
+def _named(settings: Settings) -> Selection:
+    configured = {entry.name: entry for entry in settings.upstreams}
+    chosen = [
+        configured.get(word) or named_upstream(word) or UpstreamSettings(word, word)
+        for word in settings.upstream.split(", ")
+    ]
+    names = [entry.name for entry in chosen]
+    return Selection(
+        tuple(
+            # Two addresses may have the same host.
+            replace(entry, order=place, name=f"{entry.name}-{place + 1}")
+            if names.index(entry.name) < place
+            else replace(entry, order=place)
+            for place, entry in enumerate(chosen)
+        ),
+        f"GPTOSS_UPSTREAM is {settings.upstream}",
+    )
+
+
+def _ordered(upstreams: tuple[UpstreamSettings, ...]) -> tuple[UpstreamSettings, ...]:
+    """In the order of the file, unless they say otherwise."""
+    placed = [
+        replace(entry, order=place) if entry.order is None else entry for place, entry in enumerate(upstreams)
+    ]
+    return tuple(sorted(placed, key=lambda entry: entry.order or 0))

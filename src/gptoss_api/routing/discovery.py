@@ -1,0 +1,86 @@
+"""Servers of gpt-oss on this machine, found where they usually listen.
+
+Only loopback addresses are asked, once, when the gateway starts, all at the same time and not for long.
+"""
+
+import http.client
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from ..core.kinds import ServerKind
+from ..upstreams.openai_compatible.models import ServedModel, read_models
+
+TIMEOUT: Final = 0.3
+_LARGEST_LIST: Final = 1024 * 1024
+
+
+class LocalServer(Struct, frozen=True):
+    """Where a kind of server listens unless told otherwise."""
+
+    kind: ServerKind
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+
+class FoundServer(Struct, frozen=True):
+    """A server that answered, and the gpt-oss models it lists."""
+
+    server: LocalServer
+    models: tuple[ServedModel, ...]
+
+    @property
+    def told(self) -> str:
+        names = ", ".join(model.name for model in self.models)
+        return f"{self.server.kind} at 127.0.0.1:{self.server.port} lists {names}"
+
+
+LOCAL_SERVERS: Final = (
+    LocalServer("ollama", 11434),
+    LocalServer("lmstudio", 1234),
+    LocalServer("llamacpp", 8080),
+    LocalServer("vllm", 8000),
+    LocalServer("sglang", 30000),
+)
+
+
+def find_local_servers(
+    servers: Sequence[LocalServer] = LOCAL_SERVERS, *, own_port: int = 0, timeout: float = TIMEOUT
+) -> list[FoundServer]:
+    """Those of ``servers`` that list a gpt-oss model. ``own_port`` is our own: nobody else can be there."""
+    asked = [server for server in servers if server.port != own_port]
+    if not asked:
+        return []
+    with ThreadPoolExecutor(len(asked)) as pool:
+        lists = pool.map(lambda server: _list_models(server, timeout), asked)
+        return [FoundServer(server, models) for server, models in zip(asked, lists, strict=True) if models]
+
+
+def _list_models(server: LocalServer, timeout: float) -> tuple[ServedModel, ...]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=timeout)
+    try:
+        connection.request("GET", "/v1/models", headers={"Accept": "application/json"})
+        response = connection.getresponse()
+        body = response.read(_LARGEST_LIST) if response.status == 200 else b""
+    except (OSError, http.client.HTTPException):
+        return ()
+    finally:
+        connection.close()
+    return () if _is_gateway(body) else read_models(body)
+
+
+def _is_gateway(body: bytes) -> bool:
+    """Whether the list is that of another gateway like this one, which must not be asked for answers."""
+    try:
+        value: Any = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    entries = value.get("data") if isinstance(value, dict) else None
+    first = entries[0] if isinstance(entries, list) and entries else None
+    return isinstance(first, dict) and first.get("owned_by") == "gpt-oss"

@@ -1,0 +1,187 @@
+"""Several upstreams as one: each turn goes to the best that can serve it, and on to the next if that fails.
+
+Nothing is tried again once something was delivered. Upstreams of the same order share the load by weight; a
+conversation stays where it began as long as that upstream answers, without any state kept for it.
+"""
+
+import asyncio
+import hashlib
+import logging
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Final
+
+from msgspec import Struct, field
+
+from ..core.errors import GatewayError, UpstreamTimeout, UpstreamUnavailable
+from ..core.events import Events
+from ..core.turn import Turn, UserMessage
+from ..upstreams.base import Capabilities, Health, Upstream
+from .breaker import Breaker, BreakerState
+from .failover import judge, most_telling
+
+_LONGEST_REASON: Final = 200
+
+_log = logging.getLogger(__name__)
+
+
+class Route(Struct):
+    """One upstream and its place among the others.
+
+    Lower ``order`` comes first; among equals ``weight`` is the share. ``patience`` bounds the wait for the
+    first byte, in seconds (``None``: the upstream's own bounds only).
+    """
+
+    upstream: Upstream
+    order: int = 0
+    weight: float = 1.0
+    patience: float | None = None
+    breaker: Breaker = field(default_factory=Breaker)
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.upstream.name
+
+
+class Router:
+    """Answers turns through the best of ``routes``; itself an upstream.
+
+    Raises what the most telling upstream raised, or :class:`UpstreamUnavailable` where all of them rest.
+    """
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        if not routes:
+            raise ValueError("a router needs at least one upstream")
+        self._routes = tuple(routes)
+        self.name = ", ".join(route.name for route in routes)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._routes[0].upstream.capabilities
+
+    @asynccontextmanager
+    async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
+        """See :meth:`gptoss_api.upstreams.base.Upstream.open`; upstreams are asked when iteration begins."""
+        async with aclosing(self._answer(turn)) as batches:
+            yield batches
+
+    async def health(self) -> Health:
+        """Ready where one upstream is; the words tell of each."""
+        told: list[str] = []
+        ready = False
+        for route in self._routes:
+            health = await route.upstream.health()
+            resting = route.breaker.state is BreakerState.OPEN
+            ready |= health.ready and not resting
+            rest = f"rests for {route.breaker.remaining:.0f} s: {route.reason}" if resting else health.detail
+            told.append(f"{route.name}: {rest}")
+        return Health(ready, " ".join(told))
+
+    async def close(self) -> None:
+        for route in self._routes:
+            await route.upstream.close()
+
+    async def _answer(self, turn: Turn) -> AsyncGenerator[Events, None]:
+        failures: list[GatewayError] = []
+        for route in self._in_order(turn):
+            # Asked anew for each: while others were tried it may have begun to rest.
+            if not route.breaker.admits():
+                continue
+            delivered = False
+            async with aclosing(self._through(route, turn)) as batches:
+                try:
+                    async for batch in batches:
+                        delivered = True
+                        yield batch
+                    return
+                except GatewayError as failure:
+                    if delivered or not judge(failure).elsewhere:
+                        raise
+                    failures.append(failure)
+                    _log.info("%s could not answer: %s", route.name, failure.message[:_LONGEST_REASON])
+        raise most_telling(failures) if failures else self._all_rest()
+
+    async def _through(self, route: Route, turn: Turn) -> AsyncGenerator[Events, None]:
+        """The answer of one upstream, with its breaker told how it went."""
+        breaker = route.breaker
+        if breaker.state is BreakerState.HALF_OPEN:
+            _log.info("%s is tried again", route.name)
+        breaker.begin()
+        told = False
+        try:
+            async with AsyncExitStack() as stack:
+                try:
+                    async with asyncio.timeout(route.patience):
+                        batches = await stack.enter_async_context(route.upstream.open(turn))
+                        first = await anext(batches, None)
+                except TimeoutError:
+                    raise UpstreamTimeout(
+                        f"{route.name} did not begin to answer within {route.patience:g} seconds."
+                    ) from None
+                if first is not None:
+                    yield first
+                async for batch in batches:
+                    yield batch
+            told = True
+            self._succeeded(route)
+        except GatewayError as failure:
+            told = True
+            self._failed(route, failure)
+            raise
+        finally:
+            # The client left, which says nothing about the upstream.
+            if not told:
+                breaker.forgotten()
+
+    def _succeeded(self, route: Route) -> None:
+        before = route.breaker.state
+        route.breaker.succeeded()
+        if before is not BreakerState.CLOSED and route.breaker.state is BreakerState.CLOSED:
+            _log.info("%s answers again", route.name)
+
+    def _failed(self, route: Route, failure: GatewayError) -> None:
+        judgement = judge(failure)
+        if not judgement.counts:
+            route.breaker.forgotten()
+            return
+        if route.breaker.failed(asked=failure.retry_after, at_once=judgement.lasting):
+            route.reason = failure.message[:_LONGEST_REASON]
+            _log.warning("%s rests for %.1f s: %s", route.name, route.breaker.remaining, route.reason)
+
+    def _in_order(self, turn: Turn) -> Iterator[Route]:
+        """The routes from the best to the last for the turn's conversation."""
+        if len(self._routes) == 1:
+            return iter(self._routes)
+        key = conversation_key(turn)
+        return iter(sorted(self._routes, key=lambda route: (route.order, -_share(route, key))))
+
+    def _all_rest(self) -> UpstreamUnavailable:
+        soonest = min(route.breaker.remaining for route in self._routes)
+        told = "; ".join(f"{route.name} ({route.reason})" for route in self._routes if route.reason)
+        wait = max(math.ceil(soonest), 1)
+        return UpstreamUnavailable(
+            f"Every upstream rests after failures: {told}. Try again in {wait} s.", retry_after=float(wait)
+        )
+
+
+def conversation_key(turn: Turn) -> bytes:
+    """What stays the same in all turns of a conversation: who speaks, and how it began."""
+    state = hashlib.blake2b(turn.caller.encode(), digest_size=16)
+    # Clients that name their conversations name them here (clients dossier, Codex).
+    if isinstance(named := turn.options.get("prompt_cache_key"), str) and named:
+        state.update(b"\0named\0" + named.encode("utf-8", "surrogatepass"))
+        return state.digest()
+    for message in turn.messages:
+        state.update(b"\0" + message.text.encode("utf-8", "surrogatepass"))
+        if isinstance(message, UserMessage):
+            break
+    return state.digest()
+
+
+def _share(route: Route, key: bytes) -> float:
+    """Weighted rendezvous hashing: the highest of these numbers wins with a chance of the weight's share."""
+    digest = hashlib.blake2b(key + route.name.encode(), digest_size=8).digest()
+    fraction = (int.from_bytes(digest) + 1) / (2**64 + 2)
+    return route.weight / -math.log(fraction)

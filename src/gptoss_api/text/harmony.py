@@ -1,0 +1,201 @@
+"""Repairs what leaks of Harmony into an answer that should have been free of it.
+
+Servers of gpt-oss decode the model's own format and sometimes lose their place: control tokens and headers
+arrive in the content or in the chain of thought, and stick to the names of tools (clients dossier, demand
+2; emulation dossier, forms H1 to H3). The reading itself is that of :mod:`.tool_calls`; this module applies
+it to a stream of events. Text is changed only where a token or a header with a declared recipient stands
+outside code, and never if the client's own text has such tokens.
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from msgspec.structs import replace
+
+from ..core.errors import UpstreamFailure
+from ..core.events import (
+    Event,
+    Events,
+    Finished,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallFinished,
+    ToolCallStarted,
+)
+from .tool_calls import (
+    CallArgs,
+    CallEnd,
+    CallStart,
+    Cancel,
+    Content,
+    DeclaredTool,
+    ParserConfig,
+    ParserEvent,
+    Problem,
+    Reasoning,
+    ToolCallParser,
+)
+from .tool_calls.headers import ToolNames
+from .tool_calls.markers import TOKEN
+
+UNDECLARED_TOOL: Final = "upstream_undeclared_tool"
+_LONGEST_NAME: Final = 80
+
+
+def mentions_tokens(texts: Iterable[str]) -> bool:
+    """Whether any of ``texts`` has a control token of Harmony, written out."""
+    return any("<|" in text and TOKEN.search(text) for text in texts)
+
+
+class HarmonyRepair:
+    """Repairs one choice: feed every batch of events; what is held back comes out before ``Finished``.
+
+    ``tools`` are those the answer may call. ``clean`` is off where the client's text mentions control tokens:
+    then only the names of tools are mended. Without ``parallel`` the first call is the only one. A call that
+    nobody offered is dropped with a note; if it is the whole answer, the turn has failed.
+    """
+
+    def __init__(
+        self, tools: Mapping[str, DeclaredTool], *, clean: bool = True, parallel: bool = True
+    ) -> None:
+        self._names = ToolNames(tools)
+        self._clean = clean
+        self._parallel = parallel
+        self._content = ParserConfig(tools=tools, parallel=parallel, harmony_only=True)
+        self._thought = replace(self._content, thought=True)
+        self._parser: ToolCallParser | None = None
+        self._speaking: type[Event] | None = None
+        self._stopped = False
+        self._calls = 0
+        self._leaked: dict[int, int] = {}
+        self._native: dict[int, int] = {}
+        self._answered = False
+        self._undeclared = ""
+        self._notes: list[str] = []
+        self._withheld = 0  # Characters that were read and did not come out.
+
+    def feed(self, events: Events) -> list[Event]:
+        """What ``events`` are, repaired.
+
+        Raises:
+            UpstreamFailure: at the end of an answer that is nothing but a call nobody offered.
+        """
+        out: list[Event] = []
+        for event in events:
+            kind = type(event)
+            if kind is TextDelta or kind is ReasoningDelta:
+                if self._clean:
+                    self._hear(event, kind, out)  # type: ignore[arg-type]  # narrowed by identity, the hot path
+                else:
+                    self._answered |= kind is TextDelta
+                    out.append(event)
+                continue
+            match event:
+                case ToolCallStarted():
+                    self._start(event, out)
+                case ToolCallDelta(index, arguments):
+                    if index in self._native:
+                        out.append(ToolCallDelta(self._native[index], arguments))
+                case ToolCallFinished(index):
+                    if index in self._native:
+                        out.append(ToolCallFinished(self._native[index]))
+                case Finished():
+                    out += self._finish(event)
+                case _:
+                    out.append(event)
+        return out
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything of the text was taken out, or may be."""
+        return self._withheld != 0 or self._stopped
+
+    def flush(self) -> list[Event]:
+        """What is held back, for an answer that breaks off."""
+        out: list[Event] = []
+        self._pause(out, truncated=True)
+        return out
+
+    def _hear(self, event: TextDelta | ReasoningDelta, kind: type[Event], out: list[Event]) -> None:
+        if kind is not self._speaking or self._parser is None:
+            self._pause(out)
+            self._speaking = kind
+            self._parser = ToolCallParser(self._content if kind is TextDelta else self._thought)
+        parser = self._parser
+        if self._stopped:
+            return
+        if parser.passes(event.text) and parser.thinks is (kind is ReasoningDelta):
+            out.append(event)
+        else:
+            self._withheld += len(event.text)
+            self._read(parser.feed(event.text), out)
+
+    def _pause(self, out: list[Event], *, truncated: bool = False) -> None:
+        """Something else begins: what was held back is what it seems to be."""
+        if self._parser is not None:
+            if not self._stopped:
+                self._read(self._parser.finish(truncated), out)
+            self._parser = None
+
+    def _read(self, parsed: list[ParserEvent], out: list[Event]) -> None:
+        for event in parsed:
+            match event:
+                case Content(text):
+                    self._answered |= bool(text.strip())
+                    self._withheld -= len(text)
+                    out.append(TextDelta(text))
+                case Reasoning(text):
+                    self._withheld -= len(text)
+                    out.append(ReasoningDelta(text))
+                case CallStart(index, name):
+                    number = self._next_call()
+                    if number is not None:
+                        self._leaked[index] = number
+                        out.append(ToolCallStarted(number, f"call_{secrets.token_hex(12)}", name))
+                case CallArgs(index, text):
+                    if index in self._leaked:
+                        out.append(ToolCallDelta(self._leaked[index], text))
+                case CallEnd(index):
+                    if (done := self._leaked.pop(index, None)) is not None:
+                        out.append(ToolCallFinished(done))
+                case Problem(_, detail):
+                    self._notes.append(f"leaked Harmony: {detail}")
+                case Cancel():
+                    # What follows is the model's own continuation of a conversation that nobody had.
+                    self._stopped = True
+
+    def _start(self, call: ToolCallStarted, out: list[Event]) -> None:
+        self._pause(out)
+        name = self._names.find(call.name)
+        if name is None:
+            self._undeclared = call.name[:_LONGEST_NAME]
+            self._notes.append(f"dropped a call to {self._undeclared!r}, which was not offered")
+            return
+        number = self._next_call()
+        if number is not None:
+            self._native[call.index] = number
+            out.append(replace(call, index=number, name=name))
+
+    def _next_call(self) -> int | None:
+        if self._calls and not self._parallel:
+            self._notes.append("dropped a further call: only one was asked for")
+            return None
+        self._calls += 1
+        return self._calls - 1
+
+    def _finish(self, finished: Finished) -> list[Event]:
+        out: list[Event] = []
+        self._pause(out, truncated=finished.reason == "length")
+        if self._undeclared and not self._calls and not self._answered:
+            raise UpstreamFailure(
+                f"The model called {self._undeclared!r}, which is not among the request's tools, and "
+                "answered nothing else. Ask again.",
+                code=UNDECLARED_TOOL,
+            )
+        reason = "tool_calls" if self._calls and finished.reason == "stop" else finished.reason
+        if not self._calls and reason == "tool_calls":
+            reason = "stop"
+        out.append(Finished(reason, finished.repairs, (*finished.notes, *self._notes)))
+        return out

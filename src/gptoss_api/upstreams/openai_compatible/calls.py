@@ -1,0 +1,254 @@
+"""Tool calls in a stream of deltas, put in order: one call after the other, each with strict JSON.
+
+Servers leave out indices and ids, give every call index 0, repeat names, send arguments whole or in pieces,
+as an object, as a list of one, or as JSON inside a string (protocol dossier, section 14.13, points 6 and 7;
+clients dossier, demands 6 and 17).
+"""
+
+import json
+import secrets
+from typing import Any, Final
+
+from msgspec import Struct
+
+from ...core.events import Event, ToolCallDelta, ToolCallFinished, ToolCallStarted
+from ...text.json_stream import JsonBroken, JsonTransducer
+
+_CLOSERS: Final = "}] \t\r\n"
+
+
+class FunctionDelta(Struct, gc=False):
+    name: str | None = None
+    arguments: str | dict[str, Any] | list[Any] | None = None
+
+
+class CallDelta(Struct, gc=False):
+    """One entry of ``delta.tool_calls``."""
+
+    index: int | None = None
+    id: str | int | None = None
+    function: FunctionDelta | None = None
+
+
+class _Call:
+    """A call as its server tells it. ``text`` is what was not yet given out."""
+
+    __slots__ = ("complete", "given", "id", "index", "name", "pieces", "started")
+
+    def __init__(self, index: int | None, call_id: str, name: str) -> None:
+        self.index = index
+        self.id = call_id
+        self.name = name
+        self.pieces: list[str] = []
+        self.given = False  # Whether any arguments came.
+        self.started = False
+        self.complete = False
+
+
+class CallAssembler:
+    """Gathers deltas: :meth:`add` gives the events they decide, :meth:`finish` the rest.
+
+    ``count`` is how many calls there are; ``notes`` says which of them are incomplete. Arguments stream while
+    they are a JSON object; anything else is judged at its end. Calls that run side by side come out one after
+    the other.
+    """
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self._calls: list[_Call] = []
+        self._current = 0
+        self._arguments = _Arguments()
+
+    @property
+    def count(self) -> int:
+        return len(self._calls)
+
+    def add(self, deltas: list[CallDelta]) -> list[Event]:
+        out: list[Event] = []
+        for position, delta in enumerate(deltas):
+            function = delta.function or FunctionDelta()
+            # Entries side by side without an index are different calls.
+            call = self._find(delta, function, beside=position > 0 and delta.index is None)
+            if call is None:
+                continue
+            arguments = function.arguments
+            if arguments is not None and not isinstance(arguments, str):
+                arguments = json.dumps(arguments, ensure_ascii=False)
+            if arguments:
+                call.given = True
+                call.pieces.append(arguments)
+        self._advance(out)
+        return out
+
+    def finish(self, *, truncated: bool) -> list[Event]:
+        """Ends every call; ``truncated`` where the length limit cut the answer, so that nothing is closed."""
+        out: list[Event] = []
+        while self._current < len(self._calls):
+            self._end(out, truncated=truncated)
+        return out
+
+    def _find(self, delta: CallDelta, function: FunctionDelta, *, beside: bool) -> _Call | None:
+        """The call that a delta belongs to, a new one where it begins one."""
+        call_id = "" if delta.id is None else str(delta.id)
+        name = function.name or ""
+        known = None if beside and name else self._known(delta.index, call_id)
+        if known is not None and not self._begins_another(known, call_id, name, function):
+            known.id = known.id or call_id
+            if name and not known.given and name != known.name and not known.started:
+                known.name += name
+            return known
+        if known is None and not name and not call_id:
+            return self._calls[-1] if self._calls else None
+        if any(call.id == call_id for call in self._calls):
+            # Some servers call every call the same.
+            call_id = ""
+        call = _Call(delta.index, call_id, name)
+        self._calls.append(call)
+        return call
+
+    def _known(self, index: int | None, call_id: str) -> _Call | None:
+        for call in reversed(self._calls):
+            if index is not None:
+                if call.index == index:
+                    return call
+            elif call_id and call.id == call_id:
+                return call
+        if index is None and not call_id and self._calls:
+            return self._calls[-1]
+        return None
+
+    def _begins_another(self, known: _Call, call_id: str, name: str, function: FunctionDelta) -> bool:
+        """Whether a delta for a known index is a new call all the same."""
+        if call_id and known.id and call_id != known.id:
+            return bool(name)
+        if not name or not known.given:
+            return False
+        if call_id and call_id == known.id:
+            # The same id once more: a repetition, unless both are whole.
+            return bool(function.arguments) and self._whole(known)
+        return name != known.name or self._whole(known)
+
+    def _whole(self, call: _Call) -> bool:
+        if call.complete or (call.started and self._arguments.done):
+            return True
+        return not call.started and _is_object("".join(call.pieces))
+
+    def _advance(self, out: list[Event]) -> None:
+        """Gives out what the call at the head has, and goes on to the next once it is complete."""
+        while self._current < len(self._calls):
+            call = self._calls[self._current]
+            if call.given:
+                self._give(call, out)
+            if self._current + 1 == len(self._calls) or not self._arguments.done:
+                return
+            self._end(out, truncated=False)
+
+    def _give(self, call: _Call, out: list[Event]) -> None:
+        if not call.started:
+            call.started = True
+            call.id = call.id or f"call_{secrets.token_hex(12)}"
+            out.append(ToolCallStarted(self._current, call.id, call.name))
+        for piece in call.pieces:
+            self._say(self._arguments.feed(piece), out)
+        call.pieces.clear()
+
+    def _end(self, out: list[Event], *, truncated: bool) -> None:
+        call = self._calls[self._current]
+        self._give(call, out)
+        self._say(self._arguments.finish(truncated=truncated), out)
+        if problem := self._arguments.problem:
+            self.notes.append(f"the arguments of the call to {call.name[:80]!r} {problem}")
+        out.append(ToolCallFinished(self._current))
+        call.complete = True
+        self._current += 1
+        self._arguments = _Arguments()
+
+    def _say(self, text: str, out: list[Event]) -> None:
+        if text:
+            out.append(ToolCallDelta(self._current, text))
+
+
+class _Arguments:
+    """One call's arguments: an object streams as strict JSON, all else waits for its end."""
+
+    __slots__ = ("_json", "_live", "_raw", "problem")
+
+    def __init__(self) -> None:
+        self.problem = ""
+        self._json = JsonTransducer()
+        self._live = False
+        self._raw: list[str] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether this is a whole object, also while its last quote might still belong to a string."""
+        if not self._live or self._json.done:
+            return self._live
+        return self._raw[-1].rstrip().endswith("}") and _is_object("".join(self._raw))
+
+    def feed(self, text: str) -> str:
+        self._raw.append(text)
+        if not self._live:
+            text = "".join(self._raw).lstrip()
+            if not text.startswith("{"):
+                return ""
+            self._live = True
+        elif self._json.broken:
+            return text
+        out = self._json.feed(text)
+        if self._json.broken:
+            # What cannot be read goes on as it is, as OpenAI's own servers do.
+            self.problem = "are not valid JSON"
+            out += self._json.rest
+        return out
+
+    def finish(self, *, truncated: bool) -> str:
+        if not self._live:
+            return self._judge("".join(self._raw).strip())
+        if self._json.done or self._json.broken:
+            return ""
+        try:
+            rest = self._json.finish()
+        except JsonBroken as broken:
+            self.problem = "end in the middle" if broken.truncated else "are not valid JSON"
+            return self._unread() or broken.output
+        if self._json.missing and truncated:
+            self.problem = "end in the middle"
+            return rest.removesuffix(self._json.missing)
+        return rest
+
+    def _unread(self) -> str:
+        """What was held back of arguments that end in the middle, as it came."""
+        written = "".join(self._raw).lstrip()
+        given = JsonTransducer().feed(written)
+        return written[len(given) :] if written.startswith(given) else ""
+
+    def _judge(self, text: str) -> str:
+        """Arguments that are no plain object: nothing, an object in a list or string, or something else."""
+        if text in ("", "null", "None", '""'):
+            return "{}"
+        value = _decoded(text)
+        for _ in range(2):
+            if isinstance(value, list) and len(value) == 1:
+                value = value[0]
+            if isinstance(value, str):
+                value = _decoded(value)
+        if isinstance(value, dict):
+            return json.dumps(value, ensure_ascii=False)
+        self.problem = "are not a JSON object"
+        return text
+
+
+def _decoded(text: str) -> Any:
+    machine = JsonTransducer()
+    try:
+        strict = machine.feed(text) + machine.finish()
+        if machine.rest.strip(_CLOSERS):
+            return None
+        return json.loads(strict)
+    except ValueError:
+        return None
+
+
+def _is_object(text: str) -> bool:
+    return isinstance(_decoded(text), dict) if text.rstrip().endswith("}") else False

@@ -1,0 +1,316 @@
+"""A server of gpt-oss that speaks Chat Completions, as an upstream."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct
+
+from ... import __version__
+from ...core.errors import (
+    GatewayError,
+    InvalidRequest,
+    ModelNotFound,
+    UpstreamLoginRequired,
+    UpstreamTimeout,
+)
+from ...core.events import Events, Started
+from ...core.turn import Turn
+from ..admission import Admission
+from ..base import Capabilities, Health
+from ..clock import TurnClock
+from ..health import TurnHealth
+from ..http import HttpClient, HttpResponse
+from ..refusals import parse_retry_after, redact
+from ..refused import read_refusal
+from ..retrying import retry_pause
+from .failures import CODE_PARSE_FAILURE, failure_of_response
+from .models import ModelList, ServedModel, read_models
+from .profiles import Profile
+from .requests import PassedOptions, encode_request, optional_fields, sends_reasoning
+from .stream import read_answer
+from .wire import ChatWire
+
+# How long a list of models is waited for, in seconds, and how much of it is read, in bytes.
+MODELS_TIME: Final = 5.0
+MODELS_SIZE: Final = 4 * 1024 * 1024
+# How often one turn may be asked again because a field was refused.
+_MOST_REFUSED_FIELDS: Final = 3
+
+_NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
+_REFUSES_FIELD: Final = re.compile(
+    r"unsupported|not supported|unknown|unrecogni[sz]ed|unexpected|not permitted|not allowed|extra inputs"
+    r"|additional propert|does not support|no longer supported",
+    re.I,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Server(Struct, frozen=True):
+    """Which server: its ``url`` up to ``/v1``, its ``key``, and ``models`` where its names are known.
+
+    ``models`` maps canonical ids to the server's names and, if given, names everything that it serves.
+    ``headers`` are sent with every request. ``name`` is how the gateway calls it.
+    """
+
+    profile: Profile
+    url: str
+    key: str = ""
+    name: str = ""
+    models: Mapping[str, str] = _NO_NAMES
+    headers: Mapping[str, str] = _NO_NAMES
+
+    @property
+    def title(self) -> str:
+        return self.name or self.profile.kind
+
+
+class OpenAICompatibleUpstream:
+    """Answers turns through ``{server.url}/chat/completions``, always streamed.
+
+    ``idle_timeout`` bounds every silence and ``total_timeout`` the whole turn, in seconds (``None``: no
+    bound). What the server could not read of the model's own words is asked for once more, as long as
+    nothing was delivered; with ``asks_again`` so is every turn whose failure may pass. A field that the
+    server refuses is left out from then on.
+    """
+
+    def __init__(
+        self,
+        http: HttpClient,
+        admission: Admission,
+        server: Server,
+        *,
+        idle_timeout: float | None = 120.0,
+        total_timeout: float | None = 900.0,
+        asks_again: bool = True,
+    ) -> None:
+        self._asks_again = asks_again
+        self._http = http
+        self._admission = admission
+        self._server = server
+        self._profile = profile = server.profile
+        self._url = server.url.rstrip("/")
+        self._idle_timeout = idle_timeout
+        self._total_timeout = total_timeout
+        self._rejected: frozenset[str] = frozenset()
+        self._list = ModelList(self._fetch_models)
+        self._health = TurnHealth()
+        self.name = server.title
+        self.capabilities = Capabilities(
+            history=True,
+            tools=profile.tools,
+            tool_choice=profile.tool_choice,
+            json_object=profile.json_object,
+            json_schema=profile.json_schema,
+            stop=profile.stop,
+            max_tokens=True,
+            usage=True,
+            options=PassedOptions(profile.unsupported),
+        )
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @asynccontextmanager
+    async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
+        """See :meth:`gptoss_api.upstreams.base.Upstream.open`; the server is asked when iteration begins."""
+        async with self._admission.slot(turn.caller), aclosing(self._answer(turn)) as batches:
+            yield batches
+
+    async def health(self) -> Health:
+        """What the last turn told; without one, whether a key is there that the server needs."""
+        state = self._health.state
+        if state is None:
+            if self._profile.key_env and not self._server.key:
+                return Health(
+                    False, f"No key is configured for {self._profile.title}. {self._profile.key_step}"
+                )
+            return Health(True, "Not used yet.")
+        return state
+
+    async def close(self) -> None:
+        """Nothing is kept open between turns."""
+
+    async def served_models(self) -> tuple[ServedModel, ...]:
+        """The gpt-oss models that the server has, as far as it tells; asked for at most every few minutes.
+
+        Raises:
+            GatewayError: if the server could not be asked.
+        """
+        known = self._server.models
+        if not known and not self._profile.lists_models:
+            known = self._profile.models
+        if known:
+            return tuple(ServedModel(name, canonical) for canonical, name in known.items())
+        return await self._list.get()
+
+    async def model_name(self, turn: Turn) -> str:
+        """What the server calls the turn's model.
+
+        Raises:
+            ModelNotFound: where it is known to have other models only.
+        """
+        name = self._server.models.get(turn.model)
+        if name is None and self._server.models:
+            raise self._no_model(turn.model, tuple(self._server.models))
+        if name is None and self._profile.local:
+            name = await self._listed_name(turn.model)
+        name = name or self._profile.models[turn.model]
+        if self._profile.kind == "huggingface" and turn.provider:
+            name = f"{name.partition(':')[0]}:{turn.provider}"
+        return name
+
+    async def _listed_name(self, model: str) -> str | None:
+        """The server's own name for ``model``; ``None`` where its list does not help."""
+        try:
+            served = await self.served_models()
+        except GatewayError:
+            return None
+        for entry in served:
+            if entry.id == model:
+                return entry.name
+        if served:
+            raise self._no_model(model, tuple(entry.id for entry in served))
+        return None
+
+    def _no_model(self, model: str, served: tuple[str, ...]) -> ModelNotFound:
+        there = ", ".join(dict.fromkeys(served))
+        return ModelNotFound(f"{self.name} does not serve {model}; it serves {there}.", param="model")
+
+    async def _fetch_models(self) -> tuple[ServedModel, ...]:
+        try:
+            async with (
+                asyncio.timeout(MODELS_TIME),
+                self._http.request("GET", f"{self._url}/models", headers=self._headers(b"")) as response,
+            ):
+                body = await response.read_all(MODELS_SIZE)
+                if response.status != 200:
+                    raise failure_of_response(
+                        self._profile, response.status, response.headers.get("content-type") or "", body
+                    )
+                return read_models(body)
+        except TimeoutError:
+            raise UpstreamTimeout(
+                f"{self.name} did not list its models in {MODELS_TIME:g} seconds."
+            ) from None
+
+    # -- one turn ----------------------------------------------------------------------------------
+
+    async def _answer(self, turn: Turn) -> AsyncGenerator[Events, None]:
+        clock = TurnClock(self._profile.title, self._total_timeout)
+        try:
+            self._require_key()
+            model = await self.model_name(turn)
+        except GatewayError as error:
+            self._health.note(error)
+            raise
+        may_retry, refused_fields = True, 0
+        while True:
+            delivered = False
+            try:
+                async with AsyncExitStack() as stack:
+                    response = await self._request(stack, turn, model, clock)
+                    wire = ChatWire(self._profile, show_reasoning=turn.show_reasoning)
+                    async with aclosing(read_answer(response, wire, clock)) as batches:
+                        async for events in batches:
+                            if not delivered:
+                                events = [Started(upstream=self.name, model=turn.model), *events]
+                                delivered = True
+                            yield events
+                self._health.note(None)
+                return
+            except GatewayError as error:
+                failure = error
+            if not delivered and refused_fields < _MOST_REFUSED_FIELDS and self._adapt(turn, failure):
+                refused_fields += 1
+                continue
+            pause = self._retry_pause(failure)
+            if delivered or not may_retry or pause is None or not clock.allows(pause):
+                self._health.note(failure)
+                raise failure
+            may_retry = False
+            _log.info("asking %s once more in %.2f s: %s", self.name, pause, failure.message)
+            await asyncio.sleep(pause)
+
+    def _require_key(self) -> None:
+        profile = self._profile
+        if profile.key_env and not self._server.key:
+            raise UpstreamLoginRequired(f"No key is configured for {profile.title}. {profile.key_step}")
+
+    def _retry_pause(self, failure: GatewayError) -> float | None:
+        if failure.code == CODE_PARSE_FAILURE:
+            # The model wrote it, not the server: it may write something better at once.
+            return 0.0
+        return retry_pause(failure) if self._asks_again else None
+
+    async def _request(self, stack: AsyncExitStack, turn: Turn, model: str, clock: TurnClock) -> HttpResponse:
+        """The answer to the turn's request, entered on ``stack``, if it is one."""
+        body = encode_request(turn, model, self._profile, self._rejected)
+        request = self._http.request(
+            "POST",
+            f"{self._url}/chat/completions",
+            headers=self._headers(body),
+            body=body,
+            idle_timeout=self._idle_timeout,
+        )
+        try:
+            async with asyncio.timeout_at(clock.deadline):
+                response = await stack.enter_async_context(request)
+        except TimeoutError:
+            raise clock.timeout() from None
+        content_type = (response.headers.get("content-type") or "").lower()
+        provider = response.headers.get("x-inference-provider")
+        if provider:
+            _log.debug("%s answers through %s", self.name, provider[:60])
+        if response.status == 200 and "html" not in content_type:
+            return response
+        raise await self._refusal(response, content_type)
+
+    async def _refusal(self, response: HttpResponse, content_type: str) -> GatewayError:
+        secrets = (self._server.key,)
+        body = await read_refusal(response, self.name, secrets)
+        return failure_of_response(
+            self._profile,
+            response.status,
+            content_type,
+            redact(body.decode("utf-8", "replace"), secrets).encode(),
+            retry_after=parse_retry_after(response.headers.get("retry-after")),
+        )
+
+    def _adapt(self, turn: Turn, failure: GatewayError) -> bool:
+        """Whether the server refused a field that can be left out; it is remembered."""
+        if not isinstance(failure, InvalidRequest) or not _REFUSES_FIELD.search(failure.message):
+            return False
+        words = f"{failure.message} {failure.param or ''}"
+        if (
+            "reasoning" not in self._rejected
+            and sends_reasoning(turn, self._profile)
+            and re.search(rf"\b{self._profile.reasoning_in}\b(?!_effort)", words)
+        ):
+            self._rejected |= {"reasoning"}
+        else:
+            refused = {
+                name
+                for name in optional_fields(turn, self._profile) - self._rejected
+                if re.search(rf"\b{re.escape(name)}\b", words)
+            }
+            if not refused:
+                return False
+            self._rejected |= refused
+        _log.info("%s refuses %s: left out from now on", self.name, ", ".join(sorted(self._rejected)))
+        return True
+
+    def _headers(self, body: bytes) -> dict[str, str]:
+        headers = {"user-agent": f"gptoss-api/{__version__}", "accept": "text/event-stream, application/json"}
+        if body:
+            headers["content-type"] = "application/json"
+        if self._server.key:
+            headers["authorization"] = f"Bearer {self._server.key}"
+        headers.update(self._server.headers)
+        return headers

@@ -1,0 +1,233 @@
+"""What the errors of OpenAI-compatible servers mean, in whatever form they come.
+
+A string, an object, a flat body, a list of validation errors, a web page, an event inside a stream: all
+become our own errors and keep their meaning (protocol dossier, sections 13.3 and 14.13, point 11).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from ...core.errors import (
+    ContextLengthExceeded,
+    GatewayError,
+    InsufficientQuota,
+    InvalidRequest,
+    ModelNotFound,
+    PermissionDenied,
+    RequestTooLarge,
+    UpstreamFailure,
+    UpstreamLoginRequired,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from ..refusals import excerpt, is_web_page, message_in, page_title
+from .profiles import Profile
+
+# Longer than for a web site: validation messages name the field at their end.
+_EXCERPT_LENGTH: Final = 400
+
+_CONTEXT: Final = re.compile(
+    r"context[ _]length|context[ _]window|context size|exceed_context_size|maximum context"
+    r"|prompt is too long|too many (?:input )?tokens|input (?:tokens|length).{0,40}exceed"
+    r"|longer than the model's",
+    re.I,
+)
+_NUMBER: Final = r"(\d[\d,_]{0,12})"
+# The forms in which servers say how long the prompt was and how long it may be.
+_PROMPT_TOKENS: Final = (
+    re.compile(rf"requested {_NUMBER} tokens", re.I),
+    re.compile(rf"resulted in {_NUMBER} tokens", re.I),
+    re.compile(rf"\({_NUMBER} tokens\)", re.I),
+    re.compile(rf"{_NUMBER} tokens >", re.I),
+    re.compile(rf"contains? (?:at least )?{_NUMBER} (?:input )?tokens", re.I),
+    re.compile(rf"{_NUMBER} input tokens", re.I),
+)
+_LIMITS: Final = (
+    re.compile(rf"context (?:length|window|size) (?:is|of) (?:only )?{_NUMBER}", re.I),
+    re.compile(rf"context size \({_NUMBER} tokens\)", re.I),
+    re.compile(rf"> {_NUMBER} maximum", re.I),
+    re.compile(rf"maximum (?:of|is) {_NUMBER}", re.I),
+    re.compile(rf"model's (?:maximum )?(?:context length|limit) \({_NUMBER}", re.I),
+)
+_QUOTA: Final = re.compile(
+    r"insufficient[_ ](?:quota|credits?|balance|funds)"
+    r"|\bcredits?\b.{0,80}\b(?:depleted|exceeded|exhausted|left)"
+    r"|\b(?:depleted|exceeded|exhausted)\b.{0,80}\bcredits?\b"
+    r"|requires more credits|payment required|exceeded your current quota",
+    re.I | re.S,
+)
+_RATE_LIMIT: Final = re.compile(r"rate[ _-]?limit|too many requests|quota of \d+ api requests", re.I)
+_NO_MODEL: Final = re.compile(
+    r"model_not_(?:found|supported)|no such model|unknown model|invalid model|not a valid model"
+    r"|\bmodel\b.{0,120}(?:not found|does not exist|not supported|is not available|not loaded)",
+    re.I | re.S,
+)
+# A server that lost its place in what the model wrote (emulation dossier, section 1.5).
+_PARSE_FAILURE: Final = re.compile(
+    r"harmony|unexpected tokens? remaining|message header|error parsing tool call|tool_use_failed"
+    r"|failed to parse (?:tool|input|messages|the model)|failed to call a function"
+    r"|model called a tool|unknown channel|parsing failed"
+    r"|model produced output that does not match",
+    re.I,
+)
+_CHALLENGE: Final = re.compile(
+    r"captcha|just a moment|error 10\d\d|error code: 10\d\d|attention required", re.I
+)
+
+CODE_PARSE_FAILURE: Final = "upstream_parse_failed"
+
+
+class ErrorForm(msgspec.Struct, frozen=True):
+    """The parts of an error, wherever its body keeps them. ``status`` is one that stands inside the body."""
+
+    message: str
+    code: str = ""
+    type: str = ""
+    param: str | None = None
+    status: int | None = None
+    prompt_tokens: int | None = None
+    limit: int | None = None
+
+
+def read_error(value: Any) -> ErrorForm:
+    """An error in decoded JSON: its ``error`` member, or a flat body."""
+    inner = value.get("error") if isinstance(value, Mapping) else value
+    if isinstance(inner, Mapping):
+        body = inner
+    elif isinstance(value, Mapping):
+        body = value
+    else:
+        return ErrorForm(message_in(inner))
+    code = body.get("code")
+    status = code if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600 else None
+    param = body.get("param")
+    message = message_in(body)
+    metadata = body.get("metadata")
+    if isinstance(metadata, Mapping) and isinstance(raw := metadata.get("raw"), str):
+        # OpenRouter: its own words say only that the provider failed.
+        message = f"{message}: {raw}"
+    return ErrorForm(
+        message,
+        code if isinstance(code, str) else "",
+        body["type"] if isinstance(body.get("type"), str) else "",
+        param if isinstance(param, str) else None,
+        status,
+        _count(body.get("n_prompt_tokens")),
+        _count(body.get("n_ctx")),
+    )
+
+
+def failure_of_response(
+    profile: Profile,
+    status: int,
+    content_type: str,
+    body: bytes,
+    *,
+    retry_after: float | None = None,
+) -> GatewayError:
+    """An HTTP answer that is none to the turn; ``retry_after`` is in seconds, as the server gave it."""
+    text = body.decode("utf-8", "replace")
+    if is_web_page(content_type, text):
+        return _failure_of_page(profile, status, text, retry_after)
+    try:
+        form = read_error(msgspec.json.decode(body))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        form = ErrorForm(text)
+    if not form.message:
+        form = msgspec.structs.replace(form, message=text)
+    return failure_of_form(profile, form, status, retry_after=retry_after)
+
+
+def failure_of_event(profile: Profile, value: Any) -> GatewayError:
+    """An error inside a stream."""
+    form = read_error(value)
+    return failure_of_form(profile, form, form.status or 500)
+
+
+def failure_of_form(
+    profile: Profile, form: ErrorForm, status: int, *, retry_after: float | None = None
+) -> GatewayError:
+    """The meaning of an error with this HTTP ``status``."""
+    words = f"{form.code} {form.type} {form.message}"
+    shown = excerpt(form.message, _EXCERPT_LENGTH) or f"HTTP {status} without a reason"
+    title = profile.title
+    if status == 402 or (status in (400, 403, 429) and _QUOTA.search(words)):
+        return InsufficientQuota(f"The account at {title} has no credits left: {shown}")
+    if status == 401:
+        step = profile.key_step or "Set GPTOSS_UPSTREAM_KEY, or key_env in [[upstreams]]."
+        return UpstreamLoginRequired(f"{title} did not accept the key it was given: {shown} {step}")
+    if status == 429:
+        return UpstreamRateLimited(f"{title} is limiting requests: {shown}", retry_after=retry_after)
+    if _CONTEXT.search(words):
+        return _too_long(form, f"{title}: {shown}")
+    if _PARSE_FAILURE.search(words):
+        return UpstreamFailure(
+            f"{title} could not read what the model wrote: {shown}", code=CODE_PARSE_FAILURE
+        )
+    if status in (400, 404, 422) and _NO_MODEL.search(words):
+        return ModelNotFound(f"{title} does not serve the model: {shown}", param="model")
+    if status == 403:
+        return PermissionDenied(f"{title} refused the request: {shown} {profile.key_step}".rstrip())
+    if status == 413:
+        return RequestTooLarge(f"The request is too large for {title}: {shown}")
+    if status in (408, 504):
+        return UpstreamTimeout(f"{title} did not answer in time: {shown}")
+    if status in (400, 409, 422):
+        return InvalidRequest(
+            f"{title} refused the request: {shown}", param=form.param, code=form.code or None
+        )
+    if _RATE_LIMIT.search(words):
+        return UpstreamRateLimited(f"{title} is limiting requests: {shown}", retry_after=retry_after)
+    if status in (503, 529):
+        return UpstreamUnavailable(f"{title} is not available: {shown}", retry_after=retry_after)
+    failure = UpstreamFailure(f"{title} failed (HTTP {status}): {shown}", retry_after=retry_after)
+    failure.retryable = status >= 500
+    return failure
+
+
+def _failure_of_page(profile: Profile, status: int, text: str, retry_after: float | None) -> GatewayError:
+    shown = excerpt(page_title(text)) or "no title"
+    if _CHALLENGE.search(text[:20_000]):
+        failure = UpstreamFailure(
+            f"{profile.title} answered with a browser check (HTTP {status}: {shown}), which the gateway "
+            "cannot pass.",
+            code="upstream_challenge",
+        )
+        failure.retryable = False
+        return failure
+    if status == 429:
+        return UpstreamRateLimited(f"{profile.title} is limiting requests: {shown}", retry_after=retry_after)
+    if status in (502, 503, 504):
+        return UpstreamUnavailable(
+            f"{profile.title} is not available (HTTP {status}: {shown}).", retry_after=retry_after
+        )
+    failure = UpstreamFailure(
+        f"{profile.title} answered with a web page (HTTP {status}: {shown}); is the address of its API right?"
+    )
+    failure.retryable = False
+    return failure
+
+
+def _too_long(form: ErrorForm, said: str) -> GatewayError:
+    prompt = form.prompt_tokens or _first_number(_PROMPT_TOKENS, form.message)
+    limit = form.limit or _first_number(_LIMITS, form.message)
+    if prompt and limit:
+        return ContextLengthExceeded(prompt, limit)
+    return InvalidRequest(
+        f"The messages are too long for the model. {said}", param="messages", code="context_length_exceeded"
+    )
+
+
+def _first_number(patterns: tuple[re.Pattern[str], ...], text: str) -> int | None:
+    for pattern in patterns:
+        if found := pattern.search(text):
+            return int(re.sub(r"[,_]", "", found[1]))
+    return None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -1,0 +1,93 @@
+"""Which models a server has, and what it calls them."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from ...core.catalog import find_model
+from ...core.errors import GatewayError, ModelNotFound
+
+# For how long a list of models is believed, in seconds; for how long the lack of one is.
+LIST_AGE: Final = 300.0
+TROUBLE_AGE: Final = 10.0
+
+_SIZE: Final = re.compile(r"gpt[-_ ]?oss[-_: ]?(120b|20b)", re.I)
+
+
+class ServedModel(Struct, frozen=True):
+    """A model under a server's own ``name``; ``id`` is the canonical one."""
+
+    name: str
+    id: str
+
+
+def canonical_id(name: str) -> str | None:
+    """The canonical model that a server's name means: also file names such as ``gpt-oss-20b-mxfp4.gguf``."""
+    try:
+        return find_model(name).id
+    except ModelNotFound:
+        found = _SIZE.search(name)
+        return None if found is None else f"gpt-oss-{found[1].lower()}"
+
+
+def read_models(body: bytes) -> tuple[ServedModel, ...]:
+    """The gpt-oss models in a server's list, in its order: OpenAI's shape, Ollama's, or a bare array."""
+    try:
+        value: Any = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return ()
+    if isinstance(value, dict):
+        value = value.get("data") or value.get("models") or value.get("result")
+    if not isinstance(value, list):
+        return ()
+    found: dict[str, ServedModel] = {}
+    for entry in value:
+        name = entry if isinstance(entry, str) else _name(entry)
+        if name and (known := canonical_id(name)) is not None:
+            found.setdefault(name, ServedModel(name, known))
+    return tuple(found.values())
+
+
+def _name(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return ""
+    return next((entry[key] for key in ("id", "name", "model") if isinstance(entry.get(key), str)), "")
+
+
+class ModelList:
+    """A server's list of models, asked for by ``fetch`` when it is needed and too old.
+
+    A list that was once there stands in for one that cannot be had.
+    """
+
+    def __init__(self, fetch: Callable[[], Awaitable[tuple[ServedModel, ...]]]) -> None:
+        self._fetch = fetch
+        self._models: tuple[ServedModel, ...] | None = None
+        self._failure: GatewayError | None = None
+        self._expires = 0.0
+        self._lock = asyncio.Lock()
+
+    async def get(self) -> tuple[ServedModel, ...]:
+        """Raises: GatewayError, if the server could not be asked now and never could before."""
+        if time.monotonic() < self._expires:
+            return self._known()
+        async with self._lock:
+            if time.monotonic() >= self._expires:
+                try:
+                    self._models = await self._fetch()
+                    self._expires = time.monotonic() + LIST_AGE
+                except GatewayError as failure:
+                    self._failure = failure.with_traceback(None)
+                    self._expires = time.monotonic() + TROUBLE_AGE
+        return self._known()
+
+    def _known(self) -> tuple[ServedModel, ...]:
+        if self._models is None:
+            assert self._failure is not None
+            raise self._failure
+        return self._models

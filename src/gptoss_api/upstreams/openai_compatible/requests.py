@@ -1,0 +1,217 @@
+"""A turn as the body of a Chat Completions request, in the form that one server takes."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from ...core.turn import (
+    AssistantMessage,
+    Effort,
+    InstructionMessage,
+    Message,
+    OutputFormat,
+    Tool,
+    ToolChoice,
+    ToolResultMessage,
+    Turn,
+    UserMessage,
+)
+from .profiles import Profile
+
+# Options that the gateway sets itself, whatever a client sent under their names.
+_OURS: Final = frozenset({"model", "messages", "stream", "stream_options", "tools", "tool_choice", "n"})
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class PassedOptions:
+    """The client options that reach a server: all but ``unsupported`` ones.
+
+    A path such as ``reasoning.max_tokens`` counts as its first part.
+    """
+
+    def __init__(self, unsupported: frozenset[str]) -> None:
+        self._unsupported = unsupported | _OURS
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.partition(".")[0] not in self._unsupported
+
+
+def encode_request(turn: Turn, model: str, profile: Profile, rejected: frozenset[str] = frozenset()) -> bytes:
+    """The body that asks ``model`` for the turn's answer, streamed.
+
+    ``rejected`` names fields that this server has refused before: they are left out.
+    """
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": _messages(turn.messages, profile, with_reasoning="reasoning" not in rejected),
+        "stream": True,
+    }
+    if profile.stream_usage:
+        body["stream_options"] = {"include_usage": True}
+    if turn.tools:
+        _add_tools(body, turn.tools, turn.tool_choice)
+        if not turn.parallel_tool_calls and "parallel_tool_calls" not in profile.unsupported:
+            body["parallel_tool_calls"] = False
+    if turn.output_format.kind != "text":
+        body["response_format"] = _response_format(turn.output_format)
+    if turn.max_tokens is not None:
+        body[profile.length] = turn.max_tokens
+    if turn.stop:
+        body["stop"] = list(turn.stop)
+    _add_options(body, turn.options)
+    _add_effort(body, turn.effort or profile.default_effort, profile)
+    for name in rejected:
+        if name not in ("model", "messages", "stream"):
+            body.pop(name, None)
+    try:
+        return _encode(body)
+    except (ValueError, OverflowError):
+        # Lone surrogates and integers beyond 64 bits, which JSON text from clients may hold.
+        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def optional_fields(turn: Turn, profile: Profile) -> frozenset[str]:
+    """The fields of the turn's request that it would also be answered without."""
+    fields = {name.partition(".")[0] for name in turn.options if name not in _OURS}
+    if not turn.parallel_tool_calls:
+        fields.add("parallel_tool_calls")
+    if profile.stream_usage:
+        fields.add("stream_options")
+    return frozenset(fields)
+
+
+def sends_reasoning(turn: Turn, profile: Profile) -> bool:
+    """Whether the turn's request carries an earlier chain of thought."""
+    return profile.reasoning_in != "none" and any(
+        isinstance(message, AssistantMessage) and message.reasoning
+        for message in turn.messages[_last_answer(turn.messages) + 1 :]
+    )
+
+
+def _last_answer(messages: tuple[Message, ...]) -> int:
+    """The index of the last final answer, -1 without one: thoughts up to it are over."""
+    for index in range(len(messages) - 1, -1, -1):
+        message = messages[index]
+        if isinstance(message, AssistantMessage) and not message.tool_calls:
+            return index
+    return -1
+
+
+def _messages(
+    messages: tuple[Message, ...], profile: Profile, *, with_reasoning: bool
+) -> list[dict[str, Any]]:
+    over = _last_answer(messages)
+    begun = False
+    out: list[dict[str, Any]] = []
+    leading: list[str] = []
+    for index, message in enumerate(messages):
+        match message:
+            case InstructionMessage(text) if not begun and not profile.late_instructions:
+                leading.append(text)
+                continue
+            case InstructionMessage(text, name=name):
+                # A template that reads instructions only at the beginning would drop these silently.
+                role = "system" if profile.late_instructions else "user"
+                out.append(_named({"role": role, "content": text}, name))
+            case UserMessage(text, name):
+                out.append(_named({"role": "user", "content": text}, name))
+            case AssistantMessage():
+                out.append(_assistant(message, profile, with_reasoning=with_reasoning and index > over))
+            case ToolResultMessage(text, call_id):
+                out.append({"role": "tool", "tool_call_id": call_id or "", "content": text})
+        begun = True
+    if leading:
+        out.insert(0, {"role": "system", "content": "\n\n".join(leading)})
+    return out
+
+
+def _named(message: dict[str, Any], name: str | None) -> dict[str, Any]:
+    if name:
+        message["name"] = name
+    return message
+
+
+def _assistant(message: AssistantMessage, profile: Profile, *, with_reasoning: bool) -> dict[str, Any]:
+    text = message.text or message.refusal
+    thought = message.reasoning if with_reasoning else ""
+    if profile.reasoning_in == "none":
+        thought = ""
+    if thought and text and message.tool_calls and profile.thought_or_text:
+        # The template has room for one of them before a call, and refuses both (llama.cpp#17040).
+        thought, text = f"{thought}\n\n{text}", ""
+    written: dict[str, Any] = {"role": "assistant", "content": text or (None if message.tool_calls else "")}
+    if thought:
+        written[profile.reasoning_in] = thought
+    if message.tool_calls:
+        written["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments or "{}"},
+            }
+            for call in message.tool_calls
+        ]
+    return written
+
+
+def _add_tools(body: dict[str, Any], tools: tuple[Tool, ...], choice: ToolChoice) -> None:
+    """The tools on offer. A choice of none offers none: told to call nothing, models still do."""
+    if choice.mode == "none":
+        return
+    body["tools"] = [_tool(tool) for tool in tools if not choice.names or tool.name in choice.names]
+    match choice.mode:
+        case "named":
+            body["tool_choice"] = {"type": "function", "function": {"name": choice.names[0]}}
+        case "required":
+            body["tool_choice"] = "required"
+        case _:
+            body["tool_choice"] = "auto"
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    function["parameters"] = tool.parameters or {"type": "object", "properties": {}}
+    if tool.strict:
+        function["strict"] = True
+    return {"type": "function", "function": function}
+
+
+def _response_format(wanted: OutputFormat) -> dict[str, Any]:
+    if wanted.kind == "json_object":
+        return {"type": "json_object"}
+    schema: dict[str, Any] = {"name": wanted.name or "answer", "schema": wanted.schema or {}}
+    if wanted.description:
+        schema["description"] = wanted.description
+    if wanted.strict:
+        schema["strict"] = True
+    return {"type": "json_schema", "json_schema": schema}
+
+
+def _add_options(body: dict[str, Any], options: Mapping[str, Any]) -> None:
+    """What else the client set; ``reasoning.max_tokens`` becomes a member of ``reasoning``."""
+    for name, value in options.items():
+        field, dot, member = name.partition(".")
+        if field in _OURS:
+            continue
+        if not dot:
+            body[name] = value
+        elif isinstance(inner := body.setdefault(field, {}), dict):
+            inner[member] = value
+
+
+def _add_effort(body: dict[str, Any], effort: Effort | None, profile: Profile) -> None:
+    if effort is None:
+        return
+    for form in profile.effort:
+        match form:
+            case "reasoning_effort":
+                body["reasoning_effort"] = effort
+            case "reasoning.effort":
+                body.setdefault("reasoning", {})["effort"] = effort
+            case "chat_template_kwargs":
+                body.setdefault("chat_template_kwargs", {})["reasoning_effort"] = effort

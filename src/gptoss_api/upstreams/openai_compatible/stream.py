@@ -1,0 +1,91 @@
+"""One answer of a server, read into batches of events, with the clocks of a turn."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from ...core.errors import GatewayError, UpstreamIncomplete
+from ...core.events import Event, Events
+from ...text.sse import SseDecoder
+from ..clock import TurnClock
+from ..http import HttpResponse
+from .wire import ChatWire
+
+# Seconds. Usage may follow the end of the answer; the formal end of the body follows [DONE] at once.
+AFTER_ANSWER: Final = 5.0
+AFTER_DONE: Final = 0.05
+# Of an answer that is not streamed, in bytes.
+BODY_SIZE: Final = 32 * 1024 * 1024
+
+
+async def read_answer(
+    response: HttpResponse, wire: ChatWire, clock: TurnClock
+) -> AsyncGenerator[Events, None]:
+    """The events of ``response``, a batch for each read.
+
+    What arrived before a failure is given out before the failure is raised, unless nothing was given out
+    yet: then the turn can still be asked again.
+    """
+    if "json" in (response.headers.get("content-type") or "").lower():
+        events = wire.feed_body(await _whole_body(response, clock))
+        yield [*events, *wire.finish()]
+        return
+    decoder = SseDecoder()
+    delivered = over = False
+    failure: GatewayError | None
+    while not over:
+        try:
+            chunk = await _chunk(response, wire, clock)
+        except UpstreamIncomplete:
+            # A connection that breaks after the answer takes nothing away from it.
+            if not wire.ended:
+                raise
+            chunk = b""
+        wire.notice(chunk)
+        events, failure = wire.feed(decoder.feed(chunk)), wire.failure
+        if not chunk or wire.done:
+            over = True
+            last, failure = _ended(wire, decoder)
+            events += last
+        if failure is not None and not delivered:
+            raise failure
+        if events:
+            delivered = True
+            yield events
+        if failure is not None:
+            raise failure
+    if wire.done:
+        await response.finish(AFTER_DONE)
+
+
+def _ended(wire: ChatWire, decoder: SseDecoder) -> tuple[list[Event], GatewayError | None]:
+    """The last events, and the failure if the answer has no proper end."""
+    events = wire.feed(decoder.finish())
+    try:
+        return [*events, *wire.finish()], None
+    except GatewayError as failure:
+        return events, failure
+
+
+async def _chunk(response: HttpResponse, wire: ChatWire, clock: TurnClock) -> bytes:
+    """The next bytes; none at the end, or when nothing more is worth waiting for."""
+    limit = clock.now() + AFTER_ANSWER if wire.ended else None
+    if clock.deadline is not None and (limit is None or clock.deadline < limit):
+        limit = clock.deadline
+    if limit is None:
+        return await response.read_chunk()
+    try:
+        async with asyncio.timeout_at(limit):
+            return await response.read_chunk()
+    except TimeoutError:
+        if wire.ended:
+            return b""
+        raise clock.timeout() from None
+
+
+async def _whole_body(response: HttpResponse, clock: TurnClock) -> bytes:
+    try:
+        async with asyncio.timeout_at(clock.deadline):
+            return await response.read_all(BODY_SIZE)
+    except TimeoutError:
+        raise clock.timeout() from None

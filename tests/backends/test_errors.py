@@ -1,0 +1,322 @@
+"""Every error form of the protocol dossier's section 13.3, and what each server adds to them."""
+
+from typing import Any
+
+import pytest
+
+from gptoss_api.core.errors import (
+    ContextLengthExceeded,
+    GatewayError,
+    InsufficientQuota,
+    InvalidRequest,
+    ModelNotFound,
+    PermissionDenied,
+    RequestTooLarge,
+    UpstreamFailure,
+    UpstreamLoginRequired,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from gptoss_api.upstreams.openai_compatible import PROFILES
+from gptoss_api.upstreams.openai_compatible.failures import failure_of_event, failure_of_response
+from tests.upstreams.chatkit.scripted import Reply
+from tests.upstreams.chatkit.transcripts import sse
+
+from .server import KEY, Backend, ask, connected, json_reply, turn
+
+HF = "huggingface"
+DEPLETED = (
+    "You have depleted your monthly included credits. Purchase pre-paid credits to continue using Inference "
+    "Providers. Alternatively, subscribe to PRO to get 20x more included usage."
+)
+NO_PERMISSION = (
+    "This authentication method does not have sufficient permissions to call Inference Providers on behalf "
+    "of user someone"
+)
+NOT_SERVED = {
+    "message": "The requested model 'X' is not supported by any provider you have enabled.",
+    "type": "invalid_request_error",
+    "param": "model",
+    "code": "model_not_supported",
+}
+PAGE = "<!DOCTYPE html><html><head><title>Access denied | Cloudflare</title></head>error 1010</html>"
+
+CASES: list[tuple[str, int, Any, type[GatewayError], str]] = [
+    (HF, 402, {"error": DEPLETED}, InsufficientQuota, "depleted your monthly"),
+    (HF, 400, {"error": NOT_SERVED}, ModelNotFound, "not supported by any provider"),
+    (HF, 404, {"error": NOT_SERVED | {"code": "model_not_found"}}, ModelNotFound, "Hugging Face"),
+    (
+        HF,
+        401,
+        {"error": "Invalid credentials in Authorization header"},
+        UpstreamLoginRequired,
+        "Set HF_TOKEN",
+    ),
+    (HF, 403, {"error": NO_PERMISSION}, PermissionDenied, "sufficient permissions"),
+    (HF, 429, {"error": "We had to rate limit you"}, UpstreamRateLimited, "rate limit"),
+    (HF, 503, {"error": "Service unavailable"}, UpstreamUnavailable, "not available"),
+    (HF, 504, {"error": "Gateway timeout"}, UpstreamTimeout, "in time"),
+    ("groq", 401, {"error": {"message": "Invalid API Key"}}, UpstreamLoginRequired, "Set GROQ_API_KEY"),
+    (
+        "openrouter",
+        401,
+        {"error": {"code": 401, "message": "User not found."}},
+        UpstreamLoginRequired,
+        "OPENROUTER",
+    ),
+    (
+        "openrouter",
+        402,
+        {"error": {"code": 402, "message": "requires more credits"}},
+        InsufficientQuota,
+        "credits",
+    ),
+    (
+        "openrouter",
+        502,
+        {"error": {"code": 502, "message": "Bad", "metadata": {"raw": "boom"}}},
+        UpstreamFailure,
+        "boom",
+    ),
+    ("groq", 413, {"error": {"message": "Request too large"}}, RequestTooLarge, "too large"),
+    ("groq", 429, {"error": {"message": "quota", "code": "insufficient_quota"}}, InsufficientQuota, "quota"),
+    (
+        "cerebras",
+        404,
+        {"message": "Model x does not exist", "code": "model_not_found"},
+        ModelNotFound,
+        "exist",
+    ),
+    (
+        "cerebras",
+        422,
+        {"detail": [{"loc": ["body"], "msg": "field required"}]},
+        InvalidRequest,
+        "field required",
+    ),
+    ("ollama", 404, {"error": {"message": "model 'gpt-oss:20b' not found"}}, ModelNotFound, "Ollama"),
+    ("generic", 400, {"error": {"message": "bad", "param": "top_k", "code": "odd"}}, InvalidRequest, "bad"),
+    ("generic", 500, {"error": {"message": "CUDA error"}}, UpstreamFailure, "HTTP 500"),
+    ("generic", 500, "plain words", UpstreamFailure, "plain words"),
+    ("generic", 500, "", UpstreamFailure, "without a reason"),
+]
+
+
+@pytest.mark.parametrize(("kind", "status", "body", "expected", "words"), CASES)
+async def test_an_error_keeps_its_meaning(
+    kind: str, status: int, body: Any, expected: type[GatewayError], words: str
+) -> None:
+    reply = (
+        json_reply(status, body)
+        if not isinstance(body, str)
+        else Reply([body.encode()], status, "text/plain")
+    )
+    backend = Backend(kind, reply)
+    async with connected(backend) as upstream:
+        with pytest.raises(expected) as raised:
+            await ask(upstream, turn())
+    assert type(raised.value) is expected
+    assert words in raised.value.message
+    assert len(backend.asked) == 1
+
+
+async def test_param_and_code_of_a_refusal_are_passed_on() -> None:
+    error = {"message": "top_k: too small", "param": "top_k", "code": "invalid_value"}
+    async with connected(Backend("vllm", json_reply(400, {"error": error}))) as upstream:
+        with pytest.raises(InvalidRequest) as raised:
+            await ask(upstream, turn())
+    assert (raised.value.param, raised.value.code) == ("top_k", "invalid_value")
+
+
+@pytest.mark.parametrize("kind", PROFILES)
+@pytest.mark.parametrize(
+    ("form", "numbers"),
+    [
+        (
+            "This model's maximum context length is 131072 tokens. However, you requested 140000 tokens "
+            "(139000 in the messages, 1000 in the completion).",
+            (140_000, 131_072),
+        ),
+        (
+            "This model's maximum context length is 8192 tokens, but your messages resulted in 9,001 tokens.",
+            (9_001, 8_192),
+        ),
+        (
+            "the request exceeds the available context size (8192 tokens), try increasing it",
+            (8_192, 8_192),
+        ),
+        ("prompt is too long: 200000 tokens > 131072 maximum", (200_000, 131_072)),
+        ("Please reduce the length of the messages: context_length_exceeded", None),
+    ],
+)
+async def test_a_prompt_that_is_too_long_says_so(kind: str, form: str, numbers: Any) -> None:
+    reply = json_reply(400, {"error": {"message": form, "code": "context_length_exceeded"}})
+    async with connected(Backend(kind, reply)) as upstream:
+        with pytest.raises(InvalidRequest) as raised:
+            await ask(upstream, turn())
+    failure = raised.value
+    assert (failure.status, failure.code) == (400, "context_length_exceeded")
+    if numbers:
+        assert isinstance(failure, ContextLengthExceeded)
+        assert (failure.prompt_tokens, failure.limit) == numbers
+
+
+def test_llama_cpp_says_the_numbers_beside_the_message() -> None:
+    body = b"""{"error": {"code": 400, "message": "too big", "type": "exceed_context_size_error",
+        "n_prompt_tokens": 9, "n_ctx": 8}}"""
+    failure = failure_of_response(PROFILES["llamacpp"], 400, "application/json", body)
+    assert isinstance(failure, ContextLengthExceeded)
+    assert (failure.prompt_tokens, failure.limit) == (9, 8)
+
+
+PARSE_FAILURES = [
+    (500, {"error": {"message": 'unexpected tokens remaining in message header: Some("to=x")'}}),
+    (500, {"error": {"message": "HarmonyError: error parsing", "type": "InternalServerError", "code": 500}}),
+    (
+        500,
+        {"error": {"message": "error parsing tool call: raw='{\"a\": ', err=unexpected end of JSON input"}},
+    ),
+    (
+        500,
+        {
+            "error": {
+                "code": 500,
+                "message": "Failed to parse input at pos 12: <|channel|>",
+                "type": "server_error",
+            }
+        },
+    ),
+    (
+        400,
+        {
+            "error": {
+                "message": "Failed to call a function.",
+                "code": "tool_use_failed",
+                "failed_generation": "{",
+            }
+        },
+    ),
+    (400, {"error": {"message": "Tool choice is none, but model called a tool"}}),
+    (
+        500,
+        {
+            "error": {
+                "message": "The model produced output that does not match the expected peg-native format"
+            }
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("kind", PROFILES)
+@pytest.mark.parametrize(("status", "body"), PARSE_FAILURES)
+@pytest.mark.parametrize("in_stream", [False, True])
+async def test_what_a_server_could_not_read_of_its_model_is_asked_for_once_more(
+    kind: str, status: int, body: Any, in_stream: bool
+) -> None:
+    broken = Reply([sse(body)]) if in_stream else json_reply(status, body)
+    backend = Backend(kind, broken)
+    async with connected(backend) as upstream:
+        collector, _ = await ask(upstream, turn())
+    assert collector.choices[0].text == "Hello there."
+    assert len(backend.asked) == 2
+    stubborn = Backend(
+        kind, *[Reply([sse(body)]) if in_stream else json_reply(status, body) for _ in range(3)]
+    )
+    async with connected(stubborn) as upstream:
+        with pytest.raises(UpstreamFailure) as raised:
+            await ask(upstream, turn())
+    assert raised.value.code == "upstream_parse_failed"
+    assert raised.value.status == 502
+    assert len(stubborn.asked) == 2
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+async def test_a_failure_that_may_pass_is_asked_for_once_more(status: int) -> None:
+    backend = Backend("vllm", json_reply(status, {"error": "busy"}))
+    async with connected(backend, asks_again=True) as upstream:
+        collector, _ = await ask(upstream, turn())
+    assert collector.choices[0].text == "Hello there."
+    assert len(backend.asked) == 2
+    stubborn = Backend("vllm", *[json_reply(status, {"error": "busy"}) for _ in range(3)])
+    async with connected(stubborn, asks_again=True) as upstream:
+        with pytest.raises(GatewayError):
+            await ask(upstream, turn())
+    assert len(stubborn.asked) == 2
+
+
+async def test_nothing_is_asked_again_after_the_first_byte() -> None:
+    events = list(Backend("vllm").shape.events(Backend("vllm").answer))[:4]
+    backend = Backend(
+        "vllm", Reply([sse(*events), 0.02, sse({"error": {"message": "HarmonyError", "code": 500}})])
+    )
+    async with connected(backend) as upstream:
+        with pytest.raises(UpstreamFailure):
+            await ask(upstream, turn())
+    assert len(backend.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "page", "code", "retryable"),
+    [
+        (403, PAGE, "upstream_challenge", False),
+        (200, PAGE, "upstream_challenge", False),
+        (200, "<html><title>Welcome</title></html>", "upstream_error", False),
+        (502, "<html><title>502 Bad Gateway</title></html>", "upstream_unavailable", True),
+    ],
+)
+async def test_a_web_page_is_no_answer(status: int, page: str, code: str, retryable: bool) -> None:
+    backend = Backend("together", Reply([page.encode()], status, "text/html"))
+    async with connected(backend) as upstream:
+        with pytest.raises(GatewayError) as raised:
+            await ask(upstream, turn())
+    assert (raised.value.code, raised.value.retryable) == (code, retryable)
+    assert "Together" in raised.value.message
+
+
+async def test_a_field_that_a_server_refuses_is_left_out_from_then_on() -> None:
+    backend = Backend("groq")
+    asked = turn(options={"vendor_extra": 1, "temperature": 0.5})
+    async with connected(backend) as upstream:
+        for _ in range(2):
+            collector, _ = await ask(upstream, asked)
+            assert collector.choices[0].text == "Hello there."
+    assert ["vendor_extra" in a.body for a in backend.asked] == [True, False, False]
+    assert all(a.body["temperature"] == 0.5 for a in backend.asked)
+
+
+async def test_a_refusal_of_something_else_is_passed_on() -> None:
+    reply = json_reply(400, {"error": {"message": "unsupported value for messages: temperature-like words"}})
+    backend = Backend("vllm", reply)
+    async with connected(backend) as upstream:
+        with pytest.raises(InvalidRequest):
+            await ask(upstream, turn(options={"seed": 1}))
+    assert len(backend.asked) == 1
+
+
+async def test_a_key_is_sent_and_never_shown(caplog: pytest.LogCaptureFixture) -> None:
+    backend = Backend("openrouter", json_reply(401, {"error": {"message": f"Incorrect key: {KEY}"}}))
+    async with connected(backend) as upstream:
+        with pytest.raises(UpstreamLoginRequired) as raised:
+            await ask(upstream, turn())
+        health = await upstream.health()
+    assert backend.asked[0].headers["authorization"] == f"Bearer {KEY}"
+    assert KEY not in raised.value.message + health.detail + caplog.text
+    assert not health.ready
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ({"error": {"code": 429, "message": "slow down"}}, UpstreamRateLimited),
+        ({"error": {"code": 402, "message": "no more"}}, InsufficientQuota),
+        ({"error": {"code": 503, "message": "no more"}}, UpstreamUnavailable),
+        ({"error": {"code": "rate_limit_exceeded", "message": "slow down"}}, UpstreamRateLimited),
+        ({"error": "You exceeded your current quota"}, UpstreamFailure),
+        ({"error": {}}, UpstreamFailure),
+        ({"error": ["odd"]}, UpstreamFailure),
+    ],
+)
+def test_an_error_inside_a_stream_says_its_kind(event: Any, expected: type[GatewayError]) -> None:
+    assert type(failure_of_event(PROFILES["openrouter"], event)) is expected

@@ -1,0 +1,250 @@
+"""What the gateway adds to servers that call tools themselves: repairs, names, and what they lack."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from gptoss_api.core.errors import UpstreamFailure
+from gptoss_api.core.events import Started
+from gptoss_api.core.turn import (
+    AssistantMessage,
+    OutputFormat,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResultMessage,
+    UserMessage,
+)
+from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
+from gptoss_api.text.tokens import Tokens
+from gptoss_api.upstreams.openai_compatible import PROFILES
+
+from .server import Backend, ask, connected, streamed, turn
+from .shapes import SHAPES, Answer, Shape
+
+EVERY_SHAPE = pytest.mark.parametrize("shape", SHAPES)
+EVERY_KIND = pytest.mark.parametrize("shape", PROFILES)
+
+ARGUMENTS = '{"city": "Paris"}'
+WEATHER = Tool("get_weather", "The weather.", {"type": "object", "properties": {"city": {"type": "string"}}})
+PYTHON = Tool("python", "Runs code.", {"type": "object", "properties": {"code": {"type": "string"}}})
+PATCH = Tool(
+    "apply_patch", "Changes files.", kind="custom", grammar={"type": "grammar", "definition": "start: x"}
+)
+LEAK = "<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>" + ARGUMENTS + "<|call|>"
+TOKENS = Tokens()
+
+
+@asynccontextmanager
+async def gateway_to(backend: Backend, **options: Any) -> AsyncIterator[EmulatedUpstream]:
+    async with connected(backend, **options) as upstream:
+        yield EmulatedUpstream(upstream, TOKENS, EmulationSettings())
+
+
+@EVERY_SHAPE
+@pytest.mark.parametrize("where", ["content", "reasoning"])
+async def test_5_a_leaked_call_is_a_call(shape: str, where: str) -> None:
+    answer = Answer(content=LEAK) if where == "content" else Answer(content="", reasoning=LEAK)
+    async with gateway_to(Backend(shape, answer=answer)) as gateway:
+        collector, _ = await ask(gateway, turn(tools=(WEATHER,)))
+    (choice,) = collector.choices
+    assert [(call.name, call.arguments) for call in choice.tool_calls] == [("get_weather", ARGUMENTS)]
+    assert (choice.text, choice.finish_reason) == ("", "tool_calls")
+
+
+@EVERY_SHAPE
+async def test_5_leaked_channels_are_sorted_and_talk_about_them_is_not(shape: str) -> None:
+    leaked = Answer(
+        reasoning="",
+        content="<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hi.",
+    )
+    async with gateway_to(Backend(shape, answer=leaked)) as gateway:
+        collector, _ = await ask(gateway, turn())
+    assert (collector.choices[0].reasoning, collector.choices[0].text) == ("Hm.", "Hi.")
+    for content, question in (
+        ("Use `<|channel|>analysis<|message|>` for the analysis channel.", "hello"),
+        ("It writes <|channel|>final<|message|> before the answer.", "what does <|channel|> do?"),
+    ):
+        async with gateway_to(Backend(shape, answer=Answer(content=content))) as gateway:
+            collector, _ = await ask(gateway, turn(question))
+        assert collector.choices[0].text == content
+
+
+@EVERY_SHAPE
+@pytest.mark.parametrize(
+    "written", ["get_weather<|channel|>commentary", "functions.get_weather", "getWeather"]
+)
+async def test_6_names_are_the_declared_ones(shape: str, written: str) -> None:
+    answer = Answer(content="", calls=((written, ARGUMENTS),), finish="tool_calls")
+    async with gateway_to(Backend(shape, answer=answer)) as gateway:
+        collector, _ = await ask(gateway, turn(tools=(WEATHER,)))
+    assert [call.name for call in collector.choices[0].tool_calls] == ["get_weather"]
+
+
+@EVERY_KIND
+async def test_names_that_the_model_takes_for_its_own_are_aliased(shape: str) -> None:
+    answer = Answer(content="", calls=(("client_python", '{"code": "1"}'),), finish="tool_calls")
+    backend = Backend(shape, answer=answer)
+    history = (
+        UserMessage("go"),
+        AssistantMessage(tool_calls=(ToolCall("c1", "python", '{"code":"0"}'),)),
+        ToolResultMessage("0", "c1", "python"),
+    )
+    async with gateway_to(backend) as gateway:
+        collector, _ = await ask(gateway, turn(tools=(PYTHON,), messages=history))
+    assert [call.name for call in collector.choices[0].tool_calls] == ["python"]
+    body = backend.asked[0].body
+    assert [tool["function"]["name"] for tool in body["tools"]] == ["client_python"]
+    assert body["messages"][1]["tool_calls"][0]["function"]["name"] == "client_python"
+
+
+@EVERY_KIND
+async def test_custom_tools_are_functions_with_one_string(shape: str) -> None:
+    patch = '*** Begin Patch\n+"x"'
+    arguments = json.dumps({"input": patch})
+    backend = Backend(shape, answer=Answer(content="", calls=(("client_apply_patch", arguments),)))
+    history = (
+        UserMessage("go"),
+        AssistantMessage(tool_calls=(ToolCall("c1", "apply_patch", "old patch", "custom"),)),
+        ToolResultMessage("done", "c1"),
+    )
+    async with gateway_to(backend) as gateway:
+        collector, _ = await ask(gateway, turn(tools=(PATCH,), messages=history))
+    (call,) = collector.choices[0].tool_calls
+    assert (call.name, call.kind, call.arguments) == ("apply_patch", "custom", patch)
+    body = backend.asked[0].body
+    assert body["tools"][0]["function"]["parameters"]["required"] == ["input"]
+    assert json.loads(body["messages"][1]["tool_calls"][0]["function"]["arguments"]) == {"input": "old patch"}
+
+
+@EVERY_KIND
+async def test_a_call_nobody_offered_is_answered_once_with_what_there_is(shape: str) -> None:
+    wrong = Answer(content="", calls=(("browser.search", "{}"),), finish="tool_calls")
+    right = Answer(content="", calls=(("get_weather", ARGUMENTS),), finish="tool_calls")
+    backend = Backend(shape, streamed(SHAPES["vllm"], wrong), answer=right)
+    async with gateway_to(backend) as gateway:
+        collector, _ = await ask(gateway, turn(tools=(WEATHER,)))
+    (choice,) = collector.choices
+    assert [call.name for call in choice.tool_calls] == ["get_weather"]
+    assert choice.repairs == 1
+    assert "The tools are: get_weather" in backend.asked[1].body["messages"][-1]["content"]
+    stubborn = Backend(shape, answer=wrong)
+    async with gateway_to(stubborn) as gateway:
+        with pytest.raises(UpstreamFailure) as raised:
+            await ask(gateway, turn())
+    assert raised.value.code == "upstream_undeclared_tool"
+    assert len(stubborn.asked) == 2
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("mode", ["auto", "required", "named", "none"])
+async def test_a_tool_choice_is_honoured_by_the_server_or_by_the_gateway(shape: str, mode: Any) -> None:
+    choice = ToolChoice(mode, ("get_weather",) if mode == "named" else ())
+    native = mode == "none" or mode in PROFILES[shape].tool_choice
+    calls = (("get_weather", ARGUMENTS),) if mode in ("required", "named") else ()
+    answer = Answer(calls=calls) if native else Answer(content=LEAK)
+    backend = Backend(shape, answer=answer)
+    async with gateway_to(backend) as gateway:
+        collector, events = await ask(gateway, turn(tools=(WEATHER, PYTHON), tool_choice=choice))
+    assert len(collector.choices[0].tool_calls) == (mode in ("required", "named"))
+    body = backend.asked[0].body
+    (started,) = [event for event in events if isinstance(event, Started)]
+    assert ("tools" in started.emulated) == (not native)
+    if not native:
+        assert "tools" not in body
+        assert "get_weather" in body["messages"][0]["content"]
+    elif mode == "none":
+        assert "tools" not in body
+        assert collector.choices[0].text == "Hello there."
+    else:
+        names = [tool["function"]["name"] for tool in body["tools"]]
+        assert names == (["get_weather"] if mode == "named" else ["get_weather", "client_python"])
+        wanted = {"type": "function", "function": {"name": "get_weather"}} if mode == "named" else mode
+        assert body["tool_choice"] == wanted
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("kind", ["json_object", "json_schema"])
+async def test_a_format_is_kept_by_the_server_or_by_the_gateway(shape: str, kind: Any) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    wanted = OutputFormat(kind, "thing", schema if kind == "json_schema" else None)
+    native = getattr(PROFILES[shape], kind)
+    backend = Backend(shape, answer=Answer(content='{"a": 1}'))
+    async with gateway_to(backend) as gateway:
+        collector, _ = await ask(gateway, turn(output_format=wanted))
+    assert json.loads(collector.choices[0].text) == {"a": 1}
+    assert ("response_format" in backend.asked[0].body) == native
+
+
+@EVERY_KIND
+async def test_several_choices_are_asked_for_one_by_one(shape: str) -> None:
+    backend = Backend(shape)
+    async with gateway_to(backend) as gateway:
+        collector, _ = await ask(gateway, turn(n=2))
+    assert [choice.text for choice in collector.choices] == ["Hello there."] * 2
+    assert len(backend.asked) == 2
+    assert not any("n" in asked.body for asked in backend.asked)
+
+
+@EVERY_KIND
+async def test_options_pass_through_and_others_are_reported(shape: str) -> None:
+    options = {"temperature": 0.3, "seed": 7, "top_k": 40, "store": True, "logit_bias": {"1": 2}}
+    backend = Backend(shape)
+    async with gateway_to(backend) as gateway:
+        _, events = await ask(gateway, turn(options=options, stop=("END",)))
+    (started,) = [event for event in events if isinstance(event, Started)]
+    body = backend.asked[0].body
+    left_out = PROFILES[shape].unsupported & set(options)
+    assert {name: body[name] for name in options if name in body} == {
+        name: value for name, value in options.items() if name not in left_out
+    }
+    assert set(started.ignored) == left_out
+    assert body["stop"] == ["END"]
+
+
+@EVERY_KIND
+async def test_only_one_call_comes_where_one_was_asked_for(shape: str) -> None:
+    calls = (("get_weather", ARGUMENTS), ("get_weather", ARGUMENTS))
+    backend = Backend(shape, answer=Answer(content="", calls=calls, finish="tool_calls"))
+    async with gateway_to(backend) as gateway:
+        collector, _ = await ask(gateway, turn(tools=(WEATHER,), parallel_tool_calls=False))
+    assert len(collector.choices[0].tool_calls) == 1
+    asked = backend.asked[0].body.get("parallel_tool_calls")
+    assert asked is (None if "parallel_tool_calls" in PROFILES[shape].unsupported else False)
+
+
+async def test_a_named_choice_ends_with_stop_as_at_openai() -> None:
+    answer = Answer(content="", calls=(("get_weather", ARGUMENTS),), finish="tool_calls")
+    async with gateway_to(Backend("groq", answer=answer)) as gateway:
+        choice = ToolChoice("named", ("get_weather",))
+        collector, _ = await ask(gateway, turn(tools=(WEATHER,), tool_choice=choice))
+    assert collector.choices[0].finish_reason == "stop"
+
+
+async def test_a_call_leaked_into_emulated_text_is_still_a_call() -> None:
+    answer = Answer(content=LEAK)
+    choice = ToolChoice("required")
+    async with gateway_to(Backend("ollama", answer=answer)) as gateway:
+        collector, _ = await ask(gateway, turn(tools=(WEATHER,), tool_choice=choice))
+    assert [call.name for call in collector.choices[0].tool_calls] == ["get_weather"]
+
+
+async def test_a_call_that_is_demanded_and_does_not_come_is_asked_for() -> None:
+    answer = Answer(content="", calls=(("get_weather", ARGUMENTS),))
+    backend = Backend("groq", streamed(Shape()), answer=answer)
+    async with gateway_to(backend) as gateway:
+        collector, _ = await ask(gateway, turn(tools=(WEATHER, PYTHON), tool_choice=ToolChoice("required")))
+    assert [call.name for call in collector.choices[0].tool_calls] == ["get_weather"]
+    assert backend.asked[1].body["messages"][-1]["content"].endswith("get_weather, client_python.")
+    assert backend.asked[1].body["tool_choice"] == "required"
+
+
+async def test_an_empty_answer_is_asked_for_again() -> None:
+    backend = Backend("vllm", streamed(Shape(), Answer(content="")))
+    async with gateway_to(backend) as gateway:
+        collector, _ = await ask(gateway, turn())
+    assert collector.choices[0].text == "Hello there."
+    assert len(backend.asked) == 2

@@ -1,0 +1,180 @@
+"""The reader of chat completion streams: cuts, odd members, and what is not part of an answer."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gptoss_api.core.errors import UpstreamEmpty, UpstreamFailure, UpstreamIncomplete
+from gptoss_api.core.result import Choice, Collector
+from gptoss_api.text.sse import SseDecoder
+from gptoss_api.upstreams.openai_compatible import PROFILES
+from gptoss_api.upstreams.openai_compatible.usage import read_timings, read_usage
+from gptoss_api.upstreams.openai_compatible.wire import ChatWire
+from tests.backends.shapes import SHAPES, Answer, kind_of
+from tests.upstreams.chatkit.transcripts import sse
+
+
+def read(chunks: list[bytes], kind: str = "generic") -> Collector:
+    wire, decoder, collector = ChatWire(PROFILES[kind]), SseDecoder(), Collector()
+    for chunk in chunks:
+        collector.feed(wire.feed(decoder.feed(chunk)))
+    collector.feed(wire.feed(decoder.finish()))
+    collector.feed(wire.finish())
+    return collector
+
+
+def chunk(delta: Any = None, finish: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": delta or {}, "finish_reason": finish}]} | more
+
+
+def said(*events: Any) -> Choice:
+    return read([sse(*events)]).choices[0]
+
+
+END = chunk(finish="stop")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(SHAPES)), st.integers(0, 10_000))
+def test_cuts_make_no_difference(shape: str, seed: int) -> None:
+    calls = (("f", '{"a": "b"}'), ("g", "{}"))
+    data = sse(*SHAPES[shape].events(Answer(calls=calls, finish="tool_calls")))
+    chance = random.Random(seed)
+    marks = sorted(chance.sample(range(1, len(data)), chance.randint(1, 40)))
+    pieces = [data[begin:end] for begin, end in zip([0, *marks], [*marks, len(data)], strict=True)]
+    whole, cut = read([data], kind_of(shape)), read(pieces, kind_of(shape))
+    assert [(c.name, c.arguments) for c in cut.choices[0].tool_calls] == list(calls)
+    assert (cut.choices[0].text, cut.choices[0].reasoning) == ("Hello there.", "They greet me. ")
+    assert cut.usage == whole.usage
+
+
+@pytest.mark.parametrize(
+    ("delta", "text", "reasoning"),
+    [
+        ({"content": [{"type": "text", "text": "a"}, {"type": "x"}]}, "a", ""),
+        ({"content": 5, "reasoning": "b"}, "", "b"),
+        ({"content": "a", "tool_calls": "odd"}, "a", ""),
+        ({"reasoning": {"content": "b"}}, "", "b"),
+        ({"reasoning": None, "reasoning_content": "b"}, "", "b"),
+        ({"reasoning": "", "reasoning_content": "b"}, "", "b"),
+        ({"reasoning": "b", "reasoning_content": "b", "reasoning_details": [{"text": "b"}]}, "", "b"),
+        ({"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}, {"text": "b"}]}, "", "b"),
+        ({"thinking": "b", "content": "a"}, "a", "b"),
+        ({"content": None, "role": None, "tool_calls": None}, "", ""),
+        ({"content": "a", "unknown": {"x": [1]}}, "a", ""),
+    ],
+)
+def test_odd_members_of_a_delta_are_read_or_passed_over(delta: Any, text: str, reasoning: str) -> None:
+    choice = said(chunk(delta), END)
+    assert (choice.text, choice.reasoning) == (text, reasoning)
+
+
+def test_refusals_and_the_older_form_of_calls_are_read() -> None:
+    assert said(chunk({"refusal": "No."}), END).refusal == "No."
+    older = said(
+        chunk({"function_call": {"name": "f", "arguments": '{"a"'}}),
+        chunk({"function_call": {"arguments": ": 1}"}}),
+        chunk(finish="function_call"),
+    )
+    assert [(call.name, call.arguments) for call in older.tool_calls] == [("f", '{"a": 1}')]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        {"choices": []},
+        {"choices": None},
+        {"choices": [], "prompt_filter_results": [{}]},
+        {"object": "ping", "message": "hello"},
+        ": comment",
+        "event: ping\ndata: {}",
+        "data: not json",
+        "data: 7",
+        "data:",
+    ],
+)
+def test_what_is_no_part_of_the_answer_is_passed_over(event: Any) -> None:
+    assert said(event, chunk({"content": "a"}), event, END, event).text == "a"
+
+
+def test_nothing_counts_after_done() -> None:
+    assert said(chunk({"content": "a"}), END, "data: [DONE]", chunk({"content": "b"})).text == "a"
+
+
+def test_an_answer_that_is_nothing_is_empty_and_rubbish_is_a_failure() -> None:
+    with pytest.raises(UpstreamEmpty):
+        read([])
+    with pytest.raises(UpstreamEmpty):
+        read([b": ping\n\n", b"data: [DONE]\n\n"])
+    with pytest.raises(UpstreamFailure, match="nothing that could be read"):
+        read([b"data: rubbish\n\n"])
+    with pytest.raises(UpstreamIncomplete):
+        read([sse(chunk({"content": "a"}), "data: [DONE]")])
+
+
+LEAK = "__LM_STUDIO_INTERNAL_LSEP_SYNTHETIC_REASONING_END_0aF9__"
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 30, 200])
+def test_the_separator_of_lm_studio_is_taken_out(size: int) -> None:
+    text = f'{LEAK}{{"a_b": "__LM"}} __ _{LEAK}'
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    choice = said(*(chunk({"content": piece}) for piece in pieces), END)
+    assert choice.text == '{"a_b": "__LM"} __ _'
+
+
+@pytest.mark.parametrize(
+    ("value", "counts"),
+    [
+        ({"prompt_tokens": 1, "completion_tokens": 2}, (1, 2, 0, 0)),
+        (
+            {"input_tokens": 1, "output_tokens": 2, "output_tokens_details": {"reasoning_tokens": 1}},
+            (1, 2, 1, 0),
+        ),
+        ({"prompt_eval_count": 1, "eval_count": 2}, (1, 2, 0, 0)),
+        (
+            {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 9}},
+            (3, 2, 0, 3),
+        ),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": None}, (3, 2, 0, 0)),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "reasoning_tokens": 1}, (3, 2, 1, 0)),
+    ],
+)
+def test_usage_is_read_in_every_form(value: Any, counts: tuple[int, ...]) -> None:
+    usage = read_usage(value)
+    assert usage is not None
+    assert (
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.reasoning_tokens,
+        usage.cached_tokens,
+    ) == counts
+
+
+@pytest.mark.parametrize(
+    "value", [None, [], "x", {}, {"prompt_tokens": 1}, {"prompt_tokens": 0, "completion_tokens": 0}]
+)
+def test_usage_that_says_nothing_is_none(value: Any) -> None:
+    assert read_usage(value) is None
+    assert read_timings(value) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "\n".join(json.dumps(event) for event in (chunk({"content": "a"}), END)).encode(),
+        sse(chunk({"content": "a"}), END, "data: [DONE]"),
+        sse(": ping", chunk({"content": "a"}), END),
+        json.dumps({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}, indent=1).encode(),
+    ],
+)
+def test_a_stream_may_be_called_json(body: bytes) -> None:
+    wire = ChatWire(PROFILES["generic"])
+    collector = Collector()
+    collector.feed([*wire.feed_body(body), *wire.finish()])
+    assert collector.choices[0].text == "a"
