@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Site
+from tests.conftest import Site, StartGateway
 from tests.simulator.agent import Agent, Call
 
 NODE = Path(sys.executable).with_name("node")
@@ -61,8 +61,16 @@ class Session:
         ]
 
 
+@pytest.fixture(params=["gpt-oss.com", "an OpenAI-compatible server"])
+def base_url(request: pytest.FixtureRequest, site: Site, gateway: StartGateway) -> str:
+    """A gateway in front of the site, or one in front of a compatible server, which here is the first."""
+    if request.param == "gpt-oss.com":
+        return site.gateway.base_url
+    return gateway(GPTOSS_UPSTREAM=f"{site.gateway.base_url}/v1").base_url
+
+
 @pytest.fixture
-def session(site: Site, tmp_path: Path) -> Session:
+def session(site: Site, base_url: str, tmp_path: Path) -> Session:
     """One task from its beginning to its end: read a file, change it, run it."""
     site.simulator.always(
         Agent([[READ], [EDIT], [RUN]], lambda results: f"It says {results[-1][-8:].strip()}.")
@@ -70,7 +78,7 @@ def session(site: Site, tmp_path: Path) -> Session:
     home, folder = tmp_path / "codex", tmp_path / "project"
     home.mkdir()
     folder.mkdir()
-    (home / "config.toml").write_text(CONFIG.format(base=site.gateway.base_url))
+    (home / "config.toml").write_text(CONFIG.format(base=base_url))
     (folder / "greet.py").write_text('print("hello")\n')
     command = ["exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
     done = subprocess.run(
