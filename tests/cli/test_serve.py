@@ -24,7 +24,18 @@ def test_help_names_the_commands_and_every_setting_that_is_no_secret(run: Run) -
     for command in ("serve", "login", "config"):
         assert command in run("--help").stdout
     text = run("serve", "--help").stdout
-    for option in ("--host", "--port", "--upstream", "--config", "--insecure", "--log-level", "--log-format"):
+    for option in (
+        "--threads / --no-threads",
+        "--state",
+        "--workers",
+        "--host",
+        "--port",
+        "--upstream",
+        "--config",
+        "--insecure",
+        "--log-level",
+        "--log-format",
+    ):
         assert f"  {option} " in text
     assert "--cookie" not in text
     assert "--api-keys " not in text
@@ -47,6 +58,9 @@ def test_help_names_the_commands_and_every_setting_that_is_no_secret(run: Run) -
         ),
         ([], {"GPTOSS_API_KEYS": "s3cret with blanks"}, "GPTOSS_API_KEYS: "),
         (["--config", "/nowhere.toml"], {}, "/nowhere.toml: "),
+        ([], {"GPTOSS_STATE": "postgres://s3cret@host"}, "GPTOSS_STATE: expected memory://, sqlite:///"),
+        (["--state", "redis://host/0?s3cret=1"], {}, "GPTOSS_STATE: not a URL that redis-py can use"),
+        (["--workers", "0"], {}, "--workers: '0'"),
         ([], {"GPTOSS_LOG_LEVEL": "loud"}, "GPTOSS_LOG_LEVEL: 'loud'"),
     ],
 )

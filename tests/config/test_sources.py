@@ -173,3 +173,15 @@ def test_every_setting_is_described_and_its_default_is_one_that_is_allowed() -> 
 
 def test_the_default_address_is_told_as_it_is() -> None:
     assert next(option.default for option in OPTIONS if option.name == "chatkit_url") == DEFAULT_URL
+
+
+def test_the_password_of_a_store_is_not_shown() -> None:
+    url = f"redis://user:{SECRET}@redis.example:6379/1?password={SECRET}"
+    resolution = resolve(environ={"GPTOSS_STATE": url})
+    assert resolution.settings.state == url
+    shown = {option.name: option.show(value) for option, value, _ in resolution}
+    assert shown["state"] == "redis://redis.example:6379/1"
+    assert SECRET not in repr(resolution)
+    with pytest.raises(ConfigError) as refused:
+        resolve({"state": [SECRET]}, {})
+    assert "--state: the value given is not allowed; expected memory://" in str(refused.value)

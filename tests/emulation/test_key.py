@@ -5,7 +5,8 @@ import re
 import pytest
 
 from gptoss_api.core.errors import InternalError
-from gptoss_api.emulation.key import conversation_key, digest, opening_hash
+from gptoss_api.emulation.key import conversation_key, opening_hash
+from gptoss_api.text.digest import digest
 
 
 def _key(secret: bytes = b"s", message: str = "hi", counter: int = 0, taken: tuple[str, ...] = ()) -> str:

@@ -1,7 +1,7 @@
 """What a gpt-oss model writes when it is given tools in words, for the simulator to answer with.
 
-It does what the real one is asked to do and knows only the prompt: it copies the key out of it, writes
-its calls as blocks, and once their results stand in the prompt it answers from them::
+It does what the real one is asked to do and knows only what its thread was told: it copies the key out of
+that, writes its calls as blocks, and once their results are there it answers from them::
 
     look = Call("get_weather", {"city": "Paris"})
     simulator.always(Agent([[look]], lambda results: f"It is {results[0]}."))
@@ -50,8 +50,8 @@ class Agent:
     )
 
     def __call__(self, request: Exchange) -> Answer:
-        key = tool_key(request.text)
-        results = tool_results(request.text)
+        key = tool_key(request.said)
+        results = tool_results(request.said)
         due = 0
         for calls in self.rounds:
             if len(results) <= due:

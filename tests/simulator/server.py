@@ -72,6 +72,11 @@ class Exchange:
         return self.headers.get("x-show-reasoning", "true") != "false"
 
     @property
+    def said(self) -> str:
+        """Everything the model was told in this conversation: its thread's prompts and this one."""
+        return "\n\n".join([*(text for text, _ in self.history), self.text])
+
+    @property
     def history(self) -> list[tuple[str, str]]:
         """The earlier turns of the thread this request continues."""
         return list(self.thread.turns) if self.thread is not None else []

@@ -22,12 +22,13 @@ def command(as_json: bool, **given: object) -> None:
     click.echo(_as_json(resolution) if as_json else "\n".join(_as_text(resolution)))
     for warning in resolution.warnings:
         click.echo(f"Warning: {warning}", err=True)
-    from ..gateway import choose_upstreams, read_credentials
+    from ..gateway import choose_upstreams, open_state, read_credentials
 
     try:
         resolution.refuse_exposure()
         settings = resolution.settings
         chosen = choose_upstreams(settings, read_credentials(settings), os.environ)
+        open_state(settings)
     except ConfigError as error:
         raise WrongSetting(str(error)) from None
     if not as_json:
@@ -57,7 +58,7 @@ def _as_json(resolution: Resolution) -> str:
 
 
 def _json_value(option: Option, value: object) -> object:
-    if option.secret:
+    if option.secret or option.kind.delicate:
         return option.show(value) or None
     if value is None or isinstance(value, bool | int | float | str):
         return value

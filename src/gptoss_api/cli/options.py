@@ -40,5 +40,6 @@ def read_settings(given: Mapping[str, object]) -> Resolution:
 def _decorator(option: Option) -> Callable[[Command], Command]:
     told = f"{option.purpose} [{option.env}; default: {option.default or 'none'}]"
     if option.kind is flag:
-        return click.option(option.flag, option.name, is_flag=True, default=None, help=told)
+        flags = f"{option.flag}/--no-{option.flag[2:]}" if option.default == "on" else option.flag
+        return click.option(flags, option.name, is_flag=True, default=None, help=told)
     return click.option(option.flag, option.name, metavar="VALUE", help=told)

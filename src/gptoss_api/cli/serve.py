@@ -22,12 +22,15 @@ def command(**given: object) -> None:
     """
     resolution = read_settings(given)
     settings = resolution.settings
-    secrets = [*settings.api_keys, *filter(None, (settings.cookie, settings.upstream_key))]
-    configure_logging(settings.log_level, settings.log_format, secrets=secrets)
+    configure_logging(settings.log_level, settings.log_format, secrets=settings.secrets)
     for warning in resolution.warnings:
         _log.warning("%s", warning)
     try:
         resolution.refuse_exposure()
+        if settings.workers > 1:
+            from ..server.workers import run_workers
+
+            sys.exit(run_workers(settings))
         from ..server import run
 
         sys.exit(run(settings))

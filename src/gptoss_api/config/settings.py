@@ -27,6 +27,7 @@ from .values import (
     path,
     seconds,
     size,
+    store,
     upstream_key,
 )
 
@@ -71,7 +72,7 @@ def _setting(
     """A field of the table. ``shown`` is the default in words where it depends on other settings."""
     words = kind.show(default) if shown is None else shown
     described = {"env": env, "kind": kind, "default": words, "purpose": purpose, "secret": secret}
-    return field(default=default, repr=not secret, metadata=described)
+    return field(default=default, repr=not (secret or kind.delicate), metadata=described)
 
 
 def config_folder() -> Path:
@@ -175,6 +176,17 @@ class Settings:
         "File in which the login at gpt-oss.com is kept.",
         shown="credentials.json in the user's config folder",
     )
+    threads: bool = _setting(
+        True, "GPTOSS_THREADS", flag, "Continue conversations upstream instead of sending them whole."
+    )
+    state: str | None = _setting(
+        None,
+        "GPTOSS_STATE",
+        store,
+        "Store of what is remembered between requests.",
+        shown="sqlite, state.db in the user's state folder",
+    )
+    workers: int = _setting(1, "GPTOSS_WORKERS", number(1, 64), "Processes that serve together.")
     max_concurrency: int = _setting(
         16, "GPTOSS_MAX_CONCURRENCY", number(1, 10_000), "Turns an upstream works on at the same time."
     )
@@ -227,6 +239,11 @@ class Settings:
     log_format: Literal["text", "json"] = _setting(
         "text", "GPTOSS_LOG_FORMAT", choice("text", "json"), "Form of the log on standard error."
     )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        return (*self.api_keys, *filter(None, (self.cookie, self.upstream_key)))
 
     def __post_init__(self) -> None:
         if not self.cors_origin:

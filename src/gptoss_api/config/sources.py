@@ -133,7 +133,8 @@ def _parse(option: Option, raw: object, source: Source) -> object:
         raise ConfigError(f"{source.name}: {misfit}") from None
     except ValueError:
         text = repr(raw)
-        shown = "the value given" if option.secret else text if len(text) <= 80 else text[:77] + "..."
+        hidden = option.secret or option.kind.delicate
+        shown = "the value given" if hidden else text if len(text) <= 80 else text[:77] + "..."
         raise ConfigError(f"{source.name}: {shown} is not allowed; expected {option.kind.allowed}") from None
 
 

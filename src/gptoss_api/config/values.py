@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from ..access.origins import ANY, LOOPBACK, NONE, host_name, normal_origin
+from ..state import STORE_URLS, without_password
 
 T = TypeVar("T")
 Word = TypeVar("Word", bound=str)
@@ -30,11 +31,15 @@ _FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """A kind of value: how it is read, which values it allows (in words), and how it is shown."""
+    """A kind of value: how it is read, which values it allows (in words), and how it is shown.
+
+    ``delicate`` values may hold a password: only what ``show`` gives is shown, and no wrong one is repeated.
+    """
 
     parse: Callable[[object], T]
     allowed: str
     show: Callable[[T], str] = str
+    delicate: bool = False
 
 
 class Misfit(ValueError):
@@ -206,6 +211,8 @@ hosts = Kind(
 keys = Kind(parse_keys, "keys of printable ASCII without spaces, separated by commas", ", ".join)
 # Whether there are cookies in the text is for the upstream to say.
 cookie: Kind[str | None] = Kind(_text, "the site's cookies as text, such as 'user_id=...; session=...'")
+# Whether a store can be made of it is for the store to say.
+store: Kind[str | None] = Kind(_text, STORE_URLS, lambda url: without_password(url or ""), delicate=True)
 upstream_key: Kind[str | None] = Kind(
     lambda value: parse_keys([value])[0], "a key of printable ASCII without spaces"
 )

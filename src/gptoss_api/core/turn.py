@@ -119,7 +119,8 @@ class Turn(Struct, frozen=True):
 
     ``caller`` is an opaque id of whose request this is (an API key's fingerprint, or ""): state is
     never shared between callers, and queues are fair between them. ``thread`` continues an upstream
-    conversation; ``messages`` then holds only what that conversation has not seen.
+    conversation; ``messages`` then holds only what that conversation has not seen. ``new_thread`` asks that
+    none be continued.
     """
 
     model: str
@@ -137,4 +138,5 @@ class Turn(Struct, frozen=True):
     caller: str = ""
     request_id: str = ""
     thread: ThreadRef | None = None
+    new_thread: bool = False
     provider: str = ""

@@ -30,6 +30,7 @@ from ..text.tool_calls import CallArgs, CallEnd, CallStart, Cancel, Content, Par
 from .attempt import Attempt
 from .calls import CallWriter, HeldCall, parser_config
 from .delivered import Delivered
+from .ending import Ending
 from .json_gate import JsonGate
 from .kept import KeptAnswer
 from .outlet import Outlet
@@ -44,7 +45,9 @@ _ANY_OBJECT: Final[dict[str, Any]] = {"type": "object"}
 class AnswerReading:
     """Reads the batches of one upstream turn, and of those that repair it; it decides nothing at their end.
 
-    ``cut`` says that the rest of the upstream turn is not wanted. ``started`` is the latest turn's.
+    ``cut`` says that the rest of the upstream turn is not wanted: what is fed then is only watched for its
+    ``ending``. ``started`` is the latest turn's. ``plan`` may be exchanged for one that sends the same in
+    another thread.
     """
 
     def __init__(self, plan: Plan, tokens: Tokens) -> None:
@@ -52,7 +55,8 @@ class AnswerReading:
         self.reported_usage: Usage | None = None
         self.delivered = Delivered()
         self.cut = False
-        self._plan = plan
+        self.ending = Ending()
+        self.plan = plan
         self._budget = RepairBudget(strict_format=plan.turn.output_format.strict)
         self._notes: list[str] = []
         self._reason: FinishReason | None = None
@@ -85,9 +89,10 @@ class AnswerReading:
                 return out
         try:
             for event in batch:
-                self._event(event)
                 if self.cut:
-                    break
+                    self.ending.watch(event)
+                else:
+                    self._event(event)
         except JsonBroken as broken:
             raise broken_json("broke on its way", broken) from None
         return self._taken()
@@ -102,7 +107,7 @@ class AnswerReading:
                 # A repair continues what the first turn began.
                 self.started = event if self.started is None else replace(event, thread=self.started.thread)
             case Finished(reason, _, notes):
-                self._reason = reason
+                self._reason = self.ending.reason = reason
                 for note in notes:
                     self._note(note)
             case UsageReported(usage):
@@ -123,7 +128,7 @@ class AnswerReading:
     def _reasoning(self, text: str) -> None:
         self._attempt.think(text)
         # The thoughts about a repair are not those that led to the answer.
-        if not self._muted and self._plan.turn.show_reasoning:
+        if not self._muted and self.plan.turn.show_reasoning:
             self._outlet.reasoning(text)
 
     def _text(self, text: str) -> None:

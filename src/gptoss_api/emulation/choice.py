@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..core.errors import GatewayError, UpstreamEmpty, UpstreamSchemaMismatch
 from ..core.events import Event, Finished, FinishReason
+from ..core.turn import AssistantMessage
 from ..text.harmony import UNDECLARED_TOOL
 from ..text.json_stream import JsonBroken
 from ..text.tokens import Tokens
@@ -31,6 +33,7 @@ from .repair import (
     undeclared_request,
 )
 from .structured import JsonMismatch
+from .written import is_as_written
 
 _LONGEST_MESSAGE: Final = 1_000
 
@@ -51,6 +54,7 @@ class Complete(Struct, frozen=True):
 class ChoiceStream(AnswerReading):
     """Feed every batch of an upstream turn, then :meth:`end` (or :meth:`failed`); the same for each repair.
 
+    ``rewritten`` is set where what is fed is not what the model wrote.
     ``repairs`` counts the turns after the first, ``raw_text`` is what the latest complete one wrote.
     ``strict`` reports what cannot be mended instead of delivering it.
     """
@@ -58,6 +62,7 @@ class ChoiceStream(AnswerReading):
     def __init__(self, plan: Plan, tokens: Tokens, *, strict: bool) -> None:
         super().__init__(plan, tokens)
         self.repairs = 0
+        self.rewritten = False
         self.raw_text = ""
         self._tokens = tokens
         self._strict = strict
@@ -85,12 +90,41 @@ class ChoiceStream(AnswerReading):
         swallowed = isinstance(failure, UpstreamEmpty) or is_native_call(failure)
         if swallowed and self._calls is not None and self.delivered.empty and self._budget.allows("empty"):
             return self._again("empty", empty_nudge(self._key))
-        undeclared = failure.code == UNDECLARED_TOOL and self._plan.prompt is None
+        undeclared = failure.code == UNDECLARED_TOOL and self.plan.prompt is None
         if undeclared and self.delivered.empty and self._budget.allows("tools"):
             return self._again("tools", undeclared_request(self._names))
         if self.repairs and self.started is not None and self._without_repair(failure):
             return self._complete()
         raise failure
+
+    @property
+    def may_end(self) -> bool:
+        """Whether a turn that was cut is worth waiting for: it may end without saying more than is wanted."""
+        if not self.cut or not self.ending.near or self._keeping:
+            return False
+        if self._gate is not None and not self._begun:
+            return self._gate.over
+        return not self._outlet.reached and not self._attempt.stopped and self._as_written
+
+    @property
+    def thread_is_clean(self) -> bool:
+        """Whether the upstream's thread says what the client knows, and no more; asked after the end."""
+        whole = not self.rewritten and not self._shortened and not self._outlet.refused and self.repairs <= 1
+        ended = self.ending.reason == "stop" and not self.ending.abandoned
+        return whole and ended and not self.delivered.empty and self._as_written
+
+    @property
+    def message(self) -> AssistantMessage:
+        """The answer, with the reasoning also where the client did not want to see it."""
+        message = self.delivered.message
+        return message if message.reasoning else replace(message, reasoning=self._attempt.thoughts)
+
+    @property
+    def _as_written(self) -> bool:
+        prompt = self.plan.prompt
+        return self._passes or (
+            prompt is not None and is_as_written(self._attempt.text, self.delivered.message, prompt)
+        )
 
     def interrupted(self) -> list[Event]:
         """The text that was held back when the upstream broke off, for a client that has the rest of it.
@@ -135,7 +169,7 @@ class ChoiceStream(AnswerReading):
             return
         items: Sequence[HeldCall | str] = kept.items
         if attempt.begun:
-            items = kept.left_by(list(attempt.begun.values())) if self._plan.turn.parallel_tool_calls else ()
+            items = kept.left_by(list(attempt.begun.values())) if self.plan.turn.parallel_tool_calls else ()
         if not attempt.begun or any(isinstance(item, HeldCall) and item.flawed for item in items):
             self._note(kept.complaint)
             self._shortened |= kept.truncated
@@ -200,7 +234,7 @@ class ChoiceStream(AnswerReading):
         return self._complete()
 
     def _mismatched(self, gate: JsonGate, mismatch: JsonMismatch) -> Again | Complete:
-        wanted = self._plan.turn.output_format
+        wanted = self.plan.turn.output_format
         if mismatch.prose and self._form_refused and wanted.kind == "json_schema":
             # Twice words instead of JSON: the model does not want to.
             self._outlet.refuse(gate.raw.strip())
@@ -226,14 +260,15 @@ class ChoiceStream(AnswerReading):
         self._muted = muted
         self._keeping = False
         self._reason = None
+        self.ending.next_turn()
         self.cut = False
         if self._gate is not None:
             self._rejected = self._gate.raw or self._rejected
             self._gate.restart()
-            if self._plan.max_tokens is not None:
+            if self.plan.max_tokens is not None:
                 # What was held back and will not be delivered does not count.
                 self._outlet.restart(sum(self.delivered.count(self._tokens)))
-        self._attempt = Attempt(self._plan, self._config)
+        self._attempt = Attempt(self.plan, self._config)
         return Again(message, events)
 
     def _complete(self, *, partial: bool = False) -> Complete:
@@ -250,21 +285,21 @@ class ChoiceStream(AnswerReading):
             return self._reason
         if self._calls is not None and self._calls.begun:
             # OpenAI ends a turn that had to call one named function with "stop".
-            return "stop" if self._plan.turn.tool_choice.mode == "named" else "tool_calls"
+            return "stop" if self.plan.turn.tool_choice.mode == "named" else "tool_calls"
         return self._reason or "stop"
 
     @property
     def _must_call(self) -> bool:
-        return bool(self._names) and self._plan.turn.tool_choice.mode in ("required", "named")
+        return bool(self._names) and self.plan.turn.tool_choice.mode in ("required", "named")
 
     @property
     def _key(self) -> str:
-        return self._plan.prompt.key if self._plan.prompt is not None else ""
+        return self.plan.prompt.key if self.plan.prompt is not None else ""
 
     @property
     def _names(self) -> list[str]:
         """The tools as the model knows them."""
-        prompt = self._plan.prompt
+        prompt = self.plan.prompt
         if prompt is None:
-            return [tool.name for tool in self._plan.upstream_turn.tools]
+            return [tool.name for tool in self.plan.upstream_turn.tools]
         return [prompt.names.shown(tool.name) for tool in prompt.tools]

@@ -12,6 +12,7 @@ from ..core.events import (
     ToolCallDelta,
     ToolCallStarted,
 )
+from ..core.turn import AssistantMessage, ToolCall
 from ..text.tokens import Tokens
 from . import bounds
 from .usage import AT_ONCE
@@ -48,6 +49,15 @@ class Delivered:
     @property
     def text(self) -> str:
         return self._answer.getvalue()
+
+    @property
+    def message(self) -> AssistantMessage:
+        """The answer as its client will send it back."""
+        calls = (
+            ToolCall(call.id, call.name, arguments.getvalue(), call.kind)
+            for call, arguments in self._calls.values()
+        )
+        return AssistantMessage(self.text, self._reasoning.getvalue(), tool_calls=tuple(calls))
 
     @property
     def called(self) -> bool:

@@ -6,26 +6,32 @@ itself an :class:`~gptoss_api.upstreams.base.Upstream`.
 """
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..core.errors import GatewayError, ThreadLost
+from ..core.errors import GatewayError, Overloaded, ThreadLost
 from ..core.events import ChoiceStarted, Events, Started, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
 from ..text.tokens import Tokens
+from ..threads import Conversation, Conversations, Thoughts, Tip
 from ..upstreams.base import Capabilities, Health, Upstream
 from .choice import Again, ChoiceStream, Complete
 from .delivered import Delivered
 from .native import NativeReading
 from .neutralise import neutralise
-from .plan import Plan, make_plan
+from .plan import Plan
+from .planner import Planner
 from .tool_section import Style
-from .usage import PromptCount
+from .usage import MESSAGE_OVERHEAD, PromptCount
+
+# Seconds a complete answer may take to end (emulation dossier, section 7.3).
+END_TIME: Final = 1.5
 
 
 class EmulationSettings(Struct, frozen=True):
@@ -42,7 +48,11 @@ class EmulationSettings(Struct, frozen=True):
 
 
 class EmulatedUpstream:
-    """Wraps ``upstream`` and adds what its capabilities lack."""
+    """Wraps ``upstream`` and adds what its capabilities lack.
+
+    ``conversations`` finds the threads in which conversations go on, ``thoughts`` the reasoning that clients
+    do not send back; without them every turn is sent whole and as it came.
+    """
 
     capabilities: Final = Capabilities(
         history=True,
@@ -54,10 +64,26 @@ class EmulatedUpstream:
         usage=True,
     )
 
-    def __init__(self, upstream: Upstream, tokens: Tokens, settings: EmulationSettings) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        tokens: Tokens,
+        settings: EmulationSettings,
+        *,
+        conversations: Conversations | None = None,
+        thoughts: Thoughts | None = None,
+    ) -> None:
         self._upstream = upstream
         self._tokens = tokens
-        self._settings = settings if settings.secret else replace(settings, secret=secrets.token_bytes(32))
+        self._strict = settings.repair == "strict"
+        self._planner = Planner(
+            upstream,
+            settings.style,
+            settings.secret or secrets.token_bytes(32),
+            conversations if upstream.capabilities.threads else None,
+            thoughts,
+        )
+        self._thoughts = thoughts
 
     @property
     def name(self) -> str:
@@ -76,24 +102,25 @@ class EmulatedUpstream:
         Raises:
             ContextLengthExceeded: before anything is sent.
         """
-        plan = make_plan(
-            turn, self._upstream.capabilities, style=self._settings.style, secret=self._settings.secret
-        )
-        with PromptCount(plan.segments, self._tokens) as prompt:
+        conversation = self._planner.conversation(turn)
+        plan = await self._planner.plan(turn, conversation)
+        with PromptCount(plan.segments, self._tokens, plan.known_tokens) as prompt:
             await prompt.check(turn)
             if plan.max_tokens is not None and not self._tokens.loaded:
                 await asyncio.to_thread(self._tokens.warm)
-            async with aclosing(self._answer(plan, prompt)) as batches:
+            async with aclosing(self._answer(plan, prompt, conversation)) as batches:
                 yield batches
 
-    async def _answer(self, plan: Plan, prompt: PromptCount) -> AsyncGenerator[Events, None]:
-        delivered: list[Delivered] = []
+    async def _answer(
+        self, plan: Plan, prompt: PromptCount, conversation: Conversation | None
+    ) -> AsyncGenerator[Events, None]:
+        choices: list[ChoiceStream] = []
         reported: Usage | None = None
         turns = plan.turn.n
         for index in range(plan.turn.n):
-            choice = ChoiceStream(plan, self._tokens, strict=self._settings.repair == "strict")
-            delivered.append(choice.delivered)
-            async with aclosing(self._choice(plan, choice)) as batches:
+            choice = ChoiceStream(plan, self._tokens, strict=self._strict)
+            choices.append(choice)
+            async with aclosing(self._choice(choice, conversation)) as batches:
                 opening = index > 0
                 async for batch in batches:
                     if opening:
@@ -103,12 +130,16 @@ class EmulatedUpstream:
                     yield batch
             reported = choice.reported_usage
             turns += choice.repairs
+            if self._thoughts is not None:
+                self._thoughts.keep(plan.turn, choice.message)
         # An upstream only reports on a turn of its own.
         if reported is None or turns > 1:
-            reported = await self._usage(prompt, delivered)
+            reported = await self._usage(choice.plan, prompt, [choice.delivered for choice in choices])
+        if conversation is not None:
+            await _keep_thread(conversation, choice, reported)
         yield [UsageReported(reported)]
 
-    async def _usage(self, prompt: PromptCount, delivered: list[Delivered]) -> Usage:
+    async def _usage(self, plan: Plan, prompt: PromptCount, delivered: Sequence[Delivered]) -> Usage:
         asked = await prompt.total()
         counts = [await answer.tokens(self._tokens) for answer in delivered]
         reasoning = sum(thought for thought, _ in counts)
@@ -116,14 +147,21 @@ class EmulatedUpstream:
             prompt_tokens=asked,
             completion_tokens=reasoning + sum(said for _, said in counts),
             reasoning_tokens=reasoning,
+            cached_tokens=plan.known_tokens,
         )
 
-    async def _choice(self, plan: Plan, choice: ChoiceStream) -> AsyncGenerator[Events, None]:
-        """One choice, over as many upstream turns as its repairs take."""
-        turn = plan.upstream_turn
+    async def _choice(
+        self, choice: ChoiceStream, conversation: Conversation | None
+    ) -> AsyncGenerator[Events, None]:
+        """One choice, over as many upstream turns as its repairs take.
+
+        Where it belongs to a ``conversation``, a turn of which no more is wanted may end by itself, so that
+        its thread can go on.
+        """
+        turn = choice.plan.upstream_turn
         begun = False
         while True:
-            reading = plan.reading()
+            reading = choice.plan.reading()
             # What the last batch lets out leaves with what follows it: an upstream that is not wanted any
             # more must not wait for a slow client.
             last: Events = ()
@@ -134,17 +172,23 @@ class EmulatedUpstream:
                         out = choice.feed(reading.feed(batch) if reading is not None else batch)
                         if choice.cut:
                             last = out
+                            if conversation is not None and choice.may_end:
+                                await _watch_end(batches, choice)
                             break
                         if out:
-                            yield out if begun else _opened(plan, choice, out)
+                            yield out if begun else _opened(choice, out)
                             begun = True
             except ThreadLost:
                 if turn.thread is None:
                     raise
-                turn = _retold(plan, choice, turn)
+                turn = await self._retold(choice, turn)
                 continue
             except GatewayError as error:
                 failure = error
+                if conversation is not None and isinstance(error, Overloaded):
+                    _give_back(conversation, choice)
+            if reading is not None and reading.changed:
+                choice.rewritten = True
             if failure is None:
                 verdict = choice.end()
             else:
@@ -153,11 +197,11 @@ class EmulatedUpstream:
                 verdict = choice.failed(failure)
             last = [*last, *verdict.events]
             if last:
-                yield last if begun else _opened(plan, choice, last)
+                yield last if begun else _opened(choice, last)
                 begun = True
             if isinstance(verdict, Complete):
                 return
-            turn = self._follow_up(plan, choice, verdict)
+            turn = await self._follow_up(choice, verdict)
 
     def _held_back(self, reading: NativeReading | None, choice: ChoiceStream) -> Events:
         """What may still be delivered of an answer that broke off, to a client that has the rest of it."""
@@ -165,10 +209,10 @@ class EmulatedUpstream:
             return ()
         return choice.feed(reading.flush())
 
-    def _follow_up(self, plan: Plan, choice: ChoiceStream, again: Again) -> Turn:
+    async def _follow_up(self, choice: ChoiceStream, again: Again) -> Turn:
         """The turn that asks for a repair: in the same thread where there is one, else as history."""
         started = choice.started
-        asked = plan.upstream_turn
+        asked = choice.plan.upstream_turn
         if self._upstream.capabilities.threads and started is not None and started.thread_id:
             return replace(
                 asked,
@@ -180,18 +224,57 @@ class EmulatedUpstream:
             written = neutralise(choice.raw_text)
             answer = (AssistantMessage(written),) if written else ()
             return replace(asked, messages=(*asked.messages, *answer, follow_up))
-        return _retold(plan, choice, replace(asked, messages=(follow_up,)))
+        return await self._retold(choice, replace(asked, messages=(follow_up,)))
+
+    async def _retold(self, choice: ChoiceStream, follow_up: Turn) -> Turn:
+        """A turn in a thread that is gone or never was: the whole prompt, the answer, what was to follow."""
+        texts: list[str] = []
+        if follow_up is not choice.plan.upstream_turn:
+            if choice.raw_text:
+                texts.append(f"You answered:\n\n{neutralise(choice.raw_text)}")
+            texts += (message.text for message in follow_up.messages)
+        choice.plan = (await self._planner.plan_anew(choice.plan)).followed(texts)
+        return choice.plan.upstream_turn
 
 
-def _opened(plan: Plan, choice: ChoiceStream, events: Events) -> Events:
+async def _watch_end(batches: AsyncIterator[Events], choice: ChoiceStream) -> None:
+    """Gives a complete answer a moment to end by itself: a thread that was cancelled cannot go on."""
+    with contextlib.suppress(TimeoutError, GatewayError):
+        async with asyncio.timeout(END_TIME):
+            while choice.ending.near and (batch := await anext(batches, None)) is not None:
+                choice.feed(batch)
+
+
+def _give_back(conversation: Conversation, choice: ChoiceStream) -> None:
+    """Keeps the thread as it is for the next attempt of a turn that had no place here."""
+    if choice.plan.tip is not None and choice.started is None and not choice.repairs:
+        conversation.give_back(choice.plan.tip)
+
+
+async def _keep_thread(conversation: Conversation, choice: ChoiceStream, usage: Usage) -> None:
+    """Lets the conversation go on in the thread, if that holds what the client knows and nothing else."""
+    started, prompt, before = choice.started, choice.plan.prompt, choice.plan.tip
+    if prompt is None or started is None or not started.thread_id or not choice.thread_is_clean:
+        return
+    if before is None:
+        conversation.forget_thread()
+    seen = before.sections if before is not None else ()
+    tip = Tip(
+        started.thread_id,
+        started.account,
+        key=prompt.key,
+        sections=tuple(dict.fromkeys((*seen, *prompt.sections))),
+        control_tokens=prompt.client_has_control_tokens,
+        tags=prompt.client_has_tags,
+        turns=(before.turns if before is not None else 0) + 1 + choice.repairs,
+        # The model does not get the reasoning of finished turns back.
+        tokens=usage.prompt_tokens + usage.completion_tokens - usage.reasoning_tokens + MESSAGE_OVERHEAD,
+    )
+    await conversation.keep(choice.delivered.message, tip)
+
+
+def _opened(choice: ChoiceStream, events: Events) -> Events:
     """The first events of a choice, with what the client is told before them: repairs up to now included."""
-    return events if choice.started is None else [plan.announce(choice.started, choice.repairs), *events]
-
-
-def _retold(plan: Plan, choice: ChoiceStream, follow_up: Turn) -> Turn:
-    """A follow-up to a conversation that is gone, in one text: the prompt, the answer, what was to follow."""
-    texts = [message.text for message in plan.upstream_turn.messages]
-    if choice.raw_text:
-        texts.append(f"You answered:\n\n{neutralise(choice.raw_text)}")
-    texts += [message.text for message in follow_up.messages]
-    return replace(plan.upstream_turn, messages=(UserMessage("\n\n".join(texts)),))
+    if choice.started is None:
+        return events
+    return [choice.plan.announce(choice.started, choice.repairs), *events]

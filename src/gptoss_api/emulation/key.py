@@ -11,20 +11,12 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from ..core.errors import InternalError
+from ..text.digest import digest
 
 _VERSION: Final = b"gptoss-api prompt 1"
 # Each attempt searches all client text once.
 _SHORT_ATTEMPTS: Final = 32
 _ATTEMPTS: Final = 64
-
-
-def digest(parts: Iterable[bytes]) -> bytes:
-    """A hash of ``parts`` that keeps their borders apart."""
-    state = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        state.update(len(part).to_bytes(8, "big"))
-        state.update(part)
-    return state.digest()
 
 
 def opening_hash(

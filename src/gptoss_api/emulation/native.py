@@ -67,6 +67,11 @@ class NativeReading:
         events = self._repair.feed(batch)
         return events if not self._tools else [said for event in events for said in self._restored(event)]
 
+    @property
+    def changed(self) -> bool:
+        """Whether the client gets something else than what the model wrote; asked at the end."""
+        return self._repair.changed
+
     def flush(self) -> Sequence[Event]:
         """What is held back of an answer that broke off."""
         return [event for event in self._repair.flush() if isinstance(event, TextDelta | ReasoningDelta)]

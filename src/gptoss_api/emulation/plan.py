@@ -1,22 +1,41 @@
 """What is asked of the upstream for a turn, and what the gateway then does itself."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..core.events import Started
-from ..core.turn import OutputFormat, ToolChoice, Turn, UserMessage
+from ..core.events import Started, ThreadUse
+from ..core.turn import (
+    AssistantMessage,
+    OutputFormat,
+    ToolChoice,
+    ToolResultMessage,
+    Turn,
+    UserMessage,
+)
+from ..threads import Tip
 from ..upstreams.base import Capabilities
 from .native import NativeReading, native_turn
 from .prompt import Prompt, render_prompt
 from .tool_section import Style
 
 
+class Continued(Struct, frozen=True):
+    """The rest of a conversation as ``prompt``; its beginning stands in the thread that ends at ``tip``."""
+
+    tip: Tip
+    prompt: Prompt
+
+
 class Plan(Struct, frozen=True):
     """A turn split in two: ``upstream_turn`` is sent, everything in ``emulated`` is ours.
 
-    ``prompt`` is the rendered conversation where the upstream gets only text, ``segments`` the text whose
-    tokens are the prompt's. ``tools`` and ``format`` say whether answers have to be read for calls and
-    checked for their form; ``max_tokens`` and ``stop`` are what the gateway itself holds them to.
+    ``prompt`` is what is sent where the upstream gets only text: the rendered conversation, or with ``tip``
+    the rest of one that a thread knows up to there. ``segments`` is the text whose tokens, with those of the
+    thread, are the prompt's. ``tools`` and ``format`` say whether answers have to be read for calls and
+    checked for their form; ``max_tokens`` and ``stop`` are what the gateway itself holds them to. ``thread``
+    is what becomes of the conversation upstream, ``None`` where the upstream keeps none.
     """
 
     turn: Turn
@@ -29,6 +48,17 @@ class Plan(Struct, frozen=True):
     stop: tuple[str, ...]
     emulated: tuple[str, ...]
     ignored: tuple[str, ...]
+    thread: ThreadUse | None = None
+    tip: Tip | None = None
+
+    @property
+    def known_tokens(self) -> int:
+        return 0 if self.tip is None else self.tip.tokens
+
+    def followed(self, texts: Sequence[str]) -> "Plan":
+        """The same with ``texts`` after what was to be sent, in a new thread."""
+        text = "\n\n".join(("".join(self.segments), *texts))
+        return replace(self, upstream_turn=replace(self.upstream_turn, messages=(UserMessage(text),)))
 
     def reading(self) -> NativeReading | None:
         """What reads an upstream turn whose text is not read for calls by our own rules."""
@@ -38,14 +68,29 @@ class Plan(Struct, frozen=True):
 
     def announce(self, started: Started, repairs: int) -> Started:
         """The upstream's ``Started`` with what the client should know."""
-        return replace(started, emulated=self.emulated, ignored=self.ignored, repairs=repairs)
+        return replace(
+            started,
+            emulated=self.emulated,
+            ignored=self.ignored,
+            repairs=repairs,
+            thread=self.thread or started.thread,
+        )
 
 
-def make_plan(turn: Turn, capabilities: Capabilities, *, style: Style, secret: bytes) -> Plan:
+def make_plan(
+    turn: Turn,
+    capabilities: Capabilities,
+    *,
+    style: Style,
+    secret: bytes,
+    key: str = "",
+    continued: Continued | None = None,
+) -> Plan:
     """Decides, feature by feature, what the upstream does and what is emulated.
 
     Tools and formats are taught in the prompt, so a turn that needs one of them emulated becomes text
-    as a whole, also for an upstream that takes conversations.
+    as a whole, also for an upstream that takes conversations. ``key`` is that of the tool calls, where it
+    is not for this plan to choose.
     """
     offered = bool(turn.tools) and turn.tool_choice.mode != "none"
     honoured_choice = turn.tool_choice.mode in capabilities.tool_choice
@@ -62,12 +107,16 @@ def make_plan(turn: Turn, capabilities: Capabilities, *, style: Style, secret: b
     prompt: Prompt | None = None
     upstream_turn = turn
     if as_text:
-        prompt = render_prompt(turn, style=style, secret=secret)
-        emulated += prompt.emulated
+        if continued is None:
+            prompt = render_prompt(turn, style=style, secret=secret, key=key)
+        else:
+            prompt = continued.prompt
         segments = prompt.segments
+        emulated += prompt.emulated
         upstream_turn = replace(
             turn,
             messages=(UserMessage(prompt.text),),
+            thread=None if continued is None else continued.tip.ref,
             tools=(),
             tool_choice=ToolChoice(),
             output_format=OutputFormat(),
@@ -102,4 +151,13 @@ def make_plan(turn: Turn, capabilities: Capabilities, *, style: Style, secret: b
         stop=stop,
         emulated=tuple(emulated),
         ignored=tuple(name for name in turn.options if name not in honoured),
+        thread=_thread_use(turn, continued) if capabilities.threads else None,
+        tip=None if continued is None else continued.tip,
     )
+
+
+def _thread_use(turn: Turn, continued: Continued | None) -> ThreadUse:
+    if continued is not None:
+        return "reused"
+    answered = any(isinstance(message, AssistantMessage | ToolResultMessage) for message in turn.messages)
+    return "replayed" if answered and not turn.new_thread else "new"

@@ -72,15 +72,21 @@ class Prompt(Struct, frozen=True):
         return Restorer(json=json, control_tokens=self.client_has_control_tokens, tags=self.client_has_tags)
 
 
-def render_prompt(turn: Turn, *, secret: bytes, style: Style = "ts", counter: int = 0) -> Prompt:
+def render_prompt(
+    turn: Turn, *, secret: bytes, style: Style = "ts", counter: int = 0, key: str = ""
+) -> Prompt:
     """The whole of ``turn`` for a new upstream conversation.
 
-    ``secret`` and the beginning of the conversation determine the key, from attempt ``counter`` on.
+    ``secret`` and the beginning of the conversation determine the key, from attempt ``counter`` on, unless
+    ``key`` is given: one that no client text holds.
     """
     draft = _Draft(turn, turn.messages, style)
     if draft.is_lone_message:
         return draft.verbatim()
-    draft.choose_key(secret, counter)
+    if key:
+        draft.key = key
+    else:
+        draft.choose_key(secret, counter)
     segments = [*draft.instructions(), *draft.tool_segments(), *draft.format_segments()]
     if entries := draft.entries(draft.front):
         segments += ("# Conversation so far\n\n", *_transcript(entries, draft.key))

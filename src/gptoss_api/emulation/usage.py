@@ -25,12 +25,14 @@ AT_ONCE: Final = 4_096
 class PromptCount:
     """Counts the tokens of a prompt: a long one in a thread, while the model is already at work.
 
-    ``segments`` make up the one user message that is sent. Use as a context manager around the turn.
+    ``segments`` make up the one user message that is sent, to a thread that has ``known`` tokens already.
+    Use as a context manager around the turn.
     """
 
-    def __init__(self, segments: Sequence[str], tokens: Tokens) -> None:
+    def __init__(self, segments: Sequence[str], tokens: Tokens, known: int = 0) -> None:
         self._segments = segments
         self._tokens = tokens
+        self._before = known or SYSTEM_OVERHEAD
         self._characters = sum(map(len, segments))
         self._task: asyncio.Task[int] | None = None
 
@@ -52,7 +54,7 @@ class PromptCount:
         window = find_model(turn.model).context_window
         reserve = min(turn.max_tokens or LEAST_ANSWER, LEAST_ANSWER)
         # A token is at least one byte and a character at most four.
-        if 4 * self._characters + SYSTEM_OVERHEAD + MESSAGE_OVERHEAD + reserve <= window:
+        if self._before + 4 * self._characters + MESSAGE_OVERHEAD + reserve <= window:
             return
         exact = await self.total()
         if exact + reserve > window:
@@ -63,4 +65,4 @@ class PromptCount:
         return self._count() if self._task is None else await self._task
 
     def _count(self) -> int:
-        return self._tokens.count_parts(self._segments) + SYSTEM_OVERHEAD + MESSAGE_OVERHEAD
+        return self._before + self._tokens.count_parts(self._segments) + MESSAGE_OVERHEAD

@@ -22,7 +22,17 @@ from ..upstreams.demo import DemoUpstream
 from ..upstreams.http import HttpClient
 from ..upstreams.openai_compatible import OpenAICompatibleUpstream
 from .building import UpstreamBuilder
+from .memory import Memory, open_state, state_url
 from .selection import Selection, select_upstreams
+
+__all__ = [
+    "Gateway",
+    "UpstreamState",
+    "choose_upstreams",
+    "open_state",
+    "read_credentials",
+    "state_url",
+]
 
 # Lists of models are waited for as long as a person would.
 _LIST_TIME = 3.0
@@ -56,14 +66,24 @@ class Gateway:
             connect_timeout=settings.connect_timeout, max_idle_per_origin=settings.max_concurrency
         )
         self.tokens = Tokens()
-        emulation = EmulationSettings(style=settings.tool_style, repair=settings.repair)
+        self.memory = memory = Memory(settings)
+        emulation = EmulationSettings(style=settings.tool_style, secret=memory.secret, repair=settings.repair)
         builder = UpstreamBuilder(settings, self._credentials, self._http, environ)
         entries = self._selection.upstreams
         self._upstreams: list[Upstream] = [
             builder.build(entry, alone=len(entries) == 1) for entry in entries
         ] or [DemoUpstream()]
-        self._secrets = (*self._credentials.secrets, *builder.keys)
-        emulated = [EmulatedUpstream(upstream, self.tokens, emulation) for upstream in self._upstreams]
+        self._secrets = (*self._credentials.secrets, *builder.keys, *memory.secrets)
+        emulated = [
+            EmulatedUpstream(
+                upstream,
+                self.tokens,
+                emulation,
+                conversations=memory.conversations,
+                thoughts=memory.thoughts,
+            )
+            for upstream in self._upstreams
+        ]
         # A lone upstream needs no router: there is nobody else to ask while it would rest.
         self.upstream: Upstream = (
             emulated[0]
@@ -117,6 +137,7 @@ class Gateway:
         for upstream in self._upstreams:
             await upstream.close()
         await self._http.close()
+        await self.memory.close()
 
 
 async def _served_models(upstream: Upstream) -> list[tuple[str, str]]:

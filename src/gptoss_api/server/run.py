@@ -5,8 +5,9 @@ import gc
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import FrameType
+from typing import TypeVar
 
 import uvicorn
 
@@ -21,6 +22,8 @@ from .app import create_app
 from .drain import Drain
 from .listening import listen
 from .protocol import BoundedHttpProtocol
+
+T = TypeVar("T")
 
 # Seconds that answers whose grace is over get to send their error event.
 _LAST_WORDS = 0.1
@@ -73,30 +76,37 @@ def run(settings: Settings) -> int:
     Raises:
         ConfigError: for settings that only show to be wrong when they are used.
     """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(settings))
+    return run_in_loop(_serve(settings))
 
 
 async def _serve(settings: Settings) -> int:
     gateway = Gateway(settings)
     hide_from_logs(gateway.secrets)
     try:
-        try:
-            listeners = listen(settings.host, settings.port)
-        except OSError as error:
-            _log.error(
-                "cannot listen on %s:%d (%s); stop the other program or choose another PORT",
-                settings.host,
-                settings.port,
-                error.strerror or error,
-            )
+        listeners = listen_or_say_why_not(settings)
+        if listeners is None:
             return 1
-        return await _serve_on(listeners, settings, gateway)
+        await announce(listeners, settings, gateway)
+        return await serve_on(listeners, settings, gateway)
     finally:
         await gateway.close()
 
 
-async def _serve_on(listeners: list[socket.socket], settings: Settings, gateway: Gateway) -> int:
+def listen_or_say_why_not(settings: Settings) -> list[socket.socket] | None:
+    try:
+        return listen(settings.host, settings.port)
+    except OSError as error:
+        _log.error(
+            "cannot listen on %s:%d (%s); stop the other program or choose another PORT",
+            settings.host,
+            settings.port,
+            error.strerror or error,
+        )
+        return None
+
+
+async def serve_on(listeners: list[socket.socket], settings: Settings, gateway: Gateway) -> int:
+    """Serves on sockets that are listening already; returns the exit code of the process."""
     drain = Drain()
     config = uvicorn.Config(
         create_app(settings, gateway, drain),
@@ -114,19 +124,20 @@ async def _serve_on(listeners: list[socket.socket], settings: Settings, gateway:
     # What it tells of requests is told by the edge already, and anyone could fill the log with the rest.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     server = DrainingServer(config, drain, settings.shutdown_timeout)
-    await _announce(listeners, settings, gateway)
     warming = asyncio.create_task(_warm_up(gateway, server))
     await server.serve(sockets=listeners)
     _log.info("stopped")
     return await warming
 
 
-async def _announce(listeners: list[socket.socket], settings: Settings, gateway: Gateway) -> None:
+async def announce(listeners: list[socket.socket], settings: Settings, gateway: Gateway) -> None:
+    """Says in the log what is served where, and what a user should know of it."""
     for listener in listeners:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         _log.info("gptoss-api %s listens on http://%s:%d", __version__, shown, port)
     _log.info("upstream: %s (%s)", gateway.upstream.name, gateway.chosen_because)
+    _log.info("state: %s", gateway.memory.shown)
     health = await gateway.health()
     if gateway.is_demo:
         _log.warning("DEMO: %s", health.detail)
@@ -144,6 +155,7 @@ async def _warm_up(gateway: Gateway, server: uvicorn.Server) -> int:
     Returns the exit code of the process.
     """
     try:
+        await gateway.memory.store.check()
         await asyncio.to_thread(gateway.tokens.warm)
     except RanksDamaged as error:
         _log.error("stopping: %s", error)
@@ -153,6 +165,11 @@ async def _warm_up(gateway: Gateway, server: uvicorn.Server) -> int:
     gc.collect()
     gc.freeze()
     return 0
+
+
+def run_in_loop(work: Coroutine[None, None, T]) -> T:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(work)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

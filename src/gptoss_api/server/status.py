@@ -64,6 +64,11 @@ class StatusRoutes:
                     "version": __version__,
                     "status": "draining" if self._drain.draining else "ok",
                     "upstream": upstream,
+                    "state": {
+                        "store": self._gateway.memory.store.name,
+                        "available": self._gateway.memory.store.available,
+                        "failures": self._gateway.memory.store.failures,
+                    },
                     "models": [model.id for model in MODELS],
                     "endpoints": ENDPOINTS,
                     "docs": "/docs",

@@ -50,7 +50,12 @@ class TurnEndpoint:
     async def _answer(self, record: RequestRecord, receive: Receive, send: Send) -> None:
         body = await read_body(receive, record.headers, self._max_body)
         request = self._dialect.parse(body, record.headers)
-        turn = replace(request.turn, caller=record.caller, request_id=record.id)
+        turn = replace(
+            request.turn,
+            caller=record.caller,
+            request_id=record.id,
+            new_thread=record.headers.get("x-gptoss-thread", "").strip().lower() == "new",
+        )
         answer = self._stream if request.stream else self._whole
         with Departure(receive) as departure:
             try:

@@ -74,6 +74,7 @@ class HarmonyRepair:
         self._answered = False
         self._undeclared = ""
         self._notes: list[str] = []
+        self._withheld = 0  # Characters that were read and did not come out.
 
     def feed(self, events: Events) -> list[Event]:
         """What ``events`` are, repaired.
@@ -106,6 +107,11 @@ class HarmonyRepair:
                     out.append(event)
         return out
 
+    @property
+    def changed(self) -> bool:
+        """Whether anything of the text was taken out, or may be."""
+        return self._withheld != 0 or self._stopped
+
     def flush(self) -> list[Event]:
         """What is held back, for an answer that breaks off."""
         out: list[Event] = []
@@ -123,6 +129,7 @@ class HarmonyRepair:
         if parser.passes(event.text) and parser.thinks is (kind is ReasoningDelta):
             out.append(event)
         else:
+            self._withheld += len(event.text)
             self._read(parser.feed(event.text), out)
 
     def _pause(self, out: list[Event], *, truncated: bool = False) -> None:
@@ -137,8 +144,10 @@ class HarmonyRepair:
             match event:
                 case Content(text):
                     self._answered |= bool(text.strip())
+                    self._withheld -= len(text)
                     out.append(TextDelta(text))
                 case Reasoning(text):
+                    self._withheld -= len(text)
                     out.append(ReasoningDelta(text))
                 case CallStart(index, name):
                     number = self._next_call()

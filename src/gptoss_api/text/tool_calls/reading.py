@@ -8,6 +8,7 @@ from typing import Final
 from .contract import ParserConfig
 from .delivery import MAX_CALLS, Delivery
 from .judging import Judge
+from .markers import CLOSER, CLOSER_PREFIXES, may_become
 
 SPACE: Final = re.compile(r"\s*+")
 
@@ -62,9 +63,20 @@ class Reading(ABC):
         if self._out.cancelled:
             self._state = self._done
         elif not self.config.parallel:
-            self._stop("only one call was asked for")
+            self._state = self._closing
         elif self._out.calls >= MAX_CALLS:
             self._stop("too many calls")
+
+    def _closing(self, text: str, at: int, final: bool) -> int:
+        """The call's own closer still belongs to it: what is stopped before was not written to its end."""
+        begin = SPACE.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
+        if begin == len(text):
+            return begin
+        closer = CLOSER.match(text, begin)
+        if closer is None and not final and may_become(text, begin, CLOSER_PREFIXES):
+            return begin
+        self._stop("only one call was asked for")
+        return begin if closer is None else closer.end()
 
     def _stop(self, reason: str) -> None:
         self._out.cancel(reason)

@@ -1,0 +1,258 @@
+"""Several processes that serve together on the same sockets, and the one that looks after them."""
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+from typing import Final
+
+from ..config import ConfigError, Settings
+from ..gateway import Gateway, state_url
+from ..state import is_shared
+from ..telemetry.logs import configure_logging, hide_from_logs
+from .run import announce, listen_or_say_why_not, run_in_loop, serve_on
+
+# Seconds. A worker that ends sooner than this after its start would probably do so again.
+_YOUNG: Final = 10.0
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 30.0
+# What a worker may take to stop beyond the time its answers get.
+_STOP_TIME: Final = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+def run_workers(settings: Settings) -> int:
+    """Serves with ``settings.workers`` processes until SIGTERM or SIGINT; returns the exit code.
+
+    Raises:
+        ConfigError: for settings that only show to be wrong when they are used, such as a store that
+            processes cannot share.
+    """
+    if sys.platform == "win32":
+        raise ConfigError("GPTOSS_WORKERS: several workers are not possible on Windows")
+    if not is_shared(state_url(settings)):
+        raise ConfigError(
+            f"GPTOSS_WORKERS: {settings.workers} workers cannot share {state_url(settings)}; "
+            "set GPTOSS_STATE to an sqlite:/// or redis:// URL"
+        )
+    listeners = run_in_loop(_prepare(settings))
+    if listeners is None:
+        return 1
+    return Supervisor(settings, listeners).run()
+
+
+async def _prepare(settings: Settings) -> list[socket.socket] | None:
+    gateway = Gateway(settings)
+    hide_from_logs(gateway.secrets)
+    try:
+        listeners = listen_or_say_why_not(settings)
+        if listeners is not None:
+            await announce(listeners, settings, gateway)
+        return listeners
+    finally:
+        await gateway.close()
+
+
+class _Worker:
+    """One place among the workers, and the process that fills it now, if any."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.process: SpawnProcess | None = None
+        self.started = 0.0
+        self.pause = _FIRST_PAUSE
+        self.due: float | None = None
+
+
+class Supervisor:
+    """Starts the workers, replaces those that die, and passes the signals to stop on.
+
+    The sockets stay open here: while a worker is replaced, the others or the next one take its connections.
+    """
+
+    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
+        self._settings = settings
+        self._listeners = listeners
+        self._workers = [_Worker(number) for number in range(1, settings.workers + 1)]
+        self._context = multiprocessing.get_context("spawn")
+        self._signals: list[int] = []
+        self._stopping = False
+        self._deadline: float | None = None
+        self._exit_code = 0
+
+    def run(self) -> int:
+        """Until all workers have ended; returns the exit code of the process."""
+        with self._signals_caught() as wakeup:
+            for worker in self._workers:
+                self._start(worker)
+            while any(worker.process is not None or worker.due is not None for worker in self._workers):
+                processes = [worker.process for worker in self._workers if worker.process is not None]
+                wait([wakeup, *(process.sentinel for process in processes)], self._patience())
+                with contextlib.suppress(BlockingIOError):
+                    wakeup.recv(4096)
+                self._obey_signals()
+                self._look_after()
+        _log.info("stopped")
+        return self._exit_code
+
+    @contextlib.contextmanager
+    def _signals_caught(self) -> Iterator[socket.socket]:
+        """Signals are noted in ``_signals``; the socket wakes who waits."""
+
+        def note(number: int, _frame: FrameType | None) -> None:
+            self._signals.append(number)
+
+        reader, writer = socket.socketpair()
+        with reader, writer:
+            reader.setblocking(False)
+            writer.setblocking(False)
+            before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+            descriptor = signal.set_wakeup_fd(writer.fileno())
+            try:
+                yield reader
+            finally:
+                signal.set_wakeup_fd(descriptor)
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    def _patience(self) -> float | None:
+        """Seconds until something is to be done although nothing happens."""
+        moments = [worker.due for worker in self._workers if worker.due is not None]
+        if self._deadline is not None:
+            moments.append(self._deadline)
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _obey_signals(self) -> None:
+        while self._signals:
+            self._signals.pop()
+            self._stop()
+
+    def _stop(self) -> None:
+        """Tells all workers to stop; those that were told before stop at once."""
+        if not self._stopping:
+            self._stopping = True
+            self._deadline = time.monotonic() + self._settings.shutdown_timeout + _STOP_TIME
+        for worker in self._workers:
+            worker.due = None
+            if worker.process is not None and worker.process.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.process.pid, signal.SIGTERM)
+
+    def _look_after(self) -> None:
+        now = time.monotonic()
+        for worker in self._workers:
+            if worker.process is not None and worker.process.exitcode is not None:
+                self._ended(worker, worker.process, now)
+            elif worker.due is not None and now >= worker.due:
+                self._start(worker)
+        if self._deadline is not None and now >= self._deadline:
+            self._deadline = None
+            for worker in self._workers:
+                if worker.process is not None:
+                    _log.error("worker %d does not stop and is killed", worker.number)
+                    worker.process.kill()
+
+    def _ended(self, worker: _Worker, process: SpawnProcess, now: float) -> None:
+        code = process.exitcode
+        process.close()
+        worker.process = None
+        if self._stopping:
+            return
+        young = now - worker.started < _YOUNG
+        if young and code == 1:
+            _log.error("worker %d cannot serve: stopping", worker.number)
+            self._exit_code = 1
+            self._stop()
+            return
+        worker.pause = min(worker.pause * 2, _LONGEST_PAUSE) if young else _FIRST_PAUSE
+        worker.due = now + worker.pause if young else now
+        _log.warning(
+            "worker %d ended (%s) and is replaced",
+            worker.number,
+            f"signal {-code}" if code is not None and code < 0 else f"exit code {code}",
+        )
+
+    def _start(self, worker: _Worker) -> None:
+        worker.due = None
+        worker.started = time.monotonic()
+        worker.process = self._context.Process(
+            target=_work,
+            args=(_share_of(self._settings), self._listeners),
+            name=f"gptoss-api worker {worker.number}",
+        )
+        # Ctrl-C reaches every process of the terminal, but only the supervisor says when to stop: workers
+        # inherit that the signal is blocked.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            worker.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        _log.info("worker %d is process %d", worker.number, worker.process.pid)
+
+
+def _share_of(settings: Settings) -> Settings:
+    """The settings of one worker: what is allowed to all together is divided."""
+
+    def part(of_all: int, least: int) -> int:
+        return max(least, of_all // settings.workers)
+
+    upstreams = tuple(
+        replace(
+            entry,
+            # Read-only views do not travel to another process.
+            models=dict(entry.models),
+            headers=dict(entry.headers),
+            max_concurrency=None if entry.max_concurrency is None else part(entry.max_concurrency, 1),
+            max_queue=None if entry.max_queue is None else part(entry.max_queue, 0),
+        )
+        for entry in settings.upstreams
+    )
+    return replace(
+        settings,
+        max_concurrency=part(settings.max_concurrency, 1),
+        max_queue=part(settings.max_queue, 0),
+        upstreams=upstreams,
+    )
+
+
+def _work(settings: Settings, listeners: list[socket.socket]) -> None:
+    """The whole life of a worker process."""
+    configure_logging(settings.log_level, settings.log_format, secrets=settings.secrets)
+    sys.exit(run_in_loop(_serve(settings, listeners)))
+
+
+async def _serve(settings: Settings, listeners: list[socket.socket]) -> int:
+    for listener in listeners:
+        listener.setblocking(False)
+    gateway = Gateway(settings)
+    hide_from_logs(gateway.secrets)
+    _stop_with_supervisor()
+    try:
+        return await serve_on(listeners, settings, gateway)
+    finally:
+        await gateway.close()
+
+
+def _stop_with_supervisor() -> None:
+    """Stops this process when the supervisor dies without a word."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    loop = asyncio.get_running_loop()
+
+    def orphaned() -> None:
+        loop.remove_reader(sentinel)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    sentinel = parent.sentinel
+    loop.add_reader(sentinel, orphaned)

@@ -1,0 +1,35 @@
+"""What the gateway remembers between requests, in this process or shared with others."""
+
+from .guard import GuardedStore
+from .memory import MemoryStore
+from .secret import load_secret
+from .store import Entry, Lease, Space, Store, StoreUnavailable
+from .url import (
+    STORE_URLS,
+    default_url,
+    is_shared,
+    open_store,
+    passwords,
+    secret_file,
+    state_folder,
+    without_password,
+)
+
+__all__ = [
+    "STORE_URLS",
+    "Entry",
+    "GuardedStore",
+    "Lease",
+    "MemoryStore",
+    "Space",
+    "Store",
+    "StoreUnavailable",
+    "default_url",
+    "is_shared",
+    "load_secret",
+    "open_store",
+    "passwords",
+    "secret_file",
+    "state_folder",
+    "without_password",
+]

@@ -1,0 +1,8 @@
+"""Conversations that go on in the upstream thread that knows them."""
+
+from .chain import opening_texts
+from .conversations import Conversation, Conversations
+from .thoughts import Thoughts
+from .tips import Caps, Tip
+
+__all__ = ["Caps", "Conversation", "Conversations", "Thoughts", "Tip", "opening_texts"]

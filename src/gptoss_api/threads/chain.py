@@ -1,0 +1,121 @@
+"""A conversation as a chain of hashes: equal conversations end in equal hashes.
+
+What clients change without meaning anything by it does not count: ids, line ends, white space around a
+text, the reasoning, the spelling of arguments' JSON. Source: emulation dossier, section 7.2.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from ..core.turn import (
+    AssistantMessage,
+    InstructionMessage,
+    Message,
+    ToolCall,
+    ToolResultMessage,
+    UserMessage,
+)
+from ..text.digest import digest
+
+_VERSION: Final = b"gptoss-api chain 1"
+# Below this, a JavaScript client writes a whole number without fraction or exponent, and exactly.
+_EXACT: Final = 2**53
+
+
+class Chain:
+    """The hash of a conversation that grows by one message at a time.
+
+    ``opening`` stands for everything that makes conversations different before their first message.
+    """
+
+    def __init__(self, opening: bytes) -> None:
+        self.tip = digest((_VERSION, opening))
+        # Where the latest call with an id stands among all calls.
+        self._calls: dict[str, int] = {}
+        self._made = 0
+
+    def add(self, *messages: Message) -> None:
+        for message in messages:
+            data = self._form(message).encode("utf-8", "surrogatepass")
+            self.tip = hashlib.blake2b(self.tip + data, digest_size=16).digest()
+
+    def _form(self, message: Message) -> str:
+        """What counts of a message; every part with its length, so that no other message has this form."""
+        if isinstance(message, UserMessage):
+            return f"user {_part(message.name)}{_part(message.text)}"
+        if isinstance(message, AssistantMessage):
+            said = f"assistant {_part(message.name)}{_part(message.text)}"
+            return said + "".join(map(self._call, message.tool_calls)) if message.tool_calls else said
+        if isinstance(message, ToolResultMessage):
+            position = -1 if message.call_id is None else self._calls.get(message.call_id, -1)
+            # A result that answers no known call has only its name to go by.
+            answers = str(position) if position >= 0 else _part(message.name)
+            return f"tool {answers} {_part(message.text)}"
+        return f"{message.role} {_part(message.name)}{_part(message.text)}"
+
+    def _call(self, call: ToolCall) -> str:
+        self._calls[call.id] = self._made
+        self._made += 1
+        return f"{call.kind} {_part(call.name)}{_part(_arguments(call))}"
+
+
+def new_from(messages: Sequence[Message]) -> int | None:
+    """Where the part begins that follows the last answer; ``None`` unless it is one to continue with.
+
+    Only users and tools may have spoken since: anything else is not what a conversation goes on with.
+    """
+    begin = len(messages)
+    while begin and isinstance(messages[begin - 1], UserMessage | ToolResultMessage):
+        begin -= 1
+    if begin in (0, len(messages)) or not isinstance(messages[begin - 1], AssistantMessage):
+        return None
+    return begin
+
+
+def end_of(messages: Sequence[Message], begin: int) -> Sequence[Message]:
+    """As much of a conversation as it takes to understand its part from ``begin`` on.
+
+    That is its opening and the answer before that part, unless a result is for an older call.
+    """
+    answer = messages[begin - 1]
+    calls = {call.id for call in answer.tool_calls} if isinstance(answer, AssistantMessage) else set()
+    for message in messages[begin:]:
+        if isinstance(message, ToolResultMessage) and message.call_id not in calls:
+            return messages
+    return (*messages[: without_opening(messages)], *messages[begin - 1 :])
+
+
+def without_opening(messages: Sequence[Message]) -> int:
+    """How many instructions come first."""
+    return next((i for i, m in enumerate(messages) if not isinstance(m, InstructionMessage)), len(messages))
+
+
+def opening_texts(messages: Sequence[Message]) -> Iterator[str]:
+    """The instructions that come first, in the form in which they are compared."""
+    return (text for m in messages[: without_opening(messages)] if (text := _normal(m.text)))
+
+
+def _part(text: str | None) -> str:
+    plain = _normal(text) if text else ""
+    return f"{len(plain)}:{plain}"
+
+
+def _normal(text: str) -> str:
+    return text.replace("\r\n", "\n").strip()
+
+
+def _arguments(call: ToolCall) -> str:
+    if call.kind == "custom":
+        return call.arguments
+    try:
+        value = json.loads(call.arguments, parse_float=_number)
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return call.arguments
+
+
+def _number(text: str) -> Any:
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value

@@ -1,0 +1,202 @@
+"""Several workers: one address, one memory, one life."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from tests.cli.conftest import Run
+from tests.cli.conftest import run as run
+from tests.conftest import RunningGateway, StartGateway
+from tests.simulator import Answer, Simulator
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are not possible there")
+
+
+def processes(running: RunningGateway) -> dict[int, int]:
+    """The process of each worker, by its number."""
+    found = re.findall(r"worker (\d+) is process (\d+)", running.log())
+    return {int(number): int(process) for number, process in found}
+
+
+def wait_for(condition: object, timeout: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():  # type: ignore[operator]  # a callable
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.02)
+
+
+def say(running: RunningGateway, messages: list[dict[str, str]], text: str) -> str:
+    """One turn over a connection of its own; the value is what became of the thread."""
+    messages.append({"role": "user", "content": text})
+    answer = httpx.post(f"{running.base_url}/v1/chat/completions", json={"messages": messages}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    messages.append({"role": "assistant", "content": answer.json()["choices"][0]["message"]["content"]})
+    return answer.headers["x-gptoss-thread"]
+
+
+@contextmanager
+def only(running: RunningGateway, number: int) -> Iterator[None]:
+    """Everything is served by this worker: the others are asleep."""
+    others = [process for other, process in processes(running).items() if other != number]
+    for process in others:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in others:
+            os.kill(process, signal.SIGCONT)
+
+
+@pytest.fixture
+def two(simulator: Simulator, gateway: StartGateway) -> RunningGateway:
+    running = gateway(simulator, GPTOSS_WORKERS="2")
+    wait_for(lambda: len(processes(running)) == 2)
+    for number in (1, 2):
+        with only(running, number):
+            assert httpx.get(f"{running.base_url}/healthz", timeout=20).status_code == 200
+    return running
+
+
+def test_workers_continue_each_others_conversations(two: RunningGateway) -> None:
+    messages: list[dict[str, str]] = []
+    threads = []
+    for turn in range(6):
+        with only(two, 1 + turn % 2):
+            threads.append(say(two, messages, f"turn {turn}"))
+    assert threads == ["new"] + 5 * ["reused"]
+
+
+def test_a_worker_that_dies_is_replaced_while_the_other_serves(two: RunningGateway) -> None:
+    messages: list[dict[str, str]] = []
+    say(two, messages, "one")
+    before = processes(two)
+    os.kill(before[1], signal.SIGKILL)
+    assert say(two, messages, "two") == "reused"
+    wait_for(lambda: processes(two)[1] != before[1])
+    with only(two, 1):
+        assert say(two, messages, "three") == "reused"
+    assert processes(two)[2] == before[2]
+    assert "worker 1 ended (signal 9) and is replaced" in two.log()
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_running_answers_end_before_the_workers_stop(
+    two: RunningGateway, simulator: Simulator, by: signal.Signals
+) -> None:
+    simulator.always(Answer("word " * 40, deltas=("word ",) * 40, pace=0.03))
+    answers: list[httpx.Response] = []
+    asking = [
+        threading.Thread(
+            target=lambda: answers.append(
+                httpx.post(
+                    f"{two.base_url}/v1/chat/completions",
+                    json={"messages": [{"role": "user", "content": "Hi"}]},
+                    timeout=30,
+                )
+            )
+        )
+        for _ in range(6)
+    ]
+    for each in asking:
+        each.start()
+    simulator.wait_until(lambda: len(simulator.requests) == 6)
+    two.process.send_signal(by)
+    assert two.process.wait(20) == 0
+    for each in asking:
+        each.join()
+    assert [answer.status_code for answer in answers] == [200] * 6
+    assert all("word word" in answer.text for answer in answers)
+    assert "Traceback" not in two.log()
+
+
+def test_a_second_signal_stops_at_once(two: RunningGateway, simulator: Simulator) -> None:
+    simulator.always(Answer("word " * 1000, deltas=("word ",) * 1000, pace=0.05))
+    with httpx.stream(
+        "POST",
+        f"{two.base_url}/v1/chat/completions",
+        json={"messages": [{"role": "user", "content": "Hi"}], "stream": True},
+        timeout=30,
+    ) as answer:
+        pieces = answer.iter_bytes()
+        next(pieces)
+        two.process.terminate()
+        wait_for(lambda: "may finish within" in two.log())
+        two.process.terminate()
+        assert two.process.wait(10) == 0
+
+
+def test_workers_do_not_outlive_their_supervisor(two: RunningGateway) -> None:
+    workers = processes(two).values()
+    two.process.kill()
+    two.process.wait()
+
+    def gone() -> bool:
+        return not any(alive(process) for process in workers)
+
+    wait_for(gone)
+
+
+def alive(process: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True).stdout
+    return bool(state) and not state.startswith("Z")
+
+
+def test_what_is_allowed_to_all_is_divided(simulator: Simulator, gateway: StartGateway) -> None:
+    running = gateway(simulator, GPTOSS_WORKERS="2", GPTOSS_MAX_CONCURRENCY="2", GPTOSS_MAX_QUEUE="20")
+    simulator.always(Answer("word " * 10, deltas=("word ",) * 10, pace=0.02))
+    asking = [threading.Thread(target=say, args=(running, [], f"number {number}")) for number in range(8)]
+    for each in asking:
+        each.start()
+    most = 0
+    while any(each.is_alive() for each in asking):
+        most = max(most, sum(asked.outcome == "pending" for asked in list(simulator.requests)))
+        time.sleep(0.002)
+    assert len(simulator.requests) == 8
+    assert most <= 2
+
+
+def test_workers_need_a_store_that_they_can_share(run: Run) -> None:
+    done = run("serve", "--workers", "2", "--state", "memory://", PORT="0")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Error: GPTOSS_WORKERS: 2 workers cannot share memory://; "
+        "set GPTOSS_STATE to an sqlite:/// or redis:// URL\n"
+    )
+
+
+def test_a_port_in_use_is_told_once(run: Run, two: RunningGateway) -> None:
+    port = two.base_url.rsplit(":", 1)[1]
+    done = run("serve", "--workers", "2", "--port", port)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
+
+
+def test_upstreams_of_the_file_reach_every_worker(
+    simulator: Simulator, gateway: StartGateway, tmp_path: Path
+) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        f'[[upstreams]]\nname = "site"\nkind = "gpt-oss.com"\nurl = "{simulator.chatkit_url}"\n'
+        "max_concurrency = 8\n"
+        '[[upstreams]]\nname = "spare"\nkind = "generic"\nurl = "http://127.0.0.1:9/v1"\n'
+        'models = { "gpt-oss-120b" = "big" }\nheaders = { "x-team" = "one" }\n'
+    )
+    running = gateway(simulator, GPTOSS_WORKERS="2", GPTOSS_CONFIG=str(file), GPTOSS_UPSTREAM="site, spare")
+    wait_for(lambda: len(processes(running)) == 2)
+    messages: list[dict[str, str]] = []
+    for number in (1, 2):
+        with only(running, number):
+            say(running, messages, f"turn {number}")
+    assert len(simulator.requests) == 2
