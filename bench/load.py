@@ -60,7 +60,8 @@ class Answer:
 
     @property
     def prompt(self) -> str:
-        return f"Say some words, please: deltas={self.deltas} pace={self.pace} batch={self.batch}"
+        how = f"deltas={self.deltas} pace={self.pace} batch={self.batch}"
+        return f"This is request 00000000. Say some words, please: {how}"
 
 
 @dataclass(frozen=True, slots=True)

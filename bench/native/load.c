@@ -7,6 +7,7 @@
  * With --seconds every connection sends its next request when the last one is answered; answers that
  * end within the time count. With --rounds all connections begin together, `spread` apart in all, R times.
  *
+ * The first eight zeros in the body become the number of the request, so that no two are the same.
  * Every answer is checked: each string after the needle (as in `"content":"`) continues the text that the
  * stub sends, and at the end all of it must have come. Prints "open" when every connection has had text,
  * and one JSON object at the end; times in it are microseconds.
@@ -55,7 +56,7 @@ static double seconds;
 static int64_t spread, limit = 60000000;
 static const char *path = "/", *needle = "\"content\":\"";
 static size_t needle_size, expected_size, request_size;
-static char *request, *expected;
+static char *request, *expected, *number; /* number: eight digits in the request that count up */
 
 static int epoll_fd, under_way, heard_count;
 static int64_t now, completed, delta_count, broken, byte_count, longest_gap;
@@ -125,6 +126,12 @@ static void send_request(struct connection *connection)
     connection->head_size = connection->left = connection->matched = connection->position = 0;
     connection->in_text = connection->spoke = connection->closes = false;
     connection->unsent = request_size;
+    if (number) {
+        static int sent;
+        char digits[16];
+        snprintf(digits, sizeof digits, "%08d", ++sent % 100000000);
+        memcpy(number, digits, 8);
+    }
     connection->sent_at = clock_us();
     connection->last_text = 0;
     ssize_t wrote = write(connection->fd, request, request_size);
@@ -448,6 +455,7 @@ static void parse_arguments(int argc, char **argv)
     request = checked(malloc(request_size));
     memcpy(request, head, head_size);
     memcpy(request + head_size, body, body_size);
+    number = memmem(request + head_size, body_size, "00000000", 8);
     needle_size = strlen(needle);
     expected_size = text_size(deltas);
     expected = checked(malloc(expected_size + 1));

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gptoss_api.core.errors import UpstreamFailure
@@ -299,6 +299,7 @@ said = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(said, st.integers())
+@example([("reasoning", "Hello<|channel|>final<|message|>analysisWe ")], 0)
 def test_pieces_make_no_difference(runs: list[Said], seed: int) -> None:
     merged: list[Said] = []
     for channel, text in runs:

@@ -65,6 +65,7 @@ class ToolCallParser(CodeReading):
         return (
             not self._held
             and not out.line_start
+            and not out.blank
             and self._state == self._text
             and not out.waiting
             and not self._wrapper
