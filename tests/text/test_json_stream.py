@@ -415,10 +415,10 @@ def test_time_grows_with_length_only() -> None:
         best = 1e9
         for _ in range(3):
             machine = JsonTransducer()
-            begin = time.perf_counter()
+            begin = time.thread_time()
             for piece in pieces_of(text, 4):
                 machine.feed(piece)
-            best = min(best, time.perf_counter() - begin)
+            best = min(best, time.thread_time() - begin)
             assert not machine.broken
         return best
 

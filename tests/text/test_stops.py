@@ -99,10 +99,10 @@ def test_without_stops_everything_passes(stops: list[str]) -> None:
 
 def test_scanning_near_misses_is_linear() -> None:
     scanner = StopScanner(["a" * 200 + "b"])
-    start = time.perf_counter()
+    start = time.thread_time()
     for _ in range(20_000):
         scanner.feed("aaaa")
-    assert time.perf_counter() - start < 3
+    assert time.thread_time() - start < 3
     assert scanner.finish() == ("a" * 200, False)
 
 
@@ -217,10 +217,10 @@ def test_held_words_come_out_when_the_segment_changes() -> None:
 
 
 def test_limiting_costs_little_for_each_delta() -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     limiter: TokenLimiter[str] = TokenLimiter(30_000, TOKENS)
     for _ in range(40_000):
         if limiter.feed("text", " word")[1]:
             break
     assert limiter.reached
-    assert time.perf_counter() - start < 3
+    assert time.thread_time() - start < 3

@@ -109,15 +109,15 @@ def test_repeated_large_text_is_not_counted_again() -> None:
     tokens = Tokens()
     text = "Some agent's long instructions. " * 2500
     tokens.warm()
-    start = time.perf_counter()
+    start = time.thread_time()
     first = tokens.count(text)
-    cold = time.perf_counter() - start
+    cold = time.thread_time() - start
     best = 1.0
     for _ in range(5):
         again = "".join(text)
-        start = time.perf_counter()
+        start = time.thread_time()
         assert tokens.count(again) == first
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     assert best < cold / 10
 
 
@@ -191,11 +191,11 @@ def test_stream_counter_counts_the_joined_text(deltas: list[str], data: st.DataO
 def test_stream_counter_asked_at_every_delta_stays_linear() -> None:
     counter = StreamCounter(TOKENS)
     delta = "some words, "
-    start = time.perf_counter()
+    start = time.thread_time()
     for _ in range(20_000):
         counter.add(delta)
         total = counter.total
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - start < 5
     assert total == len(expected(delta * 20_000))
 
 
