@@ -226,10 +226,10 @@ def test_exponential_references_stay_small_and_fast() -> None:
     for i in range(1, 24):
         ref = {"$ref": f"#/$defs/d{i - 1}"}
         defs[f"d{i}"] = {"type": "object", "properties": {"a": ref, "b": ref}}
-    begun = time.perf_counter()
+    begun = time.thread_time()
     text = function_type("f", "", {"properties": {"x": {"$ref": "#/$defs/d23"}}, "$defs": defs})
     assert len(text) < 2_000_000
-    assert time.perf_counter() - begun < 5
+    assert time.thread_time() - begun < 5
 
 
 def test_very_deep_nesting_is_cut() -> None:

@@ -80,9 +80,9 @@ def test_deep_nesting_is_refused_without_a_crash() -> None:
 
 def test_a_catastrophic_pattern_is_harmless() -> None:
     schema = compile_schema({"pattern": "^(a+)+$"})
-    started = time.perf_counter()
+    started = time.thread_time()
     assert not schema.is_valid("a" * 5_000 + "b")
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5
 
 
 def test_the_same_schema_is_compiled_once() -> None:

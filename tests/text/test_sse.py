@@ -85,10 +85,10 @@ def test_the_limit_is_for_one_event_not_for_a_chunk() -> None:
 def test_a_long_line_byte_by_byte_takes_linear_time() -> None:
     def seconds(size: int) -> float:
         decoder = SseDecoder()
-        started = time.perf_counter()
+        started = time.thread_time()
         for _ in range(size):
             decoder.feed(b"x")
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     # Quadratic copying would make the factor a hundred.
     assert seconds(200_000) < 40 * max(min(seconds(20_000) for _ in range(3)), 1e-4)
