@@ -188,6 +188,8 @@ def test_an_alias_is_mapped_back(name: str) -> None:
         ('{"input": "a \\"quoted\\"\\nline"}', 'a "quoted"\nline'),
         ('{"input": ""}', ""),
         ('{"input": "<\\\\|end\\\\|>"}', "<|end|>"),
+        ('+a "quoted"\n+line', '+a "quoted"\n+line'),
+        ("+<\\|end\\|>", "+<|end|>"),
     ],
 )
 def test_a_custom_tool_gets_its_text_not_json(written: str, text: str) -> None:

@@ -41,6 +41,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "required": ["name"],
     },
     "strict_one": WEATHER | {"required": ["city"]},
+    "patch": {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]},
 }
 
 
@@ -54,7 +55,14 @@ def mend(name: str, value: Any) -> Any:
 
 CONFIG = ParserConfig(
     key="k7q2",
-    tools={name: DeclaredTool(schema, strict=name == "strict_one") for name, schema in SCHEMAS.items()},
+    tools={
+        name: DeclaredTool(
+            schema,
+            strict=name in ("strict_one", "patch"),
+            kind="custom" if name == "patch" else "function",
+        )
+        for name, schema in SCHEMAS.items()
+    },
     mend=mend,
 )
 

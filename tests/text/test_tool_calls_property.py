@@ -38,6 +38,11 @@ FRAGMENTS = (
     '<tool_call key="nope" name="get_weather">',
     '<tool_call name="get_weather">',
     '<tool_call key="k7q2">',
+    '<tool_call key="k7q2" name="patch">',
+    '<tool_call key="k7q2" name="patch">\n',
+    "*** Begin Patch\n",
+    "\n</tool_call>",
+    "\n<|call|>",
     "<tool_calls>",
     "<function=run>",
     "<parameter=code>",
@@ -140,6 +145,41 @@ def test_calls_written_as_taught_are_read_as_meant(
         result = parse(pieces)
         assert result.pairs == [("get_weather", arguments)] * count
         assert result.content == prose.rstrip(" \t\r\n")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            (
+                "+</tool_call>",
+                " <|call|>",
+                '-{"a": 1}',
+                "",
+                "+```",
+                "@@ </tool_call> x",
+                "<p>",
+                "</p>",
+                "é😀",
+                "<",
+                "</tool_cal",
+            )
+        ),
+        max_size=8,
+    ),
+    st.integers(1, 3),
+    st.integers(),
+)
+def test_free_text_written_in_a_block_is_a_custom_tools_input(
+    lines: list[str], count: int, seed: int
+) -> None:
+    patch = "\n".join(["*** Begin Patch", *lines, "*** End Patch"])
+    text = "I patch.\n" + "\n".join([block(patch, "patch")] * count)
+    for pieces in ([text], pieces_of(text, 1), cut(text, seed)):
+        result = parse(pieces)
+        assert result.pairs == [("patch", {"input": patch})] * count
+        assert result.content == "I patch."
+        assert not result.problems
 
 
 @settings(max_examples=100, deadline=None)

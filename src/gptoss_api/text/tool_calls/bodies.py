@@ -5,6 +5,7 @@ from typing import Final
 
 from .blocks import JsonBlock, Opening, PairsBlock, deliver
 from .contract import ParserConfig
+from .free_text import FreeTextBlock
 from .judging import Judge
 from .markers import BODY_PREFIXES, CLOSER, MAX_HEADER, PAIR_OPENER, TAG, may_become
 from .reading import SPACE, Reading
@@ -15,6 +16,7 @@ _NULL_BEGUN: Final = frozenset(word[:size] for word in ("null", "None") for size
 _NAME_LINE: Final = re.compile(r"([A-Za-z_][\w.-]{0,63})[ \t]*(?:\r?\n\s*+)?(?=[{<])")
 _NAME_LINE_BEGUN: Final = re.compile(r"[A-Za-z_][\w.-]{0,63}\s*\Z")
 _QUOTED_OBJECT: Final = re.compile(r'"\s*[{\[]')
+_OBJECT: Final = re.compile(r"(?:\[\s*+)?\{")
 
 
 class BodyReading(Reading):
@@ -23,7 +25,7 @@ class BodyReading(Reading):
     def __init__(self, config: ParserConfig, judge: Judge) -> None:
         super().__init__(config, judge)
         self._opening = Opening("", None, keyed=False)
-        self._block: JsonBlock | PairsBlock | None = None
+        self._block: JsonBlock | PairsBlock | FreeTextBlock | None = None
 
     def _open_json(self, raw: str, name: str, end: int, *, native: bool) -> int:
         self._opening = Opening(raw, name, keyed=False, native=native)
@@ -33,9 +35,10 @@ class BodyReading(Reading):
     def _body(self, text: str, at: int, final: bool) -> int:
         """What begins after a header decides how the body is read."""
         opening = self._opening
-        begin = SPACE.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
+        begin = start = SPACE.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
         far = len(text) - at > MAX_HEADER
         wait = not final and not far
+        free = self._takes_free_text()
         if begin == len(text):
             return at if wait or final else self._not_json(at)
         fence = _BODY_FENCE.match(text, begin)
@@ -44,7 +47,11 @@ class BodyReading(Reading):
             if begin == len(text):
                 return at if wait else self._not_json(at)
         char, left = text[begin], len(text) - begin
-        if char in "{[" or text.startswith(("//", "/*"), begin) or _QUOTED_OBJECT.match(text, begin):
+        if (
+            _QUOTED_OBJECT.match(text, begin)
+            or (_OBJECT.match(text, begin) if free else char in "{[")
+            or (not free and text.startswith(("//", "/*"), begin))
+        ):
             if opening.name or char in "{[":
                 return self._read_json(text, at, begin)
         elif char in "`~" and not fence and text.find("\n", begin) < 0:
@@ -65,7 +72,7 @@ class BodyReading(Reading):
                 return begin
             if wait and may_become(text, begin, BODY_PREFIXES):
                 return at
-        elif opening.name and _NULL.match(text, begin):
+        elif opening.name and not free and _NULL.match(text, begin):
             if wait and left <= 4:
                 return at
             if opening.trusted:
@@ -77,12 +84,23 @@ class BodyReading(Reading):
                 opening.raw += text[at : line.end()]
                 return line.end()
         if wait and (
-            (char in '"/' and not text[begin + 1 :].strip())
-            or (opening.name and text[begin:] in _NULL_BEGUN)
+            (char in ('"[' if free else '"/') and not text[begin + 1 :].strip())
+            or (opening.name and not free and text[begin:] in _NULL_BEGUN)
             or (opening.name is None and _NAME_LINE_BEGUN.match(text, begin))
         ):
             return at
+        if free:
+            # The indentation of the first line is part of the input.
+            start = text.rfind("\n", at, start) + 1 or start
+            self._block = FreeTextBlock(opening, self._judge, self._out)
+            self._state = self._in_block
+            return start
         return self._not_json(at)
+
+    def _takes_free_text(self) -> bool:
+        """Whether the body may be a custom tool's input as it is."""
+        name = self._opening.name
+        return self._opening.keyed and name is not None and self._judge.tool(name).kind == "custom"
 
     def _no_arguments(self, end: int) -> int:
         verdict = self._judge.keyed(self._opening.name, {}, "{}")
