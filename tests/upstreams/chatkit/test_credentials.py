@@ -78,7 +78,7 @@ def test_a_visitors_cookie_is_sent_but_makes_no_login(path: Path) -> None:
     assert credentials.update_from_set_cookie(["user_id=anonymous-1; Path=/; HttpOnly"])
     assert credentials.cookie_header() == "user_id=anonymous-1"
     assert not credentials.configured
-    credentials.save_refreshed(at_once=True)
+    credentials.save_refreshed()
     assert not path.exists()
 
 
@@ -94,7 +94,7 @@ def test_refreshed_values_survive_a_restart_with_the_same_cookie(path: Path) -> 
     # And once more, from what was already refreshed.
     second = Credentials.load(PASTED, path)
     second.update_from_set_cookie(["session=third"])
-    second.save_refreshed(at_once=True)
+    second.save_refreshed()
     assert Credentials.load(PASTED, path).cookie_header() == "user_id=user-1; session=third"
 
 
@@ -107,17 +107,14 @@ def test_a_newly_pasted_cookie_wins_over_the_file(path: Path) -> None:
     )
 
 
-def test_the_file_is_written_only_now_and_then(path: Path) -> None:
+def test_the_file_follows_every_refresh(path: Path) -> None:
     credentials = Credentials.load(PASTED, path)
-    credentials.save_refreshed(at_once=True)
+    credentials.save_refreshed()
     assert not path.exists()
-    credentials.update_from_set_cookie(["session=one"])
-    credentials.save_refreshed()
-    credentials.update_from_set_cookie(["session=two"])
-    credentials.save_refreshed()
-    assert json.loads(path.read_text())["session"] == "one"
-    credentials.save_refreshed(at_once=True)
-    assert json.loads(path.read_text())["session"] == "two"
+    for session in ("one", "two", "three"):
+        credentials.update_from_set_cookie([f"session={session}"])
+        credentials.save_refreshed()
+        assert json.loads(path.read_text())["session"] == session
 
 
 def test_the_file_does_not_hold_the_pasted_text(path: Path) -> None:
@@ -195,7 +192,7 @@ def test_refreshed_values_do_not_overwrite_a_newer_login(path: Path) -> None:
     running = Credentials.load(None, path)
     running.update_from_set_cookie(["session=refreshed"])
     Credentials.parse("user_id=user-2; session=newer", path).save()
-    running.save_refreshed(at_once=True)
+    running.save_refreshed()
     assert running.cookie_header() == "user_id=user-2; session=newer"
     assert Credentials.load(None, path).cookie_header() == "user_id=user-2; session=newer"
 
@@ -204,7 +201,7 @@ def test_what_it_wrote_itself_is_no_new_login(path: Path) -> None:
     Credentials.parse(PASTED, path).save()
     running = Credentials.load(None, path)
     running.update_from_set_cookie([f"session={NEW_SESSION}"])
-    running.save_refreshed(at_once=True)
+    running.save_refreshed()
     assert running.follow() is False
     assert running.cookie_header() == f"user_id=user-1; session={NEW_SESSION}"
 

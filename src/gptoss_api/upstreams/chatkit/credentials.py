@@ -12,14 +12,11 @@ import tempfile
 import time
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 import msgspec
 
 from .cookies import NAMES, checked_value, parse_cookies
-
-# The site may refresh the session with every answer; the file need not follow each time.
-SAVE_INTERVAL: Final = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +53,6 @@ class Credentials:
         self._pasted = pasted or _fingerprint(user_id, session)
         self._configured = bool(user_id or session)
         self._unsaved = False
-        self._saved_at = -SAVE_INTERVAL
 
     @classmethod
     def parse(cls, text: str, path: Path | None = None) -> Self:
@@ -145,11 +141,9 @@ class Credentials:
         self._unsaved |= changed
         return changed
 
-    def save_refreshed(self, *, at_once: bool = False) -> None:
-        """Writes refreshed values to the file, at most once in ``SAVE_INTERVAL`` unless ``at_once``."""
-        now = time.monotonic()
-        if self._unsaved and self._configured and (at_once or now - self._saved_at >= SAVE_INTERVAL):
-            self._saved_at = now
+    def save_refreshed(self) -> None:
+        """Writes refreshed values to the file: the old ones may be void after a restart."""
+        if self._unsaved and self._configured:
             self.save()
 
     def save(self) -> None:
