@@ -438,6 +438,16 @@ async def test_text_that_came_together_with_the_error_is_given_out_before_it() -
     assert text_of(seen) == "ab"
 
 
+async def test_text_that_came_in_one_piece_with_the_error_is_given_out_and_not_asked_for_again() -> None:
+    error = {"type": "error", "code": "stream.error", "allow_retry": True}
+    seen: list[Event] = []
+    async with serving(stream(*PREFIX, old.delta("a"), error), ANSWER) as (upstream, server):
+        with pytest.raises(UpstreamFailure):
+            await collect(upstream, turn(), seen)
+    assert text_of(seen) == "a"
+    assert len(server.asked) == 1
+
+
 async def test_an_unreachable_server_is_unavailable() -> None:
     async with ScriptedServer().running() as server:
         url = server.url
@@ -552,6 +562,19 @@ async def test_more_turns_than_slots_are_refused() -> None:
         await anext(two)
         with pytest.raises(Overloaded):
             await events_of(upstream, turn())
+
+
+async def test_a_turn_keeps_its_slot_until_its_stream_has_ended() -> None:
+    late = Reply([sse(*old.opening(), *old.message(["x"]), old.titled()), 0.2])
+    async with serving(late) as (upstream, server):
+        await events_of(upstream, turn())
+        await events_of(upstream, turn())
+        assert not any(asked.ended.is_set() for asked in server.asked)
+        with pytest.raises(Overloaded):
+            await events_of(upstream, turn())
+        await server.asked[0].ended.wait()
+        await asyncio.sleep(0.05)
+        assert text_of(await events_of(upstream, turn())) == "x"
 
 
 # Time

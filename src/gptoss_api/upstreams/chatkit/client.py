@@ -97,8 +97,10 @@ class ChatKitUpstream:
     async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
         """See :meth:`gptoss_api.upstreams.base.Upstream.open`; the site is asked when iteration begins."""
         text = _only_text(turn)
-        async with self._admission.slot(turn.caller), aclosing(self._answer(turn, text)) as batches:
-            yield batches
+        async with AsyncExitStack() as place:
+            await place.enter_async_context(self._admission.slot(turn.caller))
+            async with aclosing(self._answer(turn, text, place)) as batches:
+                yield batches
 
     async def health(self) -> Health:
         """What the last turn told; nothing is sent to find out."""
@@ -112,13 +114,12 @@ class ChatKitUpstream:
         return state
 
     async def close(self) -> None:
-        """Lets go of connections that are still being drained and keeps the refreshed login."""
+        """Lets go of connections that are still being drained."""
         for task in self._draining:
             task.cancel()
         await asyncio.gather(*self._draining, return_exceptions=True)
-        self._credentials.save_refreshed(at_once=True)
 
-    async def _answer(self, turn: Turn, text: str) -> AsyncGenerator[Events, None]:
+    async def _answer(self, turn: Turn, text: str, place: AsyncExitStack) -> AsyncGenerator[Events, None]:
         clock = TurnClock(NAME, self._total_timeout)
         may_retry = True
         while True:
@@ -137,7 +138,7 @@ class ChatKitUpstream:
                         if stream.over:
                             self._health.note(None)
                             if stream.cut_short:
-                                self._drain(stack.pop_all(), response)
+                                self._drain(stack.pop_all(), place.pop_all(), response)
                         yield events
                     return
             except GatewayError as error:
@@ -166,11 +167,14 @@ class ChatKitUpstream:
             account=self._credentials.account,
         )
 
-    def _drain(self, stack: AsyncExitStack, response: HttpResponse) -> None:
-        """Reads a stream to its end in the background, so that its connection can be used again."""
+    def _drain(self, stack: AsyncExitStack, place: AsyncExitStack, response: HttpResponse) -> None:
+        """Reads a stream to its end in the background, so that its connection can be used again.
+
+        The turn keeps its place meanwhile: the site is still at work on it.
+        """
 
         async def drain() -> None:
-            async with stack:
+            async with place, stack:
                 await response.finish(DRAIN_TIME)
 
         task = asyncio.create_task(drain())

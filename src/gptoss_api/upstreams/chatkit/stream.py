@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from ...core.errors import GatewayError, UpstreamIncomplete
-from ...core.events import Event
+from ...core.events import Event, TextDelta
 from ...text.sse import SseDecoder
 from ..clock import TurnClock
 from ..http import HttpResponse
@@ -15,7 +15,8 @@ class AnswerStream:
     """Reads ``response``: call ``next_batch`` until ``over``.
 
     ``idle_timeout`` is the one the request was made with. What arrived before a failure is given out
-    before the failure is raised, unless nothing was given out yet: then the turn can still be tried again.
+    before the failure is raised, unless no text is among it and nothing was given out yet: then the turn
+    can still be tried again.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class AnswerStream:
             else:
                 events, failure = self._finish()
             if failure is not None:
-                if not events or not self._delivered:
+                if not events or not (self._delivered or any(isinstance(each, TextDelta) for each in events)):
                     raise failure
                 self._failure = failure
             if events:
