@@ -144,9 +144,10 @@ async def test_a_pooled_connection_that_dies_on_the_request_is_retried_once(
     await fetch(client, server.url)
     # The first connection dies under the second request, which the second connection serves.
     assert await fetch(client, server.url, "POST", body=b"b") == (200, b"x")
-    # The second dies as well, but so does the third: one retry is all there is.
-    with pytest.raises(UpstreamFailure):
+    # The second dies as well, but so does the third: one retry is all there is, also for who asks.
+    with pytest.raises(UpstreamFailure) as caught:
         await fetch(client, server.url)
+    assert not caught.value.retryable
     assert [number for number, _ in requests] == [1, 1, 2, 2, 3]
 
 

@@ -115,7 +115,13 @@ class HttpClient:
                 if not pooled.untouched or self._closed:
                     raise
         fresh = await self._dial(route)
-        return await self._send(fresh, head, body, head_only, idle_timeout)
+        try:
+            return await self._send(fresh, head, body, head_only, idle_timeout)
+        except UpstreamFailure as failure:
+            if pooled is not None and fresh.untouched:
+                # So it was not the idle connection's age: the peer has had its second try.
+                failure.retryable = False
+            raise
 
     async def _send(
         self,
