@@ -11,6 +11,8 @@ from ..core.errors import InvalidRequest
 
 # Deeper than any schema or conversation, shallow enough for every recursive reader behind this one.
 MAX_DEPTH: Final = 128
+# No parameter is a number of more digits; reading one takes time that grows with their square.
+MAX_DIGITS: Final = 1_000
 
 _decode: Final = msgspec.json.Decoder().decode
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -68,7 +70,7 @@ def _decode_patiently(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"The body is not valid UTF-8 at byte {error.start}.") from None
     try:
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole)
         _refuse_depth(value)
         return json.loads(_SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
     except json.JSONDecodeError as error:
@@ -90,6 +92,12 @@ def _finite(digits: str) -> float:
     if math.isinf(number):
         raise ValueError(f"the number {digits[:40]} is too large")
     return number
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"the number {digits[:40]}... is too long")
+    return int(digits)
 
 
 def _refuse_depth(value: Any) -> None:
