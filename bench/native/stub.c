@@ -8,7 +8,7 @@
  *
  * The prompt of a request, whose text reaches the stub through every program under test, says how to
  * answer: "deltas=32 pace=5000 batch=1" asks for 32 text deltas, 5000 microseconds between two of them
- * (0: as fast as they are taken) and one event per write (0: the whole answer in one write). With several
+ * (0: as fast as they are taken; else the first comes 10 ms after the events before it) and one event per write (0: the whole answer in one write). With several
  * unpaced answers under way each gets one write in turn.
  */
 #define _GNU_SOURCE
@@ -33,6 +33,8 @@
 #define MAX_FD 8192
 #define MAX_REQUEST (4 << 20)
 #define MAX_ANSWERS 64
+/* Microseconds from the events before the first delta to that delta: what comes before it is not on its way. */
+#define THINKING 10000
 
 enum kind { CHATKIT, OPENAI_STREAM, OPENAI_WHOLE };
 
@@ -300,6 +302,8 @@ static bool advance(struct connection *connection, int64_t now)
     connection->piece = next;
     if (next == answer->pieces)
         deactivate(connection);
+    else if (connection->pace && next == answer->first_delta)
+        connection->due = now + THINKING;
     else if (connection->pace && next > answer->first_delta && next < answer->first_delta + answer->deltas)
         /* Kept to the plan, so that a late wake-up is not added up; but never more than one step behind. */
         connection->due = connection->due && connection->due + 2 * connection->pace > now
