@@ -39,7 +39,7 @@ class UpstreamSettings:
     """One upstream. What is ``None`` or empty follows from its kind or from the settings for all.
 
     ``models`` maps canonical ids to the server's names. Upstreams with a lower ``order`` are asked first,
-    equals share the turns by ``weight``. ``key_env`` and ``key_file`` say where the key is kept.
+    equals share the turns by ``weight``, 1 if ``None``. ``key_env`` and ``key_file`` say where the key is kept.
     """
 
     name: str
@@ -50,7 +50,7 @@ class UpstreamSettings:
     models: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     order: int | None = None
-    weight: float = 1.0
+    weight: float | None = None
     max_concurrency: int | None = None
     max_queue: int | None = None
     queue_timeout: float | None = None

@@ -88,8 +88,20 @@ def _named(settings: Settings) -> Selection:
 
 
 def _ordered(upstreams: tuple[UpstreamSettings, ...]) -> tuple[UpstreamSettings, ...]:
-    """In the order of the file, unless they say otherwise."""
-    placed = [
-        replace(entry, order=place) if entry.order is None else entry for place, entry in enumerate(upstreams)
-    ]
+    """In the order of the file, unless they say otherwise.
+
+    Neighbours that give a weight and no order share one place: a weight means nothing to an upstream that is
+    alone at its own.
+    """
+    placed: list[UpstreamSettings] = []
+    shared: int | None = None
+    for place, entry in enumerate(upstreams):
+        if entry.order is not None:
+            shared = None
+        elif entry.weight is None:
+            entry, shared = replace(entry, order=place), None
+        else:
+            shared = place if shared is None else shared
+            entry = replace(entry, order=shared)
+        placed.append(entry)
     return tuple(sorted(placed, key=lambda entry: entry.order or 0))
