@@ -1,6 +1,7 @@
 """Which upstreams are chosen, and what is said about why."""
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,6 +72,27 @@ def test_what_is_named_is_taken_in_its_order() -> None:
     assert selection.upstreams[0].weight == 3.0
     assert selection.because.startswith("GPTOSS_UPSTREAM is mine")
     assert chosen(GPTOSS_UPSTREAM="demo", GPTOSS_COOKIE=COOKIE).is_demo
+
+
+def test_neighbours_with_a_weight_share_one_place() -> None:
+    weights: list[dict[str, int]] = [
+        {},
+        {"weight": 3},
+        {"weight": 1},
+        {},
+        {"weight": 2},
+        {"weight": 2, "order": 1},
+    ]
+    tables = [{"name": f"u{n}", "kind": "vllm"} | more for n, more in enumerate(weights)]
+    selection = chosen(GPTOSS_UPSTREAMS=json.dumps(tables))
+    assert [(entry.name, entry.order) for entry in selection.upstreams] == [
+        ("u0", 0),
+        ("u1", 1),
+        ("u2", 1),
+        ("u5", 1),
+        ("u3", 3),
+        ("u4", 4),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +189,10 @@ async def test_a_gateway_asks_the_next_and_tells_of_each(tmp_path: Path) -> None
             ("second", "groq", True),
         ]
         assert "boom" in states[0].health.detail
+        for _ in range(2):
+            await ask(running, turn())
+        resting, _ = await running.states()
+        assert (resting.health.ready, "rests" in resting.health.detail) == (False, True)
         assert (await running.health()).ready
         await running.close()
 

@@ -233,6 +233,7 @@ async def test_closing_closes_every_upstream() -> None:
     router = in_turn(*upstreams)
     health = await router.health()
     assert (health.ready, health.detail) == (True, "a: fine b: broken")
+    assert [each.ready for each in await router.healths()] == [True, False]
     assert router.name == "a, b"
     await router.close()
     assert all(upstream.closed for upstream in upstreams)

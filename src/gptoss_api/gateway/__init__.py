@@ -90,7 +90,7 @@ class Gateway:
             if len(emulated) == 1
             else Router(
                 [
-                    Route(upstream, entry.order or 0, entry.weight, entry.first_byte_timeout)
+                    Route(upstream, entry.order or 0, entry.weight or 1.0, entry.first_byte_timeout)
                     for upstream, entry in zip(emulated, entries, strict=True)
                 ]
             )
@@ -110,11 +110,11 @@ class Gateway:
 
     async def states(self) -> list[UpstreamState]:
         """Every upstream by itself, where there are several."""
-        if len(self._upstreams) == 1:
+        if not isinstance(self.upstream, Router):
             return []
         return [
-            UpstreamState(upstream.name, entry.kind, await upstream.health())
-            for upstream, entry in zip(self._upstreams, self._selection.upstreams, strict=True)
+            UpstreamState(entry.name, entry.kind, health)
+            for entry, health in zip(self._selection.upstreams, await self.upstream.healths(), strict=True)
         ]
 
     async def models(self) -> list[Model]:

@@ -69,15 +69,18 @@ class Router:
 
     async def health(self) -> Health:
         """Ready where one upstream is; the words tell of each."""
-        told: list[str] = []
-        ready = False
-        for route in self._routes:
-            health = await route.upstream.health()
-            resting = route.breaker.state is BreakerState.OPEN
-            ready |= health.ready and not resting
-            rest = f"rests for {route.breaker.remaining:.0f} s: {route.reason}" if resting else health.detail
-            told.append(f"{route.name}: {rest}")
-        return Health(ready, " ".join(told))
+        each = await self.healths()
+        told = (f"{route.name}: {health.detail}" for route, health in zip(self._routes, each, strict=True))
+        return Health(any(health.ready for health in each), " ".join(told))
+
+    async def healths(self) -> list[Health]:
+        """That of each upstream in the order of the routes; one that rests is not ready."""
+        return [
+            Health(False, f"rests for {route.breaker.remaining:.0f} s: {route.reason}")
+            if route.breaker.state is BreakerState.OPEN
+            else await route.upstream.health()
+            for route in self._routes
+        ]
 
     async def close(self) -> None:
         for route in self._routes:
