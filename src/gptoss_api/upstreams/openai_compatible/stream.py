@@ -23,15 +23,15 @@ async def read_answer(
 ) -> AsyncGenerator[Events, None]:
     """The events of ``response``, a batch for each read.
 
-    What arrived before a failure is given out before the failure is raised, unless nothing was given out
-    yet: then the turn can still be asked again.
+    What arrived before a failure is given out before the failure is raised, also where both came in one
+    read: whether the turn may be asked again must not depend on how the network cut the stream.
     """
     if "json" in (response.headers.get("content-type") or "").lower():
         events = wire.feed_body(await _whole_body(response, clock))
         yield [*events, *wire.finish()]
         return
     decoder = SseDecoder()
-    delivered = over = False
+    over = False
     failure: GatewayError | None
     while not over:
         try:
@@ -47,10 +47,7 @@ async def read_answer(
             over = True
             last, failure = _ended(wire, decoder)
             events += last
-        if failure is not None and not delivered:
-            raise failure
         if events:
-            delivered = True
             yield events
         if failure is not None:
             raise failure
