@@ -68,11 +68,13 @@ async def test_2_thoughts_go_back_between_calls_and_only_there(shape: str) -> No
 
 @pytest.mark.parametrize("shape", [kind for kind, p in PROFILES.items() if p.reasoning_in != "none"])
 @pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("called", ["", "reasoning_content"])
 async def test_2_a_server_that_refuses_thoughts_is_asked_without_and_never_again_with(
-    shape: str, flat: bool
+    shape: str, flat: bool, called: str
 ) -> None:
     name = PROFILES[shape].reasoning_in
-    words = f"messages.3.assistant.{name}: property 'messages.3.assistant.{name}' is unsupported"
+    called = called or name  # Behind a router, others may speak of the field by their own name for it.
+    words = f"messages.3.assistant.{called}: property 'messages.3.assistant.{called}' is unsupported"
     error = {"message": words, "type": "invalid_request_error", "param": "validation_error"}
     backend = Backend(
         shape, json_reply(400, error | {"code": "wrong_api_format"} if flat else {"error": error})

@@ -1,5 +1,6 @@
 """Every error form of the protocol dossier's section 13.3, and what each server adds to them."""
 
+import json
 from typing import Any
 
 import pytest
@@ -162,6 +163,22 @@ async def test_a_prompt_that_is_too_long_says_so(kind: str, form: str, numbers: 
         assert (failure.prompt_tokens, failure.limit) == numbers
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 131073. Given: 200000 "
+        "`inputs` tokens",
+        "Trying to keep the first 5000 tokens when context the overflows. However, the model is loaded with "
+        "context length of only 4096 tokens, which is not enough.",
+        "Your input exceeds the context window of this model.",
+    ],
+)
+def test_a_prompt_that_is_too_long_is_known_by_the_words_alone(words: str) -> None:
+    body = json.dumps({"error": {"message": words}}).encode()
+    failure = failure_of_response(PROFILES["together"], 422, "application/json", body)
+    assert (failure.status, failure.code) == (400, "context_length_exceeded")
+
+
 def test_llama_cpp_says_the_numbers_beside_the_message() -> None:
     body = b"""{"error": {"code": 400, "message": "too big", "type": "exceed_context_size_error",
         "n_prompt_tokens": 9, "n_ctx": 8}}"""
@@ -246,11 +263,13 @@ async def test_a_failure_that_may_pass_is_asked_for_once_more(status: int) -> No
     assert len(stubborn.asked) == 2
 
 
-async def test_nothing_is_asked_again_after_the_first_byte() -> None:
+@pytest.mark.parametrize("pause", [0.0, 0.02])
+async def test_nothing_is_asked_again_after_the_first_byte(pause: float) -> None:
+    """Also where the failure came in the same read: what happens must not depend on the network."""
     events = list(Backend("vllm").shape.events(Backend("vllm").answer))[:4]
-    backend = Backend(
-        "vllm", Reply([sse(*events), 0.02, sse({"error": {"message": "HarmonyError", "code": 500}})])
-    )
+    error = {"error": {"message": "HarmonyError", "code": 500}}
+    reply = Reply([sse(*events), pause, sse(error)]) if pause else Reply([sse(*events, error)])
+    backend = Backend("vllm", reply)
     async with connected(backend) as upstream:
         with pytest.raises(UpstreamFailure):
             await ask(upstream, turn())
@@ -263,7 +282,9 @@ async def test_nothing_is_asked_again_after_the_first_byte() -> None:
         (403, PAGE, "upstream_challenge", False),
         (200, PAGE, "upstream_challenge", False),
         (200, "<html><title>Welcome</title></html>", "upstream_error", False),
+        (403, "error code: 1010", "upstream_challenge", False),
         (502, "<html><title>502 Bad Gateway</title></html>", "upstream_unavailable", True),
+        (504, "<html><title>504 Gateway Time-out</title></html>", "upstream_timeout", False),
     ],
 )
 async def test_a_web_page_is_no_answer(status: int, page: str, code: str, retryable: bool) -> None:
@@ -284,6 +305,14 @@ async def test_a_field_that_a_server_refuses_is_left_out_from_then_on() -> None:
             assert collector.choices[0].text == "Hello there."
     assert ["vendor_extra" in a.body for a in backend.asked] == [True, False, False]
     assert all(a.body["temperature"] == 0.5 for a in backend.asked)
+
+
+async def test_the_place_of_a_validation_error_names_the_refused_field() -> None:
+    detail = [{"loc": ["body", "vendor_extra"], "msg": "Extra inputs are not permitted", "type": "extra"}]
+    backend = Backend("generic", json_reply(422, {"detail": detail}))
+    async with connected(backend) as upstream:
+        await ask(upstream, turn(options={"vendor_extra": 1}))
+    assert ["vendor_extra" in a.body for a in backend.asked] == [True, False]
 
 
 async def test_a_refusal_of_something_else_is_passed_on() -> None:
@@ -313,7 +342,11 @@ async def test_a_key_is_sent_and_never_shown(caplog: pytest.LogCaptureFixture) -
         ({"error": {"code": 402, "message": "no more"}}, InsufficientQuota),
         ({"error": {"code": 503, "message": "no more"}}, UpstreamUnavailable),
         ({"error": {"code": "rate_limit_exceeded", "message": "slow down"}}, UpstreamRateLimited),
-        ({"error": "You exceeded your current quota"}, UpstreamFailure),
+        ({"error": "You exceeded your current quota"}, InsufficientQuota),
+        ({"error": DEPLETED}, InsufficientQuota),
+        ({"error": {"code": "429", "message": "slow down"}}, UpstreamRateLimited),
+        ({"error": {"status": 429, "message": "slow down"}}, UpstreamRateLimited),
+        ({"error": 'error parsing tool call: raw=\'{"x":"no credits left"}\''}, UpstreamFailure),
         ({"error": {}}, UpstreamFailure),
         ({"error": ["odd"]}, UpstreamFailure),
     ],

@@ -44,7 +44,8 @@ _MOST_REFUSED_FIELDS: Final = 3
 _NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 _REFUSES_FIELD: Final = re.compile(
     r"unsupported|not supported|unknown|unrecogni[sz]ed|unexpected|not permitted|not allowed|extra inputs"
-    r"|additional propert|does not support|no longer supported",
+    r"|additional propert|invalid (?:field|property|key|argument|parameter)"
+    r"|does not support|no longer supported",
     re.I,
 )
 
@@ -291,7 +292,7 @@ class OpenAICompatibleUpstream:
         if (
             "reasoning" not in self._rejected
             and sends_reasoning(turn, self._profile)
-            and re.search(rf"\b{self._profile.reasoning_in}\b(?!_effort)", words)
+            and re.search(r"\breasoning(?:_content)?\b", words)
         ):
             self._rejected |= {"reasoning"}
         else:

@@ -33,7 +33,7 @@ _EXCERPT_LENGTH: Final = 400
 _CONTEXT: Final = re.compile(
     r"context[ _]length|context[ _]window|context size|exceed_context_size|maximum context"
     r"|prompt is too long|too many (?:input )?tokens|input (?:tokens|length).{0,40}exceed"
-    r"|longer than the model's",
+    r"|longer than the model's|tokens.{0,40}must be <=",
     re.I,
 )
 _NUMBER: Final = r"(\d[\d,_]{0,12})"
@@ -78,6 +78,9 @@ _CHALLENGE: Final = re.compile(
     r"captcha|just a moment|error 10\d\d|error code: 10\d\d|attention required", re.I
 )
 
+# Cloudflare's answer to programs: a code and no page.
+_PLAIN_CHALLENGE: Final = re.compile(r"\s*error code: 10\d\d\s*\Z", re.I)
+
 CODE_PARSE_FAILURE: Final = "upstream_parse_failed"
 
 
@@ -103,8 +106,7 @@ def read_error(value: Any) -> ErrorForm:
     else:
         return ErrorForm(message_in(inner))
     code = body.get("code")
-    status = code if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600 else None
-    param = body.get("param")
+    param = body.get("param") or _place(body.get("detail"))
     message = message_in(body)
     metadata = body.get("metadata")
     if isinstance(metadata, Mapping) and isinstance(raw := metadata.get("raw"), str):
@@ -115,7 +117,7 @@ def read_error(value: Any) -> ErrorForm:
         code if isinstance(code, str) else "",
         body["type"] if isinstance(body.get("type"), str) else "",
         param if isinstance(param, str) else None,
-        status,
+        _status(code) or _status(body.get("status")) or _status(body.get("status_code")),
         _count(body.get("n_prompt_tokens")),
         _count(body.get("n_ctx")),
     )
@@ -131,7 +133,7 @@ def failure_of_response(
 ) -> GatewayError:
     """An HTTP answer that is none to the turn; ``retry_after`` is in seconds, as the server gave it."""
     text = body.decode("utf-8", "replace")
-    if is_web_page(content_type, text):
+    if is_web_page(content_type, text) or _PLAIN_CHALLENGE.match(text):
         return _failure_of_page(profile, status, text, retry_after)
     try:
         form = read_error(msgspec.json.decode(body))
@@ -168,6 +170,9 @@ def failure_of_form(
         return UpstreamFailure(
             f"{title} could not read what the model wrote: {shown}", code=CODE_PARSE_FAILURE
         )
+    if _QUOTA.search(words):
+        # Inside a stream there is no status; by now these are not the model's own words.
+        return InsufficientQuota(f"The account at {title} has no credits left: {shown}")
     if status in (400, 404, 422) and _NO_MODEL.search(words):
         return ModelNotFound(f"{title} does not serve the model: {shown}", param="model")
     if status == 403:
@@ -201,7 +206,9 @@ def _failure_of_page(profile: Profile, status: int, text: str, retry_after: floa
         return failure
     if status == 429:
         return UpstreamRateLimited(f"{profile.title} is limiting requests: {shown}", retry_after=retry_after)
-    if status in (502, 503, 504):
+    if status == 504:
+        return UpstreamTimeout(f"{profile.title} did not answer in time: {shown}")
+    if status in (502, 503):
         return UpstreamUnavailable(
             f"{profile.title} is not available (HTTP {status}: {shown}).", retry_after=retry_after
         )
@@ -227,6 +234,22 @@ def _first_number(patterns: tuple[re.Pattern[str], ...], text: str) -> int | Non
         if found := pattern.search(text):
             return int(re.sub(r"[,_]", "", found[1]))
     return None
+
+
+def _status(value: Any) -> int | None:
+    """An HTTP status that is a number or written as one."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:4])
+    return value if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600 else None
+
+
+def _place(detail: Any) -> str | None:
+    """Where FastAPI's first validation error is, such as ``messages.1.reasoning``."""
+    first = detail[0] if isinstance(detail, list) and detail else None
+    place = first.get("loc") if isinstance(first, Mapping) else None
+    if not isinstance(place, list):
+        return None
+    return ".".join(str(part) for part in place if part != "body")[:200] or None
 
 
 def _count(value: Any) -> int | None:
