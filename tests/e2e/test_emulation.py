@@ -304,6 +304,17 @@ def test_a_native_call_that_the_website_swallowed_is_asked_for_again(site: Site,
     assert reply.only.calls == [("get_weather", CITY)]
 
 
+@pytest.mark.parametrize("thoughts", [(), THOUGHTS], ids=["not a word", "only thoughts"])
+def test_an_empty_answer_is_nudged_in_its_thread(
+    site: Site, client: Client, thoughts: tuple[str, ...]
+) -> None:
+    site.simulator.script(Answer("", thoughts), Answer("Mild.", ()))
+    assert client.ask().only.text == "Mild."
+    _, nudge = site.simulator.requests
+    assert nudge.op == "threads.addMessage"
+    assert nudge.text.startswith("Your last message arrived empty")
+
+
 def test_a_call_at_the_end_of_the_reasoning_of_an_empty_answer_is_run(site: Site, client: Client) -> None:
     site.simulator.script(
         lambda request: Answer("", (f"I call it.\n\n{PARIS.block(tool_key(request.text))}",))
@@ -319,6 +330,7 @@ def test_an_answer_that_stays_empty_is_an_error(site: Site, client: Client) -> N
     assert reply.status == 502
     assert reply.error is not None
     assert reply.error["code"] == "upstream_empty"
+    assert len(site.simulator.requests) == 2, "one nudge, nothing else"
 
 
 # Formats

@@ -179,7 +179,7 @@ class ChatKitWire:
         return events
 
     def finish(self) -> list[Event]:
-        """The end of a complete turn.
+        """The end of a complete turn; an answer that says nothing is one.
 
         Raises what the site reported, :class:`UpstreamEmpty` if there was nothing of use at all, or
         :class:`UpstreamIncomplete`.
@@ -196,13 +196,9 @@ class ChatKitWire:
             )
         if self._cards and self._speaking is None:
             raise self._failure_of_cards()
-        if not (self._useful or self._begun) or (
-            self.complete and self._speaking is None and self._last_block is None
-        ):
+        if not (self._useful or self._begun):
             raise UpstreamEmpty(
-                "gpt-oss.com sent an answer without any text."
-                if self._answers
-                else "gpt-oss.com sent nothing that could be read."
+                "gpt-oss.com sent nothing that could be read."
                 if self._malformed
                 else "gpt-oss.com ended the answer before it began."
             )
