@@ -136,6 +136,11 @@ def test_restoring_does_not_depend_on_the_cuts(
             assert "".join(fed) + restorer.finish() == whole
 
 
+def test_an_escape_that_was_copied_into_json_as_it_stands_is_taken_off_too() -> None:
+    assert restore('{"a": "<\\|end\\|>"}', json=True) == '{"a": "<|end|>"}'
+    assert restore('{"a": "<\\\\|end\\\\|>"}', json=True) == '{"a": "<|end|>"}'
+
+
 def test_only_the_escapes_that_were_made_are_taken_back() -> None:
     assert restore("&lt;message> <\\|end\\|>", tags=False) == "&lt;message> <|end|>"
     assert restore("&lt;message> <\\|end\\|>", control_tokens=False) == "<message> <\\|end\\|>"

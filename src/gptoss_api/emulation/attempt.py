@@ -22,7 +22,7 @@ class Attempt:
         self.stopped = False
         self.said = False
         self._parser = None if config is None else ToolCallParser(config)
-        self._restorer = plan.prompt.restorer() if plan.prompt is not None else None
+        self._restorer = plan.prompt.restorer(json=plan.format) if plan.prompt is not None else None
         self._scanner = StopScanner(plan.stop) if plan.stop else None
         self._text = StringIO()
         self._thoughts = StringIO()

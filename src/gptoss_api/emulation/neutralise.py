@@ -111,7 +111,9 @@ _ENTITY_TAG: Final = regex.compile(rf"&(?:amp;){{0,16}}lt;{_NAME}")
 def _escaped(json: bool, control_tokens: bool, tags: bool) -> "regex.Pattern[str]":
     """The escaped forms that are taken back."""
     bar = r"\\\\" if json else r"\\"
-    token = rf"<{bar}(?P<a>(?:{bar}){{0,15}})\|(?P<name>{_CONTROL}){bar}(?P<b>(?:{bar}){{0,15}})\|>"
+    # Models copy the escape without doubling its backslash, which JSON does not know.
+    mark = r"\\{1,2}" if json else bar
+    token = rf"<{mark}(?P<a>(?:{bar}){{0,15}})\|(?P<name>{_CONTROL}){mark}(?P<b>(?:{bar}){{0,15}})\|>"
     entity = rf"&(?P<amp>(?:amp;){{0,16}})lt;(?={_TAG})"
     if control_tokens and tags:
         return regex.compile(f"{token}|{entity}")

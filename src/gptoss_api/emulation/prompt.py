@@ -63,7 +63,7 @@ class Prompt(Struct, frozen=True):
     emulated: tuple[str, ...] = ()
 
     def restorer(self, *, json: bool = False) -> Restorer | None:
-        """What gives the answer's text, or with ``json`` a call's arguments, the client's spelling back.
+        """What gives the answer's text the client's spelling back; with ``json`` it is JSON text.
 
         ``None`` where nothing was escaped.
         """
