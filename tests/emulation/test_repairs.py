@@ -328,6 +328,26 @@ def test_a_live_call_that_breaks_off_ends_as_it_is() -> None:
     assert (outcome.reason, outcome.choice.repairs) == ("length", 0)
 
 
+@pytest.mark.parametrize("broken", [block('{"city": Paris in France}'), CUT])
+def test_arguments_that_break_before_anything_left_are_asked_for_again(broken: str) -> None:
+    outcome = answered(asks(tools=[WEATHER], streamed=False), broken, CALL)
+    assert outcome.calls == [("get_weather", PARIS)]
+    assert (outcome.reason, outcome.choice.repairs) == ("tool_calls", 1)
+
+
+def test_an_answer_given_whole_has_the_arguments_as_written() -> None:
+    odd = '{"city":  5, "more": [1]}'
+    outcome = answered(asks(tools=[WEATHER], streamed=False), block(odd))
+    assert outcome.calls == [("get_weather", odd)]
+
+
+def test_a_token_limit_still_cuts_arguments_of_an_answer_given_whole() -> None:
+    endless = block('{"city": "' + "word " * 200 + '"}')
+    outcome = answered(asks(tools=[WEATHER], streamed=False, max_tokens=12), endless)
+    assert outcome.reason == "length"
+    assert outcome.upstream.aborted == [True]
+
+
 def test_after_a_call_that_was_sent_another_one_is_not_repaired() -> None:
     outcome = answered(with_tools, f"{CALL}\n{WRONG}")
     assert outcome.calls == [("get_weather", PARIS), ("get_time", '{"town": "Paris"}')]

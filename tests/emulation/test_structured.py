@@ -188,6 +188,13 @@ def test_an_object_that_breaks_on_its_way_is_an_error() -> None:
     assert "The JSON of the answer" in outcome.error.message
 
 
+def test_an_object_that_breaks_before_anything_left_is_asked_for_again() -> None:
+    whole = asks(form=OBJECT, streamed=False)
+    outcome = answered(whole, '{"a": 1, "b": what?}', '{"a": 1, "b": 2}\nAnd more.')
+    assert (outcome.text, outcome.choice.repairs) == ('{"a": 1, "b": 2}', 1)
+    assert outcome.upstream.aborted == [False, True], "a complete object ends the answer all the same"
+
+
 def test_only_the_first_object_is_an_answer_that_streams() -> None:
     assert answered(asks(form=OBJECT), '{"a": 1}\n{"b": 2}').text == '{"a": 1}'
 

@@ -111,7 +111,8 @@ class Turn(Struct, frozen=True):
     ``model`` is a canonical id of :mod:`gptoss_api.core.catalog`; ``provider`` is who shall serve it, where
     the client said so in Hugging Face's way (``:groq``). ``effort`` is ``None`` where the
     client did not choose. ``max_tokens`` bounds reasoning, text and calls together, in o200k tokens.
-    ``n`` is how many independent answers are wanted.
+    ``n`` is how many independent answers are wanted. ``streamed`` says that the client sees the answer while
+    it comes; one that is given whole can be mended to its end.
 
     ``options`` holds what else the client set, under the names of OpenAI's chat reference
     (``temperature``, ``seed``, …, and unknown vendor fields). An upstream honours those that its
@@ -134,6 +135,7 @@ class Turn(Struct, frozen=True):
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     n: int = 1
+    streamed: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
     caller: str = ""
     request_id: str = ""

@@ -236,7 +236,8 @@ def _gate(plan: Plan) -> JsonGate | None:
     form = plan.turn.output_format
     must_call = plan.tools and plan.turn.tool_choice.mode in ("required", "named")
     schema = compile_schema(_ANY_OBJECT if form.schema is None else form.schema)
-    return JsonGate(schema, form.name, live=form.schema is None and not must_call)
+    live = form.schema is None and not must_call
+    return JsonGate(schema, form.name, live=live, streamed=plan.turn.streamed)
 
 
 def broken_json(how: str, broken: JsonBroken) -> UpstreamSchemaMismatch:

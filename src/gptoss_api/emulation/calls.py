@@ -106,12 +106,15 @@ def parser_config(turn: Turn, prompt: Prompt) -> ParserConfig:
             shown: DeclaredTool(parameters_of(tool), tool.strict or tool.kind == "custom", tool.kind)
             for shown, tool in tools.items()
         },
+        clients={name: shown for shown, tool in tools.items() if (name := tool.name) != shown},
         mode=choice.mode,
         names=tuple(prompt.names.shown(name) for name in choice.names),
         parallel=turn.parallel_tool_calls,
         client_text=lambda: "\n".join(message.text for message in turn.messages),
         mend=_mender(tools),
         clean_leaks=not prompt.client_has_control_tokens,
+        # A token limit has to see the arguments while they come.
+        live=turn.streamed or turn.max_tokens is not None,
     )
 
 

@@ -27,17 +27,19 @@ _TOO_MUCH_SPACE: Final = re.compile(rf"(?<!\s)\s{{{MAX_SPACE}}}")
 class JsonGate:
     """Collects the content of an answer that has to be JSON.
 
-    ``live`` answers that start with an object are streamed as strict JSON while they arrive (``sent``) and
-    are over when the object is. Others are held back for :meth:`result`: what has been sent cannot be
-    mended. ``over`` says that nothing more of the answer is wanted.
+    ``live`` answers that start with an object leave as strict JSON (``sent``) and are over when the object
+    is: while they arrive where the client sees it (``streamed``), else when the object is complete. Others
+    are held back for :meth:`result`: what has been sent cannot be mended. ``over`` says that nothing more of
+    the answer is wanted.
     """
 
-    def __init__(self, schema: Schema, name: str, *, live: bool) -> None:
+    def __init__(self, schema: Schema, name: str, *, live: bool, streamed: bool = True) -> None:
         self.over = False
         self.sent = False
         self._schema = schema
         self._name = name
         self._may_live = live
+        self._streamed = streamed
         self._clear()
 
     def _clear(self) -> None:
@@ -46,7 +48,7 @@ class JsonGate:
         self._space = 0
         self._deciding = self._may_live
         self._live: JsonTransducer | None = None
-        self._begun = ""
+        self._begun: list[str] = []
 
     def feed(self, text: str) -> str:
         """What of the answer may be delivered now.
@@ -114,15 +116,20 @@ class JsonGate:
     def _begin(self, text: str) -> str:
         """Holds the object until its first key is there: until then it may be prose in braces."""
         assert self._live is not None
-        self._begun += self._live.feed(text)
-        if _BEGUN.match(self._begun) or self._live.done or len(self._begun) > _LONGEST_KEY:
+        self._begun.append(self._live.feed(text))
+        if self._live.done or (self._streamed and self._is_object):
             self.sent = True
             self._held.clear()
-            return self._checked(self._begun)
+            return self._checked("".join(self._begun))
         if self._live.broken is not None:
             self._live = None
             self._deciding = False
         return ""
+
+    @property
+    def _is_object(self) -> bool:
+        begun = "".join(self._begun)
+        return _BEGUN.match(begun) is not None or len(begun) > _LONGEST_KEY
 
     def _stream(self, text: str) -> str:
         assert self._live is not None

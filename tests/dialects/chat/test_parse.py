@@ -19,7 +19,8 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required"
 def test_the_least_request() -> None:
     request = read()
     assert not request.stream
-    assert request.turn == Turn(model="gpt-oss-120b", messages=(UserMessage("hello"),))
+    assert request.turn == Turn(model="gpt-oss-120b", messages=(UserMessage("hello"),), streamed=False)
+    assert read(stream=True).turn.streamed
 
 
 def test_null_is_the_same_as_nothing() -> None:

@@ -87,6 +87,7 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
         max_tokens=_max_tokens(body),
         stop=read_stop(body),
         n=read_n(body, max_n),
+        streamed=stream,
         options=_options(body) | extras,
         provider=provider,
     )

@@ -83,6 +83,7 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
         max_tokens=body.integer("max_tokens", 1),
         stop=read_stop(body),
         n=n,
+        streamed=stream,
         options=options_of(body, _NO_OPTIONS),
     )
     return Parsed(

@@ -128,6 +128,7 @@ def read_request(body: Fields) -> Asked:
         output_format=output_format,
         effort=effort,
         max_tokens=body.integer("max_output_tokens", 1),
+        streamed=stream,
         options=options,
     )
     return Asked(

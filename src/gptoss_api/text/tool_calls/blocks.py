@@ -44,9 +44,12 @@ class Opening:
 
 
 class JsonBlock:
-    """A JSON body. ``feed`` gives how much of the piece was used; ``over`` says that it ended."""
+    """A JSON body. ``feed`` gives how much of the piece was used; ``over`` says that it ended.
 
-    def __init__(self, opening: Opening, judge: Judge, out: Delivery, *, live: bool) -> None:
+    Arguments that are delivered ``as_written`` need no look at the whole of them.
+    """
+
+    def __init__(self, opening: Opening, judge: Judge, out: Delivery, *, as_written: bool) -> None:
         self.opening = opening
         self.over = False
         self.literal = ""
@@ -59,7 +62,8 @@ class JsonBlock:
         self._size = 0
         self._slice = _FIRST_SLICE
         self._index = -1  # The call's number once it streams.
-        self._undecided = live
+        self._undecided = as_written
+        self._live = judge.config.live
         self._broken = False
         self._broken_tail = ""
 
@@ -139,24 +143,28 @@ class JsonBlock:
     def _deliver(self, strict: str) -> None:
         if not strict:
             return
-        if self._index >= 0:
-            self._strict.append(strict)
-            self._out.arguments(self._index, strict)
-            return
         self._strict.append(strict)
-        if self._undecided:
-            begun = "".join(self._strict)
-            key = _FIRST_KEY.match(begun)
-            if key is None and len(begun) < _LONGEST_KEY:
-                return
-            self._undecided = False
-            name = self.opening.name
-            if name and (key is None or self._judge.streams(name, json.loads(f'"{key[1]}"'))):
-                self._index = self._out.start(name)
-                self._out.arguments(self._index, begun)
+        if self._index >= 0:
+            self._out.arguments(self._index, strict)
+        elif self._undecided and self._live:
+            self._decide()
+
+    def _decide(self) -> None:
+        """Begins the call, unless its first key may be that of a wrapper."""
+        begun = "".join(self._strict)
+        key = _FIRST_KEY.match(begun)
+        if key is None and len(begun) < _LONGEST_KEY:
+            return
+        self._undecided = False
+        name = self.opening.name
+        if name and (key is None or self._judge.streams(name, json.loads(f'"{key[1]}"'))):
+            self._index = self._out.start(name)
+            self._out.arguments(self._index, begun)
 
     def _complete(self) -> None:
         self.over = True
+        if self._undecided:
+            self._decide()
         if self._index >= 0:
             self._out.end(self._index)
             return

@@ -113,14 +113,8 @@ class BodyReading(Reading):
         opening = self._opening
         opening.raw += text[at:begin]
         name = opening.name
-        live = bool(
-            self.config.live
-            and opening.keyed
-            and name
-            and text[begin] == "{"
-            and not self._judge.tool(name).strict
-        )
-        self._block = JsonBlock(opening, self._judge, self._out, live=live)
+        as_written = bool(opening.keyed and name and text[begin] == "{" and not self._judge.tool(name).strict)
+        self._block = JsonBlock(opening, self._judge, self._out, as_written=as_written)
         self._state = self._in_block
         return begin
 

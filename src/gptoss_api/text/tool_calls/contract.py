@@ -77,17 +77,19 @@ def _as_is(_name: str, value: Any) -> Any:
 class ParserConfig(Struct, frozen=True):
     """How one answer is to be read.
 
-    ``key`` is the conversation's nonce, ``tools`` the tools by shown name, ``mode`` and ``names`` the
-    tool choice. ``client_text`` is everything the client sent (or a function that joins it; asked at
-    most once): an unkeyed block that occurs there is an echo. ``mend`` gets a shown name and decoded
-    arguments and gives valid arguments, or raises ``ValueError`` saying what is wrong. ``clean_leaks``
-    is off where the client itself talks about control tokens. ``live`` streams arguments as they come.
+    ``key`` is the conversation's nonce, ``tools`` the tools by shown name, ``clients`` the shown names by
+    the client's own, where they differ. ``mode`` and ``names`` are the tool choice. ``client_text`` is
+    everything the client sent (or a function that joins it; asked at most once): an unkeyed block that
+    occurs there is an echo. ``mend`` gets a shown name and decoded arguments and gives valid arguments, or
+    raises ``ValueError`` saying what is wrong. ``clean_leaks`` is off where the client itself talks about
+    control tokens. ``live`` streams arguments as they come, else a call leaves when it is complete.
     ``harmony_only`` reads no form of call but leaked Harmony, for upstreams that have calls of their own.
     ``thought`` is for text that is a chain of thought until a leaked header says otherwise.
     """
 
     key: str = ""
     tools: Mapping[str, DeclaredTool] = {}
+    clients: Mapping[str, str] = {}
     mode: Literal["none", "auto", "required", "named"] = "auto"
     names: tuple[str, ...] = ()
     parallel: bool = True
