@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from gptoss_api.core.events import Finished, ToolCallDelta, ToolCallFinished, ToolCallStarted
-from gptoss_api.core.turn import AssistantMessage, Tool, ToolCall, ToolChoice, ToolResultMessage, UserMessage
+from gptoss_api.core.turn import (
+    AssistantMessage,
+    OutputFormat,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResultMessage,
+    UserMessage,
+)
 from gptoss_api.upstreams.base import Capabilities
 
 from .scripted import (
@@ -109,6 +117,15 @@ def test_escapes_are_taken_off_the_text_and_the_arguments() -> None:
     assert json.loads(call.arguments) == {"city": said}
 
 
+@pytest.mark.parametrize("kind", ["json_object", "json_schema"])
+@pytest.mark.parametrize("shown", ["<\\|start\\|>", "<\\\\|start\\\\|>"])
+def test_escapes_are_taken_off_an_answer_in_json(kind: Any, shown: str) -> None:
+    schema = {"type": "object", "properties": {"token": {"enum": ["<|start|>"]}}, "required": ["token"]}
+    form = OutputFormat(kind, "token", schema if kind == "json_schema" else None)
+    outcome = answered(asks("What is <|start|>?", form=form), f'{{"token": "{shown}"}}')
+    assert json.loads(outcome.text) == {"token": "<|start|>"}
+
+
 # tool_choice
 
 
@@ -178,8 +195,16 @@ def test_tools_that_are_not_allowed_are_not_called() -> None:
 @pytest.mark.parametrize("name", ["python", "bash", "functions"])
 def test_an_alias_is_mapped_back(name: str) -> None:
     tool = Tool(name, parameters={"type": "object", "properties": {"code": {"type": "string"}}})
-    outcome = answered(asks(tools=[tool]), block('{"code": "1"}', f"client_{name}"))
-    assert outcome.calls == [(name, '{"code": "1"}')]
+    for written in (f"client_{name}", name):
+        outcome = answered(asks(tools=[tool]), block('{"code": "1"}', written))
+        assert outcome.calls == [(name, '{"code": "1"}')]
+
+
+def test_a_shown_name_goes_before_the_same_name_of_another_tool() -> None:
+    tools = [Tool("python"), Tool("client_python")]
+    shown = {"client_python": "client_python", "client_python_2": "python", "python": "python"}
+    for written, name in shown.items():
+        assert answered(asks(tools=tools), block("{}", written)).calls == [(name, "{}")]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The opening tags of calls, and the names of tools in all their spellings."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -70,21 +70,26 @@ def read_tag(word: str, attributes: str) -> TagHeader:
 
 
 class ToolNames:
-    """The tools that may be called, found by whatever the model wrote."""
+    """The tools that may be called, found by whatever the model wrote.
 
-    def __init__(self, shown: Iterable[str]) -> None:
-        self._exact = frozenset(shown)
+    ``clients`` are the client's own names of tools that are shown under others.
+    """
+
+    def __init__(self, shown: Iterable[str], clients: Mapping[str, str] = {}) -> None:
+        self._shown = frozenset(shown)
+        own = {client: name for client, name in clients.items() if name in self._shown}
+        self._exact = own | {name: name for name in self._shown}
         self._loose: dict[str, str | None] = {}
-        for name in sorted(self._exact):
-            folded = _fold(name)
-            self._loose[folded] = None if folded in self._loose else name
+        for written, name in self._exact.items():
+            folded = _fold(written)
+            self._loose[folded] = name if self._loose.get(folded, name) == name else None
 
     def __bool__(self) -> bool:
-        return bool(self._exact)
+        return bool(self._shown)
 
     def only(self) -> str | None:
         """The tool, where there is just one."""
-        return next(iter(self._exact)) if len(self._exact) == 1 else None
+        return next(iter(self._shown)) if len(self._shown) == 1 else None
 
     def find(self, written: object) -> str | None:
         """The shown name that ``written`` means (emulation dossier, section 3.2)."""
@@ -94,10 +99,10 @@ class ToolNames:
         name = name.strip().split("<|", 1)[0]
         name = (name.split(None, 1) or [""])[0].strip("\"'`")
         if name in self._exact:
-            return name
+            return self._exact[name]
         name = _VENDOR.sub("", name)
         if name in self._exact:
-            return name
+            return self._exact[name]
         return (
             (self._loose.get(_fold(name)) or self._loose.get(_fold(_STUCK.sub("", name)))) if name else None
         )

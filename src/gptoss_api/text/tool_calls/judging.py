@@ -25,7 +25,9 @@ class Judge:
     def __init__(self, config: ParserConfig) -> None:
         self.config = config
         shown = () if config.mode == "none" else config.tools
-        self.names = ToolNames(name for name in shown if not config.names or name in config.names)
+        self.names = ToolNames(
+            (name for name in shown if not config.names or name in config.names), config.clients
+        )
         self.required = config.mode in ("required", "named")
         self._client: str | None = None
         key = re.escape(config.key) if config.key else r"\Z.\Z"
