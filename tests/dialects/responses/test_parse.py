@@ -193,6 +193,11 @@ def test_a_picture_from_the_user_is_refused_by_name() -> None:
             "input[0].call_id",
             "missing_required_parameter",
         ),
+        (
+            {"input": [{"type": "function_call_output", "output": "x"}]},
+            "input[0].call_id",
+            "missing_required_parameter",
+        ),
         ({"input": [{"type": "surprise"}]}, "input[0].type", "invalid_value"),
         ({"input": [{"type": "computer_call"}]}, "input[0].type", "unsupported_value"),
         ({"input": [{"type": "compaction", "encrypted_content": "x"}]}, "input[0].type", "unsupported_value"),

@@ -143,6 +143,7 @@ class ItemReader:
             case "custom_tool_call":
                 self._call(item, "input", "custom")
             case "function_call_output" | "custom_tool_call_output":
+                item.required_string("call_id")
                 self._result(item, self._output(item))
             case "item_reference":
                 self._refer(item)
