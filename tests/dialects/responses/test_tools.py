@@ -142,6 +142,7 @@ def test_tools_may_come_as_an_input_item() -> None:
             {"type": "function", "name": "spawn", "namespace": "multi_agent_v1"},
             ToolChoice("named", ("multi_agent_v1__spawn",)),
         ),
+        ({"type": "function", "name": "spawn"}, ToolChoice("named", ("multi_agent_v1__spawn",))),
         (
             {
                 "type": "allowed_tools",
@@ -163,6 +164,12 @@ def test_tools_may_come_as_an_input_item() -> None:
 )
 def test_every_choice_is_understood(choice: Any, meant: ToolChoice) -> None:
     assert parse(tools=[WEATHER, PATCH, AGENTS, SEARCH], tool_choice=choice).turn.tool_choice == meant
+
+
+def test_a_bare_name_that_two_namespaces_have_is_no_choice() -> None:
+    others = {**AGENTS, "name": "others"}
+    error = refusal(tools=[AGENTS, others], tool_choice={"type": "function", "name": "spawn"})
+    assert error.param == "tool_choice.name"
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,11 @@ class Names(Struct, frozen=True):
             return name
         return self.flat.get((namespace, name)) or flat_name(namespace, name)
 
+    def bare(self, name: str) -> str | None:
+        """The flat name of the only namespace's member called ``name``."""
+        found = [flat for (_, member), flat in self.flat.items() if member == name]
+        return found[0] if len(found) == 1 else None
+
     def restore(self, flat: str) -> tuple[str | None, str]:
         """The namespace, if any, and the name that the client knows."""
         return self.called.get(flat, (None, flat))
@@ -212,7 +217,11 @@ class _Chooser:
     def _offered(self, choice: Fields, kind: str) -> str:
         named = choice.required_object(kind) if isinstance(choice.get(kind), dict) else choice
         name = named.required_string("name")
-        flat = self._names.flatten(named.string("namespace"), name)
+        namespace = named.string("namespace")
+        flat = self._names.flatten(namespace, name)
+        if not namespace and flat not in self._kinds:
+            # OpenAI's form of a choice has no place for a namespace.
+            flat = self._names.bare(name) or flat
         if self._kinds.get(flat) != kind:
             raise InvalidValue(
                 f"Tool choice '{name[:100]}' not found in 'tools' parameter.", param=named.at("name")
