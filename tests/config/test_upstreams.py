@@ -117,6 +117,20 @@ def test_the_same_may_stand_in_the_environment_as_json() -> None:
 
 
 @pytest.mark.parametrize(
+    ("models", "known"),
+    [
+        ({"openai/gpt-oss-20b": "small"}, {"gpt-oss-20b": "small"}),
+        (["gpt-oss-120b"], {"gpt-oss-120b": ""}),
+        (["gpt-oss:20b", "gpt-oss-120b"], {"gpt-oss-20b": "gpt-oss:20b", "gpt-oss-120b": ""}),
+    ],
+)
+def test_models_are_a_map_or_a_list(models: Any, known: dict[str, str]) -> None:
+    table = {"kind": "ollama", "models": models}
+    (entry,) = resolve(environ={"GPTOSS_UPSTREAMS": json.dumps([table])}).settings.upstreams
+    assert entry.models == known
+
+
+@pytest.mark.parametrize(
     ("table", "said"),
     [
         ({"kind": "openai"}, "kind is 'openai'"),
@@ -132,6 +146,10 @@ def test_the_same_may_stand_in_the_environment_as_json() -> None:
         ({"kind": "vllm", "key_env": "a-b"}, "key_env is not allowed"),
         ({"kind": "vllm", "models": {"gpt-4": "x"}}, "models is not allowed"),
         ({"kind": "vllm", "models": []}, "models is not allowed"),
+        ({"kind": "vllm", "models": ["gpt-4"]}, "models is not allowed"),
+        ({"kind": "vllm", "models": [1]}, "models is not allowed"),
+        ({"kind": "vllm", "models": {"gpt-oss-20b": ""}}, "models is not allowed"),
+        ({"kind": "vllm", "models": ["gpt-oss:20b", "openai/gpt-oss-20b"]}, "models is not allowed"),
         ({"kind": "vllm", "headers": {"Authorization": "Bearer x"}}, "key_env"),
         ({"kind": "vllm", "headers": {"a b": "x"}}, "headers is not allowed"),
         ({"kind": "vllm", "headers": {"a": "x\ny"}}, "headers is not allowed"),

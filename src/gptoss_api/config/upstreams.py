@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ..core.catalog import MODELS
+from ..core.catalog import MODELS, find_model
+from ..core.errors import ModelNotFound
 from ..core.kinds import AUTO, DEMO, SERVER_KINDS, SITE
 from .values import Kind, Misfit, http_url, number, path, seconds, word_list
 
@@ -38,9 +39,9 @@ _PORTS: Final = {11434: "ollama", 1234: "lmstudio", 30000: "sglang"}
 class UpstreamSettings:
     """One upstream. What is ``None`` or empty follows from its kind or from the settings for all.
 
-    ``models`` maps canonical ids to the server's names. Upstreams with a lower ``order`` are asked first,
-    equals share the turns by ``weight``, 1 if ``None``. ``key_env`` and ``key_file`` say where the key is
-    kept.
+    ``models`` maps canonical ids to the server's names, "" for the usual ones. Upstreams with a lower
+    ``order`` are asked first, equals share the turns by ``weight``, 1 if ``None``. ``key_env`` and ``key_file``
+    say where the key is kept.
     """
 
     name: str
@@ -137,13 +138,21 @@ def _parse_table(table: object, where: str) -> UpstreamSettings:
 
 
 def _parse_models(value: object) -> Mapping[str, str]:
-    canonical = [model.id for model in MODELS]
-    if not isinstance(value, dict) or not value:
+    """Canonical ids with the server's names; "" means the usual one, where a list has only the id."""
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        ids = [model.id for model in MODELS]
+        value = {name: "" if name in ids else name for name in value}
+    elif not isinstance(value, dict) or not all(
+        isinstance(name, str) and name.strip() for name in value.values()
+    ):
         raise ValueError
-    for name, known_as in value.items():
-        if name not in canonical or not isinstance(known_as, str) or not known_as.strip():
-            raise ValueError
-    return MappingProxyType(value)
+    try:
+        known = {find_model(name).id: known_as for name, known_as in value.items()}
+    except ModelNotFound:
+        raise ValueError from None
+    if not known or len(known) < len(value):
+        raise ValueError
+    return MappingProxyType(known)
 
 
 def _parse_headers(value: object) -> Mapping[str, str]:
@@ -180,7 +189,7 @@ _FIELDS: Final[Mapping[str, tuple[Any, str]]] = {
     "key_file": (path.parse, path.allowed),
     "models": (
         _parse_models,
-        'canonical ids with the server\'s names, such as {"gpt-oss-20b" = "gpt-oss:20b"}',
+        'canonical ids with the server\'s names, such as {"gpt-oss-20b" = "gpt-oss:20b"}, or a list of names',
     ),
     "headers": (_parse_headers, "header names with texts"),
     "order": (_order.parse, _order.allowed),

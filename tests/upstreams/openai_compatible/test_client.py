@@ -75,6 +75,17 @@ async def test_configured_models_are_all_there_are() -> None:
         await asked_model(Backend("generic"), models={"gpt-oss-120b": "big"}, model="gpt-oss-20b")
 
 
+async def test_a_model_without_a_name_has_the_one_it_is_listed_under_or_the_usual_one() -> None:
+    listed = Backend("vllm")
+    listed.models = ["/data/gpt-oss-20b.gguf"]
+    only = {"gpt-oss-20b": ""}
+    assert await asked_model(listed, models=only, model="gpt-oss-20b") == "/data/gpt-oss-20b.gguf"
+    groq = Backend("groq")
+    assert await asked_model(groq, models=only, model="gpt-oss-20b") == "openai/gpt-oss-20b"
+    with pytest.raises(ModelNotFound):
+        await asked_model(Backend("groq"), models=only)
+
+
 async def test_the_provider_goes_to_hugging_face_and_to_nobody_else() -> None:
     assert provider_suffix("openai/gpt-oss-120b:groq") == "groq"
     assert provider_suffix("gpt-oss-20b:fastest") == "fastest"
@@ -204,6 +215,18 @@ async def test_health_says_which_key_is_missing() -> None:
     assert not health.ready
     assert "GROQ_API_KEY" in health.detail
     await http.close()
+
+
+async def test_an_address_of_ones_own_may_need_no_key() -> None:
+    backend = Backend("groq")
+    http = HttpClient(trust_env=False)
+    async with backend.running():
+        server = Server(PROFILES["groq"], backend.url.removesuffix("/chatkit") + "/v1")
+        upstream = OpenAICompatibleUpstream(http, Admission(1, 1), server)
+        assert (await upstream.health()).ready
+        await ask(upstream, turn())
+    await http.close()
+    assert "authorization" not in backend.asked[0].headers
 
 
 async def test_text_that_is_no_unicode_is_sent_all_the_same() -> None:

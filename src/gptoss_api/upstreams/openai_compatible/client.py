@@ -55,8 +55,8 @@ _log = logging.getLogger(__name__)
 class Server(Struct, frozen=True):
     """Which server: its ``url`` up to ``/v1``, its ``key``, and ``models`` where its names are known.
 
-    ``models`` maps canonical ids to the server's names and, if given, names everything that it serves.
-    ``headers`` are sent with every request. ``name`` is how the gateway calls it.
+    ``models`` maps canonical ids to the server's names, "" for the usual ones, and, if given, names
+    everything that it serves. ``headers`` are sent with every request. ``name`` is how the gateway calls it.
     """
 
     profile: Profile
@@ -128,7 +128,7 @@ class OpenAICompatibleUpstream:
         """What the last turn told; without one, whether a key is there that the server needs."""
         state = self._health.state
         if state is None:
-            if self._profile.key_env and not self._server.key:
+            if self._lacks_key:
                 return Health(
                     False, f"No key is configured for {self._profile.title}. {self._profile.key_step}"
                 )
@@ -148,7 +148,10 @@ class OpenAICompatibleUpstream:
         if not known and not self._profile.lists_models:
             known = self._profile.models
         if known:
-            return tuple(ServedModel(name, canonical) for canonical, name in known.items())
+            return tuple(
+                ServedModel(name or self._profile.models[canonical], canonical)
+                for canonical, name in known.items()
+            )
         return await self._list.get()
 
     async def model_name(self, turn: Turn) -> str:
@@ -160,7 +163,7 @@ class OpenAICompatibleUpstream:
         name = self._server.models.get(turn.model)
         if name is None and self._server.models:
             raise self._no_model(turn.model, tuple(self._server.models))
-        if name is None and self._profile.local:
+        if not name and self._profile.local:
             name = await self._listed_name(turn.model)
         name = name or self._profile.models[turn.model]
         if self._profile.kind == "huggingface" and turn.provider:
@@ -170,7 +173,7 @@ class OpenAICompatibleUpstream:
     async def _listed_name(self, model: str) -> str | None:
         """The server's own name for ``model``; ``None`` where its list does not help."""
         try:
-            served = await self.served_models()
+            served = await self._list.get()
         except GatewayError:
             return None
         for entry in served:
@@ -239,9 +242,15 @@ class OpenAICompatibleUpstream:
             _log.info("asking %s once more in %.2f s: %s", self.name, pause, failure.message)
             await asyncio.sleep(pause)
 
+    @property
+    def _lacks_key(self) -> bool:
+        """Whether the kind's own address would refuse every turn; what stands in front of it may have one."""
+        profile = self._profile
+        return bool(profile.key_env) and not self._server.key and self._url == profile.url
+
     def _require_key(self) -> None:
         profile = self._profile
-        if profile.key_env and not self._server.key:
+        if self._lacks_key:
             raise UpstreamLoginRequired(f"No key is configured for {profile.title}. {profile.key_step}")
 
     def _retry_pause(self, failure: GatewayError) -> float | None:
