@@ -43,7 +43,16 @@ def test_an_excerpt_is_one_short_line() -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(None, None), ("0", 0.0), (" 12 ", 12.0), ("-1", None), ("", None), ("soon", None), ("1.5", None)],
+    [
+        (None, None),
+        ("0", 0.0),
+        (" 12 ", 12.0),
+        ("-1", None),
+        ("", None),
+        ("soon", None),
+        ("1.5", 1.5),
+        ("1e5", None),
+    ],
 )
 def test_retry_after_in_seconds(value: str | None, seconds: float | None) -> None:
     assert parse_retry_after(value) == seconds

@@ -40,8 +40,8 @@ class UpstreamSettings:
     """One upstream. What is ``None`` or empty follows from its kind or from the settings for all.
 
     ``models`` maps canonical ids to the server's names, "" for the usual ones. Upstreams with a lower
-    ``order`` are asked first, equals share the turns by ``weight``, 1 if ``None``. ``key_env`` and ``key_file``
-    say where the key is kept.
+    ``order`` are asked first, equals share the turns by ``weight``, 1 if ``None``. ``key_env`` and
+    ``key_file`` say where the key is kept.
     """
 
     name: str

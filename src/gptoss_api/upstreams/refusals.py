@@ -16,6 +16,8 @@ EXCERPT_LENGTH: Final = 200
 LOGGED_LENGTH: Final = 500
 
 _HTML: Final = re.compile(r"\s*(?:<!doctype|<html|<head|<\?xml)", re.I)
+# Fractions are not in the standard, and are sent all the same.
+_SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
 _NAMED_SECRET: Final = re.compile(
     r"\b(set-cookie|cookie|authorization|session|user_id|access_token|token)\b"
@@ -48,7 +50,7 @@ def parse_retry_after(value: str | None) -> float | None:
     if value is None:
         return None
     value = value.strip()
-    if value.isascii() and value.isdigit():
+    if _SECONDS.fullmatch(value):
         return float(value[:9])
     try:
         moment = parsedate_to_datetime(value)
