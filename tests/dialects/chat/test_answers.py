@@ -155,6 +155,8 @@ def test_what_was_emulated_is_said() -> None:
     chunks = streamed(read(stream=True), events)
     assert chunks[-1]["x_gptoss"] == said
     assert all("x_gptoss" not in chunk for chunk in chunks[:-1])
+    *_, finish, usage = streamed(read(stream=True, stream_options={"include_usage": True}), [*events, USAGE])
+    assert finish["x_gptoss"] == usage["x_gptoss"] == said
 
 
 # Streamed

@@ -43,6 +43,7 @@ class ChunkRenderer:
         self._started: Started | None = None
         self._repairs = 0
         self._notes: tuple[str, ...] = ()
+        self._said = b""
         # A chunk is head + choices + foot; a choice's chunk is start + delta + end. A delta's text goes
         # between one of the openings and the end.
         self._head = self._foot = b""
@@ -148,12 +149,14 @@ class ChunkRenderer:
         self._repairs += finished.repairs
         self._notes += finished.notes
         said = extension(self._started, self._repairs, self._notes) if self._started else {}
+        self._said = b',"x_gptoss":' + _encode(said) if said else b""
         return b'%b{},"logprobs":null,"finish_reason":"%b"}]%b%b' % (
             self._start,
             self._shape.finish_reason(finished.reason).encode(),
-            b',"x_gptoss":' + _encode(said) if said else b"",
+            self._said,
             self._foot,
         )
 
     def _report(self, usage: Usage) -> bytes:
-        return b'%b[],"usage":%b}\n\n' % (self._head, _encode(usage_object(usage)))
+        # With usage this is the last chunk.
+        return b'%b[]%b,"usage":%b}\n\n' % (self._head, self._said, _encode(usage_object(usage)))
