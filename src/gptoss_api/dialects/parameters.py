@@ -24,6 +24,8 @@ EFFORTS: Final[dict[str, Effort]] = {
 }
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
+# MCP clients and gpt-oss's own tools have dots in their names (emulation dossier, section 2.5).
+_TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _NAME_LENGTH: Final = 64
 _RANGES: Final = (
     ("temperature", 0, 2),
@@ -42,15 +44,19 @@ def read_model(body: Fields) -> tuple[Model, str]:
 
 
 def read_name(fields: Fields) -> str:
-    """A tool's or schema's ``name`` as OpenAI allows it: ``^[A-Za-z0-9_-]{1,64}$``."""
+    """A tool's ``name``: what OpenAI allows, ``^[A-Za-z0-9_-]{1,64}$``, and dots."""
+    return _matching(fields, _TOOL_NAME)
+
+
+def _matching(fields: Fields, pattern: re.Pattern[str]) -> str:
     name = fields.required_string("name")
     path = fields.at("name")
     if len(name) > _NAME_LENGTH:
         raise too_long(path, name, _NAME_LENGTH)
-    if not _NAME.fullmatch(name):
+    if not pattern.fullmatch(name):
         raise InvalidValue(
             f"Invalid '{path}': string does not match pattern. "
-            "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'.",
+            f"Expected a string that matches the pattern '^{pattern.pattern}$'.",
             param=path,
         )
     return name
@@ -73,7 +79,7 @@ def read_parameters(function: Fields, name: str, *, strict: bool) -> dict[str, A
 
 def read_json_schema(fields: Fields, parameter: str) -> OutputFormat:
     """The ``json_schema`` form of an answer; ``parameter`` names it in messages."""
-    name = read_name(fields)
+    name = _matching(fields, _NAME)
     schema = fields.mapping("schema")
     if schema is not None:
         try:

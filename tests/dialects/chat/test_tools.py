@@ -37,6 +37,10 @@ def test_a_custom_tool() -> None:
 
 def test_a_tool_that_is_repeated_is_one() -> None:
     assert turn(tools=[function(), function()]).tools == (Tool("f"),)
+    assert turn(tools=[function("browser.search"), custom(name="a.b")]).tools == (
+        Tool("browser.search"),
+        Tool("a.b", kind="custom"),
+    )
 
 
 def test_parallel_calls() -> None:
