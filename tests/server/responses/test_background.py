@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from gptoss_api.core.errors import NotFound
 from gptoss_api.core.events import Events, Finished, Started, TextDelta, Usage, UsageReported
 from gptoss_api.dialects.responses import ResponseRequest, ResponsesDialect
 from gptoss_api.server.drain import Drain
@@ -69,6 +70,7 @@ def store() -> MemoryStore:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(background, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr("gptoss_api.server.responses.routes._LOOK_SECONDS", 0.01)
 
 
@@ -99,9 +101,33 @@ async def test_another_process_streams_every_event_once_it_has_ended(store: Memo
 async def test_another_process_can_have_it_cancelled(store: MemoryStore, quick: None) -> None:
     worker, other = Process(store), Process(store)
     run = await worker.start()
-    await other.ask("cancel", run.request.id)
+    cancelled = await asyncio.wait_for(other.ask("cancel", run.request.id), 5)
+    assert cancelled["status"] == "cancelled"
     await asyncio.wait_for(run.wait(), 5)
-    assert (await other.ask("retrieve", run.request.id))["status"] == "cancelled"
+    assert await other.ask("retrieve", run.request.id) == cancelled
+
+
+async def test_another_process_can_delete_it_for_good(store: MemoryStore, quick: None) -> None:
+    worker, other = Process(store), Process(store)
+    run = await worker.start()
+    gone = await asyncio.wait_for(other.ask("delete", run.request.id), 5)
+    assert gone["deleted"] is True
+    await asyncio.wait_for(run.wait(), 5)
+    for process in (worker, other):
+        with pytest.raises(NotFound):
+            await process.ask("retrieve", run.request.id)
+
+
+async def test_a_stream_whose_events_are_gone_ends_with_an_error(store: MemoryStore, quick: None) -> None:
+    worker = Process(store)
+    run = await worker.start()
+    worker.go.set()
+    await run.wait()
+    response_id = f"{run.request.id}0"
+    await worker.kept.put("ann", response_id, run.record())
+    [event] = await asyncio.wait_for(worker.ask("retrieve", response_id, "stream=true&starting_after=4"), 5)
+    assert (event["type"], event["sequence_number"]) == ("error", 5)
+    assert "no longer kept" in event["message"]
 
 
 async def test_a_response_whose_process_died_has_failed(store: MemoryStore, quick: None) -> None:

@@ -19,6 +19,8 @@ from ..drain import Drain, shutting_down
 from .kept import Kept, KeptResponses, now, status_of
 
 BEAT_SECONDS: Final = 5.0
+# How often it is looked whether another process wants a response cancelled; its client waits for that.
+LOOK_SECONDS: Final = 0.5
 # A process may be slow to renew its records; six beats are more than a pause.
 DEAD_AFTER: Final = 6 * BEAT_SECONDS
 
@@ -130,8 +132,9 @@ class BackgroundRuns:
             # A renewal that is under way must not overwrite the end.
             await asyncio.wait([beat])
             response_id = run.request.id
-            await self._kept.put(run.caller, response_id, run.record())
+            # The events first: whoever sees that it has ended finds them.
             await self._kept.put_events(run.caller, response_id, b"".join(run.events))
+            await self._kept.put(run.caller, response_id, run.record())
             self._runs.pop((run.caller, response_id), None)
             run.end()
             _log.info("response %s in the background ended: %s", response_id, status_of(run.stream.final))
@@ -157,8 +160,11 @@ class BackgroundRuns:
         return run.stream.end()
 
     async def _beat(self, run: Run) -> None:
+        renewed = now()
         while True:
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
             if await self._kept.cancel_wished(run.caller, run.request.id):
                 run.cancel()
-            await self._kept.put(run.caller, run.request.id, run.record())
+            if now() - renewed >= BEAT_SECONDS:
+                renewed = now()
+                await self._kept.put(run.caller, run.request.id, run.record())

@@ -19,8 +19,10 @@ from .background import DEAD_AFTER, BackgroundRuns
 from .conversation import page, read_chain
 from .kept import RUNNING, Kept, KeptResponses, now
 
-# How often another process is asked whether it has finished a response that is followed here.
+# How often it is looked whether another process has finished a response that is followed or stopped here.
 _LOOK_SECONDS: Final = 0.5
+# How long a client waits for another process to stop: one that lives does so within a second.
+_STOP_SECONDS: Final = 5.0
 _END: Final = b"\n\n"
 _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
 
@@ -58,23 +60,18 @@ class ResponseRoutes:
     async def delete(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller, response_id = _whose(scope)
         await self._stop(caller, response_id)
-        await self._kept.get(caller, response_id)
         await self._kept.delete(caller, response_id)
         gone = {"id": response_id, "object": "response", "deleted": True}
         await send_json(send, 200, msgspec.json.encode(gone))
 
     async def cancel(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller, response_id = _whose(scope)
-        await self._stop(caller, response_id)
-        kept = _settled(await self._kept.get(caller, response_id))
+        kept = await self._stop(caller, response_id)
         if not kept.background:
             raise InvalidRequest(
                 "Only a response that was made with background set to true can be cancelled.",
                 param="response_id",
             )
-        if kept.status in RUNNING:
-            # Another process works on it: it looks for the wish every few seconds.
-            await self._kept.wish_cancelled(caller, response_id)
         await send_json(send, 200, bytes(kept.response))
 
     async def input_items(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,12 +87,26 @@ class ResponseRoutes:
         listed = page(items, after=query.string("after"), limit=limit or 20, newest_first=order != "asc")
         await send_json(send, 200, msgspec.json.encode(listed))
 
-    async def _stop(self, caller: str, response_id: str) -> None:
-        """Ends a run of this process; its record says afterwards how."""
+    async def _stop(self, caller: str, response_id: str) -> Kept:
+        """Ends what works on a response, in this process or another; gives its record as it is then.
+
+        The record of a process that died may say for a while that it runs.
+
+        Raises:
+            NotFound: for an id that is unknown or another caller's.
+        """
         run = self._runs.get(caller, response_id)
         if run is not None:
             run.cancel()
             await run.wait()
+        kept = _settled(await self._kept.get(caller, response_id))
+        if kept.status in RUNNING:
+            await self._kept.wish_cancelled(caller, response_id)
+        deadline = now() + _STOP_SECONDS
+        while kept.status in RUNNING and now() < deadline:
+            await asyncio.sleep(_LOOK_SECONDS)
+            kept = _settled(await self._kept.get(caller, response_id))
+        return kept
 
     async def _events(self, caller: str, response_id: str, start: int) -> AsyncIterator[bytes]:
         run = self._runs.get(caller, response_id)
@@ -112,8 +123,13 @@ class ResponseRoutes:
         """The events of a response that ended, or that another process will end."""
         while (events := await self._kept.events(caller, response_id)) is None:
             kept = await self._kept.get(caller, response_id)
-            if _settled(kept) is not kept:
-                said = {"code": "server_error", "message": _DIED, "param": None, "sequence_number": start}
+            if _settled(kept).status not in RUNNING:
+                # It may have ended since they were looked for.
+                events = await self._kept.events(caller, response_id)
+                if events is not None:
+                    break
+                why = _DIED if kept.status in RUNNING else _NO_EVENTS
+                said = {"code": "server_error", "message": why, "param": None, "sequence_number": start}
                 yield b"event: error\ndata: %b\n\n" % msgspec.json.encode({"type": "error", **said})
                 return
             await asyncio.sleep(_LOOK_SECONDS)
@@ -133,6 +149,7 @@ class ResponseRoutes:
 
 
 _DIED: Final = "The process that worked on this response ended before it was complete. Ask again."
+_NO_EVENTS: Final = "The events of this response are no longer kept. Fetch the response itself."
 
 
 def _settled(kept: Kept) -> Kept:
