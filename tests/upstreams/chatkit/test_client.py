@@ -15,6 +15,7 @@ from gptoss_api.core.errors import (
     GatewayError,
     InsufficientQuota,
     InternalError,
+    InvalidValue,
     Overloaded,
     ThreadLost,
     UpstreamEmpty,
@@ -185,6 +186,14 @@ async def test_a_turn_is_one_user_message() -> None:
         with pytest.raises(InternalError):
             await events_of(upstream, asked)
     assert server.asked == []
+
+
+async def test_an_empty_conversation_is_refused_before_the_site_refuses_it() -> None:
+    async with serving(ANSWER) as (upstream, server):
+        with pytest.raises(InvalidValue) as caught:
+            await events_of(upstream, turn(""))
+        assert caught.value.param == "messages"
+        assert not server.asked
 
 
 async def test_anonymous_requests_carry_no_cookie_until_one_was_given() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from ...core.errors import (
     GatewayError,
     InternalError,
+    InvalidValue,
     ThreadLost,
     UpstreamEmpty,
     UpstreamIncomplete,
@@ -255,6 +256,10 @@ class ChatKitUpstream:
 def _only_text(turn: Turn) -> str:
     match turn.messages:
         case (UserMessage(text),):
+            if not text and turn.thread is None:
+                raise InvalidValue(
+                    "Invalid 'messages': there is nothing to answer. Send a text.", param="messages"
+                )
             return text
         case _:
             raise InternalError("gpt-oss.com takes exactly one user message per turn.")
