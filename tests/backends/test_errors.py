@@ -335,6 +335,22 @@ async def test_a_key_is_sent_and_never_shown(caplog: pytest.LogCaptureFixture) -
     assert not health.ready
 
 
+@pytest.mark.parametrize("in_stream", [False, True])
+async def test_what_servers_repeat_of_keys_and_headers_is_not_passed_on(
+    in_stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    hidden = "header-value-0123"
+    error = {"error": {"message": f"odd request: {KEY} {hidden}"}}
+    backend = Backend("groq", Reply([sse(error)]) if in_stream else json_reply(500, error))
+    async with connected(backend, headers={"x-api-key": hidden}) as upstream:
+        with pytest.raises(UpstreamFailure, match="odd request") as raised:
+            await ask(upstream, turn())
+        health = await upstream.health()
+    shown = raised.value.message + health.detail + caplog.text
+    assert KEY not in shown
+    assert hidden not in shown
+
+
 @pytest.mark.parametrize(
     ("event", "expected"),
     [

@@ -20,7 +20,7 @@ _ALL: Final = "[[upstreams]]"
 class UpstreamBuilder:
     """Makes upstreams that share one HTTP client; ``alone`` ones ask once more themselves.
 
-    ``keys`` are the secrets that were read for them.
+    ``keys`` are the secrets that were read for them, and what else they send in headers.
     """
 
     def __init__(
@@ -54,8 +54,7 @@ class UpstreamBuilder:
             # Of these there may be several, and nobody knows them by a name of their own.
             profile = replace(profile, title=entry.name)
         key = self._key(entry)
-        if key:
-            self.keys.append(key)
+        self.keys += filter(None, (key, *entry.headers.values()))
         server = Server(
             profile,
             entry.url or profile.url,

@@ -96,6 +96,8 @@ class OpenAICompatibleUpstream:
         self._server = server
         self._profile = profile = server.profile
         self._url = server.url.rstrip("/")
+        # Headers may hold keys too, and servers repeat what they got.
+        self._secrets = (server.key, *server.headers.values())
         self._idle_timeout = idle_timeout
         self._total_timeout = total_timeout
         self._rejected: frozenset[str] = frozenset()
@@ -231,6 +233,7 @@ class OpenAICompatibleUpstream:
                 return
             except GatewayError as error:
                 failure = error
+                failure.message = redact(failure.message, self._secrets)
             if not delivered and refused_fields < _MOST_REFUSED_FIELDS and self._adapt(turn, failure):
                 refused_fields += 1
                 continue
@@ -283,13 +286,12 @@ class OpenAICompatibleUpstream:
         raise await self._refusal(response, content_type)
 
     async def _refusal(self, response: HttpResponse, content_type: str) -> GatewayError:
-        secrets = (self._server.key,)
-        body = await read_refusal(response, self.name, secrets)
+        body = await read_refusal(response, self.name, self._secrets)
         return failure_of_response(
             self._profile,
             response.status,
             content_type,
-            redact(body.decode("utf-8", "replace"), secrets).encode(),
+            redact(body.decode("utf-8", "replace"), self._secrets).encode(),
             retry_after=parse_retry_after(response.headers.get("retry-after")),
         )
 
