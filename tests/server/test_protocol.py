@@ -44,6 +44,8 @@ def _no_trace(demo: RunningGateway, impatient: RunningGateway) -> Iterator[None]
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         head_of("/", 1, "transfer-encoding: chunked") + b"0\r\n\r\n",
         b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: x\r\n\r\n",
+        b"POST %s HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n3\r\n{} \r\nzz\r\n"
+        % CHAT.encode(),
     ],
 )
 def test_what_is_not_http_gets_a_json_400(demo: RunningGateway, garbage: bytes) -> None:

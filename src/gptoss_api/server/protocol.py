@@ -103,6 +103,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Whether no answer is under way; meanwhile a client may begin its next request and take its time."""
         return self.cycle is None or self.cycle.response_complete
 
+    def _is_unanswered(self) -> bool:
+        """Whether the request whose body is arriving is the next one to be answered, and was not yet."""
+        return self.cycle.more_body and not self.cycle.response_started and not self.pipeline
+
     def _head_timed_out(self) -> None:
         self._timer = None
         if self._head_bytes and not self.transport.is_closing():
@@ -114,7 +118,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Answers what is no request, and closes the connection."""
         _log.debug("connection of %s refused with %d", self.client, status)
         # In the middle of an answer there is no place for another one.
-        if self._is_idle():
+        if self._is_idle() or self._is_unanswered():
             request_id = new_request_id()
             body = error_body(InvalidRequest(message), request_id)
             lines = [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
