@@ -108,6 +108,17 @@ def test_arguments_are_a_strict_json_object(written: str | None, meant: str) -> 
 
 
 @pytest.mark.parametrize(
+    "header", ["<|message|>", "<|constrain|>json<|message|>", "<|channel|>commentary json<|message|>"]
+)
+def test_the_end_of_a_header_is_no_part_of_the_arguments(header: str) -> None:
+    text = f'{header}{{"a": "<|message|>"}}'
+    for first in range(len(text)):
+        pieces = [[delta("f", text[:first], 0, "x")], [delta(None, text[first:], 0)]]
+        assert told(pieces) == ([("f", '{"a": "<|message|>"}')], [])
+    assert told([[delta("f", "", 0, "x")], *([delta(None, char, 0)] for char in text)])[1] == []
+
+
+@pytest.mark.parametrize(
     ("written", "given", "note"),
     [
         ('{"a": ', '{"a": ', "end in the middle"),

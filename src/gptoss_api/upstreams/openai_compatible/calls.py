@@ -6,6 +6,7 @@ clients dossier, demands 6 and 17).
 """
 
 import json
+import re
 import secrets
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from ...core.events import Event, ToolCallDelta, ToolCallFinished, ToolCallStart
 from ...text.json_stream import JsonBroken, JsonTransducer
 
 _CLOSERS: Final = "}] \t\r\n"
+# The end of a Harmony header that a server took for the beginning of the arguments.
+_LEAKED: Final = re.compile(r"\A(?:<\|(?:channel|constrain|message)\|>(?:\s|commentary|json)*)+")
 
 
 class FunctionDelta(Struct, gc=False):
@@ -190,9 +193,11 @@ class _Arguments:
         self._raw.append(text)
         if not self._live:
             text = "".join(self._raw).lstrip()
+            if text.startswith("<|"):
+                text = _LEAKED.sub("", text)
             if not text.startswith("{"):
                 return ""
-            self._live = True
+            self._live, self._raw = True, [text]
         elif self._json.broken:
             return text
         out = self._json.feed(text)
