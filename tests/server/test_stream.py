@@ -28,6 +28,7 @@ def test_a_silent_upstream_does_not_make_a_silent_stream(simulator: Simulator, g
     running = gateway(simulator, GPTOSS_KEEPALIVE="0.2")
     simulator.always(Answer("word word", at={"headers": [Pause(0.7)], "half": [Pause(0.7)]}))
     reply = ask(running, "POST", CHAT, STREAM)
+    assert reply.headers["x-gptoss-upstream"] == "gpt-oss.com"
     before, _, after = reply.body.partition(b"data: ")
     # Three fit into each pause; a busy machine may miss one.
     assert before.count(b": keep-alive\n\n") in (2, 3)

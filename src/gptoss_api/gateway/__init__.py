@@ -105,6 +105,11 @@ class Gateway:
         """Answers ``turn``; see :meth:`gptoss_api.upstreams.base.Upstream.open`."""
         return self.upstream.open(turn)
 
+    @property
+    def only_upstream(self) -> str:
+        """The name of the upstream that answers every turn, "" where there are several."""
+        return self.upstream.name if len(self._upstreams) == 1 else ""
+
     async def health(self) -> Health:
         return await self.upstream.health()
 
