@@ -205,6 +205,7 @@ HARMONY = "<|start|>assistant<|channel|>commentary to=functions.get_weather <|co
         "<|channel|>commentary to=assistant.get_weather <|constrain|>json",
         "<|channel|>commentary to=functions.get_weather<|channel|>commentary<|message|>",
         "commentary to=functions.get_weather json",
+        "  commentary to=functions.get_weather json",
         "assistantcommentary to=functions.get_weather json",
         "assistant commentary to=functions.get_weather ",
         "to=functions.get_weather code",

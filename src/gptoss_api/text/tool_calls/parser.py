@@ -28,10 +28,11 @@ from .shapes import LONGEST_START, call_shaped, expression_shaped
 _MAX_HELD_MESSAGE: Final = 64 * 1024
 _EASY: Final = re.compile(r"[^<`\n]*[^<`\s]")
 _EASY_AT_ONCE: Final = re.compile(r"[^<`\n]+")
-_STOP: Final = re.compile(rf"<|`+|^(?:[ \t]{{0,3}}~+|[{BARE_LETTERS}])", re.MULTILINE)
-_LINE_STOP: Final = re.compile(rf"[ \t]{{0,3}}~+|[{BARE_LETTERS}]")
-_LINE_STOP_AFTER: Final = re.compile(r"[*A-Za-z]")
-_STOP_AFTER: Final = re.compile(r"<|^[*A-Za-z]", re.MULTILINE)
+# Indentation counts as the line's start, for it may have come as a piece of its own.
+_STOP: Final = re.compile(rf"<|`+|^[ \t\r]*(?:~+|[{BARE_LETTERS}])", re.MULTILINE)
+_LINE_STOP: Final = re.compile(rf"[ \t\r]*(?:~+|[{BARE_LETTERS}])")
+_LINE_STOP_AFTER: Final = re.compile(r"[ \t\r]*[*A-Za-z]")
+_STOP_AFTER: Final = re.compile(r"<|^[ \t\r]*[*A-Za-z]", re.MULTILINE)
 # Bounds every copy of what is left to read, however long a piece is.
 _SLICE: Final = 16 * 1024
 
@@ -130,7 +131,7 @@ class ToolCallParser(CodeReading):
         if found is None:
             self._plain(text[at:])
             return len(text)
-        begin = found.start()
+        begin = found.end() - 1 if found[0][-1] in BARE_LETTERS else found.start()
         if begin > at:
             self._plain(text[at:begin])
         char = text[begin]
@@ -218,7 +219,7 @@ class ToolCallParser(CodeReading):
         """Nothing here is delivered; it only matters whether another call comes."""
         out = self._out
         found = (_LINE_STOP_AFTER.match(text, at) if out.line_start else None) or _STOP_AFTER.search(text, at)
-        begin = found.start() if found else len(text)
+        begin = found.end() - 1 if found else len(text)
         self._plain(text[at:begin])
         if out.too_far():
             self._stop("text follows the call")
