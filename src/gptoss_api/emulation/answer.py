@@ -86,7 +86,10 @@ class AnswerReading:
         if self._passes:
             shown = self._shown
             out = [event for event in batch if type(event) in shown]
-            frame = [event for event in batch if type(event) in _FRAME] if len(out) < len(batch) else ()
+            if len(out) == len(batch):
+                self.delivered.add(out)
+                return out
+            frame = [event for event in batch if type(event) in _FRAME]
             if len(out) + len(frame) == len(batch):
                 for event in frame:
                     self._event(event)

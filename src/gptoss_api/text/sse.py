@@ -11,6 +11,7 @@ from ..core.errors import UpstreamFailure
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 
+_DATA: Final = b"data: "
 _BOM: Final = b"\xef\xbb\xbf"
 # As numbers: "in" with bytes first tries to take them for one, and formats an error, before it searches.
 _LF: Final = 10
@@ -41,6 +42,16 @@ class SseDecoder:
         if not chunk:
             return []
         pending = self._pending
+        if (
+            not pending
+            and chunk.find(b"\n") == len(chunk) - 2
+            and chunk.startswith(_DATA)
+            and chunk[-1] == _LF
+        ):
+            # One usual event and nothing else, as most reads are.
+            self._at_start = False
+            if len(chunk) <= self._max:
+                return [chunk[6:-2]]
         if chunk.find(b"\n\n") < 0 and not (pending and chunk[0] == _LF and pending[-1] == _LF):
             self._keep(chunk)
             return []
@@ -49,7 +60,8 @@ class SseDecoder:
             chunk = bytes(pending)
             pending.clear()
         blocks = chunk.split(b"\n\n")
-        self._keep(blocks.pop())
+        if rest := blocks.pop():
+            self._keep(rest)
         return self._payloads(blocks, len(chunk))
 
     def finish(self) -> list[bytes]:
@@ -66,7 +78,7 @@ class SseDecoder:
             raise self._too_large()
         payloads: list[bytes] = []
         for block in blocks:
-            if block.startswith(b"data: ") and _LF not in block:
+            if block.startswith(_DATA) and _LF not in block:
                 payloads.append(block[6:])
             elif block:
                 _read_fields(block, payloads)
