@@ -69,9 +69,11 @@ class Collector:
     def feed(self, events: Events) -> None:
         current = self._choices[-1]
         for event in events:
+            # The commonest by identity: a match takes four times as long.
+            if type(event) is TextDelta:
+                current.text.append(event.text)
+                continue
             match event:
-                case TextDelta(text):
-                    current.text.append(text)
                 case ReasoningDelta(text):
                     current.reasoning.append(text)
                 case RefusalDelta(text):

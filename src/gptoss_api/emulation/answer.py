@@ -37,6 +37,8 @@ from .outlet import Outlet
 from .plan import Plan
 from .repair import RepairBudget
 
+# What stands around the text of an answer and is not delivered itself.
+_FRAME: Final = (Started, Finished, UsageReported)
 _MOST_NOTES: Final = 8
 _LONGEST_NOTE: Final = 300
 _ANY_OBJECT: Final[dict[str, Any]] = {"type": "object"}
@@ -85,6 +87,12 @@ class AnswerReading:
             shown = self._shown
             out = [event for event in batch if type(event) in shown]
             if len(out) == len(batch):
+                self.delivered.add(out)
+                return out
+            frame = [event for event in batch if type(event) in _FRAME]
+            if len(out) + len(frame) == len(batch):
+                for event in frame:
+                    self._event(event)
                 self.delivered.add(out)
                 return out
         try:

@@ -83,12 +83,13 @@ def render_prompt(
     draft = _Draft(turn, turn.messages, style)
     if draft.is_lone_message:
         return draft.verbatim()
+    entries = draft.entries(draft.front)
     if key:
         draft.key = key
-    else:
+    elif entries or draft.tools.tools:
         draft.choose_key(secret, counter)
     segments = [*draft.instructions(), *draft.tool_segments(), *draft.format_segments()]
-    if entries := draft.entries(draft.front):
+    if entries:
         segments += ("# Conversation so far\n\n", *_transcript(entries, draft.key))
     segments.append(draft.question())
     return draft.finished(segments, draft.answer_lines(), history=bool(entries))

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -59,11 +59,12 @@ class Edge:
         allowed_origin = self._cors.allow(origin)
         common = ((b"x-request-id", record.id.encode()), *self._cors.response_headers(allowed_origin))
 
-        async def send_with_headers(message: Message) -> None:
+        # No coroutine of its own: every piece of a stream passes through here.
+        def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 message["headers"] = [*message["headers"], *common]
-            await send(message)
+            return send(message)
 
         try:
             self._admit(scope, record, origin, allowed_origin)

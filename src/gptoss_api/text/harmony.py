@@ -8,7 +8,7 @@ outside code, and never if the client's own text has such tokens.
 """
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -67,6 +67,9 @@ class HarmonyRepair:
         self._thought = replace(self._content, thought=True)
         self._parser: ToolCallParser | None = None
         self._speaking: type[Event] | None = None
+        # The kind of event of which a piece that is easy text goes on with the one before, and what that is.
+        self._easily: type[Event] | None = None
+        self._easy: Callable[[str], object] = bool
         self._stopped = False
         self._calls = 0
         self._leaked: dict[int, int] = {}
@@ -85,6 +88,9 @@ class HarmonyRepair:
         out: list[Event] = []
         for event in events:
             kind = type(event)
+            if kind is self._easily and self._easy(event.text):  # type: ignore[union-attr]  # one of the two below
+                out.append(event)
+                continue
             if kind is TextDelta or kind is ReasoningDelta:
                 if self._clean:
                     self._hear(event, kind, out)  # type: ignore[arg-type]  # narrowed by identity, the hot path
@@ -124,6 +130,7 @@ class HarmonyRepair:
             self._speaking = kind
             self._parser = ToolCallParser(self._content if kind is TextDelta else self._thought)
         parser = self._parser
+        self._easily = None
         if self._stopped:
             return
         if parser.passes(event.text) and parser.thinks is (kind is ReasoningDelta):
@@ -131,9 +138,12 @@ class HarmonyRepair:
         else:
             self._withheld += len(event.text)
             self._read(parser.feed(event.text), out)
+        if parser.settled and parser.thinks is (kind is ReasoningDelta) and not self._stopped:
+            self._easily, self._easy = kind, parser.easy
 
     def _pause(self, out: list[Event], *, truncated: bool = False) -> None:
         """Something else begins: what was held back is what it seems to be."""
+        self._easily = None
         if self._parser is not None:
             if not self._stopped:
                 self._read(self._parser.finish(truncated), out)

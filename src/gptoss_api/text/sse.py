@@ -11,7 +11,11 @@ from ..core.errors import UpstreamFailure
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 
+_DATA: Final = b"data: "
 _BOM: Final = b"\xef\xbb\xbf"
+# As numbers: "in" with bytes first tries to take them for one, and formats an error, before it searches.
+_LF: Final = 10
+_CR: Final = 13
 
 
 class SseDecoder:
@@ -33,12 +37,22 @@ class SseDecoder:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The payloads of the events that ``chunk`` completes."""
-        if self._after_cr or b"\r" in chunk:
+        if self._after_cr or _CR in chunk:
             chunk = self._with_plain_line_ends(chunk)
         if not chunk:
             return []
         pending = self._pending
-        if b"\n\n" not in chunk and not (pending and chunk[0] == 10 and pending[-1] == 10):
+        if (
+            not pending
+            and chunk.find(b"\n") == len(chunk) - 2
+            and chunk.startswith(_DATA)
+            and chunk[-1] == _LF
+        ):
+            # One usual event and nothing else, as most reads are.
+            self._at_start = False
+            if len(chunk) <= self._max:
+                return [chunk[6:-2]]
+        if chunk.find(b"\n\n") < 0 and not (pending and chunk[0] == _LF and pending[-1] == _LF):
             self._keep(chunk)
             return []
         if pending:
@@ -46,7 +60,8 @@ class SseDecoder:
             chunk = bytes(pending)
             pending.clear()
         blocks = chunk.split(b"\n\n")
-        self._keep(blocks.pop())
+        if rest := blocks.pop():
+            self._keep(rest)
         return self._payloads(blocks, len(chunk))
 
     def finish(self) -> list[bytes]:
@@ -63,7 +78,7 @@ class SseDecoder:
             raise self._too_large()
         payloads: list[bytes] = []
         for block in blocks:
-            if block.startswith(b"data: ") and b"\n" not in block:
+            if block.startswith(_DATA) and _LF not in block:
                 payloads.append(block[6:])
             elif block:
                 _read_fields(block, payloads)
@@ -73,7 +88,7 @@ class SseDecoder:
         # A CR counts as a line end at once, so that an event never waits for the LF that may follow.
         if not chunk:
             return chunk
-        if self._after_cr and chunk[0] == 10:
+        if self._after_cr and chunk[0] == _LF:
             chunk = chunk[1:]
         self._after_cr = chunk.endswith(b"\r")
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

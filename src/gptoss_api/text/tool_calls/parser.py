@@ -46,7 +46,8 @@ class ToolCallParser(CodeReading):
     def __init__(self, config: ParserConfig, *, judge: Judge | None = None, keyed_only: bool = False) -> None:
         super().__init__(config, judge or Judge(config), keyed_only)
         self._held = ""
-        self._easy = _EASY_AT_ONCE if config.harmony_only else _EASY
+        # A match where a piece has no sign of anything but text.
+        self.easy = (_EASY_AT_ONCE if config.harmony_only else _EASY).fullmatch
         if not self._tags and not self._leaks:
             self._state = self._literal
 
@@ -60,8 +61,9 @@ class ToolCallParser(CodeReading):
         """Whether text is taken for a chain of thought now."""
         return self._out.thought
 
-    def passes(self, text: str) -> bool:
-        """Whether ``text`` is nothing but a further piece of what the last one was."""
+    @property
+    def settled(self) -> bool:
+        """Whether the next piece goes on with the last one, unless it fails :attr:`easy`."""
         out = self._out
         return (
             not self._held
@@ -70,8 +72,11 @@ class ToolCallParser(CodeReading):
             and self._state == self._text
             and not out.waiting
             and not self._wrapper
-            and self._easy.fullmatch(text) is not None
         )
+
+    def passes(self, text: str) -> bool:
+        """Whether ``text`` is nothing but a further piece of what the last one was."""
+        return self.settled and self.easy(text) is not None
 
     def feed(self, text: str) -> list[ParserEvent]:
         """What ``text`` decides."""

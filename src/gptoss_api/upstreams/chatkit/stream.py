@@ -74,7 +74,7 @@ class AnswerStream:
         """The next bytes; none at the end or when nothing more is worth waiting for."""
         limit = self._limit()
         try:
-            if limit is None:
+            if limit is None or self._response.ready:
                 return await self._response.read_chunk()
             async with asyncio.timeout_at(limit):
                 return await self._response.read_chunk()

@@ -86,6 +86,11 @@ class Connection(asyncio.Protocol):
     def where(self) -> str:
         return self._where
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to take, or nothing more will come."""
+        return self.done or bool(self._parts)
+
     def send(self, head: bytes, body: bytes, *, head_only: bool, idle_timeout: float | None) -> None:
         """Sends a request; ``head_only`` says that its response has no body whatever the headers say.
 

@@ -27,6 +27,11 @@ class HttpResponse:
                 )
             self._inflater = Inflater(encoding)
 
+    @property
+    def ready(self) -> bool:
+        """Whether :meth:`read_chunk` would return or raise without waiting."""
+        return self._connection is not None and self._inflater is None and self._connection.ready
+
     async def read_chunk(self) -> bytes:
         """All body bytes that have arrived since the last call, decoded; waits if there are none.
 
