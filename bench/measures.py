@@ -88,11 +88,16 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Answers per second on one saturated core, whole and streamed, and the peak of resident bytes."""
+    """Answers per second on one core, whole and streamed, and the peak of resident bytes.
+
+    The ``_cpu`` samples are microseconds of CPU time per answer: other programs on the machine take seconds
+    away, but hardly CPU time.
+    """
 
     requests: Samples
     streams: Samples
-    core_share: Samples
+    requests_cpu: Samples
+    streams_cpu: Samples
     peak: Samples
 
 
@@ -113,15 +118,15 @@ def warm_up(field: Field) -> None:
 
 
 def throughput(field: Field) -> Throughput:
-    found = Throughput(field.samples(), field.samples(), field.samples(), field.samples())
+    found = Throughput(*(field.samples() for _ in range(5)))
     for _ in range(field.effort.rounds):
         for entry in field.entries:
             with field.turn(entry) as running, running.peak_resident() as peak:
-                cpu, began = running.cpu_seconds(), time.perf_counter()
-                for answer, stream, samples in (
-                    (_WHOLE, False, found.requests),
-                    (_STREAM, True, found.streams),
+                for answer, stream, rates, costs in (
+                    (_WHOLE, False, found.requests, found.requests_cpu),
+                    (_STREAM, True, found.streams, found.streams_cpu),
                 ):
+                    before = running.cpu_seconds()
                     report = field.native.run(
                         entry.contender.target,
                         chat_body(answer, stream=stream),
@@ -129,10 +134,11 @@ def throughput(field: Field) -> Throughput:
                         _BUSY_CONNECTIONS,
                         seconds=field.effort.seconds,
                     )
+                    spent = running.cpu_seconds() - before
                     field.check(entry, "streams" if stream else "requests", report)
-                    samples[entry.name].append(report.completed / report.seconds)
-                share = (running.cpu_seconds() - cpu) / (time.perf_counter() - began)
-                found.core_share[entry.name].append(share)
+                    rates[entry.name].append(report.completed / report.seconds)
+                    if report.completed:
+                        costs[entry.name].append(spent / report.completed * 1e6)
             found.peak[entry.name].append(peak[-1])
     return found
 

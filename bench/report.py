@@ -44,6 +44,8 @@ class Figure:
 FIGURES = (
     Figure("requests", "whole answers per second"),
     Figure("streams", "streamed answers per second"),
+    Figure("requests_cpu", "CPU time per whole answer, µs"),
+    Figure("streams_cpu", "CPU time per streamed answer of 32 deltas, µs"),
     Figure("event_cost", "CPU time per streamed event, µs", digits=1),
     Figure("first_1", "added time to first token, 1 stream, ms", digits=2),
     Figure("first_50", "added time to first token, 50 at once, ms", digits=1),
@@ -95,6 +97,12 @@ def _ratio(key: str, peer: str) -> Callable[[Results], list[float]]:
     return ratios
 
 
+def _cost_ratio(key: str) -> Callable[[Results], list[float]]:
+    """How many times as much the original takes as we do."""
+    ratio = _ratio(key, ORIGINAL)
+    return lambda results: [1 / value for value in ratio(results) if value]
+
+
 def _own(key: str, scale: float = 1.0) -> Callable[[Results], list[float]]:
     return lambda results: [value * scale for value in results.samples.get(key, {}).get(GATEWAY, [])]
 
@@ -106,6 +114,8 @@ def _dependencies(results: Results) -> list[float]:
 
 GOALS = (
     Goal("whole answers/s, over the original", 1.5, False, _ratio("requests", ORIGINAL)),
+    Goal("CPU time per whole answer, the original's over ours", 1.5, False, _cost_ratio("requests_cpu")),
+    Goal("CPU time per streamed answer, the original's over ours", 1.5, False, _cost_ratio("streams_cpu")),
     Goal("whole answers/s, over LiteLLM", 15, False, _ratio("requests", LITELLM), digits=1),
     Goal("streamed answers/s, over the original", 1.5, False, _ratio("streams", ORIGINAL)),
     Goal("streamed answers/s, over LiteLLM", 50, False, _ratio("streams", LITELLM), digits=1),

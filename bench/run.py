@@ -152,7 +152,8 @@ def _measure(field: Field) -> dict[str, measures.Samples]:
     return {
         "requests": busy.requests,
         "streams": busy.streams,
-        "core_share": busy.core_share,
+        "requests_cpu": busy.requests_cpu,
+        "streams_cpu": busy.streams_cpu,
         "peak": busy.peak,
         "event_cost": cost,
         "first_1": first_1,
