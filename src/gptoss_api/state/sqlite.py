@@ -21,6 +21,10 @@ T = TypeVar("T")
 
 # Seconds to wait for another process that is writing.
 _BUSY: Final = 0.4
+# Seconds to try to open the file, and between two tries: SQLite does not wait for everything that making a
+# file and its log locks, and several processes that start together all do that.
+_OPENING: Final = 5.0
+_OPENING_PAUSE: Final = 0.02
 # Writes of this process into a space between two sweeps; until then it may hold a few entries too many.
 _SWEEP_EVERY: Final = 64
 # Bytes the log may keep on disk once its content is in the file.
@@ -113,15 +117,26 @@ def _connect(path: Path) -> sqlite3.Connection:
     # SQLite gives its log and its shared memory the mode of the file.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+    deadline = time.monotonic() + _OPENING
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(f"PRAGMA journal_size_limit = {_LOG_SIZE}")
-        _migrate(connection)
+        while True:
+            try:
+                _prepare(connection)
+                return connection
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() >= deadline:
+                    raise
+            time.sleep(_OPENING_PAUSE)
     except BaseException:
         connection.close()
         raise
-    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA journal_size_limit = {_LOG_SIZE}")
+    _migrate(connection)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
