@@ -5,6 +5,7 @@ tests/emulation.
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -170,7 +171,11 @@ def client(request: pytest.FixtureRequest, site: Site) -> Client:
 
 def says(text: str, thoughts: tuple[str, ...] = THOUGHTS) -> Callable[[Exchange], Answer]:
     """An answer in which ``KEY`` is the key that the prompt demands."""
-    return lambda request: Answer(text.replace("KEY", tool_key(request.text)), thoughts)
+    return lambda request: Answer(said(request, text), thoughts)
+
+
+def said(request: Exchange, text: str) -> str:
+    return text.replace("KEY", tool_key(request.text))
 
 
 # Tools
@@ -188,7 +193,11 @@ def test_two_calls_in_one_turn(site: Site, client: Client) -> None:
 
 
 def test_a_call_in_a_stream_has_an_id_once_and_an_index_always(site: Site) -> None:
-    site.simulator.always(says(f"{PARIS.block('KEY')}\n{ROME.block('KEY')}"))
+    text = f"{PARIS.block('KEY')}\n{ROME.block('KEY')}"
+    # Pieces of one size: those of the simulator depend on the text, and so on the key.
+    site.simulator.always(
+        lambda request: Answer("", THOUGHTS, deltas=re.findall("(?s).{1,4}", said(request, text)))
+    )
     reply = Client(site.gateway, stream=True).ask(tools=[FUNCTION])
     calls = [
         call
