@@ -1,6 +1,7 @@
 """The endpoint of a dialect: request body in, one answer out, streamed or whole."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
@@ -34,7 +35,7 @@ class Serving(Struct, frozen=True):
     upstream: str = ""
 
 
-class AnswerEndpoint(Generic[R]):
+class AnswerEndpoint(ABC, Generic[R]):
     """An ASGI application that answers requests of one kind with one turn's events.
 
     Failures before the first byte are raised to the edge, which shapes them; later ones become the
@@ -45,13 +46,13 @@ class AnswerEndpoint(Generic[R]):
         self._name = dialect
         self._serving = serving
 
+    @abstractmethod
     async def read(self, body: bytes, record: RequestRecord) -> R:
         """The request in ``body``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self, request: R, record: RequestRecord) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
         """The events that answer ``request``."""
-        raise NotImplementedError
 
     async def ended(self, request: R, record: RequestRecord) -> None:
         """Called when an answer is rendered to its end, before its last bytes leave."""
