@@ -100,11 +100,54 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None
     await crowd.arrive("a1")
     await crowd.arrive("a2")
     with pytest.raises(Overloaded) as caught:
-        await admission.slot("b").__aenter__()
+        await admission.slot("a").__aenter__()
     assert caught.value.retry_after is not None
     assert 1 <= caught.value.retry_after <= 60
     assert (admission.active, admission.waiting) == (1, 1)
     await crowd.drain()
+
+
+async def test_in_a_full_queue_the_newest_of_who_has_most_makes_room_for_who_has_fewer() -> None:
+    admission = Admission(1, 4)
+    crowd = Crowd(admission)
+    for name in ("a0", "a1", "a2", "a3", "c1"):
+        await crowd.arrive(name)
+    await crowd.arrive("b1")
+    refused = crowd.tasks["a3"].exception()
+    assert isinstance(refused, Overloaded)
+    assert "most of them from this caller" in refused.message
+    assert refused.retry_after is not None
+    assert 1 <= refused.retry_after <= 60
+    assert (admission.active, admission.waiting) == (1, 4)
+    for _ in range(5):
+        await crowd.leave(crowd.entered[-1])
+    assert crowd.entered == ["a0", "a1", "c1", "b1", "a2"]
+
+
+async def test_who_has_as_many_as_anyone_gets_nobody_elses_place() -> None:
+    admission = Admission(1, 4)
+    crowd = Crowd(admission)
+    for name in ("a0", "a1", "a2", "b1", "b2"):
+        await crowd.arrive(name)
+    for name in ("a3", "b3"):
+        await crowd.arrive(name)
+        assert isinstance(crowd.tasks[name].exception(), Overloaded)
+    assert admission.waiting == 4
+    await crowd.drain()
+    assert crowd.entered == ["a0", "a1", "b1", "a2", "b2"]
+
+
+async def test_a_waiter_that_is_cancelled_already_makes_room_without_a_word() -> None:
+    admission = Admission(1, 2)
+    crowd = Crowd(admission)
+    for name in ("a0", "a1", "a2"):
+        await crowd.arrive(name)
+    crowd.tasks["a2"].cancel()
+    await crowd.arrive("b1")
+    assert crowd.tasks["a2"].cancelled()
+    assert admission.waiting == 2
+    await crowd.drain()
+    assert crowd.entered == ["a0", "a1", "b1"]
 
 
 async def test_waiting_too_long_is_refused_and_leaves_the_queue() -> None:

@@ -192,7 +192,10 @@ class Settings:
         16, "GPTOSS_MAX_CONCURRENCY", number(1, 10_000), "Turns an upstream works on at the same time."
     )
     max_queue: int = _setting(
-        1024, "GPTOSS_MAX_QUEUE", number(0, 1_000_000), "Turns that may wait; more are refused with 503."
+        1024,
+        "GPTOSS_MAX_QUEUE",
+        number(0, 1_000_000),
+        "Turns that may wait; more are refused with 503, first those of the API key with the most.",
     )
     queue_timeout: float = _setting(
         60.0, "GPTOSS_QUEUE_TIMEOUT", seconds(0, 86_400), "Longest wait of a turn before it starts."

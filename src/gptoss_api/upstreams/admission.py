@@ -14,10 +14,11 @@ _NEWEST = 0.2
 class Admission:
     """Bounded concurrency with a fair queue.
 
-    At most ``limit`` slots are held at once and at most ``max_waiting`` callers wait. A freed slot
-    goes round-robin between callers and first come, first served within one caller. Waiting longer
-    than ``wait_timeout`` seconds (``None``: no bound) or finding the queue full raises
-    :class:`Overloaded` with an estimate of when a slot will be free.
+    At most ``limit`` slots are held at once and at most ``max_waiting`` turns wait. A freed slot
+    goes round-robin between callers and first come, first served within one caller. In a full queue the
+    newest turn of the caller with the most makes room for one with fewer. Making room, finding none, and
+    waiting longer than ``wait_timeout`` seconds (``None``: no bound) raise :class:`Overloaded` with an
+    estimate of when a slot will be free.
     """
 
     def __init__(self, limit: int, max_waiting: int, wait_timeout: float | None = None) -> None:
@@ -42,7 +43,7 @@ class Admission:
 
     @property
     def waiting(self) -> int:
-        """Callers that wait for a slot now."""
+        """Turns that wait for a slot now."""
         return self._waiting
 
     def slot(self, caller: str) -> "Slot":
@@ -54,7 +55,7 @@ class Admission:
         if self._active < self._limit:
             self._active += 1
             return
-        if self._waiting >= self._max_waiting:
+        if self._waiting >= self._max_waiting and not self._make_room(caller):
             raise self._overloaded("Too many requests wait for this upstream already")
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
@@ -96,6 +97,20 @@ class Admission:
                 waiter.set_result(None)
                 return
         self._active -= 1
+
+    def _make_room(self, caller: str) -> bool:
+        """Turns the newest waiter of the longest queue away, unless that is the queue of ``caller``."""
+        # Of several the one whose turn comes last.
+        longest = max(reversed(self._queues), key=lambda each: len(self._queues[each]), default=caller)
+        if len(self._queues.get(longest, ())) <= len(self._queues.get(caller, ())):
+            return False
+        newest = next(reversed(self._queues[longest]))
+        self._leave(longest, newest)
+        if not newest.done():
+            newest.set_exception(
+                self._overloaded("Too many requests wait for this upstream, most of them from this caller")
+            )
+        return True
 
     def _expire(self, caller: str, waiter: asyncio.Future[None]) -> None:
         if waiter.done():
