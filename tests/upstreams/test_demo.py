@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gptoss_api.core.events import Events, Finished, ReasoningDelta, Started, TextDelta
 from gptoss_api.core.result import Choice, Collector
@@ -64,7 +65,10 @@ async def test_reasoning_that_is_not_wanted_is_not_given() -> None:
 
 
 async def test_the_same_request_gets_the_same_answer() -> None:
-    assert await answer(tools=TOOLS) == await answer(tools=TOOLS)
+    first, second = await answer(tools=TOOLS), await answer(tools=TOOLS)
+    for choice in (first, second):
+        choice.tool_calls = [replace(call, id="") for call in choice.tool_calls]
+    assert first == second
 
 
 async def test_a_tool_is_called_with_arguments_that_fit_its_schema() -> None:

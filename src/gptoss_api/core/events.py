@@ -8,6 +8,7 @@ Upstreams hand events over in batches, one batch for each network read, so that 
 together leaves together.
 """
 
+import secrets
 from collections.abc import Sequence
 from typing import Literal
 
@@ -69,8 +70,17 @@ class RefusalDelta(Struct, frozen=True, gc=False):
     text: str
 
 
+def new_call_id() -> str:
+    """An id for a call, in the form of OpenAI's, that no other call of any conversation has."""
+    return f"call_{secrets.token_hex(12)}"
+
+
 class ToolCallStarted(Struct, frozen=True, gc=False):
-    """Call number ``index`` (0, 1, … within its choice) begins."""
+    """Call number ``index`` (0, 1, … within its choice) begins.
+
+    ``id`` is :func:`new_call_id`'s, never an upstream's: servers number the calls of every answer from 0, and
+    clients look for a call in the whole conversation.
+    """
 
     index: int
     id: str

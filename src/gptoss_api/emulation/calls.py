@@ -5,13 +5,12 @@ JSON, and calls that a repair may replace are kept back until it is known.
 """
 
 import json
-import secrets
 from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct, field
 
-from ..core.events import ToolCallStarted
+from ..core.events import ToolCallStarted, new_call_id
 from ..core.turn import Tool, Turn
 from ..text.coercion import coerce
 from ..text.schema import Schema, SchemaRefused, compile_schema
@@ -68,7 +67,7 @@ class CallWriter:
         self._custom = [] if kind == "custom" else None
         self._restorer = self._prompt.restorer(json=True)
         name = self._prompt.names.client(shown) or shown
-        self._outlet.start(ToolCallStarted(self._index, f"call_{secrets.token_hex(12)}", name, kind))
+        self._outlet.start(ToolCallStarted(self._index, new_call_id(), name, kind))
 
     def arguments(self, text: str) -> None:
         if self._custom is not None:

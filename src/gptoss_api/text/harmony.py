@@ -7,7 +7,6 @@ it to a stream of events. Text is changed only where a token or a header with a 
 outside code, and never if the client's own text has such tokens.
 """
 
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -23,6 +22,7 @@ from ..core.events import (
     ToolCallDelta,
     ToolCallFinished,
     ToolCallStarted,
+    new_call_id,
 )
 from .tool_calls import (
     CallArgs,
@@ -163,7 +163,7 @@ class HarmonyRepair:
                     number = self._next_call()
                     if number is not None:
                         self._leaked[index] = number
-                        out.append(ToolCallStarted(number, f"call_{secrets.token_hex(12)}", name))
+                        out.append(ToolCallStarted(number, new_call_id(), name))
                 case CallArgs(index, text):
                     if index in self._leaked:
                         out.append(ToolCallDelta(self._leaked[index], text))

@@ -6,7 +6,6 @@ with arguments that fit their schema and then answered from, formats are filled 
 """
 
 import asyncio
-import hashlib
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -24,6 +23,7 @@ from ..core.events import (
     ToolCallDelta,
     ToolCallFinished,
     ToolCallStarted,
+    new_call_id,
 )
 from ..core.turn import InstructionMessage, OutputFormat, Tool, ToolResultMessage, Turn, UserMessage
 from ..text.schema_sample import sample
@@ -74,7 +74,7 @@ def _answer(turn: Turn) -> Iterator[Event]:
     reason: FinishReason = "stop"
     tool = _tool_to_call(turn)
     if tool is not None:
-        yield from _call(tool, turn)
+        yield from _call(tool)
         reason = "stop" if turn.tool_choice.mode == "named" else "tool_calls"
     else:
         text = _text(turn) if turn.output_format.kind == "text" else _value(turn.output_format)
@@ -92,13 +92,10 @@ def _tool_to_call(turn: Turn) -> Tool | None:
     return next((tool for tool in turn.tools if not choice.names or tool.name in choice.names), None)
 
 
-def _call(tool: Tool, turn: Turn) -> Iterator[Event]:
+def _call(tool: Tool) -> Iterator[Event]:
     for word in _words(f"{LABEL} The demo calls {tool.name}."):
         yield TextDelta(word)
-    # The same conversation gets the same id; a longer one another.
-    seed = f"{tool.name} {len(turn.messages)} {turn.messages[-1].text if turn.messages else ''}"
-    digest = hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()
-    yield ToolCallStarted(0, f"call_{digest[:24]}", tool.name, tool.kind)
+    yield ToolCallStarted(0, new_call_id(), tool.name, tool.kind)
     if tool.kind == "custom":
         arguments = "demo"
     else:

@@ -155,6 +155,13 @@ def test_calls_under_types_of_their_own_are_kept() -> None:
     assert kept[4] == ToolResultMessage("found", "m", "mcp")
 
 
+def test_calls_without_an_id_get_one_that_no_other_call_has() -> None:
+    search = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "x"}}
+    call = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}
+    (asked,) = messages(call, search, search)
+    assert len({each.id for each in asked.tool_calls}) == 3
+
+
 def test_a_picture_from_a_tool_is_named_and_reported_but_ends_nothing() -> None:
     request = parse(
         input=[

@@ -24,7 +24,7 @@ def delta(
 def told(
     deltas: list[list[CallDelta]], *, truncated: bool = False
 ) -> tuple[list[tuple[str, str]], list[str]]:
-    """Names and arguments of the calls, and the notes; ids are all there and all different."""
+    """Names and arguments of the calls, and the notes; ids are all different, and none is the server's."""
     assembler = CallAssembler()
     events: list[Event] = []
     for batch in deltas:
@@ -34,7 +34,7 @@ def told(
     collector.feed(events)
     calls = collector.choices[0].tool_calls
     assert len({call.id for call in calls}) == len(calls) == assembler.count
-    assert all(call.id for call in calls)
+    assert not {call.id for call in calls} & {str(each.id) for batch in deltas for each in batch}
     return [(call.name, call.arguments) for call in calls], assembler.notes
 
 
@@ -54,6 +54,8 @@ A, B = ("f", '{"a": 1}'), ("g", '{"b": [2, "}"]}')
         [[delta(*A)], [delta(*B)]],
         # the same id for all
         [[delta(*A, 0, "call")], [delta(*B, 1, "call")]],
+        [[delta(*A, None, "call")], [delta("g", "", None, "call")], [delta(None, B[1], None, "call")]],
+        [[delta("f", A[1], None, "call")], [delta("g", "", 0, "call")], [delta(None, B[1], 0, "call")]],
         # numbers from 1, or out of order
         [[delta(*A, 1, "x")], [delta(*B, 2, "y")]],
         [[delta(*A, 5, "x")], [delta(*B, 2, "y")]],

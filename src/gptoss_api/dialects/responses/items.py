@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from ...core.errors import NotFound, UnsupportedValue
+from ...core.events import new_call_id
 from ...core.turn import (
     AssistantMessage,
     InstructionMessage,
@@ -206,7 +207,7 @@ class ItemReader:
     def _foreign_call(self, item: Fields, kind: str) -> None:
         name, members = _FOREIGN_CALLS[kind]
         asked = {member: item.get(member) for member in members if item.get(member) is not None}
-        call_id = item.string("call_id") or item.string("id") or f"call_{len(self._tool_names)}"
+        call_id = item.string("call_id") or item.string("id") or new_call_id()
         self._add_call(ToolCall(call_id, name, msgspec.json.encode(asked).decode()))
         if results := _joined_members(item, _RESULTS.get(kind, ())):
             self._close()

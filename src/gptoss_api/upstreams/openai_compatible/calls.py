@@ -7,12 +7,11 @@ clients dossier, demands 6 and 17).
 
 import json
 import re
-import secrets
 from typing import Any, Final
 
 from msgspec import Struct
 
-from ...core.events import Event, ToolCallDelta, ToolCallFinished, ToolCallStarted
+from ...core.events import Event, ToolCallDelta, ToolCallFinished, ToolCallStarted, new_call_id
 from ...text.json_stream import JsonBroken, JsonTransducer
 
 _CLOSERS: Final = "}] \t\r\n"
@@ -34,13 +33,16 @@ class CallDelta(Struct, gc=False):
 
 
 class _Call:
-    """A call as its server tells it. ``text`` is what was not yet given out."""
+    """A call as its server tells it. ``pieces`` is what was not yet given out.
 
-    __slots__ = ("complete", "given", "id", "index", "name", "pieces", "started")
+    ``told_id`` is the server's own id, which only says which deltas belong together.
+    """
 
-    def __init__(self, index: int | None, call_id: str, name: str) -> None:
+    __slots__ = ("complete", "given", "index", "name", "pieces", "started", "told_id")
+
+    def __init__(self, index: int | None, told_id: str, name: str) -> None:
         self.index = index
-        self.id = call_id
+        self.told_id = told_id
         self.name = name
         self.pieces: list[str] = []
         self.given = False  # Whether any arguments came.
@@ -92,43 +94,41 @@ class CallAssembler:
 
     def _find(self, delta: CallDelta, function: FunctionDelta, *, beside: bool) -> _Call | None:
         """The call that a delta belongs to, a new one where it begins one."""
-        call_id = "" if delta.id is None else str(delta.id)
+        told_id = "" if delta.id is None else str(delta.id)
         name = function.name or ""
-        known = None if beside and name else self._known(delta.index, call_id)
-        if known is not None and not self._begins_another(known, call_id, name, function):
-            known.id = known.id or call_id
+        known = None if beside and name else self._known(delta.index, told_id)
+        if known is not None and not self._begins_another(known, told_id, name, function):
+            known.told_id = known.told_id or told_id
             if name and not known.given and name != known.name and not known.started:
                 known.name += name
             return known
-        if known is None and not name and not call_id:
+        if known is None and not name and not told_id:
             return self._calls[-1] if self._calls else None
-        if any(call.id == call_id for call in self._calls):
-            # Some servers call every call the same.
-            call_id = ""
-        call = _Call(delta.index, call_id, name)
+        call = _Call(delta.index, told_id, name)
         self._calls.append(call)
         return call
 
-    def _known(self, index: int | None, call_id: str) -> _Call | None:
+    def _known(self, index: int | None, told_id: str) -> _Call | None:
         for call in reversed(self._calls):
             if index is not None:
                 if call.index == index:
                     return call
-            elif call_id and call.id == call_id:
+            # Of several with the same id, as some servers give, the latest.
+            elif told_id and call.told_id == told_id:
                 return call
-        if index is None and not call_id and self._calls:
+        if index is None and not told_id and self._calls:
             return self._calls[-1]
         return None
 
-    def _begins_another(self, known: _Call, call_id: str, name: str, function: FunctionDelta) -> bool:
+    def _begins_another(self, known: _Call, told_id: str, name: str, function: FunctionDelta) -> bool:
         """Whether a delta for a known index is a new call all the same."""
-        if call_id and known.id and call_id != known.id:
+        if told_id and known.told_id and told_id != known.told_id:
             return bool(name)
         if not name or not known.given:
             return False
-        if call_id and call_id == known.id:
-            # The same id once more: a repetition, unless both are whole.
-            return bool(function.arguments) and self._whole(known)
+        if told_id and told_id == known.told_id:
+            # The same id once more: a repetition, unless something follows what is whole.
+            return bool(function.arguments or name != known.name) and self._whole(known)
         return name != known.name or self._whole(known)
 
     def _whole(self, call: _Call) -> bool:
@@ -149,8 +149,7 @@ class CallAssembler:
     def _give(self, call: _Call, out: list[Event]) -> None:
         if not call.started:
             call.started = True
-            call.id = call.id or f"call_{secrets.token_hex(12)}"
-            out.append(ToolCallStarted(self._current, call.id, call.name))
+            out.append(ToolCallStarted(self._current, new_call_id(), call.name))
         for piece in call.pieces:
             self._say(self._arguments.feed(piece), out)
         call.pieces.clear()
