@@ -1,6 +1,7 @@
 """The reasoning between tool calls, for conversations that are sent whole."""
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,7 +16,15 @@ from gptoss_api.core.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
-from gptoss_api.core.turn import AssistantMessage, ToolCall, ToolResultMessage, Turn, UserMessage
+from gptoss_api.core.turn import (
+    AssistantMessage,
+    InstructionMessage,
+    Message,
+    ToolCall,
+    ToolResultMessage,
+    Turn,
+    UserMessage,
+)
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.state import GuardedStore, Store
 from gptoss_api.threads import Thoughts
@@ -122,38 +131,45 @@ class Native:
 async def test_an_upstream_with_tools_of_its_own_gets_it_with_the_message(store: Store) -> None:
     thoughts, native = Thoughts(GuardedStore(store)), Native()
     upstream = EmulatedUpstream(native, TOKENS, EmulationSettings(), thoughts=thoughts)
-    asked = Turn(model="gpt-oss-120b", messages=(UserMessage("Hi"),), tools=(SEARCH,))
-    async with upstream.open(asked) as batches:
+    first = replace(asked(), tools=(SEARCH,))
+    async with upstream.open(first) as batches:
         async for _ in batches:
             pass
-    called = AssistantMessage(tool_calls=(ToolCall("call_native", "search", "{}"),))
+    made = called("call_native")
     result = ToolResultMessage("nothing", "call_native")
-    async with upstream.open(replace(asked, messages=(*asked.messages, called, result))) as batches:
+    async with upstream.open(replace(first, messages=(*first.messages, made, result))) as batches:
         async for _ in batches:
             pass
-    assert native.asked[1].messages[1] == replace(called, reasoning=THOUGHT)
+    assert native.asked[1].messages[1] == replace(made, reasoning=THOUGHT)
     await thoughts.close()
 
 
+def asked(*messages: Message, caller: str = "") -> Turn:
+    return Turn(model="gpt-oss-120b", messages=messages or (UserMessage("Hi"),), caller=caller)
+
+
+def called(call_id: str = "call_1", arguments: str = "{}") -> AssistantMessage:
+    return AssistantMessage(tool_calls=(ToolCall(call_id, "search", arguments),))
+
+
 def turn(caller: str = "", call_id: str = "call_1") -> Turn:
-    called = AssistantMessage(tool_calls=(ToolCall(call_id, "search", "{}"),))
-    return Turn(model="gpt-oss-120b", messages=(UserMessage("Hi"), called), caller=caller)
+    return asked(UserMessage("Hi"), called(call_id), caller=caller)
 
 
 def answer(reasoning: str, call_id: str = "call_1") -> AssistantMessage:
     return AssistantMessage(reasoning=reasoning, tool_calls=(ToolCall(call_id, "search", "{}"),))
 
 
-async def recalled(thoughts: Thoughts, asked: Turn) -> str:
+async def recalled(thoughts: Thoughts, again: Turn) -> str:
+    """What is known of the thought before the last call."""
     await thoughts.close()
-    message = (await thoughts.recalled(asked)).messages[1]
-    assert isinstance(message, AssistantMessage)
-    return message.reasoning
+    messages = (await thoughts.recalled(again)).messages
+    return [message.reasoning for message in messages if isinstance(message, AssistantMessage)][-1]
 
 
 async def test_callers_do_not_read_each_others_thoughts(store: Store) -> None:
     thoughts = Thoughts(GuardedStore(store))
-    thoughts.keep(turn("one"), answer(THOUGHT))
+    await thoughts.keep(asked(caller="one"), answer(THOUGHT))
     assert await recalled(thoughts, turn("two")) == ""
     assert await recalled(thoughts, turn("")) == ""
     assert await recalled(thoughts, turn("one")) == THOUGHT
@@ -161,7 +177,7 @@ async def test_callers_do_not_read_each_others_thoughts(store: Store) -> None:
 
 async def test_of_a_very_long_thought_the_end_is_kept(store: Store) -> None:
     thoughts = Thoughts(GuardedStore(store))
-    thoughts.keep(turn(), answer("\U0001f600" * 50_000 + "so I call it"))
+    await thoughts.keep(asked(), answer("\U0001f600" * 50_000 + "so I call it"))
     kept = await recalled(thoughts, turn())
     assert kept.endswith("\U0001f600so I call it")
     assert len(kept) == 16_384
@@ -169,5 +185,71 @@ async def test_of_a_very_long_thought_the_end_is_kept(store: Store) -> None:
 
 async def test_odd_ids_and_texts_are_kept_as_they_are(store: Store) -> None:
     thoughts = Thoughts(GuardedStore(store))
-    thoughts.keep(turn(), answer("half \ud83d of it", "id \udcff"))
+    await thoughts.keep(asked(), answer("half \ud83d of it", "id \udcff"))
     assert await recalled(thoughts, turn(call_id="id \udcff")) == "half \ud83d of it"
+
+
+CALLED_BEFORE = (UserMessage("Oslo?"), called("call_0"), ToolResultMessage("rain", "call_0"))
+
+
+@pytest.mark.parametrize(
+    ("messages", "again"),
+    [
+        (CALLED_BEFORE[:1], (UserMessage("Rome?"),)),
+        ((*CALLED_BEFORE[:1], UserMessage("Go on.")), (UserMessage("Rome?"), UserMessage("Go on."))),
+        (CALLED_BEFORE, (CALLED_BEFORE[0], called("call_0", '{"query": "Oslo"}'), CALLED_BEFORE[2])),
+        (CALLED_BEFORE, CALLED_BEFORE[:1]),
+        (CALLED_BEFORE[:1], CALLED_BEFORE),
+    ],
+)
+async def test_an_id_that_several_conversations_have_finds_no_thought_of_another(
+    messages: tuple[Message, ...], again: tuple[Message, ...], store: Store
+) -> None:
+    thoughts = Thoughts(GuardedStore(store))
+    await thoughts.keep(asked(*messages), answer(THOUGHT))
+    assert await recalled(thoughts, asked(*again, called())) == ""
+    assert await recalled(thoughts, asked(*messages, called())) == THOUGHT
+
+
+async def test_the_same_words_without_the_id_find_no_thought(store: Store) -> None:
+    thoughts = Thoughts(GuardedStore(store))
+    await thoughts.keep(asked(), answer(THOUGHT))
+    assert await recalled(thoughts, turn(call_id="call_0")) == ""
+
+
+def rewritten(messages: tuple[Message, ...]) -> Iterator[Message]:
+    """The conversation as clients send it that write its instructions anew and tidy up."""
+    yield InstructionMessage("You help. It is 10:02.")
+    for message in messages:
+        match message:
+            case UserMessage(text):
+                yield UserMessage(f"{text} \r\n")
+            case AssistantMessage():
+                spaced = tuple(replace(call, arguments='{ "query":"a" }') for call in message.tool_calls)
+                yield replace(message, text="I look.", tool_calls=spaced)
+            case ToolResultMessage():
+                yield replace(message, text="[shortened]")
+            case _:
+                pass
+
+
+async def test_what_clients_rewrite_does_not_lose_the_thought(store: Store) -> None:
+    said: tuple[Message, ...] = (
+        InstructionMessage("You help. It is 10:01."),
+        UserMessage("Look it up."),
+        called("call_a", '{"query":"a"}'),
+        ToolResultMessage("long " * 1000, "call_a"),
+    )
+    thoughts = Thoughts(GuardedStore(store))
+    await thoughts.keep(asked(*said), answer(THOUGHT, "call_b"))
+    assert await recalled(thoughts, asked(*rewritten(said), called("call_b"))) == THOUGHT
+
+
+async def test_a_long_conversation_keeps_its_thoughts_too(store: Store) -> None:
+    said: list[Message] = [UserMessage("Go.")]
+    for number in range(400):
+        said += (called(f"call_{number}", '{"query": "x"}'), ToolResultMessage("", f"call_{number}"))
+    said += (called("call_long", json.dumps({"query": "x" * 70_000})), ToolResultMessage("", "call_long"))
+    thoughts = Thoughts(GuardedStore(store))
+    await thoughts.keep(asked(*said), answer(THOUGHT, "call_new"))
+    assert await recalled(thoughts, asked(*said, called("call_new"))) == THOUGHT

@@ -131,7 +131,7 @@ class EmulatedUpstream:
             reported = choice.reported_usage
             turns += choice.repairs
             if self._thoughts is not None:
-                self._thoughts.keep(plan.turn, choice.message)
+                await self._thoughts.keep(plan.turn, choice.message)
         # An upstream only reports on a turn of its own.
         if reported is None or turns > 1:
             reported = await self._usage(choice.plan, prompt, [choice.delivered for choice in choices])

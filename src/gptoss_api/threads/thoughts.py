@@ -5,23 +5,37 @@ gpt-oss needs it until its final answer is given: otherwise it forgets why the t
 whole gets it from here.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from ..core.turn import AssistantMessage, Message, Turn, UserMessage
+from ..core.turn import AssistantMessage, Message, ToolCall, Turn, UserMessage
 from ..state import GuardedStore, Space
 from ..text.digest import digest
+from .chain import Chain
 from .writes import Writes
 
 # Characters. Of a longer thought the end is kept, which is where the calls are decided.
 _LONGEST: Final = 16_384
 _SPACE: Final = Space("thoughts", ttl=60 * 60.0, entries=2_000, value_size=4 * _LONGEST)
 
+# Characters of a call's arguments that count: what is longer would have to be parsed at one go.
+_LONGEST_ARGUMENTS: Final = 65_536
+# A conversation that takes longer to hash than the event loop should stand still is hashed in a thread.
+_MESSAGES_AT_ONCE: Final = 500
+_CHARACTERS_AT_ONCE: Final = 500_000
+
 
 class Thoughts:
-    """Reasoning by the ids of the calls it led to, each caller's own."""
+    """Reasoning by the conversation that it belongs to and the id of the first call that it led to.
+
+    Each caller has its own. A conversation is what its users said and which tools it called, so that the same
+    is found where a client writes its instructions anew or shortens old results; whatever else was changed,
+    nothing is found.
+    """
 
     def __init__(self, store: GuardedStore) -> None:
         self._store = store
@@ -29,49 +43,86 @@ class Thoughts:
 
     async def recalled(self, turn: Turn) -> Turn:
         """``turn`` with the reasoning that its client left out since the last user message."""
-        missing = {
-            index: _key(turn.caller, message.tool_calls[0].id)
-            for index, message in _calling(turn.messages)
-            if not message.reasoning
-        }
+        missing = [index for index, message in _calling(turn.messages) if not message.reasoning]
         if not missing:
             return turn
-        await self._writes.done(*missing.values())
-        found = dict(zip(missing, await self._store.get(_SPACE, *missing.values()), strict=True))
+        places = await _places(turn)
+        keys = [places.keys[index] for index in missing]
+        await self._writes.done(*keys)
         messages = list(turn.messages)
-        for index, thought in found.items():
+        for index, thought in zip(missing, await self._store.get(_SPACE, *keys), strict=True):
             message = messages[index]
             if thought is not None and isinstance(message, AssistantMessage):
                 text = thought.decode("utf-8", "surrogatepass")
                 messages[index] = replace(message, reasoning=text)
         return replace(turn, messages=tuple(messages))
 
-    def keep(self, turn: Turn, answer: AssistantMessage) -> None:
+    async def keep(self, turn: Turn, answer: AssistantMessage) -> None:
         """Keeps the reasoning of an answer that calls tools; after any other, drops what led to it.
 
-        Returns at once; the store is told beside the request.
+        Nobody waits for the store, which is told beside the request.
         """
         if answer.tool_calls:
             if answer.reasoning:
+                end = (await _places(turn)).end
                 thought = answer.reasoning[-_LONGEST:].encode("utf-8", "surrogatepass")
-                self._writes.put(_key(turn.caller, answer.tool_calls[0].id), thought)
-            return
-        self._writes.delete(
-            *(_key(turn.caller, message.tool_calls[0].id) for _, message in _calling(turn.messages))
-        )
+                self._writes.put(_key(end, answer), thought)
+        elif any(_calling(turn.messages)):
+            self._writes.delete(*(await _places(turn)).keys.values())
 
     async def close(self) -> None:
         await self._writes.close()
 
 
+class _Places(Struct):
+    """Where a conversation's thoughts are kept: of each answer in ``keys`` by its index, and its ``end``."""
+
+    keys: dict[int, bytes]
+    end: bytes
+
+
+async def _places(turn: Turn) -> _Places:
+    small = len(turn.messages) <= _MESSAGES_AT_ONCE and _weight(turn.messages) <= _CHARACTERS_AT_ONCE
+    return _places_in(turn) if small else await asyncio.to_thread(_places_in, turn)
+
+
+def _weight(messages: Sequence[Message]) -> int:
+    weight = 0
+    for message in messages:
+        if isinstance(message, UserMessage):
+            weight += len(message.text)
+        elif isinstance(message, AssistantMessage):
+            # Each call costs as much as some text, however short it is.
+            weight += sum(len(call.arguments) + 1_000 for call in message.tool_calls)
+    return weight
+
+
+def _places_in(turn: Turn) -> _Places:
+    calling = dict(_calling(turn.messages))
+    chain = Chain(digest((b"thoughts", turn.caller.encode())))
+    keys: dict[int, bytes] = {}
+    for index, message in enumerate(turn.messages):
+        if index in calling:
+            keys[index] = _key(chain.tip, calling[index])
+        if isinstance(message, UserMessage):
+            chain.add(message)
+        elif isinstance(message, AssistantMessage) and message.tool_calls:
+            chain.add(AssistantMessage(tool_calls=tuple(map(_bounded, message.tool_calls))))
+    return _Places(keys, chain.tip)
+
+
+def _bounded(call: ToolCall) -> ToolCall:
+    return call if len(call.arguments) <= _LONGEST_ARGUMENTS else replace(call, arguments="")
+
+
 def _calling(messages: Sequence[Message]) -> Iterator[tuple[int, AssistantMessage]]:
     """The answers with tool calls since the last user message."""
-    begin = max((i for i, message in enumerate(messages) if isinstance(message, UserMessage)), default=-1)
-    for index in range(begin + 1, len(messages)):
+    last = next((i for i in reversed(range(len(messages))) if isinstance(messages[i], UserMessage)), -1)
+    for index in range(last + 1, len(messages)):
         message = messages[index]
         if isinstance(message, AssistantMessage) and message.tool_calls:
             yield index, message
 
 
-def _key(caller: str, call_id: str) -> bytes:
-    return digest((caller.encode(), call_id.encode("utf-8", "surrogatepass")))
+def _key(before: bytes, answer: AssistantMessage) -> bytes:
+    return digest((before, answer.tool_calls[0].id.encode("utf-8", "surrogatepass")))
