@@ -1,5 +1,6 @@
 """The conversation so far as text: groups 4, 14 and 15 of the adversarial list (README.md here)."""
 
+import time
 from collections.abc import Sequence
 
 from gptoss_api.core.turn import (
@@ -12,7 +13,7 @@ from gptoss_api.core.turn import (
 )
 from gptoss_api.emulation.names import NameMap
 from gptoss_api.emulation.neutralise import ClientText
-from gptoss_api.emulation.transcript import Transcript, called_names, split_raw_calls
+from gptoss_api.emulation.transcript import Transcript, called_names, pair, split_raw_calls
 
 DECLARED = NameMap.of(["read", "bash"])
 
@@ -180,3 +181,13 @@ def test_what_only_looks_like_a_raw_block_stays_text() -> None:
 def test_many_openers_do_not_take_long() -> None:
     text = '<tool_call name="read">\n{"a": \n' * 20_000
     assert split_raw_calls(text, DECLARED) == [text]
+
+
+def test_pairing_many_results_does_not_take_long() -> None:
+    many = 20_000
+    begin = time.perf_counter()
+    for call_id, name in (("1", None), (None, "read"), (None, None)):
+        results = [ToolResultMessage("r", call_id, name)] * many
+        paired = pair((calls(*[("1", "read")] * many), *results))
+        assert all(len(each.results) == 1 for each in paired.calls[0])
+    assert time.perf_counter() - begin < 2

@@ -1,8 +1,10 @@
 """Tools for an upstream that calls them itself, and its answers read back.
 
 Its format knows functions only, and some names mean tools of the model's own to it: custom tools become
-functions with one string, and such names get an alias (emulation dossier, section 2.5). What leaks of Harmony
-is repaired on the way back; the same goes for every answer whose text nobody else reads for calls.
+functions with one string, and such names get an alias (emulation dossier, section 2.5). A strict server wants
+every result to answer a call before it by an id of that call's own: a history that clients trimmed, merged or
+numbered otherwise is made so. What leaks of Harmony is repaired on the way back; the same goes for every
+answer whose text nobody else reads for calls.
 """
 
 import json
@@ -18,6 +20,7 @@ from ..core.events import (
     ToolCallDelta,
     ToolCallFinished,
     ToolCallStarted,
+    new_call_id,
 )
 from ..core.turn import AssistantMessage, Message, Tool, ToolCall, ToolResultMessage, Turn
 from ..text.harmony import HarmonyRepair, mentions_tokens
@@ -25,6 +28,7 @@ from ..text.tool_calls import DeclaredTool
 from .calls import custom_input
 from .names import NameMap
 from .tool_section import offered_tools, parameters_of
+from .transcript import UNKNOWN, pair
 
 
 def native_turn(turn: Turn) -> Turn:
@@ -33,7 +37,7 @@ def native_turn(turn: Turn) -> Turn:
     choice = turn.tool_choice
     return replace(
         turn,
-        messages=tuple(_message(message, names) for message in turn.messages),
+        messages=tuple(_message(message, names) for message in _with_declared_ids(turn.messages)),
         tools=tuple(_tool(tool, names) for tool in offered_tools(turn)),
         tool_choice=replace(choice, names=tuple(names.shown(name) for name in choice.names)),
     )
@@ -98,6 +102,51 @@ class NativeReading:
 
 def _names(turn: Turn) -> NameMap:
     return NameMap.of(tool.name for tool in turn.tools)
+
+
+def _with_declared_ids(messages: Sequence[Message]) -> Sequence[Message]:
+    """``messages`` with an id of its own for every call, and for every result that of the call it answers."""
+    if _ids_are_sound(messages):
+        return messages
+    pairing = pair(messages)
+    taken: set[str] = set()
+    answered: dict[int, str] = {}
+    out: list[Message] = []
+    for index, message in enumerate(messages):
+        if isinstance(message, AssistantMessage) and message.tool_calls:
+            calls: list[ToolCall] = []
+            for paired in pairing.calls[index]:
+                call = paired.call
+                if not call.id or call.id in taken:
+                    call = replace(call, id=new_call_id())
+                taken.add(call.id)
+                answered.update((place, call.id) for place, _ in paired.results)
+                calls.append(call)
+            out.append(replace(message, tool_calls=tuple(calls)))
+        elif isinstance(message, ToolResultMessage) and index in pairing.orphans:
+            # Its call was trimmed away. As a user's words it would weigh more than a tool's output.
+            lost = ToolCall(new_call_id(), message.name or UNKNOWN, "{}")
+            out += (AssistantMessage(tool_calls=(lost,)), replace(message, call_id=lost.id))
+        elif isinstance(message, ToolResultMessage):
+            out.append(replace(message, call_id=answered[index]))
+        else:
+            out.append(message)
+    return out
+
+
+def _ids_are_sound(messages: Sequence[Message]) -> bool:
+    declared: set[str | None] = {""}
+    for message in messages:
+        if isinstance(message, AssistantMessage):
+            for call in message.tool_calls:
+                if call.id in declared:
+                    return False
+                declared.add(call.id)
+        elif isinstance(message, ToolResultMessage) and (
+            not message.call_id or message.call_id not in declared
+        ):
+            return False
+    return True
 
 
 def _tool(tool: Tool, names: NameMap) -> Tool:

@@ -6,7 +6,8 @@ Source: emulation dossier, section 2.6.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -43,7 +44,7 @@ class Entry(Struct, frozen=True):
         return f'<{self.tag}{role} key="{key}"{self.extra}>\n{body}</{self.tag}>\n'
 
 
-class _Call(Struct):
+class PairedCall(Struct):
     """A call and what answered it, with the index of each answer's message."""
 
     call: ToolCall
@@ -53,7 +54,7 @@ class _Call(Struct):
 class Pairing(Struct):
     """Which results belong to which call, and which to none."""
 
-    calls: dict[int, list[_Call]]
+    calls: dict[int, list[PairedCall]]
     orphans: set[int]
 
 
@@ -63,20 +64,25 @@ def pair(messages: Sequence[Message]) -> Pairing:
     By id, where the latest call with an id counts and equal ids of one message are answered in order;
     without an id by the tool's name, else to the first call without a result.
     """
-    calls: dict[int, list[_Call]] = {}
+    calls: dict[int, list[PairedCall]] = {}
     orphans: set[int] = set()
-    by_id: dict[str, list[_Call]] = {}
-    made_so_far: list[_Call] = []
+    by_id: dict[str, deque[PairedCall]] = {}
+    by_name: dict[str, deque[PairedCall]] = {}
+    in_order: deque[PairedCall] = deque()
     for index, message in enumerate(messages):
         if isinstance(message, AssistantMessage) and message.tool_calls:
-            made = calls[index] = [_Call(call) for call in message.tool_calls]
-            fresh: dict[str, list[_Call]] = {}
+            made = calls[index] = [PairedCall(call) for call in message.tool_calls]
+            fresh: dict[str, deque[PairedCall]] = {}
             for each in made:
-                fresh.setdefault(each.call.id, []).append(each)
+                fresh.setdefault(each.call.id, deque()).append(each)
+                by_name.setdefault(each.call.name, deque()).append(each)
             by_id.update(fresh)
-            made_so_far += made
+            in_order += made
         elif isinstance(message, ToolResultMessage):
-            found = _answered(message, by_id, made_so_far)
+            if message.call_id is not None:
+                found = _first_unanswered(by_id.get(message.call_id), last=True)
+            else:
+                found = _first_unanswered(in_order if message.name is None else by_name.get(message.name))
             if found is None:
                 orphans.add(index)
                 continue
@@ -84,16 +90,13 @@ def pair(messages: Sequence[Message]) -> Pairing:
     return Pairing(calls, orphans)
 
 
-def _answered(
-    result: ToolResultMessage, by_id: Mapping[str, list[_Call]], calls: Sequence[_Call]
-) -> _Call | None:
-    if result.call_id is not None:
-        same = by_id.get(result.call_id, [])
-        return next((each for each in same if not each.results), same[-1] if same else None)
-    unanswered = (each for each in calls if not each.results)
-    if result.name is not None:
-        return next((each for each in unanswered if each.call.name == result.name), None)
-    return next(unanswered, None)
+def _first_unanswered(calls: deque[PairedCall] | None, *, last: bool = False) -> PairedCall | None:
+    """The first of ``calls`` without a result; where all have one none, or the ``last`` of them."""
+    if not calls:
+        return None
+    while calls[0].results and len(calls) > 1:
+        calls.popleft()
+    return calls[0] if last or not calls[0].results else None
 
 
 def called_names(messages: Sequence[Message]) -> Iterator[str]:
@@ -162,10 +165,10 @@ class Transcript:
             if isinstance(piece, str):
                 yield from self._message("assistant", piece, source, message.name)
             else:
-                yield from self._call(_Call(piece), source, source)
+                yield from self._call(PairedCall(piece), source, source)
         yield from self._message("assistant", message.refusal, source, message.name)
 
-    def _call(self, paired: _Call, source: int, missing: int) -> Iterator[Entry]:
+    def _call(self, paired: PairedCall, source: int, missing: int) -> Iterator[Entry]:
         call = paired.call
         shown = self._names.shown(call.name)
         if call.kind == "custom":
