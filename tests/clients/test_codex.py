@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Site, StartGateway
+from tests.conftest import RunningGateway, Site, StartGateway
 from tests.simulator.agent import Agent, Call
 
 NODE = Path(sys.executable).with_name("node")
@@ -75,14 +75,18 @@ def session(site: Site, base_url: str, tmp_path: Path) -> Session:
     site.simulator.always(
         Agent([[READ], [EDIT], [RUN]], lambda results: f"It says {results[-1][-8:].strip()}.")
     )
-    home, folder = tmp_path / "codex", tmp_path / "project"
+    return run_codex(base_url, tmp_path, "Say goodbye instead of hello.")
+
+
+def run_codex(base_url: str, place: Path, task: str) -> Session:
+    home, folder = place / "codex", place / "project"
     home.mkdir()
     folder.mkdir()
     (home / "config.toml").write_text(CONFIG.format(base=base_url))
     (folder / "greet.py").write_text('print("hello")\n')
     command = ["exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
     done = subprocess.run(
-        [NODE, CODEX, *command, "Say goodbye instead of hello."],
+        [NODE, CODEX, *command, task],
         cwd=folder,
         env={**os.environ, "CODEX_HOME": str(home), "GPTOSS_API_KEY": "none"},
         stdin=subprocess.DEVNULL,
@@ -108,3 +112,13 @@ def test_codex_reads_a_file_applies_a_patch_runs_a_command_and_finishes(site: Si
     assert "metadata" not in session.errors
     assert not session.items("error")
     assert {request.effort for request in site.simulator.requests} == {"medium"}
+
+
+def test_the_demo_runs_nothing_unasked(demo: RunningGateway, tmp_path: Path) -> None:
+    session = run_codex(demo.base_url, tmp_path, "Say hello")
+    assert session.code == 0, session.errors
+    assert {event["item"]["type"] for event in session.events if "item" in event} <= {
+        "reasoning",
+        "agent_message",
+    }
+    assert "no model is behind this answer" in session.items("agent_message")[-1]["text"]

@@ -33,11 +33,13 @@ def chat(gateway: RunningGateway, **settings: Any) -> ChatOpenAI:
     )
 
 
-def loop(gateway: RunningGateway, *tools: Callable[..., str], stream: bool) -> tuple[list[Any], list[str]]:
+def loop(
+    gateway: RunningGateway, *tools: Callable[..., str], stream: bool, question: str = QUESTION
+) -> tuple[list[Any], list[str]]:
     """The agent loop as LangChain's guides write it; the messages and the tools that were called."""
     model = chat(gateway).bind_tools(tools)
     by_name = {tool.__name__: tool for tool in tools}
-    messages: list[Any] = [SystemMessage(INSTRUCTIONS), HumanMessage(QUESTION)]
+    messages: list[Any] = [SystemMessage(INSTRUCTIONS), HumanMessage(question)]
     called: list[str] = []
     while True:
         answer = streamed(model, messages) if stream else model.invoke(messages)
@@ -149,13 +151,15 @@ def test_errors_are_those_of_the_openai_sdk(site: Site) -> None:
 
 
 def test_the_demo_plays_along(demo: RunningGateway) -> None:
-    """It calls the first tool once, with arguments that fit, and answers from the result."""
+    """It calls the tool that it is asked for once, with arguments that fit, and answers from the result."""
 
     def say(text: str) -> str:
         """Says something."""
         return f"I said {text!r}."
 
-    messages, called = loop(demo, say, stream=True)
+    messages, called = loop(demo, say, stream=True, question="Say something.")
+    assert called == []
+    messages, called = loop(demo, say, stream=True, question="demo: call say")
     assert called == ["say"]
     assert "I said" in messages[-1].content
     assert isinstance(chat(demo).with_structured_output(Packing).invoke(QUESTION), Packing)

@@ -148,5 +148,7 @@ async def test_the_demo_plays_along(demo: RunningGateway) -> None:
             model=OpenAIChatCompletionsModel(model=MODEL, openai_client=sdk),
             tools=[function_tool(say)],
         )
-        result = await Runner.run(agent, "Say something.", run_config=QUIET)
-    assert "I said" in result.final_output
+        unasked = await Runner.run(agent, "Say something.", run_config=QUIET)
+        asked = await Runner.run(agent, "demo: call say", run_config=QUIET)
+    assert "I said" not in unasked.final_output
+    assert "I said" in asked.final_output

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
-from openai import OpenAI, pydantic_function_tool
+from openai import BadRequestError, OpenAI, pydantic_function_tool
 from pydantic import BaseModel, Field
 
 from tests.conftest import running_gateway
@@ -13,6 +13,12 @@ from tests.conftest import running_gateway
 from .sdk import MODEL, client, hello, said
 
 LABEL = "no model is behind this answer"
+SHELL_PARAMETERS = {
+    "type": "object",
+    "properties": {"command": {"type": "array", "items": {"type": "string"}}},
+    "required": ["command"],
+    "additionalProperties": False,
+}
 
 
 class Trip(BaseModel):
@@ -55,9 +61,11 @@ def test_a_stream_says_the_same_in_pieces(sdk: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_a_tool_is_called_with_arguments_that_fit_and_its_result_is_used(sdk: OpenAI, stream: bool) -> None:
+def test_the_tool_asked_for_is_called_with_arguments_that_fit_and_its_result_is_used(
+    sdk: OpenAI, stream: bool
+) -> None:
     tools = [pydantic_function_tool(Trip, name="book")]
-    messages = hello("Book me a trip.")
+    messages = hello("demo: call book")
     if stream:
         with sdk.chat.completions.stream(model=MODEL, messages=messages, tools=tools) as helper:
             completion = helper.get_final_completion()
@@ -73,6 +81,74 @@ def test_a_tool_is_called_with_arguments_that_fit_and_its_result_is_used(sdk: Op
     final = sdk.chat.completions.create(model=MODEL, messages=messages, tools=tools)
     assert final.choices[0].finish_reason == "stop"
     assert "booked under 4711" in (final.choices[0].message.content or "")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_an_agent_is_not_told_to_run_anything_unasked(sdk: OpenAI, stream: bool) -> None:
+    """The form of Codex: a shell and a patch tool on offer, what surrounds it told in messages before."""
+    # The SDK's types do not allow what Codex sends.
+    request: Any = {
+        "model": MODEL,
+        "instructions": "You are a coding agent. Use exec_command to run commands.",
+        "tools": [
+            {
+                "type": "function",
+                "name": "exec_command",
+                "description": "Runs a command.",
+                "strict": False,
+                "parameters": {
+                    "type": "object",
+                    "properties": {"cmd": {"type": "string"}},
+                    "required": ["cmd"],
+                    "additionalProperties": False,
+                },
+            },
+            {"type": "function", "name": "shell", "strict": False, "parameters": SHELL_PARAMETERS},
+            {
+                "type": "custom",
+                "name": "apply_patch",
+                "description": "Edits files.",
+                "format": {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"},
+            },
+            {"type": "web_search"},
+        ],
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+        "store": False,
+        "include": ["reasoning.encrypted_content"],
+    }
+
+    def types(text: str) -> list[str]:
+        told = (
+            ["developer", "<permissions>full</permissions>"],
+            ["user", "<cwd>/project</cwd>"],
+            ["user", text],
+        )
+        turn = [
+            {"type": "message", "role": role, "content": [{"type": "input_text", "text": part}]}
+            for role, part in told
+        ]
+        if stream:
+            with sdk.responses.stream(**{**request, "input": turn}) as events:
+                response: Any = events.until_done().get_final_response()
+        else:
+            response = sdk.responses.create(**{**request, "input": turn})
+        assert response.status == "completed"
+        return [item.type for item in response.output if item.type != "reasoning"]
+
+    assert types("Say hello") == ["message"]
+    assert types("Run the tests with the shell tool.") == ["message"]
+    assert types("demo: call exec_command") == ["message", "function_call"]
+    assert types("demo: call shell") == ["message", "function_call"]
+    assert types("demo: call apply_patch") == ["message", "custom_tool_call"]
+
+
+def test_a_required_call_that_only_a_model_could_choose_is_refused(sdk: OpenAI) -> None:
+    tools = [pydantic_function_tool(Trip, name="book"), pydantic_function_tool(Trip, name="cancel")]
+    with pytest.raises(BadRequestError, match="demo: call NAME") as refused:
+        sdk.chat.completions.create(model=MODEL, messages=hello(), tools=tools, tool_choice="required")
+    assert refused.value.code == "unsupported_value"
+    assert refused.value.param == "tool_choice"
 
 
 def test_a_typed_answer_fits_its_type(sdk: OpenAI) -> None:

@@ -35,7 +35,8 @@ class Plan(Struct, frozen=True):
     the rest of one that a thread knows up to there. ``segments`` is the text whose tokens, with those of the
     thread, are the prompt's. ``tools`` and ``format`` say whether answers have to be read for calls and
     checked for their form; ``max_tokens`` and ``stop`` are what the gateway itself holds them to. ``thread``
-    is what becomes of the conversation upstream, ``None`` where the upstream keeps none.
+    is what becomes of the conversation upstream, ``None`` where the upstream keeps none. ``verbatim`` is the
+    upstream's capability of that name.
     """
 
     turn: Turn
@@ -50,6 +51,7 @@ class Plan(Struct, frozen=True):
     ignored: tuple[str, ...]
     thread: ThreadUse | None = None
     tip: Tip | None = None
+    verbatim: bool = False
 
     @property
     def known_tokens(self) -> int:
@@ -62,7 +64,7 @@ class Plan(Struct, frozen=True):
 
     def reading(self) -> NativeReading | None:
         """What reads an upstream turn whose text is not read for calls by our own rules."""
-        if self.tools:
+        if self.tools or (self.verbatim and self.prompt is None):
             return None
         return NativeReading(self.turn, offers_tools=self.prompt is None)
 
@@ -125,7 +127,7 @@ def make_plan(
         )
     else:
         segments = tuple(message.text for message in turn.messages)
-        upstream_turn = native_turn(turn)
+        upstream_turn = turn if capabilities.verbatim else native_turn(turn)
     max_tokens = None if capabilities.max_tokens else turn.max_tokens
     stop = () if capabilities.stop else turn.stop
     if max_tokens is not None:
@@ -153,6 +155,7 @@ def make_plan(
         ignored=tuple(name for name in turn.options if name not in honoured),
         thread=_thread_use(turn, continued) if capabilities.threads else None,
         tip=None if continued is None else continued.tip,
+        verbatim=capabilities.verbatim,
     )
 
 

@@ -17,6 +17,8 @@ class Capabilities(Struct, frozen=True):
     ``tool_choice``: the modes of a tool choice that it honours, where it has tools.
     ``options``: names of the client options (``Turn.options``) that reach the model.
     ``threads``: keeps conversations that a later turn can continue (``Turn.thread``).
+    ``verbatim``: knows tools by whatever names and kinds clients give them, and has no model whose format
+    could leak, so that nothing is renamed for it and nothing it says is read again.
     """
 
     history: bool = False
@@ -29,6 +31,7 @@ class Capabilities(Struct, frozen=True):
     usage: bool = False
     effort: bool = True
     threads: bool = False
+    verbatim: bool = False
     options: Container[str] = frozenset()
 
 

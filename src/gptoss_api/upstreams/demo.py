@@ -1,8 +1,9 @@
 """The embedded demo: a stand-in that shows how clients connect, loudly labelled, no model behind it.
 
 It is what ``auto`` falls to only when no credential and no server is configured; it never stands in
-for a real upstream that fails. Same request, same answer: text is acknowledged, tools are called once
-with arguments that fit their schema and then answered from, formats are filled with a fitting value.
+for a real upstream that fails. Same request, same answer: text is acknowledged, results of tools are
+repeated, formats are filled with a fitting value. A client runs what it is told to call, so a tool is called
+only where the last message is ``demo: call`` with its name, or ``tool_choice`` leaves no other.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from ..core.errors import UnsupportedValue
 from ..core.events import (
     Event,
     Events,
@@ -35,6 +37,10 @@ LABEL: Final = "[gptoss-api demo: no model is behind this answer]"
 HOW_TO_CONNECT: Final = f"To connect gpt-oss.com: {CONNECT_COMMAND}"
 NOTE: Final = f"No model is behind this answer. {HOW_TO_CONNECT}"
 
+# The form in which a person asks for a call; the whole message is that and the tool's name.
+CALL: Final = "demo: call"
+_CALL: Final = re.compile(rf"{CALL} (\S+)")
+
 # Seconds between pieces: slow enough to see the stream move, fast enough for tests.
 PACE: Final = 0.003
 
@@ -45,12 +51,16 @@ class DemoUpstream:
     """Answers every turn itself."""
 
     name = NAME
-    capabilities = Capabilities(history=True, tools=True, json_object=True, json_schema=True)
+    capabilities = Capabilities(history=True, tools=True, json_object=True, json_schema=True, verbatim=True)
 
     @asynccontextmanager
     async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
-        """See :meth:`gptoss_api.upstreams.base.Upstream.open`."""
-        yield _paced(_answer(turn))
+        """See :meth:`gptoss_api.upstreams.base.Upstream.open`.
+
+        Raises:
+            UnsupportedValue: for a choice among tools that only a model could make.
+        """
+        yield _paced(_answer(turn, _tool_to_call(turn)))
 
     async def health(self) -> Health:
         return Health(True, f"No model is behind the demo. {HOW_TO_CONNECT}")
@@ -66,13 +76,12 @@ async def _paced(events: Iterator[Event]) -> AsyncIterator[Events]:
             await asyncio.sleep(PACE)
 
 
-def _answer(turn: Turn) -> Iterator[Event]:
+def _answer(turn: Turn, tool: Tool | None) -> Iterator[Event]:
     yield Started(upstream=NAME, model=turn.model)
     if turn.show_reasoning:
         for word in _words(f"{LABEL} The demo does not think. It was asked for {turn.model} and says so."):
             yield ReasoningDelta(word)
     reason: FinishReason = "stop"
-    tool = _tool_to_call(turn)
     if tool is not None:
         yield from _call(tool)
         reason = "stop" if turn.tool_choice.mode == "named" else "tool_calls"
@@ -84,12 +93,35 @@ def _answer(turn: Turn) -> Iterator[Event]:
 
 
 def _tool_to_call(turn: Turn) -> Tool | None:
-    """The first tool on offer, unless its result is already there."""
+    """The tool that the last message or the choice asks for by its name."""
     choice = turn.tool_choice
-    results = bool(turn.messages) and isinstance(turn.messages[-1], ToolResultMessage)
-    if choice.mode == "none" or (results and choice.mode == "auto"):
+    if choice.mode == "none":
         return None
-    return next((tool for tool in turn.tools if not choice.names or tool.name in choice.names), None)
+    offered = _offered(turn)
+    asked = _asked_for(turn)
+    found = next((tool for tool in offered if tool.name == asked), None)
+    if found is not None or choice.mode == "auto":
+        return found
+    if len(offered) == 1:
+        return offered[0]
+    raise UnsupportedValue(
+        f"Unsupported value: 'tool_choice' demands a call of one of {len(offered)} tools, and the demo has "
+        f"no model that could choose. Name one tool in 'tool_choice', or send '{CALL} NAME' as the last "
+        f"message. {HOW_TO_CONNECT}",
+        param="tool_choice",
+    )
+
+
+def _offered(turn: Turn) -> list[Tool]:
+    names = turn.tool_choice.names
+    return [tool for tool in turn.tools if not names or tool.name in names]
+
+
+def _asked_for(turn: Turn) -> str | None:
+    """The name in a last message of the form ``demo: call NAME``."""
+    last = turn.messages[-1] if turn.messages else None
+    form = _CALL.fullmatch(last.text.strip()) if isinstance(last, UserMessage) else None
+    return form[1] if form is not None else None
 
 
 def _call(tool: Tool) -> Iterator[Event]:
@@ -115,7 +147,20 @@ def _text(turn: Turn) -> str:
     return (
         f"{LABEL}\n\nYour request reached gptoss-api, and this answer takes the path of a real one. "
         f"It asked {turn.model} with {len(turn.messages)} message(s); the last user message was:\n\n"
-        f"> {_excerpt(asked)}\n\nTo connect the real models run:\n\n    {CONNECT_COMMAND}\n"
+        f"> {_excerpt(asked)}\n\n{_on_tools(turn)}To connect the real models run:\n\n    {CONNECT_COMMAND}\n"
+    )
+
+
+def _on_tools(turn: Turn) -> str:
+    """How to see a call, where there are tools."""
+    if turn.tool_choice.mode == "none" or not (offered := _offered(turn)):
+        return ""
+    missing = _asked_for(turn)
+    unknown = "" if missing is None else f"No tool on offer is named {_excerpt(missing)}. "
+    names = _excerpt(", ".join(tool.name for tool in offered))
+    return (
+        f"{unknown}{len(offered)} tool(s) are on offer: {names}. The demo calls none unasked. To see a call, "
+        f"send as the whole message:\n\n    {CALL} {offered[0].name}\n\n"
     )
 
 
@@ -129,5 +174,6 @@ def _words(text: str) -> list[str]:
 
 
 def _excerpt(text: str) -> str:
-    line = " ".join(text.split())
+    # Some agents read their calls from tags in the text: what is repeated to them must not become one.
+    line = " ".join(text.replace("<", "‹").split())
     return line if len(line) <= 200 else line[:199] + "…"
