@@ -25,9 +25,11 @@ test: dev ## Install what the tests need and run them
 e2e: $(CLIENTS)/node_modules/.package-lock.json ## Drive the gateway with frameworks and JavaScript clients (tests/clients)
 	@$(E2E)/python -m pytest tests/clients $(ARGS)
 
-fuzz: dev ## Send the gateway what its own description allows, and what it does not
+fuzz: dev ## Send the gateway what its description does not allow, and its machines broken bytes
 	@scripts/venv $(VENV)-fuzz fuzz
-	@SCHEMATHESIS=$(VENV)-fuzz/bin/schemathesis $(BIN)/python -m pytest tests/fuzz $(ARGS)
+	@scripts/venv --project $(VENV)-guided run guided
+	@SCHEMATHESIS=$(VENV)-fuzz/bin/schemathesis GUIDED=$(VENV)-guided/bin/python \
+		$(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 check: lint test ## Everything a change must pass: lint and test
 

@@ -171,8 +171,10 @@ def _text_ends(after: str, at: int, settled: bool, final: bool, *, in_brackets: 
     ends = block_ends(after, at, settled)
     if ends is not False:
         return ends
-    if after[at] in "{[" or _unfinished_comment(after, at):
+    if after[at] in "{[":
         return True
+    if _unfinished_comment(after, at):
+        return True if settled else None
     if after[at] == ",":
         following = after[at + 1 :].lstrip()
         if not following and not settled:
