@@ -95,6 +95,24 @@ def test_any_text_gives_the_same_result_in_any_pieces(text: str, seed: int) -> N
         json.loads(whole[0])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        " 'b' /* c */,é b: {'",  # A whole comment where the top value's quote may end it.
+        '{"a": [1 "bb""#cc", d"',  # A quote with nothing before it, in a list.
+        '{"a": "b", c /* d */: 1}',  # A comment between a key and its colon.
+        '{"a": "b" "c" /* d */: 1}',
+        '["a", truest, "b"]',  # A word that goes on.
+        '{"a": "b\\" } </aaaaaaaaaaaaaaaaaaaaaaaaaaaa> ',  # A tag longer than any that is waited for.
+    ],
+)
+def test_what_looks_decided_too_early_is_the_same_in_any_pieces(text: str) -> None:
+    whole = transduce([text])
+    for at in range(1, len(text)):
+        assert transduce([text[:at], text[at:]]) == whole
+    all_ways(text)
+
+
 def completed(prefix: str) -> bool:
     """Whether a prefix of strict JSON can be completed: some short continuation parses."""
     tails = (

@@ -35,7 +35,8 @@ _STRAY: Final = re.compile(r"[\s}\]]*+")
 _CLOSERS_THEN_END: Final = re.compile(
     r"\s*+[}\]][\s}\]]*+(?:</(?:tool|func|invoke|param|arg)|<\|)", re.IGNORECASE
 )
-_CLOSERS_THEN_TAG: Final = re.compile(r"\s*+[}\]][\s}\]]*+</[A-Za-z_-]+>\s*+")
+# A name of at most 17 characters: a tag is waited for until 20 are there.
+_CLOSERS_THEN_TAG: Final = re.compile(r"\s*+[}\]][\s}\]]*+</[A-Za-z_-]{1,17}>\s*+")
 
 
 class StringKind(Struct, frozen=True):
@@ -107,7 +108,7 @@ def can_follow_value(after: str, stack: Sequence[str], final: bool) -> bool | No
             return _key_stands(after, at, settled)
         elif comma:
             return _item_stands(after, at, settled)
-        elif not after[at - 1].isspace() or char not in OPENERS:
+        elif not (at and after[at - 1].isspace()) or char not in OPENERS:
             return False
         elif _NEXT_ITEM.match(after, at):
             return True
@@ -201,6 +202,8 @@ def _key_stands(after: str, at: int, settled: bool) -> bool | None:
         return quoted if settled else None
     if after[end] == ":":
         return True
+    if _unfinished_comment(after, end) and not settled:
+        return None
     if not quoted or after[key.end()].isspace() or after[key.end()] in ",:{}[]=>":
         return False
     if _KEY_GOES_ON.match(after, key.end()):
@@ -212,7 +215,8 @@ def _item_stands(after: str, at: int, settled: bool) -> bool | None:
     """Whether a list's next value begins at ``at``."""
     if after[at] in OPENERS or after[at] in "{[-+.0123456789":
         return True
-    if _WORD.match(after, at):
+    word = _WORD.match(after, at)
+    if word is not None and (settled or word.end() < len(after)):
         return True
     if len(after) - at <= _LONGEST_WORD:
         return True if settled and len(after) == LOOK else (False if settled else None)
