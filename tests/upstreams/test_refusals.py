@@ -1,8 +1,8 @@
-"""How little of an upstream's words is shown, and what waiting it asks for."""
+"""How little of an upstream's words is shown."""
 
 import pytest
 
-from gptoss_api.upstreams.refusals import EXCERPT_LENGTH, excerpt, parse_retry_after, redact
+from gptoss_api.upstreams.refusals import EXCERPT_LENGTH, excerpt, redact
 
 
 @pytest.mark.parametrize(
@@ -39,25 +39,3 @@ def test_an_excerpt_is_one_short_line() -> None:
     assert len(shown) == EXCERPT_LENGTH
     assert shown.endswith("…")
     assert excerpt("short") == "short"
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (None, None),
-        ("0", 0.0),
-        (" 12 ", 12.0),
-        ("-1", None),
-        ("", None),
-        ("soon", None),
-        ("1.5", 1.5),
-        ("1e5", None),
-    ],
-)
-def test_retry_after_in_seconds(value: str | None, seconds: float | None) -> None:
-    assert parse_retry_after(value) == seconds
-
-
-def test_retry_after_as_a_date() -> None:
-    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-    assert (parse_retry_after("Wed, 21 Oct 2099 07:28:00 GMT") or 0) > 1e9

@@ -22,8 +22,8 @@ from ..base import Capabilities, Health
 from ..clock import TurnClock
 from ..health import TurnHealth
 from ..http import HttpClient, HttpResponse
-from ..refusals import parse_retry_after
 from ..refused import read_refusal
+from ..retry_after import read_retry_after
 from ..retrying import retry_pause
 from .credentials import Credentials
 from .failures import LOGIN_STEP, failure_of_response
@@ -248,7 +248,7 @@ class ChatKitUpstream:
             response.status,
             content_type,
             body,
-            retry_after=parse_retry_after(response.headers.get("retry-after")),
+            retry_after=read_retry_after(response.headers),
             location=response.headers.get("location") or "",
         )
 

@@ -10,12 +10,12 @@ import logging
 import os
 import tempfile
 import time
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
+from ..retry_after import parse_date
 from .cookies import NAMES, checked_value, parse_cookies
 
 _log = logging.getLogger(__name__)
@@ -189,8 +189,8 @@ def _is_deletion(attributes: list[str]) -> bool:
             case "max-age":
                 return value.strip().startswith(("-", "0"))
             case "expires":
-                with contextlib.suppress(ValueError):
-                    return parsedate_to_datetime(value.strip()).timestamp() < time.time()
+                if (moment := parse_date(value)) is not None:
+                    return moment.timestamp() < time.time()
             case _:
                 pass
     return False

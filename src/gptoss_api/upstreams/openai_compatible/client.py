@@ -25,8 +25,9 @@ from ..base import Capabilities, Health
 from ..clock import TurnClock
 from ..health import TurnHealth
 from ..http import HttpClient, HttpResponse
-from ..refusals import parse_retry_after, redact
+from ..refusals import redact
 from ..refused import read_refusal
+from ..retry_after import read_retry_after
 from ..retrying import retry_pause
 from .failures import CODE_PARSE_FAILURE, failure_of_response
 from .models import ModelList, ServedModel, read_models
@@ -292,7 +293,7 @@ class OpenAICompatibleUpstream:
             response.status,
             content_type,
             redact(body.decode("utf-8", "replace"), self._secrets).encode(),
-            retry_after=parse_retry_after(response.headers.get("retry-after")),
+            retry_after=read_retry_after(response.headers),
         )
 
     def _adapt(self, turn: Turn, failure: GatewayError) -> bool:
