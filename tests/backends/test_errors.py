@@ -98,6 +98,10 @@ CASES: list[tuple[str, int, Any, type[GatewayError], str]] = [
     ),
     ("ollama", 404, {"error": {"message": "model 'gpt-oss:20b' not found"}}, ModelNotFound, "Ollama"),
     ("generic", 400, {"error": {"message": "bad", "param": "top_k", "code": "odd"}}, InvalidRequest, "bad"),
+    ("generic", 408, {"error": "slow"}, UpstreamTimeout, "in time"),
+    ("generic", 524, {"error": "slow"}, UpstreamTimeout, "in time"),
+    ("generic", 529, {"error": "overloaded"}, UpstreamUnavailable, "not available"),
+    ("generic", 503, {"error": "rate limit reached"}, UpstreamRateLimited, "limiting"),
     ("generic", 500, {"error": {"message": "CUDA error"}}, UpstreamFailure, "HTTP 500"),
     ("generic", 500, "plain words", UpstreamFailure, "plain words"),
     ("generic", 500, "", UpstreamFailure, "without a reason"),
@@ -285,6 +289,10 @@ async def test_nothing_is_asked_again_after_the_first_byte(pause: float) -> None
         (403, "error code: 1010", "upstream_challenge", False),
         (502, "<html><title>502 Bad Gateway</title></html>", "upstream_unavailable", True),
         (504, "<html><title>504 Gateway Time-out</title></html>", "upstream_timeout", False),
+        (408, "<html><title>408 Request Timeout</title></html>", "upstream_timeout", False),
+        (413, "<html><title>413 Request Entity Too Large</title></html>", "request_too_large", False),
+        (524, "<html><title>524: A timeout occurred</title></html>", "upstream_timeout", False),
+        (529, "<html><title>Overloaded</title></html>", "upstream_unavailable", True),
     ],
 )
 async def test_a_web_page_is_no_answer(status: int, page: str, code: str, retryable: bool) -> None:

@@ -6,18 +6,26 @@ and without anything that looks like a secret.
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import msgspec
 
+from ..core.errors import (
+    GatewayError,
+    RequestTooLarge,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+
 EXCERPT_LENGTH: Final = 200
 LOGGED_LENGTH: Final = 500
 
+# 529 is Anthropic's and others' "overloaded", 521 to 524 are Cloudflare's for a server behind it.
+_TIMEOUTS: Final = frozenset({408, 504, 524})
+_UNAVAILABLE: Final = frozenset({503, 521, 522, 523, 529})
+
 _HTML: Final = re.compile(r"\s*(?:<!doctype|<html|<head|<\?xml)", re.I)
-# Fractions are not in the standard, and are sent all the same.
-_SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
 _NAMED_SECRET: Final = re.compile(
     r"\b(set-cookie|cookie|authorization|session|user_id|access_token|token)\b"
@@ -45,20 +53,22 @@ def excerpt(text: str, length: int = EXCERPT_LENGTH) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-def parse_retry_after(value: str | None) -> float | None:
-    """Seconds to wait from a ``Retry-After`` header, a number or a date; ``None`` if it has no meaning."""
-    if value is None:
-        return None
-    value = value.strip()
-    if _SECONDS.fullmatch(value):
-        return float(value[:9])
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+def failure_of_status(
+    status: int, upstream: str, said: str, *, retry_after: float | None = None
+) -> GatewayError | None:
+    """The failure that an HTTP status names by itself, whoever sent it; ``None`` for every other status.
+
+    ``said`` ends the message with the upstream's words. ``retry_after`` is in seconds.
+    """
+    if status == 429:
+        return UpstreamRateLimited(f"{upstream} is limiting requests{said}", retry_after=retry_after)
+    if status == 413:
+        return RequestTooLarge(f"The request is too large for {upstream}{said}")
+    if status in _TIMEOUTS:
+        return UpstreamTimeout(f"{upstream} did not answer in time{said}")
+    if status in _UNAVAILABLE:
+        return UpstreamUnavailable(f"{upstream} is not available{said}", retry_after=retry_after)
+    return None
 
 
 def is_web_page(content_type: str, text: str) -> bool:

@@ -15,9 +15,8 @@ from ...core.errors import (
     UpstreamFailure,
     UpstreamLoginRequired,
     UpstreamRateLimited,
-    UpstreamUnavailable,
 )
-from ..refusals import excerpt, is_web_page, message_in, message_in_json, page_title
+from ..refusals import excerpt, failure_of_status, is_web_page, message_in, message_in_json, page_title
 
 LOGIN_STEP: Final = (
     "Run 'gptoss-api login', or set GPTOSS_COOKIE and start the gateway again, with the cookies user_id and "
@@ -115,8 +114,10 @@ def failure_of_response(
         )
         failure.retryable = failure.should_retry = False
         return failure
-    if status == 429:
-        return UpstreamRateLimited(f"gpt-oss.com is limiting requests ({said}).", retry_after=retry_after)
+    if (
+        named := failure_of_status(status, "gpt-oss.com", f" ({said}).", retry_after=retry_after)
+    ) is not None:
+        return named
     if status == 402:
         return InsufficientQuota(f"The account at gpt-oss.com has no credits left ({said}).")
     if not is_page and status < 500:
@@ -129,8 +130,6 @@ def failure_of_response(
         failure = UpstreamFailure(f"gpt-oss.com refused the request ({said}).", code="upstream_forbidden")
         failure.retryable = failure.should_retry = False
         return failure
-    if status == 503:
-        return UpstreamUnavailable(f"gpt-oss.com is not available ({said}).", retry_after=retry_after)
     what = "a web page" if is_page else "something else"
     failure = UpstreamFailure(
         f"gpt-oss.com answered with {what} instead of an event stream ({said}).", retry_after=retry_after

@@ -17,14 +17,12 @@ from ...core.errors import (
     InvalidRequest,
     ModelNotFound,
     PermissionDenied,
-    RequestTooLarge,
     UpstreamFailure,
     UpstreamLoginRequired,
     UpstreamRateLimited,
-    UpstreamTimeout,
     UpstreamUnavailable,
 )
-from ..refusals import excerpt, is_web_page, message_in, page_title
+from ..refusals import excerpt, failure_of_status, is_web_page, message_in, page_title
 from .profiles import Profile
 
 # Longer than for a web site: validation messages name the field at their end.
@@ -162,8 +160,9 @@ def failure_of_form(
     if status == 401:
         step = profile.key_step or "Set GPTOSS_UPSTREAM_KEY, or key_env in [[upstreams]]."
         return UpstreamLoginRequired(f"{title} did not accept the key it was given: {shown} {step}")
-    if status == 429:
-        return UpstreamRateLimited(f"{title} is limiting requests: {shown}", retry_after=retry_after)
+    named = failure_of_status(status, title, f": {shown}", retry_after=retry_after)
+    if isinstance(named, UpstreamRateLimited):
+        return named
     if _CONTEXT.search(words):
         return _too_long(form, f"{title}: {shown}")
     if _PARSE_FAILURE.search(words):
@@ -177,18 +176,16 @@ def failure_of_form(
         return ModelNotFound(f"{title} does not serve the model: {shown}", param="model")
     if status == 403:
         return PermissionDenied(f"{title} refused the request: {shown} {profile.key_step}".rstrip())
-    if status == 413:
-        return RequestTooLarge(f"The request is too large for {title}: {shown}")
-    if status in (408, 504):
-        return UpstreamTimeout(f"{title} did not answer in time: {shown}")
+    if named is not None and not isinstance(named, UpstreamUnavailable):
+        return named
     if status in (400, 409, 422):
         return InvalidRequest(
             f"{title} refused the request: {shown}", param=form.param, code=form.code or None
         )
     if _RATE_LIMIT.search(words):
         return UpstreamRateLimited(f"{title} is limiting requests: {shown}", retry_after=retry_after)
-    if status in (503, 529):
-        return UpstreamUnavailable(f"{title} is not available: {shown}", retry_after=retry_after)
+    if named is not None:
+        return named
     failure = UpstreamFailure(f"{title} failed (HTTP {status}): {shown}", retry_after=retry_after)
     failure.retryable = status >= 500
     return failure
@@ -204,14 +201,11 @@ def _failure_of_page(profile: Profile, status: int, text: str, retry_after: floa
         )
         failure.retryable = False
         return failure
-    if status == 429:
-        return UpstreamRateLimited(f"{profile.title} is limiting requests: {shown}", retry_after=retry_after)
-    if status == 504:
-        return UpstreamTimeout(f"{profile.title} did not answer in time: {shown}")
-    if status in (502, 503):
-        return UpstreamUnavailable(
-            f"{profile.title} is not available (HTTP {status}: {shown}).", retry_after=retry_after
-        )
+    said = f" (HTTP {status}: {shown})."
+    # A proxy's page for a server that it cannot reach.
+    named = failure_of_status(503 if status == 502 else status, profile.title, said, retry_after=retry_after)
+    if named is not None:
+        return named
     failure = UpstreamFailure(
         f"{profile.title} answered with a web page (HTTP {status}: {shown}); is the address of its API right?"
     )
