@@ -1,4 +1,4 @@
-"""How each server of gpt-oss writes an answer (protocol dossier, section 14.1 and following)."""
+"""How each server of gpt-oss writes an answer (docs/design/servers.md, "Comparison")."""
 
 import json
 from collections.abc import Iterator

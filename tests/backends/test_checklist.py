@@ -1,4 +1,4 @@
-"""The twelve points of the protocol dossier's section 14.13, each for every server and its habits."""
+"""docs/design/servers.md, "Rules for any server": each of the twelve for every server and its habits."""
 
 from typing import Any
 

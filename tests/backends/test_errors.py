@@ -1,4 +1,4 @@
-"""Every error form of the protocol dossier's section 13.3, and what each server adds to them."""
+"""Every form of docs/design/servers.md, "Errors", and what each server adds to them."""
 
 import json
 from typing import Any

@@ -16,7 +16,14 @@ from gptoss_api.core.errors import GatewayError
 from gptoss_api.server.status import ENDPOINTS
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("bench/*.md"),
+        *(page for page in ROOT.glob("tests/**/*.md") if "node_modules" not in page.parts),
+    ]
+)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"(?ms)^```.*?^```|`[^`\n]+`")
 

@@ -1,7 +1,7 @@
-"""The 27 scenarios of the protocol dossier, section 11, through the gateway, streamed and not.
+"""All of docs/design/gpt-oss-com.md, "Scenarios" through the gateway, streamed and not.
 
-A test's id names the scenario; what must come out is the dossier's "required adapter behaviour" in
-the shapes of the OpenAI API (errors: conformance, section 1).
+A test's id names the scenario; what must come out has the shapes of the OpenAI API (errors:
+docs/design/conformance.md, "Errors").
 """
 
 import time

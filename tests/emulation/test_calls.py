@@ -1,6 +1,6 @@
 """Every way to ask for calls, and how they reach the client.
 
-Groups 1 to 5, 25, 47, 48 and 56 of the emulation dossier's adversarial list, for whole turns.
+Groups 1 to 5, 25, 47, 48 and 56 of docs/design/cases.md, for whole turns.
 """
 
 import json

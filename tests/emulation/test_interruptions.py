@@ -1,6 +1,6 @@
 """Upstreams that break off, clients that leave, and answers in unusual pieces.
 
-Groups 58 and 60 of the emulation dossier's adversarial list; memory stays bounded.
+Groups 58 and 60 of docs/design/cases.md; memory stays bounded.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The nonce of a conversation: group 3 of the adversarial list (README.md here)."""
+"""The nonce of a conversation: group 3 of docs/design/cases.md."""
 
 import re
 

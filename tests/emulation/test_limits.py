@@ -1,6 +1,7 @@
 """Where an answer ends before the model ends it: stop strings, token limits; and several choices.
 
-Groups 54, 55 and 62 of the emulation dossier's adversarial list; section 4.6.
+Groups 54, 55 and 62 of docs/design/cases.md;
+docs/design/emulation.md, "Stop strings and limits".
 """
 
 import asyncio

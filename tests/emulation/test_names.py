@@ -1,4 +1,4 @@
-"""Tool names as the model sees them: group 13 of the adversarial list (README.md here)."""
+"""Tool names as the model sees them: group 13 of docs/design/cases.md."""
 
 import re
 

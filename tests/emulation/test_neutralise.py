@@ -1,4 +1,4 @@
-"""Client text that cannot forge markup: groups 4 to 8 and 16 of the adversarial list (README.md here)."""
+"""Client text that cannot forge markup: groups 4 to 8 and 16 of docs/design/cases.md."""
 
 import json
 from itertools import pairwise

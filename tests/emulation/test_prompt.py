@@ -1,4 +1,4 @@
-"""Whole prompts and hostile text in them: groups 3 to 9, 14, 16 of the adversarial list (README.md here)."""
+"""Whole prompts and hostile text in them: groups 3 to 9, 14, 16 of docs/design/cases.md."""
 
 import re
 from typing import Any

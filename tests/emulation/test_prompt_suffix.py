@@ -1,4 +1,4 @@
-"""What a conversation under way is sent: groups 3 and 15 of the adversarial list (README.md here)."""
+"""What a conversation under way is sent: groups 3 and 15 of docs/design/cases.md."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """When the model is asked again, and what is delivered when that does not help.
 
-The table of the emulation dossier, section 6.2, row by row, and the rules of section 6.3. Groups 47, 59 and
-61 of its adversarial list.
+The table of docs/design/emulation.md, "Repairs", row by row, and the rules of "What was delivered
+stays". Groups 47, 59 and 61 of docs/design/cases.md.
 """
 
 import pytest
@@ -311,7 +311,7 @@ def test_what_is_invented_after_a_call_is_dropped_and_the_upstream_stopped() -> 
     assert outcome.choice.notes == ("what the model invented after the call was dropped",)
 
 
-# Section 6.3
+# What was delivered stays
 
 
 def test_arguments_on_their_way_are_never_repaired() -> None:

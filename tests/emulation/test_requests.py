@@ -1,6 +1,6 @@
 """From a client's chat request to the prompt: messages, calls and schemas of every odd shape.
 
-Groups 14, 15 and 52 of the emulation dossier's adversarial list.
+Groups 14, 15 and 52 of docs/design/cases.md.
 """
 
 import json

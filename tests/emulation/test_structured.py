@@ -1,6 +1,6 @@
 """Answers that have to be JSON: found, mended, asked for again, refused.
 
-Groups 49 to 53 of the emulation dossier's adversarial list; sections 5 and 6.2 (E_FORMAT).
+Groups 49 to 53 of docs/design/cases.md; E_FORMAT of docs/design/emulation.md, "Repairs".
 """
 
 import contextlib

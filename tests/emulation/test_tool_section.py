@@ -1,4 +1,4 @@
-"""How tools are described: groups 10 and 12 of the adversarial list (README.md here)."""
+"""How tools are described: groups 10 and 12 of docs/design/cases.md."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""The conversation so far as text: groups 4, 14 and 15 of the adversarial list (README.md here)."""
+"""The conversation so far as text: groups 4, 14 and 15 of docs/design/cases.md."""
 
 import time
 from collections.abc import Sequence

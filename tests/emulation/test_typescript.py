@@ -1,4 +1,4 @@
-"""Schemas as TypeScript: groups 10 to 12 of the adversarial list (README.md here)."""
+"""Schemas as TypeScript: groups 10 to 12 of docs/design/cases.md."""
 
 import time
 from typing import Any

@@ -1,6 +1,6 @@
 """How many tokens a turn is said to have cost, and when a prompt is too long.
 
-Groups 17, 57 and 70 of the emulation dossier's adversarial list; section 8.
+Groups 17, 57 and 70 of docs/design/cases.md; docs/design/emulation.md, "Token counts".
 """
 
 import asyncio

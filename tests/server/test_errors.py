@@ -1,4 +1,4 @@
-"""The table of conformance, section 1: every failure has its status, type, code, headers and shape."""
+"""Every failure has its status, type, code, headers and shape (docs/design/conformance.md, "Errors")."""
 
 import threading
 from typing import Any

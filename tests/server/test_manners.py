@@ -1,4 +1,4 @@
-"""HTTP manners: status routes, CORS, Host names, paths and methods (conformance, sections 1, 3 and 7)."""
+"""HTTP manners: status routes, CORS, Host names, paths and methods (docs/design/conformance.md, "HTTP")."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The numbered scenarios of the protocol dossier, section 11, each with its variants, by name."""
+"""The scenarios of docs/design/gpt-oss-com.md, "Scenarios", each with its variants, by name."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ HAPPY = Answer(text=TEXT, reasoning=THOUGHTS, title="Palindrome check function")
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """``number`` is the dossier's; ``answer`` is what the simulator is scripted with."""
+    """``number`` is that of the list; ``answer`` is what the simulator is scripted with."""
 
     number: int
     name: str
@@ -217,7 +217,7 @@ def shrinking_task(transcript: Transcript, answer: Answer) -> Iterator[Step]:
 
 
 def late_entries(transcript: Transcript, answer: Answer) -> Iterator[Step]:
-    """Thoughts that only the reasoning item's last event carries (dossier, section 10.2)."""
+    """Thoughts that only the reasoning item's last event carries."""
     yield At("headers")
     yield from transcript.opening()
     if isinstance(transcript, OldTranscript):

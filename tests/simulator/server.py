@@ -102,7 +102,7 @@ def echo(exchange: Exchange) -> Answer:
 
 
 def session_cookie(token: str = "hf_oauth_simulated") -> str:
-    """A value of the form the site's ``session`` cookie has (dossier, section 3.2)."""
+    """A value of the form the site's ``session`` cookie has (docs/design/gpt-oss-com.md, "Cookies")."""
     body = base64.b64encode(msgspec.json.encode({"hf_access_token": token})).decode()
     return f"{body}.aSRuQw.c2lnbmF0dXJlLW9mLXRoZS1zaW11bGF0b3I"
 
@@ -275,7 +275,7 @@ class Simulator:
         return "complete" if complete else "broken"
 
     def _parse(self, exchange: Exchange) -> HttpReply | None:
-        """Read the request into ``exchange``; the refusals' shape is invented (dossier, section 11)."""
+        """Read the request into ``exchange``; the refusals' shape is invented."""
         if exchange.path != "/chatkit":
             return _invalid(404, "Not Found")
         if exchange.method != "POST":
@@ -319,7 +319,8 @@ class Simulator:
         if exchange.thread_id is not None:
             thread = self.threads.get(exchange.thread_id)
             if thread is None or thread.user_id != exchange.user_id:
-                # The store's exception escapes after the headers (dossier, section 6.6).
+                # The store's exception escapes after the headers
+                # (docs/design/gpt-oss-com.md, "Unknown threads").
                 return self._resolve(SCENARIOS["s14_unknown_thread"].answer, exchange)
             exchange.thread = thread
         if self.limit is not None:

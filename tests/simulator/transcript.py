@@ -1,6 +1,6 @@
 """The events of one turn in both ChatKit dialects, key for key as the servers send them.
 
-Sources: protocol dossier, sections 5 (old dialect, the website) and 9.4 (new, the public SDK).
+Sources: docs/design/gpt-oss-com.md, "Events of the website" (old dialect) and "Bytes of the SDK" (new).
 """
 
 import random
@@ -14,7 +14,7 @@ from .answers import SIGN_IN_TEXT, SIGN_IN_TITLE, Answer, At, Comment, Event, Pa
 Json = dict[str, Any]
 
 RECAP = "Thought for a couple of seconds"
-# Longest delta seen: 20 characters, mean 4.0 (dossier, section 5.6).
+# Longest delta seen: 20 characters, mean 4.0 (docs/design/gpt-oss-com.md, "The answer").
 _DELTA_SIZES = (1, 2, 3, 4, 5, 6, 8, 12, 20)
 _DELTA_WEIGHTS = (12, 16, 22, 20, 12, 8, 6, 3, 1)
 
@@ -104,7 +104,7 @@ class Transcript(ABC):
                 yield from answer.at.get(step.mark, ())
 
     def play(self, answer: Answer) -> Iterator[Step]:
-        """The ordinary course of a turn (dossier, section 5.1)."""
+        """The ordinary course of a turn (docs/design/gpt-oss-com.md, "Order")."""
         yield At("headers")
         yield from self.opening()
         if answer.think:
@@ -156,7 +156,7 @@ class Transcript(ABC):
         return " ".join(self.prompt.split()[:5])[:60] or "New chat"
 
     def sign_in_card(self) -> Event:
-        """The login card, its text as documented (dossier, section 6.1)."""
+        """The login card, its text as documented (docs/design/gpt-oss-com.md, "Sign-in card")."""
         return self.widget({"type": "Card", "children": [{"value": SIGN_IN_TITLE}, {"value": SIGN_IN_TEXT}]})
 
     # Where the dialects are alike apart from names
@@ -218,7 +218,7 @@ class Transcript(ABC):
 
 
 class OldTranscript(Transcript):
-    """The website's own dialect: underscores and camelCase (dossier, section 5)."""
+    """The website's own dialect: underscores and camelCase."""
 
     dialect = "old"
     content_index = "contentIndex"
@@ -290,7 +290,7 @@ class OldTranscript(Transcript):
         return self.item_updated(item_id, {"type": "cot.entry_added", "entryIndex": index, "entry": entry})
 
     def stray_part(self) -> Event:
-        """The model server's reasoning item leaking through (dossier, section 5.5)."""
+        """The model server's reasoning item leaking through (docs/design/gpt-oss-com.md, "Stray updates")."""
         return self.part_added(self.ids.reasoning_item(), 0)
 
     def reasoning(self, blocks: Sequence[str]) -> Iterator[Step]:
@@ -311,7 +311,7 @@ class OldTranscript(Transcript):
         )
 
     def message_done(self, item_id: str, started: str, parts: Sequence[str]) -> Event:
-        # The time is the event's, not the item's (dossier, section 5.6).
+        # The time is the event's, not the item's (docs/design/gpt-oss-com.md, "The answer").
         return self.item_event(
             "thread.item_done",
             {
@@ -330,7 +330,7 @@ class OldTranscript(Transcript):
 
 
 class NewTranscript(Transcript):
-    """The public SDK's dialect: dots and snake_case (dossier, section 9.4)."""
+    """The public SDK's dialect: dots and snake_case."""
 
     dialect = "new"
     content_index = "content_index"

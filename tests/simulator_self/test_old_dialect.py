@@ -1,4 +1,4 @@
-"""The website's dialect, byte for byte as in the protocol dossier, section 5."""
+"""The website's dialect, byte for byte (docs/design/gpt-oss-com.md, "Events of the website")."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from tests.simulator import SCENARIOS, Answer, Simulator
 
 MOMENT = datetime(2025, 8, 6, 12, 4, 59, 666081)
 
-# Shapes and key order of the dossier's lines; T, U, C, A and R stand for ids (5.8).
+# Shapes and key order as recorded; T, U, C, A and R stand for ids.
 EXPECTED = """\
 data: {"type":"thread.created","thread":{"items":{"data":[],"hasMore":false},"id":"T","created_at":"NOW"}}
 
@@ -74,7 +74,7 @@ def anonymous(body: str) -> str:
     return body.replace(short[0], '"U"').replace(short[1], '"C"')
 
 
-async def test_a_first_turn_has_exactly_the_bytes_of_the_dossier() -> None:
+async def test_a_first_turn_has_exactly_the_bytes_of_the_site() -> None:
     async with Simulator(clock=lambda: MOMENT) as sim, httpx.AsyncClient() as client:
         sim.script(Answer("Oui 🙂", ["Hm."], deltas=("Oui", " 🙂"), title="Greeting"))
         response = await client.post(sim.chatkit_url, json=create("Ça “va”?\n"))

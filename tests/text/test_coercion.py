@@ -1,4 +1,4 @@
-"""Free fixes change the form of a value, never its content: group 46 of the adversarial list."""
+"""Free fixes change the form of a value, never its content: group 46 of docs/design/cases.md."""
 
 from typing import Any
 

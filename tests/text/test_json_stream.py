@@ -1,6 +1,6 @@
 """The lenient-to-strict JSON transducer: what it mends, what it refuses, and that pieces never matter.
 
-Groups 40 to 45 of the emulation dossier's adversarial list (section 9).
+Groups 40 to 45 of docs/design/cases.md.
 """
 
 import itertools

@@ -1,6 +1,6 @@
 """Client schemas are compiled safely and complaints are words a model can act on.
 
-Group 52 of the adversarial list (tests/emulation/README.md).
+Group 52 of docs/design/cases.md.
 """
 
 import time

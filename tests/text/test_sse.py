@@ -1,4 +1,4 @@
-"""The decoder of server-sent events; group 19 of the adversarial list (tests/emulation/README.md)."""
+"""The decoder of server-sent events; group 19 of docs/design/cases.md."""
 
 import itertools
 import time

@@ -1,6 +1,6 @@
 """Stop strings and token limits give the same cut however the text is split on its way.
 
-Groups 54 and 55 of the adversarial list (tests/emulation/README.md).
+Groups 54 and 55 of docs/design/cases.md.
 """
 
 import time

@@ -1,6 +1,6 @@
 """Counts equal tiktoken's, for every text, in one piece or as it streams.
 
-Group 70 of the adversarial list (tests/emulation/README.md).
+Group 70 of docs/design/cases.md.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Canonical keyed calls: groups 18 to 33 of the emulation dossier's adversarial list (section 9)."""
+"""Canonical keyed calls: groups 18 to 33 of docs/design/cases.md."""
 
 import time
 from typing import Any

@@ -1,6 +1,6 @@
 """Calls in forms that were never taught, and Harmony leaks.
 
-Groups 34 to 39, 47, 48 and 59 of the emulation dossier's adversarial list (section 9), and 1 and 8
+Groups 34 to 39, 47, 48 and 59 of docs/design/cases.md, and 1 and 8
 as far as they concern the answer.
 """
 

@@ -1,4 +1,4 @@
-"""Only what is new is sent: groups 63 and 65 of the emulation dossier's list of cases."""
+"""Only what is new is sent: groups 63 and 65 of docs/design/cases.md."""
 
 import json
 

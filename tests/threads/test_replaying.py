@@ -1,4 +1,4 @@
-"""When the whole conversation is sent: groups 64, 66, 67, 68 and 69 of the emulation dossier's cases."""
+"""When the whole conversation is sent: groups 64, 66, 67, 68 and 69 of docs/design/cases.md."""
 
 import asyncio
 from collections.abc import Callable

@@ -18,7 +18,7 @@ class Model(Struct, frozen=True):
     max_output_tokens: int = 131_072
 
 
-# Both were released on 2025-08-05 (protocol dossier, section 2).
+# Both were released on 2025-08-05 (docs/design/gpt-oss-com.md, "Models").
 MODELS: Final = (
     Model("gpt-oss-120b", "gpt-oss 120B", 1_754_352_000),
     Model("gpt-oss-20b", "gpt-oss 20B", 1_754_352_000),

@@ -1,6 +1,6 @@
 """Every way a request can fail: HTTP status, OpenAI ``type``/``code``/``param`` and what to do next.
 
-The table is conformance section 1 ("Errors"); dialects shape these errors for their own clients.
+The table is docs/design/conformance.md, "Errors"; dialects shape these errors for their own clients.
 Messages are for the person at the other end: they say what happened and what mends it, and
 never carry a secret.
 """

@@ -2,7 +2,7 @@
 
 Without it Codex warns of missing metadata and works with a fallback: no effort, a guessed window, no tool
 for patches. The form is that of the Rust type the CLI reads; each member was tried with the real program
-(clients dossier, "Codex catalog that works").
+(docs/design/clients.md, "Codex").
 """
 
 from collections.abc import Sequence

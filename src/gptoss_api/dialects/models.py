@@ -1,4 +1,4 @@
-"""The models in the shapes of OpenAI's and Anthropic's lists (conformance, section 3)."""
+"""The models in the shapes of OpenAI's and Anthropic's lists (docs/design/conformance.md, "Models")."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

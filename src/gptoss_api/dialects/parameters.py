@@ -24,7 +24,7 @@ EFFORTS: Final[dict[str, Effort]] = {
 }
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
-# MCP clients and gpt-oss's own tools have dots in their names (emulation dossier, section 2.5).
+# MCP clients and gpt-oss's own tools have dots in their names (docs/design/emulation.md, "Tool names").
 _TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _NAME_LENGTH: Final = 64
 _RANGES: Final = (

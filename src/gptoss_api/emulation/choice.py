@@ -1,7 +1,7 @@
 """One choice of an answer: what upstream turns say goes in, what the client gets comes out.
 
 What cannot be delivered as it came may be asked for again; nothing that was delivered is ever taken back
-(emulation dossier, sections 4 to 6).
+(docs/design/emulation.md, "Repairs" and "What was delivered stays").
 """
 
 from collections.abc import Sequence

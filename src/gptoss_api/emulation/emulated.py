@@ -30,7 +30,7 @@ from .planner import Planner
 from .tool_section import Style
 from .usage import MESSAGE_OVERHEAD, PromptCount
 
-# Seconds a complete answer may take to end (emulation dossier, section 7.3).
+# Seconds a complete answer may take to end (docs/design/emulation.md, "When a thread goes on").
 END_TIME: Final = 1.5
 
 

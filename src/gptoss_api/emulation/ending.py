@@ -4,7 +4,8 @@ from typing import Final
 
 from ..core.events import Event, Finished, FinishReason, TextDelta
 
-# Characters of white space that may follow a complete answer (emulation dossier, section 7.3).
+# Characters of white space that may follow a complete answer
+# (docs/design/emulation.md, "When a thread goes on").
 LONGEST_TAIL: Final = 64
 
 

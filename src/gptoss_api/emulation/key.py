@@ -1,7 +1,7 @@
 """The nonce in every transport tag of one conversation.
 
 It makes quoted or invented call blocks harmless: a client text cannot know the key in advance, and where
-one holds it by chance or by leak the next key is taken. Source: emulation dossier, sections 2.4 and 7.2.
+one holds it by chance or by leak the next key is taken. Source: docs/design/emulation.md, "The key".
 """
 
 import hashlib

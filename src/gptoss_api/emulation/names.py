@@ -2,7 +2,7 @@
 
 Names that gpt-oss knows from its training as tools or channels of its own make it answer with native
 calls, and names outside OpenAI's alphabet break call headers; both are shown as ``client_…``.
-Source: emulation dossier, section 2.5.
+Source: docs/design/emulation.md, "Tool names".
 """
 
 import re

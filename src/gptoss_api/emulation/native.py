@@ -1,10 +1,10 @@
 """Tools for an upstream that calls them itself, and its answers read back.
 
 Its format knows functions only, and some names mean tools of the model's own to it: custom tools become
-functions with one string, and such names get an alias (emulation dossier, section 2.5). A strict server wants
-every result to answer a call before it by an id of that call's own: a history that clients trimmed, merged or
-numbered otherwise is made so. What leaks of Harmony is repaired on the way back; the same goes for every
-answer whose text nobody else reads for calls.
+functions with one string, and such names get an alias (docs/design/emulation.md, "Tool names"). A strict
+server wants every result to answer a call before it by an id of that call's own: a history that clients
+trimmed, merged or numbered otherwise is made so. What leaks of Harmony is repaired on the way back; the same
+goes for every answer whose text nobody else reads for calls.
 """
 
 import json

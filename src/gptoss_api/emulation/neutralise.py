@@ -3,7 +3,7 @@
 Two kinds of markup must not be forged: the model's own control tokens (``<|start|>`` …, which some
 backends would read as real ones) and the gateway's transport tags inside the transcript. Both escapes
 add exactly one level and :class:`Restorer` takes exactly one off, so text that a model copies comes back
-as it was, also where it was escaped to begin with. Source: emulation dossier, section 2.4.
+as it was, also where it was escaped to begin with. Source: docs/design/emulation.md, "Client text".
 """
 
 import re

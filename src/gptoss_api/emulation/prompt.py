@@ -2,7 +2,7 @@
 
 The long parts that stay the same between the turns of a conversation come first, byte for byte equal;
 what belongs to this answer only comes last. A lone user message is sent as it is.
-Source: emulation dossier, section 2.
+Source: docs/design/emulation.md, "The prompt".
 """
 
 import hashlib

@@ -16,7 +16,7 @@ def call_in_reasoning(config: ParserConfig, reasoning: str) -> HeldCall | None:
     """The keyed call that is the very last thing in ``reasoning``, if there is one.
 
     Only for an answer that is empty: models draft calls in their thoughts, and of several drafts only the
-    last was meant (emulation dossier, sections 1.2 and 6.2).
+    last was meant (docs/design/emulation.md, "What gpt-oss does with described tools").
     """
     openers = list(_OPENER.finditer(reasoning, max(0, len(reasoning) - _TAIL)))
     if not openers or _CLOSED.search(reasoning) is None:

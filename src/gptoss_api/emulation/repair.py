@@ -1,6 +1,6 @@
 """What the model is told when an answer has to be asked for again, and how often it may be.
 
-Source: emulation dossier, section 6.2.
+Source: docs/design/emulation.md, "Repairs".
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Finds the JSON value a model meant in what it wrote (emulation dossier, section 5)."""
+"""Finds the JSON value a model meant in what it wrote (docs/design/emulation.md, "Structured output")."""
 
 import json
 import re

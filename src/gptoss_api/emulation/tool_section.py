@@ -1,7 +1,7 @@
 """The ``# Tools`` section: what can be called and how a call is written.
 
 The list of signatures depends on the tools alone and is kept between requests; the rules carry the
-conversation's key. Source: emulation dossier, sections 2.2, 2.3 and 2.7.
+conversation's key. Source: docs/design/emulation.md, "The prompt", "Forms of a call" and "Styles".
 """
 
 import hashlib

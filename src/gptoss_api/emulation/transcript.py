@@ -1,7 +1,7 @@
 """The conversation so far as tagged text, every call next to its own result.
 
 That is the only order gpt-oss saw in training; pairing is then positional and ids are not needed.
-Source: emulation dossier, section 2.6.
+Source: docs/design/emulation.md, "History".
 """
 
 import json

@@ -2,7 +2,7 @@
 
 A superset of what the Harmony reference renderer writes: the same layout, and besides it ``$ref``,
 ``anyOf``, ``allOf``, ``const``, enums of any type, limits and odd property names. Renders every JSON
-value, in bounded size. Source: emulation dossier, section 2.3.
+value, in bounded size. Source: docs/design/emulation.md, "Tools as TypeScript".
 """
 
 import json

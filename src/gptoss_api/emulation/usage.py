@@ -10,7 +10,7 @@ from ..core.turn import Turn
 from ..text.tokens import Tokens
 
 # What Harmony adds around the text: a system message of about 70 tokens, and per message the role,
-# channel and delimiter tokens (emulation dossier, section 8).
+# channel and delimiter tokens (docs/design/emulation.md, "Token counts").
 SYSTEM_OVERHEAD: Final = 70
 MESSAGE_OVERHEAD: Final = 4
 

@@ -1,4 +1,7 @@
-"""Cross-origin requests: what pages of other origins may send and read (conformance, section 7)."""
+"""Cross-origin requests: what pages of other origins may send and read.
+
+Source: docs/design/conformance.md, "HTTP".
+"""
 
 import re
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """The byte pair encoding o200k_base: its ranks, how text falls into pieces, how pieces merge.
 
 gpt-oss uses o200k_harmony, which is o200k_base plus special tokens; for ordinary text, in which
-look-alikes of special tokens are text too, both give the same tokens (emulation dossier,
-section 8). The ranks are OpenAI's, re-packed by ``scripts/build_ranks.py``; see ``data/NOTICE``.
+look-alikes of special tokens are text too, both give the same tokens (docs/design/emulation.md,
+"Token counts"). The ranks are OpenAI's, re-packed by ``scripts/build_ranks.py``; see ``data/NOTICE``.
 """
 
 import hashlib

@@ -2,7 +2,8 @@
 
 Only unambiguous changes of form are made ("5" to 5, a lone value to a list of one, an enum value in
 the wrong case), each where the validator itself points, and a result counts only if the whole value
-is then valid. Strings, numbers and choices are never guessed (emulation dossier, section 5).
+is then valid. Strings, numbers and choices are never guessed
+(docs/design/emulation.md, "Structured output").
 """
 
 import copy

@@ -1,10 +1,10 @@
 """Repairs what leaks of Harmony into an answer that should have been free of it.
 
 Servers of gpt-oss decode the model's own format and sometimes lose their place: control tokens and headers
-arrive in the content or in the chain of thought, and stick to the names of tools (clients dossier, demand
-2; emulation dossier, forms H1 to H3). The reading itself is that of :mod:`.tool_calls`; this module applies
-it to a stream of events. Text is changed only where a token or a header with a declared recipient stands
-outside code, and never if the client's own text has such tokens.
+arrive in the content or in the chain of thought, and stick to the names of tools (docs/design/servers.md,
+"Known faults"; docs/design/emulation.md, "Foreign forms", H1 to H3). The reading itself is that of
+:mod:`.tool_calls`; this module applies it to a stream of events. Text is changed only where a token or a
+header with a declared recipient stands outside code, and never if the client's own text has such tokens.
 """
 
 from collections.abc import Callable, Iterable, Mapping

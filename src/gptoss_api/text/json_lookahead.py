@@ -1,7 +1,7 @@
 """Whether a quote ends a string: decided by what follows it, up to 160 characters.
 
 Models forget to escape quotes inside strings. A quote ends its string only where the text after it
-can go on as JSON, or is the end of the block (emulation dossier, section 4.3). Every function takes
+can go on as JSON, or is the end of the block (docs/design/emulation.md, "Lenient JSON"). Every function takes
 the text after the quote and answers ``None`` while more of it is needed; ``final`` says that no more
 will come. Valid JSON always answers ``True`` for its real quotes.
 """

@@ -4,7 +4,7 @@ A push-down automaton reads what a model wrote and writes strict JSON as it goes
 produced so far is always a prefix of valid JSON. It mends form on the fly (raw control characters,
 invalid escapes, odd or unescaped quotes, trailing and missing commas, comments, bare keys, Python's
 literals, NaN) and refuses what would have to be invented: a missing value, an unquoted string.
-Valid JSON passes unchanged. Source: emulation dossier, section 4.3.
+Valid JSON passes unchanged. Source: docs/design/emulation.md, "Lenient JSON".
 """
 
 from typing import Final

@@ -1,7 +1,7 @@
 """JSON Schema validation of what a model wrote, with client schemas treated as hostile.
 
 Validation is jsonschema-rs: linear-time patterns, all errors with their paths. No reference is ever
-fetched: a schema that names another document is refused at intake (emulation dossier, section 6.1).
+fetched: a schema that names another document is refused at intake (docs/design/emulation.md, "Schemas").
 """
 
 from collections import OrderedDict

@@ -1,8 +1,8 @@
 """Server-sent events: bytes in, the ``data`` of complete events out.
 
 Source: the WHATWG HTML standard, "Interpreting an event stream", with one leniency: a last event whose
-blank line is missing counts (protocol dossier, section 10.1). Event names, ids and comments are dropped;
-every upstream read here names its events inside the data.
+blank line is missing counts (docs/design/gpt-oss-com.md, "Reading the stream"). Event names, ids and comments
+are dropped; every upstream read here names its events inside the data.
 """
 
 from typing import Final

@@ -1,7 +1,7 @@
 """Where an answer ends before the model ends it: at a stop string or at a token limit.
 
 Both machines take the text as it streams and give back what may be passed on. How the text is
-split on its way never changes the result (emulation dossier, section 4.6).
+split on its way never changes the result (docs/design/emulation.md, "Stop strings and limits").
 """
 
 from collections.abc import Hashable, Sequence

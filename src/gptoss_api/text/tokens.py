@@ -1,7 +1,7 @@
 """Exact o200k token counts without a network: of texts, of prompts in parts, of streams.
 
 Counts are those of o200k_harmony for ordinary text: ``<|end|>`` and the like in a client's text
-are text (emulation dossier, section 8). Pure Python, because tiktoken with the same ranks needs
+are text (docs/design/emulation.md, "Token counts"). Pure Python, because tiktoken with the same ranks needs
 twice the time to load and twice the memory, is twice as fast at most on text that was seen
 before, and panics on a million spaces.
 """

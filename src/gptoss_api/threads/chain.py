@@ -1,7 +1,8 @@
 """A conversation as a chain of hashes: equal conversations end in equal hashes.
 
 What clients change without meaning anything by it does not count: ids, line ends, white space around a
-text, the reasoning, the spelling of arguments' JSON. Source: emulation dossier, section 7.2.
+text, the reasoning, the spelling of arguments' JSON. Source: docs/design/emulation.md,
+"What a conversation is".
 """
 
 import hashlib

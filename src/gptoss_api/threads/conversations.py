@@ -3,7 +3,7 @@
 A tip stands in the store under the hash of the whole conversation up to an answer. Who continues it takes
 it out: there is one taker, everybody else sends the whole conversation to a thread of its own. A new tip
 is stored only after an answer that ended well, so a thread whose last turn was cancelled, cut, failed or
-not delivered as written is never used again. Source: emulation dossier, section 7.3.
+not delivered as written is never used again. Source: docs/design/emulation.md, "When a thread goes on".
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The reasoning that led to tool calls, kept for clients that do not send it back.
 
 gpt-oss needs it until its final answer is given: otherwise it forgets why the tools were called
-(emulation dossier, section 1.1). A thread that goes on remembers by itself; a conversation that is sent
+(docs/design/emulation.md, "Harmony"). A thread that goes on remembers by itself; a conversation that is sent
 whole gets it from here.
 """
 

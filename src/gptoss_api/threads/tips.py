@@ -17,7 +17,7 @@ class Caps(Struct, frozen=True):
 
     ``turns`` because a site may show the model only its newest 20 items, two for each turn; ``tokens``
     because the whole thread has to fit the model's window with room to answer; ``idle`` in seconds.
-    Source: emulation dossier, section 7.1.
+    Source: docs/design/emulation.md, "Threads upstream".
     """
 
     turns: int = 8

@@ -47,8 +47,8 @@ class ChatDialect:
 
     ``reasoning_fields`` names the fields that carry the chain of thought; ``auto`` sends both common
     names, as clients read one or the other, but only ``reasoning`` to OpenAI's Agents SDK, which
-    records the thought twice otherwise (clients dossier, "Reasoning emission rule"). ``max_n`` is the
-    largest ``n`` that is accepted.
+    records the thought twice otherwise (docs/design/clients.md, "Chain of thought"). ``max_n`` is
+    the largest ``n`` that is accepted.
     """
 
     name: Final = "chat"

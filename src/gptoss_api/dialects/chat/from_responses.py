@@ -1,4 +1,4 @@
-"""A body of the Responses API at the chat endpoint: Cursor posts it there (clients dossier, demand 16)."""
+"""A body of the Responses API at the chat endpoint (docs/design/clients.md, "Cursor")."""
 
 from msgspec.structs import replace
 

@@ -16,7 +16,7 @@ from ..reading import Fields, as_object, unknown_value, wrong_type
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
 
-# What Responses clients call text when they post to the chat endpoint (clients dossier, Cursor).
+# What Responses clients call text when they post to the chat endpoint (docs/design/clients.md, "Cursor").
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
 _MEDIA_PARTS: Final = frozenset(
     {

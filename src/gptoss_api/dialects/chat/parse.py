@@ -1,4 +1,7 @@
-"""A chat completion request in neutral form, every parameter checked (conformance, section 2)."""
+"""A chat completion request in neutral form, every parameter checked.
+
+Source: docs/design/conformance.md, "Chat completions".
+"""
 
 from typing import Any, Final
 

@@ -1,4 +1,7 @@
-"""A text completion request in neutral form, every parameter checked (conformance, section 4)."""
+"""A text completion request in neutral form, every parameter checked.
+
+Source: docs/design/conformance.md, "Text completions".
+"""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""Input items as messages of a turn (conformance, section 5).
+"""Input items as messages of a turn (docs/design/conformance.md, "Responses").
 
 A turn's messages are what the model reads; items are what clients keep. Reasoning, an assistant's text
 and the calls that follow are separate items but one message of the assistant.

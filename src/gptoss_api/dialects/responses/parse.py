@@ -1,4 +1,4 @@
-"""A request for a response, every parameter checked (conformance, section 5).
+"""A request for a response, every parameter checked (docs/design/conformance.md, "Responses").
 
 What is asked and what was said before are read separately: earlier items may come from the store, which
 a dialect cannot reach.

@@ -3,7 +3,7 @@
 A namespace's members reach the model under flat names; :class:`Names` gives calls their namespace back.
 Tools that OpenAI runs itself (``web_search``, ``code_interpreter`` …) do not exist here. Clients such as
 Codex send them with every request, so they are dropped and reported, and refused only where the request
-insists on them (clients dossier, demands 10 and 11).
+insists on them (docs/design/clients.md, "Codex").
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""Tells a model's text from its tool calls while it streams (emulation dossier, sections 3 and 4)."""
+"""Tells a model's text from its tool calls while it streams.
+
+Source: docs/design/emulation.md, "Forms of a call", "Foreign forms" and "The streaming parser".
+"""
 
 from .contract import (
     CallArgs,

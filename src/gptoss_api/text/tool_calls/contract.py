@@ -48,7 +48,7 @@ class Cancel(Struct, frozen=True, gc=False):
 
 
 class Problem(Struct, frozen=True, gc=False):
-    """What a repair turn could mend (emulation dossier, section 6.2).
+    """What a repair turn could mend (docs/design/emulation.md, "Repairs").
 
     ``index`` is the call concerned; its events follow unless it was started before. ``None``: the
     block became text or was cut off.

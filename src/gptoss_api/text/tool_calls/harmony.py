@@ -1,6 +1,7 @@
 """Harmony leaking into plain text: headers with their tokens (H1) or without (H2, H3).
 
-Source: Harmony format guide, "Message format" and "Receiving tool calls"; emulation dossier, 3.2.
+Source: Harmony format guide, "Message format" and "Receiving tool calls";
+docs/design/emulation.md, "Foreign forms".
 """
 
 import re

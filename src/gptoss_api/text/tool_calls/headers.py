@@ -92,7 +92,7 @@ class ToolNames:
         return next(iter(self._shown)) if len(self._shown) == 1 else None
 
     def find(self, written: object) -> str | None:
-        """The shown name that ``written`` means (emulation dossier, section 3.2)."""
+        """The shown name that ``written`` means (docs/design/emulation.md, "Foreign forms")."""
         if not isinstance(written, str):
             return None
         name = _RECIPIENT.split(written, maxsplit=1)[-1]

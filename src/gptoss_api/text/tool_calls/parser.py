@@ -1,7 +1,7 @@
 """The streaming parser: one forward scan that tells text from calls.
 
-States, hold-back and grammar: emulation dossier, sections 3 and 4.2. Every step consumes something,
-or holds what cannot be decided yet, so that pieces of any size give the same result.
+States, hold-back and grammar: docs/design/emulation.md, "The streaming parser" and "Forms of a call". Every
+step consumes something, or holds what cannot be decided yet, so that pieces of any size give the same result.
 """
 
 import re

@@ -38,7 +38,7 @@ DEFAULT_URL: Final = "https://api.gpt-oss.com/chatkit"
 DRAIN_TIME: Final = 3.0
 
 # What a server answers to the other dialect's request: validation errors, or the public SDK's plain 500
-# (protocol dossier, section 9.2).
+# (docs/design/gpt-oss-com.md, "Requests of the SDK").
 _WRONG_DIALECT: Final = frozenset({400, 415, 422, 500})
 # What a server that checks the thread before it streams answers for one that it does not have.
 _WRONG_THREAD: Final = frozenset({400, 404, 410, 422})

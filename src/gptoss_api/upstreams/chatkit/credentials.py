@@ -1,7 +1,7 @@
 """The login at gpt-oss.com: two cookies, kept fresh, kept secret, kept in a file.
 
-``session`` holds a live Hugging Face token (protocol dossier, section 3.2): nothing here puts a value
-into a message, a log line or a ``repr``.
+``session`` holds a live Hugging Face token (docs/design/gpt-oss-com.md, "Cookies"): nothing here puts a
+value into a message, a log line or a ``repr``.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 """What gpt-oss.com's refusals mean: cards, error events and HTTP answers become our own errors.
 
-Only the login card is documented (protocol dossier, section 6.1). The other wordings are precautions, so
-an unknown one is an upstream failure that quotes the site briefly. The model's text is never searched.
+Only the login card is documented (docs/design/gpt-oss-com.md, "Sign-in card"). The other wordings are
+precautions, so an unknown one is an upstream failure that quotes the site briefly. The model's text is never
+searched.
 """
 
 import re

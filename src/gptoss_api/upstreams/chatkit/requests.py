@@ -1,4 +1,7 @@
-"""The requests of both ChatKit dialects (protocol dossier, sections 3 and 9.2)."""
+"""The requests of both ChatKit dialects.
+
+Source: docs/design/gpt-oss-com.md, "Requests" and "Requests of the SDK".
+"""
 
 from typing import Any, Final, Literal
 

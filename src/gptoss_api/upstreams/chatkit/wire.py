@@ -1,7 +1,8 @@
 """The event stream of one turn, in either dialect of ChatKit, read into the gateway's events.
 
 Sans-I/O: the payloads of :class:`~gptoss_api.text.sse.SseDecoder` go in, reasoning and text come out.
-The rules are those of the protocol dossier, sections 10.1 and 10.2. Choices made here:
+The rules are docs/design/gpt-oss-com.md, "Reading the stream" and "When an answer is complete". Choices made
+here:
 
 - Several assistant items in one turn are joined in the order they speak, with a blank line between them;
   the parts of one item follow each other without one.
@@ -453,7 +454,8 @@ class ChatKitWire:
         if len(text) > len(block.longest) and text.startswith(sent):
             block.longest = text
         if final:
-            # The finished form may hold less than was seen on the way (section 9.4).
+            # The finished form may hold less than was seen on the way
+            # (docs/design/gpt-oss-com.md, "Bytes of the SDK").
             if not text.startswith(sent):
                 self._contradictions += 1
             text = block.longest

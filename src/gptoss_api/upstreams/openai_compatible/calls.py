@@ -1,8 +1,8 @@
 """Tool calls in a stream of deltas, put in order: one call after the other, each with strict JSON.
 
 Servers leave out indices and ids, give every call index 0, repeat names, send arguments whole or in pieces,
-as an object, as a list of one, or as JSON inside a string (protocol dossier, section 14.13, points 6 and 7;
-clients dossier, demands 6 and 17).
+as an object, as a list of one, or as JSON inside a string
+(docs/design/servers.md, "Rules for any server", 6 and 7).
 """
 
 import json

@@ -1,7 +1,7 @@
 """What the errors of OpenAI-compatible servers mean, in whatever form they come.
 
 A string, an object, a flat body, a list of validation errors, a web page, an event inside a stream: all
-become our own errors and keep their meaning (protocol dossier, sections 13.3 and 14.13, point 11).
+become our own errors and keep their meaning (docs/design/servers.md, "Errors").
 """
 
 import re
@@ -64,7 +64,7 @@ _NO_MODEL: Final = re.compile(
     r"|\bmodel\b.{0,120}(?:not found|does not exist|not supported|is not available|not loaded)",
     re.I | re.S,
 )
-# A server that lost its place in what the model wrote (emulation dossier, section 1.5).
+# A server that lost its place in what the model wrote (docs/design/servers.md, "Known faults").
 _PARSE_FAILURE: Final = re.compile(
     r"harmony|unexpected tokens? remaining|message header|error parsing tool call|tool_use_failed"
     r"|failed to parse (?:tool|input|messages|the model)|failed to call a function"

@@ -1,7 +1,7 @@
 """What is particular about each server of gpt-oss that speaks Chat Completions: one small table each.
 
-Source: protocol dossier, sections 13 and 14. Everything not said here is the same for all: chains of thought
-are read under every name they have, calls and usage in every form, errors in every shape.
+Source: docs/design/servers.md, "Comparison". Everything not said here is the same for all: chains of
+thought are read under every name they have, calls and usage in every form, errors in every shape.
 """
 
 from collections.abc import Mapping

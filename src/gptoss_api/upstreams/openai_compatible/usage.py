@@ -1,4 +1,4 @@
-"""The tokens a server reports, in the forms of 14.1 of the protocol dossier."""
+"""The tokens a server reports (docs/design/servers.md, "Usage")."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,7 @@
 """The stream of one chat completion, as any server of gpt-oss writes it, read into the gateway's events.
 
 Sans-I/O: the payloads of :class:`~gptoss_api.text.sse.SseDecoder` go in, or the one body of a server that
-does not stream. The rules are those of the protocol dossier, section 14.13; leaked Harmony and the names of
+does not stream. The rules are docs/design/servers.md, "Rules for any server"; leaked Harmony and the names of
 tools are left to :mod:`gptoss_api.text.harmony`.
 """
 
@@ -44,7 +44,7 @@ _REASONS: Final[dict[str, FinishReason]] = {
     "content_filter": "content_filter",
 }
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-# LM Studio lets this out together with a response format (protocol dossier, section 14.5).
+# LM Studio lets this out together with a response format (docs/design/servers.md, "LM Studio").
 _SEPARATOR: Final = "__LM_STUDIO_INTERNAL_LSEP_SYNTHETIC_REASONING_END_"
 _SEPARATOR_FORM: Final = re.compile(_SEPARATOR + r"[0-9a-fA-F]*_{2}")
 
