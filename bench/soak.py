@@ -2,8 +2,8 @@
 
 Two workers over a simulated gpt-oss.com and an OpenAI-compatible server, both of which fail in every way now
 and then; clients of all kinds; a worker killed twice; the store locked from outside. Each client knows what
-its answer must be. What came as a success and was something else, or never ended, is *lost* and fails the run;
-so does memory or a number of descriptors that keeps growing after the first ten minutes.
+its answer must be. What came as a success and was something else, or never ended, is *lost* and fails the
+run; so does memory or a number of descriptors that keeps growing after the first ten minutes.
 """
 
 import argparse
