@@ -30,7 +30,21 @@ def kept(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "pasted", [COOKIES, f"Cookie: {COOKIES}\n", f"Cookie\n{COOKIES}\n", CURL, f"{CURL}\n"]
+    "pasted",
+    [
+        COOKIES,
+        f"Cookie: {COOKIES}\n",
+        f"Cookie\n{COOKIES}\n",
+        CURL,
+        f"{CURL}\n",
+        f"'{COOKIES}'",
+        f"‘{COOKIES}’\n",
+        f"GPTOSS_COOKIE='{COOKIES}' make run\n",
+        f"export GPTOSS_COOKIE={COOKIES}\n",
+        f"\ufeff{COOKIES}\n",
+        f"{COOKIES[:-3]}\n{COOKIES[-3:]}\n",
+        '[{"name": "user_id", "value": "s3cret-u"}, {"name": "session", "value": "s3cret-s"}]',
+    ],
 )
 def test_cookies_from_standard_input_are_kept(run: Run, kept: Path, pasted: str) -> None:
     done = run("login", stdin=pasted)
@@ -53,6 +67,21 @@ def test_the_gateway_finds_the_login(run: Run) -> None:
     assert "Answers come from gpt-oss.com: a login at gpt-oss.com is configured." in run("config").stdout
 
 
+def test_a_file_from_windows_is_read(run: Run, kept: Path, tmp_path: Path) -> None:
+    for encoding in ("utf-16", "utf-8-sig"):
+        kept.unlink(missing_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "gptoss_api", "login"],
+            input=f"GPTOSS_COOKIE='{COOKIES}'\r\n".encode(encoding),
+            env=clean_environment(tmp_path),
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(kept.read_text())["session"] == "s3cret-s"
+
+
 @pytest.mark.parametrize(
     ("pasted", "told"),
     [
@@ -61,14 +90,43 @@ def test_the_gateway_finds_the_login(run: Run) -> None:
         ("user_id=s3cret-u", "The cookie session is missing"),
         ("user_id=s3cret-u; session=s3cret s", "characters that no cookie can have"),
         ("curl 'https://api.gpt-oss.com/s3cret'", "has no Cookie header"),
+        ("'user_id=s3cret-u; session=s3cret-s", "not a cookie"),
+        ("user_id=s3cret-u; session=s3cret-s'", "cut or wrapped"),
+        ("GPTOSS_COOKIE='user_id=s3cret-u' session=s3cret-s make run", "after the value"),
+        ("GPTOSS_COOKIE='user_id=…; session=…' make run", "cut or wrapped"),
+        ("user_id=s3cret-u; session=s3cret-s and s3cret", "cut or wrapped"),
+        ('[{"name": "session", "value": "s3cret', "like JSON"),
+        ('[{"name": "session", "value": "s3cret-s", "domain": "example.com"}]', "Neither of the cookies"),
+        ("curl 'https://example.com/' -b 'session=s3cret-s'", "another site"),
     ],
 )
-def test_what_holds_no_login_is_refused_in_one_line(run: Run, kept: Path, pasted: str, told: str) -> None:
-    done = run("login", stdin=pasted)
-    assert done.returncode == 1
-    assert told in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert "s3cret" not in done.stdout + done.stderr
+def test_what_holds_no_login_is_refused_in_one_line_and_changes_nothing(
+    run: Run, kept: Path, pasted: str, told: str
+) -> None:
+    for before in (None, '{"user_id":"good-u","session":"good-s"}'):
+        if before is not None:
+            kept.parent.mkdir()
+            kept.write_text(before)
+        done = run("login", stdin=pasted)
+        assert done.returncode == 1
+        assert told in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert "s3cret" not in done.stdout + done.stderr
+        assert (kept.read_text() if kept.exists() else None) == before
+    assert [entry.name for entry in kept.parent.iterdir()] == [kept.name]
+
+
+@pytest.mark.parametrize("written", [b"\xff\xfe\xff", b"session=\xff\xff"])
+def test_what_is_no_text_is_refused(tmp_path: Path, kept: Path, written: bytes) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gptoss_api", "login"],
+        input=written,
+        env=clean_environment(tmp_path),
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, b"Error: The text is not UTF-8.\n")
     assert not kept.exists()
 
 
@@ -81,16 +139,38 @@ def test_a_place_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> No
     assert "s3cret" not in done.stderr
 
 
+def test_the_variable_may_have_quotes_of_its_own(run: Run) -> None:
+    for text in (f"'{COOKIES}'", f"“{COOKIES}”", f"GPTOSS_COOKIE='{COOKIES}'", f"\ufeff{COOKIES}"):
+        done = run("config", GPTOSS_COOKIE=text)
+        assert done.returncode == 0
+        assert "Answers come from gpt-oss.com: a login" in done.stdout
+        assert "s3cret" not in done.stdout + done.stderr
+
+
 def test_an_older_login_in_the_environment_is_warned_of(run: Run) -> None:
     done = run("login", stdin=COOKIES, GPTOSS_COOKIE="user_id=s3cret-u; session=s3cret-old")
     assert done.returncode == 0
     assert "GPTOSS_COOKIE is set to another login and wins over the file" in done.stderr
-    same = run("login", stdin=COOKIES, GPTOSS_COOKIE=COOKIES)
-    assert same.stderr == ""
+    for same in (COOKIES, f"'{COOKIES}'"):
+        assert run("login", stdin=COOKIES, GPTOSS_COOKIE=same).stderr == ""
+    useless = run("login", stdin=COOKIES, GPTOSS_COOKIE="s3cret-nonsense")
+    assert useless.returncode == 0
+    assert useless.stderr.startswith("Warning: GPTOSS_COOKIE is set and stops the start. Neither of")
+    assert useless.stderr.count("\n") == 1
+    assert "s3cret" not in useless.stderr
 
 
 @posix
-@pytest.mark.parametrize("pasted", [COOKIES, CURL, f"user_id=s3cret-u; session={'s3cret' * 2000}"])
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        COOKIES,
+        CURL,
+        f"user_id=s3cret-u; session={'s3cret' * 2000}",
+        f"user_id=s3cret-u; sess\nion=s3cr\net-{'s' * 99}",
+        f"GPTOSS_COOKIE='{COOKIES}' make run",
+    ],
+)
 def test_a_paste_at_the_terminal_is_not_shown_nor_left_to_the_shell(
     tmp_path: Path, kept: Path, pasted: str
 ) -> None:

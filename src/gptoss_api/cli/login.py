@@ -21,35 +21,53 @@ def command(**given: str | None) -> None:
     """Keep the cookies of a browser that is logged in at gpt-oss.com.
 
     Reads them from standard input, or asks for them at a terminal: a Cookie header, the two cookies
-    user_id and session, or a request copied as cURL. The file can be read by its owner only.
+    user_id and session, a request copied as cURL, or an export of cookies. The file can be read by its owner
+    only. What is not understood to its end is refused, and the login kept before stays.
     """
     from ..upstreams.chatkit.cookies import parse_cookies
     from ..upstreams.chatkit.credentials import Credentials
 
     settings = read_settings(given).settings
-    text = _read_text()
     try:
-        missing = {"user_id", "session"} - parse_cookies(text).keys()
-        credentials = Credentials.parse(text, settings.credentials_file)
-        if "session" in missing:
-            raise click.ClickException(
-                "The cookie session is missing; without it nobody is logged in. Copy the whole Cookie header."
-            )
-        credentials.store()
+        cookies = parse_cookies(_read_text())
     except ValueError as error:
         raise click.ClickException(str(error)) from None
+    if "session" not in cookies:
+        raise click.ClickException(
+            "The cookie session is missing; without it nobody is logged in. Copy the whole Cookie header."
+        )
+    credentials = Credentials(
+        user_id=cookies.get("user_id", ""), session=cookies["session"], path=settings.credentials_file
+    )
+    try:
+        credentials.store()
     except OSError as error:
         raise click.ClickException(
             f"{settings.credentials_file}: cannot be written: {error.strerror}"
         ) from None
     click.echo(f"The login is kept in {settings.credentials_file}.")
-    if missing:
+    if "user_id" not in cookies:
         click.echo("Warning: the cookie user_id is missing; the site may want both.", err=True)
-    if settings.cookie and Credentials.parse(settings.cookie).secrets != credentials.secrets:
-        click.echo("Warning: GPTOSS_COOKIE is set to another login and wins over the file.", err=True)
+    if settings.cookie:
+        _warn_of_variable(settings.cookie, cookies)
+
+
+def _warn_of_variable(text: str, kept: dict[str, str]) -> None:
+    from ..upstreams.chatkit.cookies import parse_cookies
+
+    try:
+        if parse_cookies(text) != kept:
+            click.echo("Warning: GPTOSS_COOKIE is set to another login and wins over the file.", err=True)
+    except ValueError as error:
+        click.echo(f"Warning: GPTOSS_COOKIE is set and stops the start. {error}", err=True)
 
 
 def _read_text() -> str:
+    from ..upstreams.chatkit.pastes import decoded
+
     if sys.stdin.isatty():
         return read_hidden(PROMPT)
-    return sys.stdin.buffer.read().decode("utf-8", "replace")
+    try:
+        return decoded(sys.stdin.buffer.read())
+    except UnicodeDecodeError:
+        raise ValueError("The text is not UTF-8.") from None

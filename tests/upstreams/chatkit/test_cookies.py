@@ -1,5 +1,9 @@
 """Cookies found in pasted text."""
 
+import json
+from typing import Any
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +41,86 @@ origin:
 https://gpt-oss.com"""
 
 
+POWERSHELL = f"""$session = New-Object Microsoft.PowerShell.Commands.WebRequestSession
+$session.UserAgent = "Mozilla/5.0"
+$session.Cookies.Add((New-Object System.Net.Cookie("_ga", "GS2.1.s1`$o1", "/", ".gpt-oss.com")))
+$session.Cookies.Add((New-Object System.Net.Cookie("user_id", "{USER}", "/", "api.gpt-oss.com")))
+$session.Cookies.Add((New-Object System.Net.Cookie("session", "{SESSION}", "/", "api.gpt-oss.com")))
+Invoke-WebRequest -UseBasicParsing -Uri "https://api.gpt-oss.com/chatkit" `
+-Method "POST" `
+-WebSession $session `
+-Headers @{{
+"method"="POST"
+  "accept"="text/event-stream"
+}} `
+-ContentType "application/json" `
+-Body "{{`"op`":`"threads.create`",`"text`":`"session=wrong`"}}\""""
+FIREFOX_POWERSHELL = f"""$session = New-Object Microsoft.PowerShell.Commands.WebRequestSession
+Invoke-WebRequest -Uri "https://api.gpt-oss.com/chatkit" -Method POST -Headers @{{
+"Accept" = "text/event-stream"
+"Cookie" = "theme=dark; {PAIRS}"
+}}"""
+FETCH = f"""fetch("https://api.gpt-oss.com/chatkit", {{
+  "headers": {{
+    "accept": "text/event-stream",
+    "cookie": "theme=\\"dark\\"; {PAIRS}",
+    "Referer": "https://gpt-oss.com/"
+  }},
+  "body": "{{\\"session\\":\\"wrong\\"}}",
+  "method": "POST"
+}});"""
+
+
+def har(*requests: dict[str, Any]) -> str:
+    response = {"status": 200, "cookies": [{"name": "session", "value": "wrong"}]}
+    entries = [{"startedDateTime": "x", "request": request, "response": response} for request in requests]
+    return json.dumps({"log": {"version": "1.2", "entries": entries}}, indent=2)
+
+
+HAR_REQUEST = {
+    "method": "POST",
+    "url": "https://api.gpt-oss.com/chatkit",
+    "headers": [{"name": "accept", "value": "*/*"}, {"name": "cookie", "value": PAIRS}],
+    "queryString": [{"name": "session", "value": "wrong"}],
+    "cookies": [{"name": "user_id", "value": USER}, {"name": "session", "value": SESSION}],
+    "postData": {"mimeType": "application/json", "params": [{"name": "session", "value": "wrong"}]},
+}
+HAR = har(
+    HAR_REQUEST | {"headers": [{"name": "Cookie", "value": "user_id=old; session=old"}], "cookies": []},
+    HAR_REQUEST,
+    HAR_REQUEST | {"url": "https://huggingface.co/", "headers": [{"name": "cookie", "value": "session=hub"}]},
+)
+EXPORT = [
+    {"domain": ".huggingface.co", "name": "session", "value": "hub", "path": "/"},
+    {"domain": "api.gpt-oss.com", "name": "user_id", "value": USER, "path": "/", "expirationDate": 1.5e9},
+    {"domain": ".gpt-oss.com", "name": "session", "value": SESSION, "path": "/", "httpOnly": True},
+    {"domain": "evil-gpt-oss.com", "name": "session", "value": "wrong", "path": "/"},
+]
+NETSCAPE = f"""# Netscape HTTP Cookie File
+# https://curl.se/docs/http-cookies.html
+
+.huggingface.co\tTRUE\t/\tTRUE\t1790000000\tsession\thub
+#HttpOnly_api.gpt-oss.com\tFALSE\t/\tTRUE\t1790000000\tuser_id\t{USER}
+#HttpOnly_api.gpt-oss.com\tFALSE\t/\tTRUE\t0\tsession\t{SESSION}
+gpt-oss.com\tFALSE\t/\tFALSE\t1790000000\ttheme\tdark
+"""
+ROWS = f"""_ga\tGA1.1.5\t.gpt-oss.com\t/\t2026-11-01T00:00:00.000Z\t20\t\t\t\t\t\tMedium
+user_id\t{USER}\tapi.gpt-oss.com\t/\t2026-11-01T00:00:00.000Z\t43\t✓\t✓\tLax\t\t\tMedium
+session\t{SESSION}\tapi.gpt-oss.com\t/\tSession\t300\t✓\t✓\tLax\t\t\tMedium
+session\thub\thuggingface.co\t/\tSession\t300\t✓\t✓\tLax\t\t\tMedium
+"""
+FIREFOX_STORAGE = f"""session:"{SESSION}"
+Created:"Tue, 04 Aug 2026 10:00:00 GMT"
+Domain:"api.gpt-oss.com"
+HttpOnly:true
+Path:"/"
+Size:300"""
+
+
+def wrapped(text: str, width: int, indent: str = "") -> str:
+    return f"\n{indent}".join(text[start : start + width] for start in range(0, len(text), width))
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -62,6 +146,94 @@ https://gpt-oss.com"""
         CMD,
         CMD_OLDER,
         f"curl https://api.gpt-oss.com/chatkit -b user_id={USER}\\;session={SESSION}",
+        f"'{PAIRS}'",
+        f'"{PAIRS}"',
+        f"`{PAIRS}`",
+        f"‘{PAIRS}’",
+        f"“{PAIRS}”",
+        f"„{PAIRS}“",
+        f"«{PAIRS}»",
+        f"\"'{PAIRS}'\"",
+        f"'{PAIRS}';",
+        f"user_id='{USER}'; session=“{SESSION}”",
+        f"Cookie: '{PAIRS}'",
+        f"'Cookie: {PAIRS}'",
+        f"GPTOSS_COOKIE='{PAIRS}'",
+        f"GPTOSS_COOKIE='{PAIRS}' make run",
+        f"GPTOSS_COOKIE=\"{PAIRS}\" make run ARGS='--port 9000'",
+        f"GPTOSS_UPSTREAM=gpt-oss.com GPTOSS_COOKIE='{PAIRS}' gptoss-api serve",
+        f"$ GPTOSS_COOKIE='{PAIRS}' make run\n",
+        f"export GPTOSS_COOKIE={PAIRS}",
+        f"export GPTOSS_COOKIE='{PAIRS}'\n",
+        f"export GPTOSS_COOKIE=‘{PAIRS}’",
+        f"  export GPTOSS_COOKIE=“{PAIRS}” ",
+        f"GPTOSS_COOKIE=$'{PAIRS}' make run",
+        f"GPTOSS_COOKIE=user_id={USER};session={SESSION}",
+        f"set GPTOSS_COOKIE={PAIRS}",
+        f'set "GPTOSS_COOKIE={PAIRS}"',
+        f'setx GPTOSS_COOKIE "{PAIRS}"',
+        f'$env:GPTOSS_COOKIE = "{PAIRS}"',
+        f"PS C:\\Users\\me> $env:GPTOSS_COOKIE='{PAIRS}'",
+        f"set -gx GPTOSS_COOKIE '{PAIRS}'",
+        f"docker run -e GPTOSS_COOKIE='{PAIRS}' gptoss",
+        f'GPTOSS_COOKIE: "{PAIRS}"',
+        f'"GPTOSS_COOKIE": "{PAIRS}",',
+        f"GPTOSS_COOKIE=\"'{PAIRS}'\"",
+        f"GPTOSS_COOKIE='Cookie: {PAIRS}'",
+        f'cookie = "{PAIRS}"',
+        f'"cookie": "{PAIRS}",',
+        f"\ufeff{PAIRS}",
+        f"\ufeffGPTOSS_COOKIE='{PAIRS}'",
+        f"\u200b{PAIRS}\u00a0\n",
+        f"user_id={USER};\u00a0session={SESSION}",
+        f"\x1b[200~{PAIRS}\x1b[201~\n",
+        f"user_id={USER};\nsession={SESSION}",
+        f"_ga=1\nuser_id={USER}\ntheme=dark\nsession={SESSION}\nother=1",
+        f"user_id={USER}\r\nsession={SESSION}\r\n",
+        *(wrapped(PAIRS, width) for width in (9, 20, 37, 47, 48, 52, 53, 60, 76, 80)),
+        *(wrapped(f"_ga=GS2.1.s1$o1; {PAIRS}; theme=dark", width, "  ") for width in (40, 64, 80)),
+        *(wrapped(f"Cookie: {PAIRS}", width) for width in (20, 40, 76)),
+        wrapped(f"GPTOSS_COOKIE='{PAIRS}' make run", 60),
+        RAW_HEADERS.replace(SESSION, wrapped(SESSION, 30)),
+        DEVTOOLS_HEADERS.replace(SESSION, wrapped(SESSION, 30)),
+        BASH.replace(SESSION, wrapped(SESSION, 30)),
+        FETCH.replace(SESSION, wrapped(SESSION, 30)),
+        f'POST /chatkit HTTP/1.1\r\nCookie: {PAIRS}\r\nHost: api.gpt-oss.com\r\n\r\n{{"session": "wrong"}}',
+        f"cookie: user_id={USER}\ncookie: session={SESSION}",
+        f"cookie\n{PAIRS}\norigin\nhttps://gpt-oss.com\nsec-ch-ua-mobile\n?0",
+        f":authority\napi.gpt-oss.com\ncookie\n{PAIRS}",
+        f"user_id\n{USER}\nsession\n{SESSION}",
+        f"user_id: {USER}\nsession: {SESSION}",
+        f"accept\t*/*\ncookie\t{PAIRS}\norigin\thttps://gpt-oss.com",
+        f"$ {BASH}",
+        BASH.replace("curl ", "curl.exe ", 1),
+        BASH.replace("'", '"').replace(' $"', " '").replace('"it\\"s', '"its').replace('}}"', "}}'"),
+        BASH.replace("curl 'https", "curl \\\n  --compressed --url 'https"),
+        BASH.replace("theme=dark'", "theme=dark$'"),
+        f"curl 'https://huggingface.co/' -b 'session=hub' ;\n{BASH} ;\ncurl 'https://gpt-oss.com/'",
+        f"-b '{PAIRS}' \\",
+        f"-H 'cookie: {PAIRS}' \\",
+        CMD.replace("\n", "\r\n"),
+        POWERSHELL,
+        FIREFOX_POWERSHELL,
+        FETCH,
+        f"await {FETCH}",
+        HAR,
+        json.dumps(EXPORT),
+        json.dumps({"url": "https://gpt-oss.com", "cookies": EXPORT}),
+        json.dumps({"cookies": EXPORT, "origins": []}),
+        json.dumps([{"name": name, "value": value} for name, value in BOTH.items()]),
+        json.dumps([{"name": name, "value": value, "host": ".gpt-oss.com"} for name, value in BOTH.items()]),
+        json.dumps(BOTH | {"pasted": "sha256:x"}),
+        json.dumps({"Request Cookies": BOTH}),
+        json.dumps({"Request Headers (1 kB)": {"headers": [{"name": "Cookie", "value": PAIRS}]}}),
+        json.dumps({"Accept": "*/*", "Cookie": PAIRS}),
+        NETSCAPE,
+        NETSCAPE.replace("\t", "    "),
+        NETSCAPE.split("\n\n")[1],
+        ROWS,
+        f"Name\tValue\tDomain\n{ROWS}",
+        f"user_id\t{USER}\nsession\t{SESSION}\ntheme\tdark",
     ],
 )
 def test_every_way_to_paste_them(text: str) -> None:
@@ -71,6 +243,7 @@ def test_every_way_to_paste_them(text: str) -> None:
 def test_one_of_them_is_enough() -> None:
     assert parse_cookies(f"user_id={USER}") == {"user_id": USER}
     assert parse_cookies(f"a=b; session={SESSION}") == {"session": SESSION}
+    assert parse_cookies(FIREFOX_STORAGE) == {"session": SESSION}
 
 
 @pytest.mark.parametrize(
@@ -89,6 +262,49 @@ def test_one_of_them_is_enough() -> None:
         ("user_id=...; session=...", "placeholder"),
         ("curl https://api.gpt-oss.com/chatkit -H 'accept: */*'", "no Cookie header"),
         (f"curl https://api.gpt-oss.com/chatkit -b '{PAIRS}", "inside a quoted text"),
+        (f"GPTOSS_COOKIE='{PAIRS}", "inside a quoted text"),
+        (f"GPTOSS_COOKIE=‘{PAIRS}", "inside its quotes"),
+        (f"GPTOSS_COOKIE=user_id={USER}; session={SESSION} make run", "cut or wrapped"),
+        (f"GPTOSS_COOKIE='user_id={USER}' session={SESSION}", "after the value"),
+        ("GPTOSS_COOKIE='user_id=…; session=…' make run", "cut or wrapped"),
+        ("user_id=<id>; session=<session>", "placeholder"),
+        (f"'{PAIRS}", "not a cookie"),
+        (f"{PAIRS}'", "cut or wrapped"),
+        (f"{PAIRS}”", "cut or wrapped"),
+        (f"{PAIRS},", "cut or wrapped"),
+        (f"user_id={USER}; 'session={SESSION}", "not a cookie"),
+        (f"Here it is: {PAIRS}", "not a cookie"),
+        (f"{PAIRS}; and that is all", "not a cookie"),
+        (f"user_id={USER} session={SESSION}", "cut or wrapped"),
+        (f"user_id={USER}, session={SESSION}", "cut or wrapped"),
+        (f"user_id={USER}; session={SESSION[:20]}...{SESSION[-9:]}", "cut or wrapped"),
+        (f"user_id={USER}; session={SESSION} make run", "cut or wrapped"),
+        (f"{PAIRS}\nIs that it?", "cut or wrapped"),
+        (f"{USER}\n{SESSION}", "Neither"),
+        (f"set-cookie: session={SESSION}; Path=/", "Neither"),
+        (f"cookie\n{PAIRS}\nabc", "Was a value wrapped"),
+        (f"cookie\n{wrapped(PAIRS, 60)}", "Was a value wrapped"),
+        (f"Host: huggingface.co\nCookie: session={SESSION}", "another site"),
+        (f"curl 'https://huggingface.co/' -b 'session={SESSION}'", "another site"),
+        (f"curl 'https://gpt-oss.com.example/' -b 'session={SESSION}'", "another site"),
+        (f"curl 'https://[gpt-oss.com/' -b 'session={SESSION}'", "another site"),
+        (POWERSHELL.replace("//api.gpt-oss.com", "//huggingface.co"), "another site"),
+        (POWERSHELL.replace("Net.Cookie(", "Net.Biscuit("), "no Cookie header"),
+        (FETCH.replace("//api.gpt-oss.com", "//huggingface.co"), "another site"),
+        (FETCH.replace('"cookie"', '"x-cookie"'), "no Cookie header"),
+        (FETCH.replace('"method"', "method"), "like JSON"),
+        (HAR[:-40], "like JSON"),
+        (har(HAR_REQUEST | {"headers": [], "cookies": []}), "Neither"),
+        (har(HAR_REQUEST | {"url": "https://huggingface.co/"}), "Neither"),
+        (json.dumps(EXPORT[:1]), "Neither"),
+        ("[" * 100_000, "like JSON"),
+        ('{"session": 5, "cookies": "x"}', "Neither"),
+        ("[1, null, [], {}]", "Neither"),
+        (NETSCAPE.replace(SESSION, wrapped(SESSION, 30)), "Was a value wrapped"),
+        (NETSCAPE.replace("gpt-oss.com", "example.com"), "Neither"),
+        (ROWS.replace(SESSION, wrapped(SESSION, 30)), "Was a value wrapped"),
+        (f"user_id\t{USER}\nsession\t{wrapped(SESSION, 30)}", "Was a value wrapped"),
+        (ROWS.replace("gpt-oss.com", "example.com"), "Neither"),
     ],
 )
 def test_what_cannot_be_used_is_named_without_its_value(text: str, says: str) -> None:
@@ -99,12 +315,56 @@ def test_what_cannot_be_used_is_named_without_its_value(text: str, says: str) ->
     assert SESSION[:20] not in message
 
 
-@given(st.text(st.sampled_from("curl -bH'\"$\\^\n;= cokie:session=user_id=x"), max_size=60))
-def test_no_text_fails_otherwise_than_with_a_value_error(tail: str) -> None:
-    for text in (tail, f"curl {tail}", f"cookie: {tail}"):
-        try:
-            found = parse_cookies(text)
-        except ValueError:
-            continue
-        assert set(found) <= {"user_id", "session"}
-        assert all(found.values())
+BEGINNINGS = (
+    "",
+    "curl ",
+    "cookie: ",
+    "cookie\\n",
+    "GPTOSS_COOKIE=",
+    "{",
+    "[",
+    'fetch("https://gpt-oss.com", {',
+)
+
+
+@given(
+    st.sampled_from(
+        (*BEGINNINGS, "$session = System.Net.Cookie(", "user_id\t", ".gpt-oss.com TRUE / TRUE 0 ")
+    ),
+    st.text(
+        st.sampled_from("curl -bH'\"$\\^\n\t`’“{}[]:,()=; cokie:session=user_id=xGPTOSS_COOKIE="), max_size=60
+    ),
+)
+def test_no_text_fails_otherwise_than_with_a_value_error(beginning: str, tail: str) -> None:
+    try:
+        found = parse_cookies(beginning + tail)
+    except ValueError:
+        return
+    assert set(found) <= {"user_id", "session"}
+    assert all(found.values())
+
+
+TOKENS = st.text(
+    st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
+    min_size=1,
+    max_size=90,
+)
+
+
+@given(
+    user_id=st.uuids(),
+    parts=st.lists(st.tuples(TOKENS, st.sampled_from(("", "=", "=="))), min_size=1, max_size=3),
+    form=st.sampled_from(
+        ("{}", "'{}'", "Cookie: {}", "GPTOSS_COOKIE='{}' make run", "export GPTOSS_COOKIE={}", "-b '{}' \\")
+    ),
+    places=st.lists(st.integers(0, 400), max_size=5),
+    ends=st.sampled_from(("\n", "\r\n", "\n    ", " \n")),
+)
+def test_where_lines_end_changes_no_value(
+    user_id: UUID, parts: list[tuple[str, str]], form: str, places: list[int], ends: str
+) -> None:
+    session = ".".join(token + padding for token, padding in parts)
+    pairs = f"theme=dark; user_id={user_id}; session={session}"
+    for place in sorted({place % len(pairs) for place in places}, reverse=True):
+        pairs = pairs[:place] + ends + pairs[place:]
+    assert parse_cookies(form.format(pairs)) == {"user_id": str(user_id), "session": session}

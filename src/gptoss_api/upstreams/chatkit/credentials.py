@@ -16,7 +16,8 @@ from typing import Self
 import msgspec
 
 from ..retry_after import parse_date
-from .cookies import NAMES, checked_value, parse_cookies
+from .cookies import checked_value, parse_cookies
+from .pastes import NAMES
 
 _log = logging.getLogger(__name__)
 

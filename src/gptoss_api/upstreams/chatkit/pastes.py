@@ -1,0 +1,406 @@
+"""The forms in which people paste cookies, each read down to the values of ``Cookie`` headers.
+
+Understood are, with or without quotes and ``GPTOSS_COOKIE=`` before them: the header's value, request
+headers, names and values in lines or tables, requests copied by browsers (cURL for POSIX shells and for the
+Windows command prompt, PowerShell, fetch, HAR), and exports of cookies as JSON or ``cookies.txt``.
+"""
+
+import json
+import re
+import shlex
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterable, Iterator
+from http.cookiejar import Cookie, CookieJar
+from itertools import pairwise
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import Request
+
+T = TypeVar("T")
+
+NAMES: Final = ("user_id", "session")
+
+_SITE: Final = "gpt-oss.com"
+_URL: Final = f"https://api.{_SITE}/chatkit"
+_VARIABLE: Final = "GPTOSS_COOKIE"
+
+_INVISIBLE: Final = {
+    **dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad")),
+    **dict.fromkeys(map(ord, "\u00a0\u2007\u202f"), " "),
+}
+# What a terminal puts around a paste.
+_BRACKETS: Final = re.compile(r"\x1b\[20[01]~")
+_QUOTES: Final = {
+    "'": "'", '"': '"', "`": "`", "\u2018": "\u2019", "\u201c": "\u201d", "\u201e": "\u201c\u201d",
+    "\u201a": "\u2018\u2019", "\u00ab": "\u00bb", "\u2019": "\u2019", "\u201d": "\u201d",
+}  # fmt: skip
+
+_BEFORE_VARIABLE: Final = re.compile(
+    r"(?:(?:PS [^\n>]*>|[\w$%>#:.@/-]+(?:=[^\s'\"]*)?)\s+)*['\"]?(?:\$env:)?"
+)
+_NAMED_HEADER: Final = re.compile(r"""(['"]?)cookie\1\s*[:=]\s*(?P<value>(['"]).*\3)[,;]?""", re.I | re.S)
+# What follows a quoted value in a list or in a program.
+_ENDED: Final = re.compile(r"""(['"\u2019\u201d])\s*[;,]\Z""")
+_CURL: Final = re.compile(r"(?:PS [^\n>]*>\s*|[$%#>]\s*)?curl(?:\.exe)?\s")
+_FETCH: Final = re.compile(r"(?:await\s+)?fetch\(\s*(\"(?:\\.|[^\"\\])*\")\s*,\s*")
+_POWERSHELL: Final = re.compile(r"System\.Net\.Cookie\(|\bInvoke-(?:WebRequest|RestMethod)\b")
+
+# Only outside of other quotes does $' begin one, and a backslash hide the end of a line.
+_SHELL: Final = re.compile(
+    r"""'[^']*' | "(?:\\.|[^"\\])*" | \$'(?P<ansi>(?:\\.|[^'\\])*)' | (?P<wrap>\\\r?(?:\n|\Z)) | \\.""",
+    re.S | re.X,
+)
+_ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|([0-7]{1,3})|(.))", re.S)
+_CONTROL: Final = {"n": "\n", "r": "\r", "t": "\t"}
+
+_POWERSHELL_TEXT: Final = r'"((?:`.|[^"`])*)"'
+_POWERSHELL_COOKIE: Final = re.compile(
+    rf"System\.Net\.Cookie\(\s*{_POWERSHELL_TEXT}\s*,\s*{_POWERSHELL_TEXT}"
+    rf"(?:\s*,\s*{_POWERSHELL_TEXT})?(?:\s*,\s*{_POWERSHELL_TEXT})?\s*\)"
+)
+_POWERSHELL_HEADER: Final = re.compile(rf'"cookie"\s*=\s*{_POWERSHELL_TEXT}', re.I)
+_POWERSHELL_URL: Final = re.compile(rf"-Uri\s+{_POWERSHELL_TEXT}")
+
+# Not a value such as https://gpt-oss.com, which DevTools put on a line of its own.
+_HEADER: Final = re.compile(r"\s*:?([A-Za-z][\w-]*):(?!//)(.*)")
+# Not a piece of a value.
+_BARE_HEADER: Final = re.compile(r":?(?:[a-z][a-z0-9_-]{0,39}|[A-Z][A-Za-z_-]{0,39})")
+_NETSCAPE: Final = re.compile(
+    r"(?:#HttpOnly_)?(?P<domain>[\w.-]+)\s+(?:TRUE|FALSE)\s+(?P<path>\S+)\s+(?:TRUE|FALSE)\s+[\d.]+\s+"
+    r"(?P<name>\S+)\s+(?P<value>\S+)",
+    re.I,
+)
+# Where requests stand in JSON that browsers copy.
+_FOLLOWED: Final = ("log", "entries", "request", "headers", "cookies")
+
+
+class PastedCookie(NamedTuple):
+    """One cookie of an export; without a domain it is taken for one of the site."""
+
+    name: str
+    value: str
+    domain: str = ""
+    path: str = "/"
+
+
+def decoded(data: bytes) -> str:
+    """The text of a file or a pipe, which on Windows may be UTF-16; raises ``UnicodeDecodeError``."""
+    return data.decode("utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
+
+
+def cookie_headers(text: str) -> list[str]:
+    """The values of the ``Cookie`` headers that ``text`` stands for, the newest last; maybe wrapped or none.
+
+    Raises:
+        ValueError: for a form that was recognised and cannot be read to its end, or that goes to another
+            site; the message does not repeat the text.
+    """
+    text = _without_wrapping(_BRACKETS.sub("", text).translate(_INVISIBLE))
+    if text.startswith(("{", "[")):
+        return list(_in_json(_json(text)))
+    if text.startswith(("-H", "-b", "--header", "--cookie")):
+        text = f"curl {_URL} {text}"
+    if _CURL.match(text):
+        return _in_curl(text)
+    if (call := _FETCH.match(text)) is not None:
+        return _in_fetch(call, text)
+    if _POWERSHELL.search(text):
+        return _in_powershell(text)
+    return _in_table(text) or _in_headers(text) or [text]
+
+
+def unquoted(text: str) -> str:
+    """``text`` without the quotes, straight or typographic, that stand around all of it."""
+    text = text.strip()
+    while len(text) >= 2 and text[-1] in _QUOTES.get(text[0], ""):
+        text = text[1:-1].strip()
+    return text
+
+
+def _without_wrapping(text: str) -> str:
+    """``text`` without quotes, a variable or the name of a header around all of it."""
+    before = ""
+    while text != before:
+        before, text = text, text.strip()
+        if (header := _NAMED_HEADER.fullmatch(text)) is not None:
+            text = header["value"]
+        text = unquoted(_assigned(_ENDED.sub(r"\1", text)))
+    return text
+
+
+def _assigned(text: str) -> str:
+    """What is assigned to the variable in a line of a shell or of a file, with a command after it or not."""
+    before, variable, rest = text.partition(_VARIABLE)
+    if not variable or not _BEFORE_VARIABLE.fullmatch(before) or any(f"{name}=" in before for name in NAMES):
+        return text
+    if before.endswith(("'", '"')):
+        rest = rest[1:] if rest.startswith(before[-1]) else rest.removesuffix(before[-1])
+    value = re.sub(r"^\s*[=:]?\s*", "", rest)
+    closing = _QUOTES.get(value[:1])
+    if closing is None and not value.startswith("$'"):
+        return value
+    if closing is not None and value[0] not in "'\"":
+        end = next((place for place, char in enumerate(value[1:], 1) if char in closing), 0)
+        word, after = value[1:end], value[end + 1 :]
+        if not end:
+            raise ValueError(f"The value of {_VARIABLE} ends inside its quotes. Was it cut?")
+    else:
+        word, *commands = _shell_words(value)
+        after = " ".join(commands)
+    if any(f"{name}=" in after for name in NAMES):
+        raise ValueError(
+            f"There are cookies after the value of {_VARIABLE}. Put all of them between the quotes."
+        )
+    return word
+
+
+# -- requests that browsers copy ---------------------------------------------------------------------
+
+
+def _in_curl(command: str) -> list[str]:
+    requests: list[list[str]] = []
+    for word in _shell_words(_without_carets(command)):
+        if word in ("curl", "curl.exe") or not requests:
+            requests.append([])
+        requests[-1].append(word)
+    to_site = [words for words in requests if any(_goes_to_site(word) for word in words)]
+    found = [header for words in to_site for header in _in_options(words)]
+    return _checked(found, "cURL command", goes_elsewhere=not to_site)
+
+
+def _in_options(given: list[str]) -> Iterator[str]:
+    words = iter(given)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option in ("--cookie", "--header"):
+            option, value = (
+                option[1:3].replace("c", "b").replace("h", "H"),
+                value if equals else next(words, ""),
+            )
+        elif word in ("-b", "-H"):
+            value = next(words, "")
+        else:
+            option, value = word[:2], word[2:]
+        if option == "-b":
+            yield value
+        elif option == "-H" and (header := re.match(r"\s*cookie\s*:(.*)", value, re.I | re.S)) is not None:
+            yield header[1]
+
+
+def _without_carets(command: str) -> str:
+    """Undoes the escapes of the Windows command prompt, if the command was copied for it."""
+    command = re.sub(r"\^[ \t]*\r?\n", " ", command)
+    return re.sub(r"\^(.)", r"\1", command, flags=re.S) if '^"' in command else command
+
+
+def _shell_words(command: str) -> list[str]:
+    """The words of a command line of a POSIX shell; ``shlex`` lacks ``$'…'`` and wrapped lines."""
+    try:
+        return shlex.split(_SHELL.sub(_for_shlex, command))
+    except ValueError:
+        raise ValueError("The command ends inside a quoted text. Was it cut?") from None
+
+
+def _for_shlex(match: re.Match[str]) -> str:
+    if match["wrap"] is not None:
+        return " "
+    return match[0] if match["ansi"] is None else shlex.quote(_ESCAPE.sub(_unescape, match["ansi"]))
+
+
+def _unescape(escape: re.Match[str]) -> str:
+    hexadecimal, codepoint, octal, char = escape.groups()
+    if hexadecimal or codepoint:
+        return chr(int(hexadecimal or codepoint, 16))
+    return chr(int(octal, 8) & 0xFF) if octal else _CONTROL.get(char, char)
+
+
+def _in_fetch(call: re.Match[str], text: str) -> list[str]:
+    end = text.rfind("}") + 1
+    options, url = _json(text[call.end() : end]), _json(call[1])
+    return _checked(list(_in_json(options)), "fetch() call", goes_elsewhere=not _goes_to_site(str(url)))
+
+
+def _in_powershell(text: str) -> list[str]:
+    urls = [_without_backticks(url) for url in _POWERSHELL_URL.findall(text)]
+    found = [_without_backticks(value) for value in _POWERSHELL_HEADER.findall(text)]
+    cookies = (
+        PastedCookie(name, value, domain, path or "/")
+        for name, value, path, domain in (
+            map(_without_backticks, parts) for parts in _POWERSHELL_COOKIE.findall(text)
+        )
+    )
+    found += _sent_to_site(cookies)
+    elsewhere = bool(urls) and not any(map(_goes_to_site, urls))
+    return _checked(found, "PowerShell command", goes_elsewhere=elsewhere)
+
+
+def _without_backticks(text: str) -> str:
+    return re.sub(r"`(.)", r"\1", text, flags=re.S)
+
+
+def _checked(found: list[str], form: str, *, goes_elsewhere: bool) -> list[str]:
+    if goes_elsewhere:
+        raise ValueError(f"The {form} goes to another site than {_SITE}. Copy the request named chatkit.")
+    if not found:
+        raise ValueError(
+            f"The {form} has no Cookie header. Copy the /chatkit request of a logged-in page as cURL."
+        )
+    return found
+
+
+def _goes_to_site(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    return host == _SITE or host.endswith(f".{_SITE}")
+
+
+# -- JSON --------------------------------------------------------------------------------------------
+
+
+def _json(text: str) -> Any:
+    try:
+        # Not strict: a value may have been wrapped.
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        raise ValueError("The text begins like JSON and is none. Was it cut?") from None
+
+
+def _in_json(value: Any) -> Iterator[str]:
+    """From a HAR file, an export of cookies, or an object of headers or cookies."""
+    if isinstance(value, list):
+        yield from _in_json_list(value)
+    if not isinstance(value, dict) or not _goes_to_site(str(value.get("url", _URL))):
+        return
+    texts = {str(name).lower(): text for name, text in value.items() if isinstance(text, str)}
+    if "cookie" in texts:
+        yield texts["cookie"]
+    if pairs := [f"{name}={texts[name]}" for name in NAMES if name in texts]:
+        yield "; ".join(pairs)
+    for name, member in value.items():
+        if name.lower() in _FOLLOWED or name.lower().startswith("request "):
+            yield from _in_json(member)
+
+
+def _in_json_list(items: list[Any]) -> Iterator[str]:
+    cookies: list[PastedCookie] = []
+    for item in items:
+        match item:
+            case {"name": str(name), "value": str(value)} if name.lower() == "cookie":
+                yield value
+            case {"name": str(name), "value": str(value)}:
+                domain = item.get("domain") or item.get("host") or ""
+                cookies.append(PastedCookie(name, value, str(domain), str(item.get("path") or "/")))
+            case _:
+                yield from _in_json(item)
+    yield from _sent_to_site(cookies)
+
+
+def _sent_to_site(cookies: Iterable[PastedCookie]) -> list[str]:
+    """The header, if any, that a browser with ``cookies`` sends to the site; it judges their age itself."""
+    jar = CookieJar()
+    for name, value, domain, path in cookies:
+        if name.lower() in NAMES:
+            jar.set_cookie(_jar_cookie(name.lower(), value, domain or f".{_SITE}", path))
+    request = Request(_URL)
+    jar.add_cookie_header(request)
+    header = request.get_header("Cookie")
+    return [header] if header else []
+
+
+def _jar_cookie(name: str, value: str, domain: str, path: str) -> Cookie:
+    return Cookie(
+        version=0,
+        name=name,
+        value=value,
+        port=None,
+        port_specified=False,
+        domain=domain.lower(),
+        domain_specified=domain.startswith("."),
+        domain_initial_dot=domain.startswith("."),
+        path=path,
+        path_specified=True,
+        secure=True,
+        expires=None,
+        discard=True,
+        comment=None,
+        comment_url=None,
+        rest={},
+    )
+
+
+# -- lines -------------------------------------------------------------------------------------------
+
+
+def _in_table(text: str) -> list[str]:
+    """From ``cookies.txt`` or rows that were copied from a table: name, value, and maybe domain and path."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    netscape = [row for line in lines if (row := _NETSCAPE.fullmatch(line.strip())) is not None]
+    if netscape:
+        others = [
+            line for line in lines if not line.startswith("#") and not _NETSCAPE.fullmatch(line.strip())
+        ]
+        cookies = [PastedCookie(row["name"], row["value"], row["domain"], row["path"]) for row in netscape]
+        return _sent_to_site(_rows(cookies, broken=bool(others)))
+    rows = [[cell.strip() for cell in line.split("\t")] for line in lines]
+    if not any(row[0].lower() in ("cookie", *NAMES) and len(row) > 1 for row in rows):
+        return []
+    # A wrapped value has parted a row.
+    broken = len({min(len(row), 3) for row in rows}) > 1 or len(rows[0]) == 1
+    headers = [row[1] for row in rows if row[0].lower() == "cookie"]
+    cookies = [PastedCookie(row[0], unquoted(row[1]), *_place(row)) for row in rows if len(row) > 1]
+    return _rows(headers, broken=broken) or _sent_to_site(_rows(cookies, broken=broken))
+
+
+def _place(row: list[str]) -> tuple[str, str]:
+    domain, path = (*row[2:4], "", "")[:2]
+    return domain, path or "/"
+
+
+def _rows(found: list[T], *, broken: bool) -> list[T]:
+    if broken:
+        raise ValueError("Not all lines are rows of the same table. Was a value wrapped?")
+    return found
+
+
+def _in_headers(text: str) -> list[str]:
+    """From lines ``Name: value``, or with every value on the line after its name."""
+    found: dict[str, list[str]] = {}
+    lines = [line.strip() for line in text.splitlines()]
+    current: list[str] | None = None
+    for line in lines:
+        if (header := _HEADER.match(line)) is not None:
+            current = found.setdefault(header[1].lower(), [])
+            current.append(header[2].strip())
+        elif not line:
+            current = None if current and current[-1] else current
+        elif current is not None:
+            # The value comes only now, or it was wrapped.
+            current[-1] = f"{current[-1]}\n{line}"
+    if not found.keys() & {"cookie", *NAMES}:
+        found = _in_bare_lines([line for line in lines if line])
+    hosts = [host.strip() for name in ("host", "authority") for host in found.get(name, ())]
+    if "cookie" in found:
+        elsewhere = bool(hosts) and not any(_goes_to_site(f"https://{host}") for host in hosts)
+        return _checked(found["cookie"], "request", goes_elsewhere=elsewhere)
+    pairs = [f"{name}={unquoted(found[name][-1])}" for name in NAMES if name in found]
+    return ["; ".join(pairs)] if pairs else []
+
+
+def _in_bare_lines(lines: list[str]) -> dict[str, list[str]]:
+    """Names and values in turn, each on a line, from the first line that is a name we look for."""
+    looked_for = (
+        place
+        for place, (name, value) in enumerate(pairwise([*lines, ""]))
+        # Else the end of the line has cut a pair.
+        if name.lower() in ("cookie", *NAMES) and not value.startswith("=")
+    )
+    first = next(looked_for, len(lines))
+    names, values = lines[first::2], lines[first + 1 :: 2]
+    if len(names) != len(values) or not all(map(_BARE_HEADER.fullmatch, names)):
+        raise ValueError("The lines are not names and values in turn. Was a value wrapped?")
+    found: dict[str, list[str]] = {}
+    for name, value in zip(names, values, strict=True):
+        found.setdefault(name.lstrip(":").lower(), []).append(value)
+    return found
