@@ -23,6 +23,10 @@ from pathlib import Path
 import pytest
 
 from tests.simulator import Simulator, simulator_thread
+from tests.skip_summary import pytest_terminal_summary
+
+# pytest finds hooks here alone.
+__all__ = ["pytest_terminal_summary"]
 
 START_SECONDS = 20.0
 STOP_SECONDS = 15.0

@@ -1,4 +1,4 @@
-"""Continuous integration must not pass because a part of it is missing."""
+"""What lacks a part does not pass: continuous integration fails, elsewhere a line says so."""
 
 import subprocess
 import sys
@@ -30,15 +30,20 @@ def test_it():
 """
 
 
-def summary(folder: Path, test_file: str) -> str:
-    """The last line that pytest writes about a file when the plugin is on."""
+def run(folder: Path, test_file: str, plugin: str) -> list[str]:
+    """What pytest writes about a file when ``plugin`` is on."""
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "test_it.py").write_text(test_file)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.no_skips", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", plugin, "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*command, "-c", folder / "pytest.ini", folder], cwd=ROOT, capture_output=True, text=True
     )
-    return done.stdout.strip().splitlines()[-1]
+    return done.stdout.strip().splitlines()
+
+
+def summary(folder: Path, test_file: str) -> str:
+    """The last line where skips are failures."""
+    return run(folder, test_file, "tests.no_skips")[-1]
 
 
 def test_tests_that_lack_a_part_fail(tmp_path: Path) -> None:
@@ -52,3 +57,15 @@ def test_a_file_that_lacks_a_part_fails(tmp_path: Path) -> None:
 
 def test_what_the_system_cannot_do_may_be_skipped(tmp_path: Path) -> None:
     assert summary(tmp_path, UNABLE).startswith("1 skipped")
+
+
+def test_elsewhere_one_line_says_what_was_not_run_and_why(tmp_path: Path) -> None:
+    lines = run(tmp_path, MISSING_PARTS, "tests.skip_summary")
+    (line,) = [line for line in lines if line.startswith("NOT RUN")]
+    assert line.startswith("NOT RUN: 3 tests were skipped: ")
+    assert "needs redis-server (1)" in line
+    assert "needs node (1)" in line
+
+
+def test_a_run_without_skips_says_nothing_of_them(tmp_path: Path) -> None:
+    assert "NOT RUN" not in "".join(run(tmp_path, "def test_it(): pass\n", "tests.skip_summary"))
