@@ -1,6 +1,7 @@
 """What happens below requests: slow, endless and broken heads, early answers, offers of an upgrade."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 
@@ -243,21 +244,101 @@ def test_chunked_request_bodies_are_read(demo: RunningGateway) -> None:
         assert read_reply(connection)[0] == 200
 
 
-@pytest.mark.parametrize("upgrade", ["h2c", "websocket"])
-def test_an_offer_to_upgrade_is_ignored_and_costs_no_body(demo: RunningGateway, upgrade: str) -> None:
-    body = json.dumps(HELLO).encode()
-    head = head_of(
+def offer(upgrade: str, *lines: str) -> bytes:
+    """A chat that offers to speak ``upgrade`` instead."""
+    return request_bytes(
         CHAT,
-        len(body),
+        HELLO,
         "Connection: Upgrade, HTTP2-Settings",
         f"Upgrade: {upgrade}",
-        "HTTP2-Settings: AAMAAABk",
+        "HTTP2-Settings: AA",
+        *lines,
     )
+
+
+@pytest.mark.parametrize("upgrade", ["h2c", "websocket"])
+def test_an_offer_to_upgrade_is_ignored_and_costs_no_body(demo: RunningGateway, upgrade: str) -> None:
     with connect(demo) as connection:
-        connection.sendall(head + body)
+        for request in (offer(upgrade), request_bytes(CHAT, HELLO)):
+            connection.sendall(request)
+            assert read_reply(connection)[0] == 200
+
+
+def test_an_offer_to_upgrade_costs_no_body_wherever_it_is_cut(demo: RunningGateway) -> None:
+    request = offer("h2c")
+    with connect(demo) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for cut in range(1, len(request)):
+            connection.sendall(request[:cut])
+            time.sleep(0.002)
+            connection.sendall(request[cut:])
+            status, body = read_reply(connection)
+            assert status == 200, (request[:cut], body)
+        for byte in request:
+            connection.sendall(bytes([byte]))
         assert read_reply(connection)[0] == 200
-        connection.sendall(request_bytes(CHAT, HELLO))
+
+
+def test_offers_to_upgrade_in_a_row_of_requests_cost_no_body(demo: RunningGateway) -> None:
+    get = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+    chunked = head_of(CHAT, None, "transfer-encoding: chunked", "upgrade: x", "connection: upgrade")
+    body = json.dumps(HELLO).encode()
+    chunked += b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    with connect(demo) as connection:
+        connection.sendall(get + offer("h2c") + get + chunked + request_bytes(CHAT, HELLO) + get)
+        answers = [read_reply(connection) for _ in range(6)]
+    assert [status for status, _ in answers] == [200] * 6
+    assert [b"chat.completion" in body for _, body in answers] == [False, True, False, True, True, False]
+
+
+def test_nobody_is_connected_to_another_server(demo: RunningGateway) -> None:
+    with connect(demo) as connection:
+        connection.sendall(b"CONNECT 127.0.0.1:1 HTTP/1.1\r\nhost: 127.0.0.1:1\r\n\r\n\x16\x03\x01")
+        assert read_until(connection, b"}}").startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        [],
+        ["localhost", "localhost"],
+        ["evil.example", "localhost"],
+        ["localhost", "evil.example", "localhost"],
+        ["local host"],
+        ["localhost, evil.example"],
+        ["http://localhost"],
+        ["localhost:port"],
+    ],
+)
+def test_a_request_without_one_plain_host_is_refused(demo: RunningGateway, hosts: list[str]) -> None:
+    lines = "".join(f"Host: {host}\r\n" for host in hosts)
+    with connect(demo) as connection:
+        for method, path, body in (("GET", "/healthz", b""), ("POST", CHAT, json.dumps(HELLO).encode())):
+            head = f"{method} {path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+            status, answer = read_reply(connection)
+            assert status == 400
+            assert json.loads(answer)["error"]["type"] == "invalid_request_error"
+            assert "Host" in json.loads(answer)["error"]["message"]
+
+
+def test_a_missing_host_is_told_in_its_turn(demo: RunningGateway) -> None:
+    with connect(demo) as connection:
+        connection.sendall(request_bytes(CHAT, HELLO) + b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert [read_reply(connection)[0] for _ in range(2)] == [200, 400]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8000", "LOCALHOST.", "[::1]:80", "localhost:"])
+def test_the_hosts_of_this_machine_are_answered(demo: RunningGateway, host: str) -> None:
+    with connect(demo) as connection:
+        connection.sendall(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         assert read_reply(connection)[0] == 200
+
+
+def test_two_hosts_are_refused_in_http_1_0_too(demo: RunningGateway) -> None:
+    with connect(demo) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.0\r\nhost: localhost\r\nhost: localhost\r\n\r\n")
+        assert read_until(connection, b"never").startswith(b"HTTP/1.1 400")
 
 
 def test_http_1_0_without_a_host_is_answered_and_closed(demo: RunningGateway) -> None:

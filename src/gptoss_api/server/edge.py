@@ -2,7 +2,9 @@
 
 import asyncio
 import math
+import re
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,6 +13,7 @@ from ..access import ApiKeys, HostPolicy
 from ..core.errors import (
     GatewayError,
     InvalidApiKey,
+    InvalidRequest,
     MethodNotAllowed,
     NotFound,
     PermissionDenied,
@@ -25,6 +28,9 @@ from .request import RequestRecord
 
 # nginx's status for a client that left before its answer; only the log shows it.
 CLIENT_GONE = 499
+
+# RFC 9110, section 7.2: a name or address, and a port.
+_HOST: Final = re.compile(rb"(?:\[[0-9A-Za-z:.%]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]*)(?::[0-9]*)?")
 
 
 class Edge:
@@ -90,6 +96,7 @@ class Edge:
     def _admit(
         self, scope: Scope, record: RequestRecord, origin: str | None, allowed_origin: str | None
     ) -> None:
+        _check_host(scope)
         if not self._hosts.allowed(record.headers.get("host")):
             raise PermissionDenied(
                 "This gateway does not answer to the Host name of this request. Without API keys it answers "
@@ -128,6 +135,17 @@ class Edge:
             # A body that was announced is not asked for any more, and a late one not waited for.
             headers.append((b"connection", b"close"))
         await send_json(send, error.status, self._error_body(error, record.id), headers)
+
+
+def _check_host(scope: Scope) -> None:
+    """Raises: InvalidRequest, where it is not clear whom the request is for (RFC 9112, section 3.2)."""
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if not hosts and scope["http_version"] in ("1.0", "0.9"):
+        return
+    if len(hosts) != 1:
+        raise InvalidRequest(f"A request has one Host header; this one has {len(hosts) or 'none'}.")
+    if not _HOST.fullmatch(hosts[0]):
+        raise InvalidRequest("The Host header of this request is no host name.")
 
 
 async def _answer_options(send: Send, record: RequestRecord, allowed_origin: str | None) -> None:
