@@ -210,7 +210,10 @@ class Settings:
         "Longest silence of an upstream inside an answer.",
     )
     total_timeout: float = _setting(
-        900.0, "GPTOSS_TOTAL_TIMEOUT", seconds(0.01, 86_400), "Longest duration of a whole answer."
+        900.0,
+        "GPTOSS_TOTAL_TIMEOUT",
+        seconds(0.01, 86_400),
+        "Longest duration of a whole answer, and longest wait for its client to read it.",
     )
     keepalive: float = _setting(
         10.0, "GPTOSS_KEEPALIVE", seconds(0.01, 15), "Silence after which a stream gets an SSE comment."

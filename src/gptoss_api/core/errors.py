@@ -162,6 +162,14 @@ class RequestTimeout(GatewayError):
     default_code = "request_timeout"
 
 
+class ClientTooSlow(GatewayError):
+    """The client did not read its answer in the time that an answer may take."""
+
+    status = 408
+    type = "invalid_request_error"
+    default_code = "client_too_slow"
+
+
 class RequestTooLarge(GatewayError):
     status = 413
     type = "invalid_request_error"

@@ -21,7 +21,7 @@ from ..text.bpe import RanksDamaged
 from .app import create_app
 from .drain import Drain
 from .listening import listen
-from .protocol import BoundedHttpProtocol
+from .protocol import bounded_protocol
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ async def serve_on(listeners: list[socket.socket], settings: Settings, gateway: 
     drain = Drain()
     config = uvicorn.Config(
         create_app(settings, gateway, drain),
-        http=BoundedHttpProtocol,
+        http=bounded_protocol(_longest_answer(settings)),
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -128,6 +128,11 @@ async def serve_on(listeners: list[socket.socket], settings: Settings, gateway: 
     await server.serve(sockets=listeners)
     _log.info("stopped")
     return await warming
+
+
+def _longest_answer(settings: Settings) -> float:
+    """Seconds that the slowest upstream may take for a whole answer."""
+    return max(settings.total_timeout, *(entry.total_timeout or 0.0 for entry in settings.upstreams), 0.0)
 
 
 async def announce(listeners: list[socket.socket], settings: Settings, gateway: Gateway) -> None:

@@ -47,7 +47,7 @@ class Admission:
         return self._waiting
 
     def slot(self, caller: str) -> "Slot":
-        """One slot for ``caller``, held from entering the block until leaving it."""
+        """One slot for ``caller``, held from entering the block until leaving it, or its ``release``."""
         return Slot(self, caller)
 
     async def _acquire(self, caller: str) -> None:
@@ -138,20 +138,33 @@ class Admission:
 
 
 class Slot:
-    """The context manager of one slot; it serves once."""
+    """The context manager of one slot; it serves once.
 
-    __slots__ = ("_admission", "_caller", "_since")
+    The slot may be given back before the block ends: once the upstream is done, though its answer is not
+    delivered yet.
+    """
+
+    __slots__ = ("_admission", "_caller", "_held", "_since")
 
     def __init__(self, admission: Admission, caller: str) -> None:
         self._admission = admission
         self._caller = caller
+        self._held = False
         self._since = 0.0
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> "Slot":
         await self._admission._acquire(self._caller)
+        self._held = True
         self._since = asyncio.get_running_loop().time()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._admission._release(asyncio.get_running_loop().time() - self._since)
+        self.release()
+
+    def release(self) -> None:
+        """Gives the slot back, if that was not done yet."""
+        if self._held:
+            self._held = False
+            self._admission._release(asyncio.get_running_loop().time() - self._since)

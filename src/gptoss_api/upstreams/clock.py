@@ -1,8 +1,14 @@
 """The time a whole turn may take."""
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
 
-from ..core.errors import UpstreamTimeout
+from ..core.errors import ClientTooSlow, UpstreamTimeout
+
+# Seconds after the end in which a turn that waits for its upstream ends by itself, and says why.
+_MARGIN: Final = 0.05
 
 
 class TurnClock:
@@ -20,7 +26,46 @@ class TurnClock:
     def allows(self, seconds: float) -> bool:
         return self.deadline is None or self._now() + seconds < self.deadline
 
+    def check(self, *, ahead: bool) -> None:
+        """Raises what a turn fails with whose time is over before its next read.
+
+        ``ahead`` says that the upstream sent more while the client took what it has: then it was the client
+        that took the time.
+
+        Raises:
+            ClientTooSlow: where the upstream is ahead.
+            UpstreamTimeout: where it is not.
+        """
+        if self.deadline is not None and self._now() >= self.deadline:
+            raise self._too_slow() if ahead else self.timeout()
+
+    @contextmanager
+    def at_end(self, *steps: Callable[[], None]) -> Iterator[None]:
+        """Takes these steps if the time ends inside the block, whatever its task waits for then.
+
+        A turn that waits for its client notices nothing of the time; it must :meth:`check` when it goes on.
+        """
+        if self.deadline is None:
+            yield
+            return
+
+        def end() -> None:
+            for step in steps:
+                step()
+
+        timer = asyncio.get_running_loop().call_at(self.deadline + _MARGIN, end)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
     def timeout(self) -> UpstreamTimeout:
         return UpstreamTimeout(
             f"{self._upstream} did not complete its answer within {self._total:g} seconds."
+        )
+
+    def _too_slow(self) -> ClientTooSlow:
+        return ClientTooSlow(
+            f"The answer was not read within {self._total:g} seconds, the longest that one may take "
+            "(GPTOSS_TOTAL_TIMEOUT)."
         )

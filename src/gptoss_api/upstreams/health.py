@@ -3,7 +3,13 @@
 import time
 from typing import Final
 
-from ..core.errors import GatewayError, UpstreamLoginRequired, UpstreamTimeout, UpstreamUnavailable
+from ..core.errors import (
+    ClientTooSlow,
+    GatewayError,
+    UpstreamLoginRequired,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from .base import Health
 
 # For how long a failed turn counts as the state of the upstream, in seconds.
@@ -27,6 +33,8 @@ class TurnHealth:
 
     def note(self, failure: GatewayError | None) -> None:
         """One more turn was answered, or failed."""
+        if isinstance(failure, ClientTooSlow):
+            return
         self._since = time.monotonic()
         if failure is None:
             self._state = Health(True, "The last turn was answered.")

@@ -17,7 +17,7 @@ from ...core.errors import (
 )
 from ...core.events import Events, Started
 from ...core.turn import Turn, UserMessage
-from ..admission import Admission
+from ..admission import Admission, Slot
 from ..base import Capabilities, Health
 from ..clock import TurnClock
 from ..health import TurnHealth
@@ -99,8 +99,8 @@ class ChatKitUpstream:
         """See :meth:`gptoss_api.upstreams.base.Upstream.open`; the site is asked when iteration begins."""
         text = _only_text(turn)
         async with AsyncExitStack() as place:
-            await place.enter_async_context(self._admission.slot(turn.caller))
-            async with aclosing(self._answer(turn, text, place)) as batches:
+            slot = await place.enter_async_context(self._admission.slot(turn.caller))
+            async with aclosing(self._answer(turn, text, place, slot)) as batches:
                 yield batches
 
     async def health(self) -> Health:
@@ -120,7 +120,9 @@ class ChatKitUpstream:
             task.cancel()
         await asyncio.gather(*self._draining, return_exceptions=True)
 
-    async def _answer(self, turn: Turn, text: str, place: AsyncExitStack) -> AsyncGenerator[Events, None]:
+    async def _answer(
+        self, turn: Turn, text: str, place: AsyncExitStack, slot: Slot
+    ) -> AsyncGenerator[Events, None]:
         clock = TurnClock(NAME, self._total_timeout)
         may_retry = True
         while True:
@@ -129,6 +131,7 @@ class ChatKitUpstream:
                 async with AsyncExitStack() as stack:
                     response = await self._request(stack, turn, text, clock)
                     streaming = True
+                    stack.enter_context(clock.at_end(response.abandon, slot.release))
                     wire = ChatKitWire(show_reasoning=turn.show_reasoning)
                     stream = AnswerStream(response, wire, clock, self._idle_timeout)
                     while not stream.over:
@@ -140,6 +143,8 @@ class ChatKitUpstream:
                             self._health.note(None)
                             if stream.cut_short:
                                 self._drain(stack.pop_all(), place.pop_all(), response)
+                            else:
+                                slot.release()
                         yield events
                     return
             except GatewayError as error:

@@ -74,6 +74,8 @@ class AnswerStream:
         """The next bytes; none at the end or when nothing more is worth waiting for."""
         limit = self._limit()
         try:
+            if not self._wire.answered:
+                self._clock.check(ahead=self._delivered and self._response.ready)
             if limit is None or self._response.ready:
                 return await self._response.read_chunk()
             async with asyncio.timeout_at(limit):

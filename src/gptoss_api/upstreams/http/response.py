@@ -99,6 +99,11 @@ class HttpResponse:
             return False
         return True
 
+    def abandon(self) -> None:
+        """Closes the connection at once; its reader, if any, sees it break off."""
+        if self._connection is not None:
+            self._connection.abort()
+
     def detach(self) -> None:
         """Cuts the response off from its connection, which may carry another one soon."""
         self._connection = None

@@ -20,7 +20,7 @@ from ...core.errors import (
 )
 from ...core.events import Events, Started
 from ...core.turn import Turn
-from ..admission import Admission
+from ..admission import Admission, Slot
 from ..base import Capabilities, Health
 from ..clock import TurnClock
 from ..health import TurnHealth
@@ -124,7 +124,7 @@ class OpenAICompatibleUpstream:
     @asynccontextmanager
     async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
         """See :meth:`gptoss_api.upstreams.base.Upstream.open`; the server is asked when iteration begins."""
-        async with self._admission.slot(turn.caller), aclosing(self._answer(turn)) as batches:
+        async with self._admission.slot(turn.caller) as slot, aclosing(self._answer(turn, slot)) as batches:
             yield batches
 
     async def health(self) -> Health:
@@ -209,7 +209,7 @@ class OpenAICompatibleUpstream:
 
     # -- one turn ----------------------------------------------------------------------------------
 
-    async def _answer(self, turn: Turn) -> AsyncGenerator[Events, None]:
+    async def _answer(self, turn: Turn, slot: Slot) -> AsyncGenerator[Events, None]:
         clock = TurnClock(self._profile.title, self._total_timeout)
         try:
             self._require_key()
@@ -223,8 +223,9 @@ class OpenAICompatibleUpstream:
             try:
                 async with AsyncExitStack() as stack:
                     response = await self._request(stack, turn, model, clock)
+                    stack.enter_context(clock.at_end(response.abandon, slot.release))
                     wire = ChatWire(self._profile, show_reasoning=turn.show_reasoning)
-                    async with aclosing(read_answer(response, wire, clock)) as batches:
+                    async with aclosing(read_answer(response, wire, clock, slot.release)) as batches:
                         async for events in batches:
                             if not delivered:
                                 events = [Started(upstream=self.name, model=turn.model), *events]

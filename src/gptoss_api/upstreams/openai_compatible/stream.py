@@ -1,7 +1,7 @@
 """One answer of a server, read into batches of events, with the clocks of a turn."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 from ...core.errors import GatewayError, UpstreamIncomplete
@@ -19,21 +19,26 @@ BODY_SIZE: Final = 32 * 1024 * 1024
 
 
 async def read_answer(
-    response: HttpResponse, wire: ChatWire, clock: TurnClock
+    response: HttpResponse, wire: ChatWire, clock: TurnClock, over: Callable[[], None]
 ) -> AsyncGenerator[Events, None]:
     """The events of ``response``, a batch for each read.
 
-    What arrived before a failure is given out before the failure is raised, also where both came in one
-    read: whether the turn may be asked again must not depend on how the network cut the stream.
+    ``over`` is called before the last batch is given out, unless the turn may be asked again. What arrived
+    before a failure is given out before the failure is raised, also where both came in one read: whether the
+    turn may be asked again must not depend on how the network cut the stream.
     """
     if "json" in (response.headers.get("content-type") or "").lower():
         events = wire.feed_body(await _whole_body(response, clock))
-        yield [*events, *wire.finish()]
+        events += wire.finish()
+        over()
+        yield events
         return
     decoder = SseDecoder()
-    over = False
+    ended = delivered = False
     failure: GatewayError | None
-    while not over:
+    while not ended:
+        if not wire.ended:
+            clock.check(ahead=delivered and response.ready)
         try:
             chunk = await _chunk(response, wire, clock)
         except UpstreamIncomplete:
@@ -44,10 +49,13 @@ async def read_answer(
         wire.notice(chunk)
         events, failure = wire.feed(decoder.feed(chunk)), wire.failure
         if not chunk or wire.done:
-            over = True
+            ended = True
             last, failure = _ended(wire, decoder)
             events += last
+            if failure is None or events:
+                over()
         if events:
+            delivered = True
             yield events
         if failure is not None:
             raise failure
