@@ -359,6 +359,19 @@ async def test_what_servers_repeat_of_keys_and_headers_is_not_passed_on(
     assert hidden not in shown
 
 
+@pytest.mark.parametrize("in_stream", [False, True])
+async def test_no_half_of_a_key_is_shown_where_a_long_message_is_cut(
+    in_stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    for gap in (370, 385, 395, 470, 485):
+        error = {"error": {"message": f"odd request {'-' * gap} {KEY}"}}
+        backend = Backend("groq", Reply([sse(error)]) if in_stream else json_reply(500, error))
+        async with connected(backend) as upstream:
+            with pytest.raises(UpstreamFailure, match="odd request") as raised:
+                await ask(upstream, turn())
+        assert KEY[:4] not in raised.value.message + caplog.text
+
+
 @pytest.mark.parametrize(
     ("event", "expected"),
     [

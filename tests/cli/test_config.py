@@ -3,8 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from gptoss_api.cli import main
 from gptoss_api.config import OPTIONS
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, clean_environment
+from tests.secret_forms import FORMS
 
 SECRETS = {
     "GPTOSS_API_KEYS": "key-s3cret-1,key-s3cret-2",
@@ -73,3 +78,27 @@ def test_misspelt_variables_are_warned_of(run: Run) -> None:
 def test_auto_takes_the_server_that_was_named(run: Run) -> None:
     done = run("config", GPTOSS_CHATKIT_URL="http://127.0.0.1:9/chatkit")
     assert "Answers come from gpt-oss.com: GPTOSS_CHATKIT_URL is configured." in done.stdout
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_secret_in_a_setting_that_is_none_is_hidden_too(form: str, tmp_path: Path) -> None:
+    environment = clean_environment(tmp_path, GPTOSS_UPSTREAM="demo", GPTOSS_CREDENTIALS_FILE=f"/tmp/ {form}")
+    wrong = environment | {"GPTOSS_CHATKIT_URL": f"http://host/?{form}"}
+    for arguments, variables in (
+        (["config"], environment),
+        (["config", "--json"], environment),
+        (["config"], wrong),
+    ):
+        done = CliRunner(env=variables).invoke(main, arguments)
+        assert done.exit_code == (2 if variables is wrong else 0)
+        assert "***" in done.output
+        assert "VALUE" not in done.output
+
+
+def test_no_setting_that_is_a_secret_is_left_out(run: Run) -> None:
+    secrets = {option.env: f"s3cret-of-{option.name}-0123456789abcdef" for option in OPTIONS if option.secret}
+    secrets["GPTOSS_COOKIE"] = "user_id=s3cret-u-01; session=s3cret-s-01"
+    everywhere = ",".join(["http://host/v1"] + [f"http://host/{value}" for value in secrets.values()])
+    done = run("config", **secrets, GPTOSS_CREDENTIALS_FILE=everywhere)
+    assert done.returncode == 0
+    assert "s3cret" not in done.stdout + done.stderr

@@ -3,10 +3,12 @@
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
 from gptoss_api.telemetry.logs import configure_logging, log_request
+from tests.secret_forms import FORMS
 
 HOSTILE = "a\nb\r\x1b[31m\u2028\u202e\x00\ud800\x9bend"
 REQUEST = {
@@ -145,3 +147,20 @@ def test_a_line_that_cannot_be_formatted_shows_nothing(capsys: pytest.CaptureFix
     configure_logging()
     logger.warning("%d %d", "SECRET")
     assert written(capsys) == []
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("secret", FORMS)
+def test_no_form_of_a_secret_is_logged(
+    secret: str, form: Literal["text", "json"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(form=form)
+    log_request(**REQUEST | {"path": f"/v1?{secret}"})  # type: ignore[arg-type]  # as above
+    try:
+        raise ValueError(secret)
+    except ValueError:
+        logger.exception("it said %s", secret)
+    shown = "\n".join(written(capsys))
+    assert "it said" in shown
+    assert "***" in shown
+    assert "VALUE" not in shown

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from ..config import ConfigError, Option, Resolution
+from ..core.redaction import Redactor
 from .options import WrongSetting, read_settings, setting_options
 
 
@@ -19,9 +20,10 @@ def command(as_json: bool, **given: object) -> None:
     Takes the options of 'serve', to show what they would do.
     """
     resolution = read_settings(given)
-    click.echo(_as_json(resolution) if as_json else "\n".join(_as_text(resolution)))
+    redact = Redactor(resolution.settings.secrets)
+    click.echo(_as_json(resolution, redact) if as_json else "\n".join(_as_text(resolution, redact)))
     for warning in resolution.warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        click.echo(f"Warning: {redact(warning)}", err=True)
     from ..gateway import choose_upstreams, open_state, read_credentials
 
     try:
@@ -32,12 +34,12 @@ def command(as_json: bool, **given: object) -> None:
     except ConfigError as error:
         raise WrongSetting(str(error)) from None
     if not as_json:
-        click.echo(f"\nAnswers come from {chosen.names}: {chosen.because}.")
+        click.echo(redact(f"\nAnswers come from {chosen.names}: {chosen.because}."))
 
 
-def _as_text(resolution: Resolution) -> Iterator[str]:
+def _as_text(resolution: Resolution, redact: Redactor) -> Iterator[str]:
     rows = [
-        (option.env, option.show(value) or option.default or "none", str(source))
+        (option.env, redact(option.show(value)) or option.default or "none", redact(str(source)))
         for option, value, source in resolution
     ]
     names = max(len(name) for name, _, _ in rows)
@@ -47,21 +49,25 @@ def _as_text(resolution: Resolution) -> Iterator[str]:
         yield f"{name:<{names}}  {value:<{values}}  {source}"
 
 
-def _as_json(resolution: Resolution) -> str:
+def _as_json(resolution: Resolution, redact: Redactor) -> str:
     return json.dumps(
         {
-            option.name: {"variable": option.env, "value": _json_value(option, value), "source": str(source)}
+            option.name: {
+                "variable": option.env,
+                "value": _json_value(option, value, redact),
+                "source": redact(str(source)),
+            }
             for option, value, source in resolution
         },
         indent=2,
     )
 
 
-def _json_value(option: Option, value: object) -> object:
+def _json_value(option: Option, value: object, redact: Redactor) -> object:
     if option.secret or option.kind.delicate:
-        return option.show(value) or None
-    if value is None or isinstance(value, bool | int | float | str):
+        return redact(option.show(value)) or None
+    if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, tuple) and all(isinstance(item, str) for item in value):
-        return value
-    return option.show(value)
+        return [redact(item) for item in value]
+    return redact(value if isinstance(value, str) else option.show(value))

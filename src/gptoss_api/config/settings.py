@@ -5,6 +5,7 @@ all follow it.
 """
 
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -270,7 +271,9 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown."""
-        return (*self.api_keys, *filter(None, (self.cookie, self.upstream_key)))
+        given = [getattr(self, option.name) for option in OPTIONS if option.secret]
+        values = (value if isinstance(value, tuple) else (value,) for value in given if value)
+        return tuple(chain.from_iterable(values))
 
     def __post_init__(self) -> None:
         if not self.cors_origin:

@@ -9,13 +9,16 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..access.loopback import is_loopback
 from ..core.kinds import AUTO, DEMO, SERVER_KINDS, SITE
+from ..core.redaction import Redactor
 from .settings import OPTIONS, Option, Settings, config_folder
 from .upstreams import named_upstream, upstream_choice
 from .values import Misfit, parse_keys
+
+_redact: Final = Redactor()
 
 
 class ConfigError(Exception):
@@ -107,7 +110,7 @@ def _check_names(settings: Settings, sources: Mapping[str, Source]) -> None:
             near = difflib.get_close_matches(word, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             source, allowed = sources["upstream"].name, upstream_choice.allowed
-            raise ConfigError(f"{source}: {word[:80]!r} is not allowed; expected {allowed}{hint}")
+            raise ConfigError(f"{source}: {_shown(word)} is not allowed; expected {allowed}{hint}")
 
 
 def _find(
@@ -130,12 +133,16 @@ def _parse(option: Option, raw: object, source: Source) -> object:
     try:
         return option.kind.parse(raw)
     except Misfit as misfit:
-        raise ConfigError(f"{source.name}: {misfit}") from None
+        raise ConfigError(f"{source.name}: {_redact(str(misfit))}") from None
     except ValueError:
-        text = repr(raw)
-        hidden = option.secret or option.kind.delicate
-        shown = "the value given" if hidden else text if len(text) <= 80 else text[:77] + "..."
+        shown = "the value given" if option.secret or option.kind.delicate else _shown(raw)
         raise ConfigError(f"{source.name}: {shown} is not allowed; expected {option.kind.allowed}") from None
+
+
+def _shown(value: object) -> str:
+    """A wrong value in short; a key that was put into the wrong setting is hidden."""
+    text = _redact(repr(value))
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _read_file(
@@ -156,7 +163,7 @@ def _read_file(
     for key in contents:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1, 0.0)[0]
-            raise ConfigError(f"{file}: {key[:60]!r} is not a setting; did you mean {near!r}?")
+            raise ConfigError(f"{file}: {_shown(key)} is not a setting; did you mean {near!r}?")
     return file, contents
 
 

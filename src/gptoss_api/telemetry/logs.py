@@ -1,7 +1,7 @@
 """The log on standard error: a line for each thing worth knowing, as text or JSON, never a secret.
 
-All output passes one :class:`~.redaction.Redactor`. Control characters are escaped, so that no client
-can write a line of its own into the log.
+All output passes one :class:`~gptoss_api.core.redaction.Redactor`. Control characters are escaped, so that no
+client can write a line of its own into the log.
 """
 
 import json
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from .redaction import Redactor
+from ..core.redaction import Redactor
 
 _PACKAGE: Final = __name__.partition(".")[0]
 _PLAIN: Final = re.compile(r"[\w./:@+%~-]+", re.ASCII)

@@ -17,6 +17,7 @@ from ..core.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from ..core.redaction import Redactor
 
 EXCERPT_LENGTH: Final = 200
 LOGGED_LENGTH: Final = 500
@@ -27,30 +28,26 @@ _UNAVAILABLE: Final = frozenset({503, 521, 522, 523, 529})
 
 _HTML: Final = re.compile(r"\s*(?:<!doctype|<html|<head|<\?xml)", re.I)
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
-_NAMED_SECRET: Final = re.compile(
-    r"\b(set-cookie|cookie|authorization|session|user_id|access_token|token)\b"
-    r"([\"']?\s*[=:]\s*[\"']?)(?:bearer\s+)?[^\s;,\"'<>&]+",
-    re.I,
-)
-_BARE_SECRET: Final = re.compile(
-    r"\b(?:hf_|gsk_|sk-|csk-|tgp_)[\w-]{8,}|\beyJ[\w.+/=-]{16,}|\bbearer\s+\S+", re.I
-)
+# Of what an upstream says. A secret that is cut would not be known for one, so more is read than is shown.
+_READ: Final = 16 * 1024
 
-
-def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """``text`` without ``secrets`` and without anything that looks like a cookie or a token."""
-    for secret in secrets:
-        # Shorter ones are no credentials, and would blot out ordinary words.
-        if len(secret) >= 6:
-            text = text.replace(secret, "***")
-    return _BARE_SECRET.sub("***", _NAMED_SECRET.sub(r"\1\2***", text))
+# Knows what secrets look like, but none by itself.
+LOOKS: Final = Redactor()
 
 
 def excerpt(text: str, length: int = EXCERPT_LENGTH) -> str:
-    """At most ``length`` characters of an upstream's words on one line, fit to be shown to a client."""
-    line = "".join(char if char.isprintable() else " " for char in redact(text[: 4 * length]))
+    """At most ``length`` characters of an upstream's words on one line, without what looks like a secret."""
+    line = "".join(char if char.isprintable() else " " for char in LOOKS(text[:_READ]))
     line = " ".join(line.split())
     return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def without_secrets(failure: GatewayError, redact: Redactor) -> GatewayError:
+    """``failure`` without what its upstream repeated of the secrets that ``redact`` knows."""
+    failure.message = redact(failure.message)
+    failure.param = None if failure.param is None else redact(failure.param)
+    failure.code = None if failure.code is None else redact(failure.code)
+    return failure
 
 
 def failure_of_status(

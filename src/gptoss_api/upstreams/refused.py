@@ -5,8 +5,9 @@ import logging
 from typing import Final
 
 from ..core.errors import GatewayError
+from ..core.redaction import Redactor
 from .http import HttpResponse
-from .refusals import LOGGED_LENGTH, redact
+from .refusals import LOGGED_LENGTH
 
 REFUSAL_TIME: Final = 5.0
 REFUSAL_SIZE: Final = 64 * 1024
@@ -14,7 +15,7 @@ REFUSAL_SIZE: Final = 64 * 1024
 _log = logging.getLogger(__name__)
 
 
-async def read_refusal(response: HttpResponse, upstream: str, secrets: tuple[str, ...]) -> bytes:
+async def read_refusal(response: HttpResponse, upstream: str, redact: Redactor) -> bytes:
     """What has arrived of the body in a short time; ``upstream`` is the name for the log."""
     body = b""
     try:
@@ -27,6 +28,6 @@ async def read_refusal(response: HttpResponse, upstream: str, secrets: tuple[str
         upstream,
         response.status,
         (response.headers.get("content-type") or "no content type")[:100],
-        redact(body[:LOGGED_LENGTH].decode("utf-8", "replace"), secrets),
+        redact(body.decode("utf-8", "replace"))[:LOGGED_LENGTH],
     )
     return body

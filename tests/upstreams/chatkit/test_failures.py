@@ -1,5 +1,7 @@
 """What the site's words are taken to mean, and how little of them is shown."""
 
+import json
+
 import pytest
 
 from gptoss_api.core.errors import (
@@ -10,7 +12,13 @@ from gptoss_api.core.errors import (
     UpstreamLoginRequired,
     UpstreamRateLimited,
 )
-from gptoss_api.upstreams.chatkit.failures import failure_of_card, failure_of_error_event
+from gptoss_api.core.redaction import Redactor
+from gptoss_api.upstreams.chatkit.failures import (
+    failure_of_card,
+    failure_of_error_event,
+    failure_of_response,
+)
+from tests.secret_forms import FORMS
 
 
 @pytest.mark.parametrize(
@@ -53,3 +61,30 @@ def test_an_error_code_counts_but_is_not_shown() -> None:
     failure = failure_of_error_event({"code": "rate_limit_exceeded", "message": "Slow down"})
     assert isinstance(failure, UpstreamRateLimited)
     assert failure.message.endswith("Slow down")
+
+
+@pytest.mark.parametrize("secret", FORMS)
+def test_secrets_in_the_sites_words_are_not_shown(secret: str) -> None:
+    said = f"Something odd: {secret}"
+    for failure in (
+        failure_of_card(["Odd", said]),
+        failure_of_error_event({"type": "error", "message": said}),
+        failure_of_response(400, "application/json", json.dumps({"detail": said}).encode()),
+        failure_of_response(403, "text/plain", said.encode()),
+        failure_of_response(502, "text/html", f"<title>{said}</title>".encode()),
+    ):
+        assert "***" in failure.message
+        assert "VALUE" not in failure.message
+
+
+@pytest.mark.parametrize("gap", range(170, 210, 3))
+def test_no_half_of_a_login_is_shown_where_a_long_message_is_cut(gap: int) -> None:
+    said = f"Odd {'-' * gap} 0123456789"
+    redact = Redactor(["0123456789"])
+    for failure in (
+        failure_of_card([said], redact),
+        failure_of_error_event({"type": "error", "message": said}, redact),
+        failure_of_response(400, "text/plain", said.encode(), redact=redact),
+    ):
+        assert "Odd" in failure.message
+        assert "012" not in failure.message

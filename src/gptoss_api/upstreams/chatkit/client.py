@@ -16,12 +16,14 @@ from ...core.errors import (
     UpstreamIncomplete,
 )
 from ...core.events import Events, Started
+from ...core.redaction import Redactor
 from ...core.turn import Turn, UserMessage
 from ..admission import Admission, Slot
 from ..base import Capabilities, Health
 from ..clock import TurnClock
 from ..health import TurnHealth
 from ..http import HttpClient, HttpResponse
+from ..refusals import without_secrets
 from ..refused import read_refusal
 from ..retry_after import read_retry_after
 from ..retrying import retry_pause
@@ -93,6 +95,8 @@ class ChatKitUpstream:
         # Whether the server has taken a request in this dialect.
         self._dialect_confirmed = False
         self._health = TurnHealth()
+        self._redact = Redactor(credentials.secrets)
+        self._redacted = credentials.secrets
 
     @asynccontextmanager
     async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
@@ -132,7 +136,7 @@ class ChatKitUpstream:
                     response = await self._request(stack, turn, text, clock)
                     streaming = True
                     stack.enter_context(clock.at_end(response.abandon, slot.release))
-                    wire = ChatKitWire(show_reasoning=turn.show_reasoning)
+                    wire = ChatKitWire(show_reasoning=turn.show_reasoning, redact=self._redactor())
                     stream = AnswerStream(response, wire, clock, self._idle_timeout)
                     while not stream.over:
                         events = await stream.next_batch()
@@ -148,7 +152,7 @@ class ChatKitUpstream:
                         yield events
                     return
             except GatewayError as error:
-                failure = error
+                failure = without_secrets(error, self._redactor())
             if streaming and not delivered and turn.thread is not None:
                 failure = _on_thread(failure)
             pause = retry_pause(failure)
@@ -247,14 +251,21 @@ class ChatKitUpstream:
         await stack.aclose()
         raise _Refused(response.status, failure)
 
+    def _redactor(self) -> Redactor:
+        """What blots the login out that is in use now."""
+        if (secrets := self._credentials.secrets) != self._redacted:
+            self._redact, self._redacted = Redactor(secrets), secrets
+        return self._redact
+
     async def _refusal(self, response: HttpResponse, content_type: str) -> GatewayError:
-        body = await read_refusal(response, NAME, self._credentials.secrets)
+        body = await read_refusal(response, NAME, self._redactor())
         return failure_of_response(
             response.status,
             content_type,
             body,
             retry_after=read_retry_after(response.headers),
             location=response.headers.get("location") or "",
+            redact=self._redactor(),
         )
 
 

@@ -17,7 +17,16 @@ from ...core.errors import (
     UpstreamLoginRequired,
     UpstreamRateLimited,
 )
-from ..refusals import excerpt, failure_of_status, is_web_page, message_in, message_in_json, page_title
+from ...core.redaction import Redactor
+from ..refusals import (
+    LOOKS,
+    excerpt,
+    failure_of_status,
+    is_web_page,
+    message_in,
+    message_in_json,
+    page_title,
+)
 
 LOGIN_STEP: Final = (
     "Run 'gptoss-api login', or set GPTOSS_COOKIE and start the gateway again, with the cookies user_id and "
@@ -57,9 +66,12 @@ def login_required() -> UpstreamLoginRequired:
     )
 
 
-def failure_of_card(texts: list[str]) -> GatewayError:
-    """What a card shown in place of an answer means; ``texts`` are its words, top to bottom."""
-    text = " ".join(texts)
+def failure_of_card(texts: list[str], redact: Redactor = LOOKS) -> GatewayError:
+    """What a card shown in place of an answer means; ``texts`` are its words, top to bottom.
+
+    ``redact`` knows the secrets that the site may repeat, as it does for the other failures here.
+    """
+    text = redact(" ".join(texts))
     if _SIGN_IN.search(text):
         return login_required()
     if (known := _known_meaning(text, text)) is not None:
@@ -76,9 +88,9 @@ def failure_of_card(texts: list[str]) -> GatewayError:
     return failure
 
 
-def failure_of_error_event(event: Mapping[str, Any]) -> GatewayError:
+def failure_of_error_event(event: Mapping[str, Any], redact: Redactor = LOOKS) -> GatewayError:
     """An ``error`` event in any spelling: ``message``, ``error``, ``detail``, ``code``, ``allow_retry``."""
-    message = message_in(event)
+    message = redact(message_in(event))
     code = event.get("code")
     failure = _known_meaning(f"{code} {message}" if isinstance(code, str) else message, message)
     if failure is None and _SIGN_IN.search(message):
@@ -97,12 +109,18 @@ def failure_of_error_event(event: Mapping[str, Any]) -> GatewayError:
 
 
 def failure_of_response(
-    status: int, content_type: str, body: bytes, *, retry_after: float | None = None, location: str = ""
+    status: int,
+    content_type: str,
+    body: bytes,
+    *,
+    retry_after: float | None = None,
+    location: str = "",
+    redact: Redactor = LOOKS,
 ) -> GatewayError:
     """An HTTP answer that is no event stream; ``retry_after`` is in seconds, as the site gave it."""
     text = body.decode("utf-8", "replace")
     is_page = is_web_page(content_type, text)
-    message = page_title(text) if is_page else message_in_json(text)
+    message = redact(page_title(text) if is_page else message_in_json(text))
     shown = excerpt(message)
     said = f"HTTP {status}: {shown}" if shown else f"HTTP {status}"
     if status == 401 or (300 <= status < 400 and re.search(r"login|auth|huggingface\.co", location, re.I)):

@@ -20,6 +20,8 @@ import msgspec
 
 from ...core.errors import GatewayError, UpstreamEmpty, UpstreamIncomplete, UpstreamLoginRequired
 from ...core.events import Event, Finished, ReasoningDelta, TextDelta
+from ...core.redaction import Redactor
+from ..refusals import LOOKS
 from .failures import failure_of_card, failure_of_error_event
 
 # Seconds the rest of the stream may take. After an answer only another answer would matter, after the
@@ -86,13 +88,15 @@ class ChatKitWire:
     """Reads one turn: ``feed`` the payloads as they come, then ``finish`` once at the end of the stream.
 
     ``thread_id`` is known from the first event that names it. ``failure`` is set when the site reported
-    one; what ``feed`` returned up to then was delivered before it, and nothing comes after.
+    one; what ``feed`` returned up to then was delivered before it, and nothing comes after. ``redact`` knows
+    the secrets that the site may repeat in an error.
     """
 
-    def __init__(self, *, show_reasoning: bool = True) -> None:
+    def __init__(self, *, show_reasoning: bool = True, redact: Redactor = LOOKS) -> None:
         self.thread_id: str | None = None
         self.failure: GatewayError | None = None
         self._show_reasoning = show_reasoning
+        self._redact = redact
         self._messages: dict[str, _Message] = {}
         # Items of every other kind: their updates are not text.
         self._other_items: set[str] = set()
@@ -245,7 +249,7 @@ class ChatKitWire:
                 if self.complete:
                     _log.debug("an error after the complete answer in thread %s is ignored", self.thread_id)
                 else:
-                    self.failure = failure_of_error_event(event)
+                    self.failure = failure_of_error_event(event, self._redact)
             case bare if bare.startswith(("assistant_message.", "cot.", "workflow.")):
                 self._update(_item_id(event), event, events)
             case _:
@@ -314,7 +318,7 @@ class ChatKitWire:
         self._wants_login = isinstance(self._failure_of_cards(), UpstreamLoginRequired)
 
     def _failure_of_cards(self) -> GatewayError:
-        return failure_of_card([word for words in self._cards.values() for word in words])
+        return failure_of_card([word for words in self._cards.values() for word in words], self._redact)
 
     def _remove(self, item_id: str) -> None:
         self._thinking.discard(item_id)

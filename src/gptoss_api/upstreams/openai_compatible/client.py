@@ -19,13 +19,14 @@ from ...core.errors import (
     UpstreamTimeout,
 )
 from ...core.events import Events, Started
+from ...core.redaction import Redactor
 from ...core.turn import Turn
 from ..admission import Admission, Slot
 from ..base import Capabilities, Health
 from ..clock import TurnClock
 from ..health import TurnHealth
 from ..http import HttpClient, HttpResponse
-from ..refusals import redact
+from ..refusals import without_secrets
 from ..refused import read_refusal
 from ..retry_after import read_retry_after
 from ..retrying import retry_pause
@@ -98,7 +99,7 @@ class OpenAICompatibleUpstream:
         self._profile = profile = server.profile
         self._url = server.url.rstrip("/")
         # Headers may hold keys too, and servers repeat what they got.
-        self._secrets = (server.key, *server.headers.values())
+        self._redact = Redactor((server.key, *server.headers.values()))
         self._idle_timeout = idle_timeout
         self._total_timeout = total_timeout
         self._rejected: frozenset[str] = frozenset()
@@ -198,9 +199,14 @@ class OpenAICompatibleUpstream:
             ):
                 body = await response.read_all(MODELS_SIZE)
                 if response.status != 200:
-                    raise failure_of_response(
-                        self._profile, response.status, response.headers.get("content-type") or "", body
+                    failure = failure_of_response(
+                        self._profile,
+                        response.status,
+                        response.headers.get("content-type") or "",
+                        body,
+                        redact=self._redact,
                     )
+                    raise failure
                 return read_models(body)
         except TimeoutError:
             raise UpstreamTimeout(
@@ -224,7 +230,7 @@ class OpenAICompatibleUpstream:
                 async with AsyncExitStack() as stack:
                     response = await self._request(stack, turn, model, clock)
                     stack.enter_context(clock.at_end(response.abandon, slot.release))
-                    wire = ChatWire(self._profile, show_reasoning=turn.show_reasoning)
+                    wire = ChatWire(self._profile, show_reasoning=turn.show_reasoning, redact=self._redact)
                     async with aclosing(read_answer(response, wire, clock, slot.release)) as batches:
                         async for events in batches:
                             if not delivered:
@@ -234,8 +240,7 @@ class OpenAICompatibleUpstream:
                 self._health.note(None)
                 return
             except GatewayError as error:
-                failure = error
-                failure.message = redact(failure.message, self._secrets)
+                failure = without_secrets(error, self._redact)
             if not delivered and refused_fields < _MOST_REFUSED_FIELDS and self._adapt(turn, failure):
                 refused_fields += 1
                 continue
@@ -288,13 +293,14 @@ class OpenAICompatibleUpstream:
         raise await self._refusal(response, content_type)
 
     async def _refusal(self, response: HttpResponse, content_type: str) -> GatewayError:
-        body = await read_refusal(response, self.name, self._secrets)
+        body = await read_refusal(response, self.name, self._redact)
         return failure_of_response(
             self._profile,
             response.status,
             content_type,
-            redact(body.decode("utf-8", "replace"), self._secrets).encode(),
+            body,
             retry_after=read_retry_after(response.headers),
+            redact=self._redact,
         )
 
     def _adapt(self, turn: Turn, failure: GatewayError) -> bool:

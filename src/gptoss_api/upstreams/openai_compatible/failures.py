@@ -22,7 +22,8 @@ from ...core.errors import (
     UpstreamRateLimited,
     UpstreamUnavailable,
 )
-from ..refusals import excerpt, failure_of_status, is_web_page, message_in, page_title
+from ...core.redaction import Redactor
+from ..refusals import LOOKS, excerpt, failure_of_status, is_web_page, message_in, page_title
 from .profiles import Profile
 
 # Longer than for a web site: validation messages name the field at their end.
@@ -128,24 +129,38 @@ def failure_of_response(
     body: bytes,
     *,
     retry_after: float | None = None,
+    redact: Redactor = LOOKS,
 ) -> GatewayError:
-    """An HTTP answer that is none to the turn; ``retry_after`` is in seconds, as the server gave it."""
+    """An HTTP answer that is none to the turn; ``retry_after`` is in seconds, as the server gave it.
+
+    ``redact`` knows the secrets that the server may repeat, as it does for the other failures here.
+    """
     text = body.decode("utf-8", "replace")
     if is_web_page(content_type, text) or _PLAIN_CHALLENGE.match(text):
-        return _failure_of_page(profile, status, text, retry_after)
+        return _failure_of_page(profile, status, text, retry_after, redact)
     try:
         form = read_error(msgspec.json.decode(body))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         form = ErrorForm(text)
     if not form.message:
         form = msgspec.structs.replace(form, message=text)
-    return failure_of_form(profile, form, status, retry_after=retry_after)
+    return failure_of_form(profile, _without_secrets(form, redact), status, retry_after=retry_after)
 
 
-def failure_of_event(profile: Profile, value: Any) -> GatewayError:
+def failure_of_event(profile: Profile, value: Any, redact: Redactor = LOOKS) -> GatewayError:
     """An error inside a stream."""
-    form = read_error(value)
+    form = _without_secrets(read_error(value), redact)
     return failure_of_form(profile, form, form.status or 500)
+
+
+def _without_secrets(form: ErrorForm, redact: Redactor) -> ErrorForm:
+    """Before anything is cut: half a secret would not be known for one."""
+    return msgspec.structs.replace(
+        form,
+        message=redact(form.message),
+        code=redact(form.code),
+        param=None if form.param is None else redact(form.param),
+    )
 
 
 def failure_of_form(
@@ -180,7 +195,9 @@ def failure_of_form(
         return named
     if status in (400, 409, 422):
         return InvalidRequest(
-            f"{title} refused the request: {shown}", param=form.param, code=form.code or None
+            f"{title} refused the request: {shown}",
+            param=excerpt(form.param or "") or None,
+            code=excerpt(form.code) or None,
         )
     if _RATE_LIMIT.search(words):
         return UpstreamRateLimited(f"{title} is limiting requests: {shown}", retry_after=retry_after)
@@ -191,8 +208,10 @@ def failure_of_form(
     return failure
 
 
-def _failure_of_page(profile: Profile, status: int, text: str, retry_after: float | None) -> GatewayError:
-    shown = excerpt(page_title(text)) or "no title"
+def _failure_of_page(
+    profile: Profile, status: int, text: str, retry_after: float | None, redact: Redactor
+) -> GatewayError:
+    shown = excerpt(redact(page_title(text))) or "no title"
     if _CHALLENGE.search(text[:20_000]):
         failure = UpstreamFailure(
             f"{profile.title} answered with a browser check (HTTP {status}: {shown}), which the gateway "

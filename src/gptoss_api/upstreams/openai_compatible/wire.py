@@ -24,7 +24,9 @@ from ...core.events import (
     Usage,
     UsageReported,
 )
+from ...core.redaction import Redactor
 from ...text.sse import SseDecoder
+from ..refusals import LOOKS
 from .calls import CallAssembler, CallDelta, FunctionDelta
 from .failures import failure_of_event
 from .profiles import Profile
@@ -88,14 +90,16 @@ class ChatWire:
     """Reads one answer: ``feed`` the payloads as they come, then ``finish`` once at the end of the stream.
 
     ``failure`` is set when the server reported one; what ``feed`` returned up to then came before it, and
-    nothing comes after. ``done`` says that nothing further will matter.
+    nothing comes after. ``done`` says that nothing further will matter. ``redact`` knows the secrets that the
+    server may repeat in an error.
     """
 
-    def __init__(self, profile: Profile, *, show_reasoning: bool = True) -> None:
+    def __init__(self, profile: Profile, *, show_reasoning: bool = True, redact: Redactor = LOOKS) -> None:
         self.failure: GatewayError | None = None
         self.done = False
         self._profile = profile
         self._show_reasoning = show_reasoning
+        self._redact = redact
         self._calls = CallAssembler()
         self._reason: FinishReason | None = None
         self._broken_reason = ""
@@ -196,7 +200,7 @@ class ChatWire:
         elif chunk.error is None and chunk.usage is None:
             self._without_choices(payload)
         if chunk.error is not None and chunk.error != "":
-            self.failure = failure_of_event(self._profile, {"error": chunk.error})
+            self.failure = failure_of_event(self._profile, {"error": chunk.error}, self._redact)
             return
         if chunk.usage is not None or chunk.groq is not None:
             reported = chunk.usage
@@ -217,7 +221,7 @@ class ChatWire:
             self._malformed += 1
             return
         if value.get("error"):
-            self.failure = failure_of_event(self._profile, value)
+            self.failure = failure_of_event(self._profile, value, self._redact)
             return
         choices = value.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
@@ -242,7 +246,7 @@ class ChatWire:
             value.get("object") == "error" or "code" in value or "type" in value
         )
         if flat or isinstance(value.get("detail"), str | list):
-            self.failure = failure_of_event(self._profile, value)
+            self.failure = failure_of_event(self._profile, value, self._redact)
 
     def _delta(self, delta: _Delta, out: list[Event]) -> None:
         if thought := _reasoning(delta):
@@ -307,7 +311,7 @@ class ChatWire:
             except _NOT_JSON:
                 continue
             if isinstance(value, dict) and value.get("error"):
-                self.failure = failure_of_event(self._profile, value)
+                self.failure = failure_of_event(self._profile, value, self._redact)
                 return
 
 
