@@ -36,7 +36,7 @@ class Shaky(MemoryStore):
         await self._maybe()
         return await super().put(space, *entries)
 
-    async def delete(self, space: Space, *keys: bytes) -> None:
+    async def delete(self, space: Space, *keys: bytes, erase: bool = False) -> None:
         await self._maybe()
         await super().delete(space, *keys)
 
@@ -73,7 +73,7 @@ async def test_a_store_that_works_is_used_as_it_is() -> None:
     assert await store.put(SPACE, Entry(b"a", b"1", lease)) == [True]
     assert await store.get(SPACE, b"a", b"b") == [b"1", None]
     assert await store.take(SPACE, b"a") == b"1"
-    await store.delete(SPACE, b"a")
+    assert await store.delete(SPACE, b"a")
     assert store.available
     assert store.failures == 0
 
@@ -94,7 +94,7 @@ async def test_without_a_store_nothing_is_there_and_nothing_is_kept(state: str, 
     for operation in operations:
         results.append(await operation())
         clock.now += 60
-    assert results == [[None, None], None, [False], None, None]
+    assert results == [[None, None], None, [False], False, None]
     assert not store.available
     assert store.failures == 5
 

@@ -71,7 +71,7 @@ async def test_the_server_itself_lets_everything_expire(redis_server: RedisServe
     await store.close()
     with redis.Redis(port=redis_server.port, db=database) as client:
         lives = {key: client.ttl(key) for key in client.keys()}  # noqa: SIM118  # not a dict
-    assert len(lives) == 8
+    assert len(lives) == 9
     assert all(0 < life <= 600 for key, life in lives.items() if not key.endswith(b":tokens"))
 
 
@@ -80,14 +80,45 @@ async def test_values_do_not_pile_up_in_the_index(redis_server: RedisServer) -> 
     small = Space("small", ttl=600, entries=10, value_size=10)
     store = open_store(f"redis://127.0.0.1:{redis_server.port}/{database}")
     for number in range(50):
-        await store.put(small, Entry(b"%d" % number, b"1"))
+        await store.put(small, Entry(b"%d" % number, b"12"))
         await store.take(small, b"%d" % (number - 3))
     await store.delete(small, b"49", b"48")
+    await store.put(small, Entry(b"47", b"123"))
     await store.close()
     with redis.Redis(port=redis_server.port, db=database) as client:
         keys: Sequence[bytes] = client.keys()
-        index = next(key for key in keys if b":index:" in key)
-        assert client.zcard(index) == len(keys) - 1 == 1
+        owners, index = sorted(key for key in keys if b":owners:" in key)
+        assert client.zcard(index) == len(keys) - 2 == 1
+        ((_, held),) = client.zrange(owners, 0, -1, withscores=True)
+        assert held == 3
+
+
+async def test_of_an_owner_whose_values_all_expired_nothing_is_counted(redis_server: RedisServer) -> None:
+    database = 903
+    brief = Space("small", ttl=0.02, entries=10, value_size=10, total=10)
+    small = Space("small", ttl=600, entries=10, value_size=10, total=10)
+    store = open_store(f"redis://127.0.0.1:{redis_server.port}/{database}")
+    await store.put(brief, Entry(b"a", b"12345678", owner=b"ann"))
+    await asyncio.sleep(0.05)
+    await store.put(small, *(Entry(b"b%d" % number, b"12", owner=b"bob") for number in range(5)))
+    assert None not in await store.get(small, *(b"b%d" % number for number in range(5)))
+    await store.close()
+
+
+async def test_what_an_earlier_version_kept_unsealed_is_removed(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = 904
+    with redis.Redis(port=redis_server.port, db=database) as client:
+        client.set("{gptoss-api}:responses:abc", "a question in plain text")
+        client.zadd("{gptoss-api}:index:responses", {"{gptoss-api}:responses:abc": 1.0})
+        client.set("somebody else's", "value")
+        store = open_store(f"redis://127.0.0.1:{redis_server.port}/{database}")
+        assert await store.get(SPACE, b"abc") == [None]
+        await store.get(SPACE, b"abc")
+        await store.close()
+        assert client.keys() == [b"somebody else's"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 async def test_a_store_comes_back_with_its_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

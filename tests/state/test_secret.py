@@ -44,3 +44,28 @@ def test_a_file_that_was_cut_is_not_a_secret(tmp_path: Path, caplog: pytest.LogC
     path.write_bytes(b"short")
     assert load_secret(path) != b"short"
     assert "remove it" in caplog.text
+
+
+def test_a_file_that_was_open_to_others_is_closed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "secret.key"
+    secret = load_secret(path)
+    path.chmod(0o666)
+    assert load_secret(path) == secret
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "was open to other users (mode 0666)" in caplog.text
+    assert "remove it to have a new one" in caplog.text
+
+
+def test_a_file_that_cannot_be_closed_to_others_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: Path, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    path = tmp_path / "secret.key"
+    secret = load_secret(path)
+    path.chmod(0o604)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    assert load_secret(path) != secret
+    assert "no secret can be kept" in caplog.text
+    assert "open to other users (mode 0604)" in caplog.text

@@ -9,13 +9,16 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from gptoss_api.state import Entry, Space, StoreUnavailable
+from gptoss_api.state import Entry, Space, StoreUnavailable, sqlite
 from gptoss_api.state.sqlite import SqliteStore
 from tests.stores import ROOT
+
+from .waiting import until
 
 SPACE = Space("things", ttl=600, entries=100_000, value_size=100_000)
 
@@ -168,6 +171,165 @@ async def test_nobody_else_may_read_the_files(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     await store.close()
     assert [file.name for file in path.parent.iterdir()] == ["state.db"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+async def test_files_that_were_open_to_others_are_closed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "state.db"
+    store = SqliteStore(path)
+    await store.put(SPACE, Entry(b"a", b"1"))
+    files = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))]
+    for file in files:
+        file.chmod(0o666)
+    again = SqliteStore(path)
+    assert await again.get(SPACE, b"a") == [b"1"]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    said = [record.message for record in caplog.records]
+    assert said == [f"{file} was open to other users (mode 0666); now it is not" for file in files]
+    await store.close()
+    await again.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+async def test_a_file_that_cannot_be_closed_to_others_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    path = tmp_path / "state.db"
+    path.touch(0o600)
+    path.chmod(0o640)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    store = SqliteStore(path)
+    with pytest.raises(StoreUnavailable, match=r"open to other users \(mode 0640\) and cannot be closed"):
+        await store.put(SPACE, Entry(b"a", b"1"))
+    assert path.read_bytes() == b""
+    await store.close()
+
+
+def contents(path: Path) -> bytes:
+    """Everything there is of a database, its log included."""
+    return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+
+
+def traces(values: Iterable[bytes], path: Path) -> int:
+    """Of how many values there is a piece left in the files."""
+    data = contents(path)
+    return sum(any(value[i : i + 16] in data for i in range(0, len(value), 1_500)) for value in values)
+
+
+async def test_what_is_erased_is_gone_from_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    chance = random.Random(7)
+    store, other = SqliteStore(path), SqliteStore(path)
+    alive: dict[bytes, bytes] = {}
+    gone: list[bytes] = []
+    for number in range(100):
+        key = b"%d" % number
+        alive[key] = chance.randbytes(chance.choice([30, 500, 3_000, 15_000]))
+        await chance.choice([store, other]).put(SPACE, Entry(key, alive[key]))
+        if chance.random() < 0.7:
+            key = chance.choice(list(alive))
+            gone.append(alive.pop(key))
+            await chance.choice([store, other]).delete(SPACE, key)
+    assert traces(gone, path) > 0
+    key = next(iter(alive))
+    gone.append(alive.pop(key))
+    await other.delete(SPACE, key, erase=True)
+    assert traces(gone, path) == 0
+    assert traces(alive.values(), path) == len(alive)
+    await store.close()
+    await other.close()
+
+
+async def test_what_could_not_be_erased_at_once_is_when_the_file_is_tidied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "TIDY_EVERY", 0.05)
+    path = tmp_path / "state.db"
+    secret = os.urandom(10_000)
+    store = SqliteStore(path)
+    await store.put(SPACE, Entry(b"a", secret))
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM entries").fetchall()
+    await store.delete(SPACE, b"a", erase=True)
+    assert await store.get(SPACE, b"a") == [None]
+    assert traces([secret], path) == 1
+    reader.execute("COMMIT")
+    reader.close()
+
+    async def erased() -> bool:
+        return traces([secret], path) == 0
+
+    await until(erased)
+    await store.close()
+
+
+async def test_what_has_expired_leaves_the_files_though_nobody_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "TIDY_EVERY", 0.05)
+    path = tmp_path / "state.db"
+    brief = Space("brief", ttl=0.05, entries=10, value_size=100)
+    secret = os.urandom(100)
+    store = SqliteStore(path)
+    await store.put(brief, Entry(b"a", secret))
+    await store.lease(b"thread", 0.05)
+
+    async def gone() -> bool:
+        return traces([secret], path) == 0
+
+    await until(gone)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM leases").fetchone() == (0,)
+    connection.close()
+    await store.close()
+
+
+# As the first version made it, with the question of a stored response in it.
+FIRST_FORMAT = """
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY, space TEXT NOT NULL, key BLOB NOT NULL,
+        value BLOB NOT NULL, expires REAL NOT NULL
+    );
+    CREATE UNIQUE INDEX entries_by_key ON entries (space, key);
+    CREATE INDEX entries_by_expiry ON entries (space, expires);
+    CREATE TABLE leases (key BLOB PRIMARY KEY, token INTEGER NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
+    CREATE TABLE tokens (last INTEGER NOT NULL);
+    INSERT INTO tokens VALUES (7);
+    PRAGMA journal_mode = WAL;
+    PRAGMA user_version = 1;
+"""
+
+
+async def test_what_the_first_version_kept_unsealed_is_removed_from_the_files(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "state.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(FIRST_FORMAT)
+    for number in range(50):
+        entry = ("things", b"%d" % number, b"PLAIN QUESTION " * 500, time.time() + 600)
+        connection.execute("INSERT INTO entries (space, key, value, expires) VALUES (?, ?, ?, ?)", entry)
+    connection.commit()
+    connection.execute("PRAGMA secure_delete = OFF")
+    connection.execute("DELETE FROM entries WHERE id < 20")
+    connection.commit()
+    # With the connection left open the log is not moved into the file.
+    stores = [SqliteStore(path) for _ in range(4)]
+    found = await asyncio.gather(*(store.get(SPACE, b"1", b"30") for store in stores))
+    assert found == [[None, None]] * 4
+    assert b"PLAIN QUESTION" not in contents(path)
+    assert await stores[0].put(SPACE, Entry(b"1", b"new")) == [True]
+    assert "removed what an earlier version" in caplog.text
+    connection.close()
+    for store in stores:
+        await store.close()
+    assert b"PLAIN QUESTION" not in contents(path)
 
 
 async def test_values_survive_a_restart(tmp_path: Path) -> None:

@@ -147,3 +147,68 @@ async def test_expired_values_do_not_count(store: Store) -> None:
     for key in keys:
         await store.put(small, Entry(key, b"1"))
     assert await store.get(small, *keys) == [b"1"] * 150
+
+
+async def put_many(store: Store, space: Space, owner: bytes, count: int, size: int) -> list[bytes]:
+    """Stores ``count`` values of ``size`` bytes; the value are their keys, oldest first."""
+    keys = [b"%b %d" % (owner, number) for number in range(count)]
+    for key in keys:
+        assert await store.put(space, Entry(key, b"x" * size, owner=owner)) == [True]
+    return keys
+
+
+async def kept(store: Store, space: Space, keys: list[bytes]) -> list[bool]:
+    return [value is not None for value in await store.get(space, *keys)]
+
+
+async def test_an_owner_that_has_too_many_loses_its_own(store: Store) -> None:
+    space = Space("small", ttl=60, entries=50, value_size=100)
+    ann = await put_many(store, space, b"ann", 1, 10)
+    bob = await put_many(store, space, b"bob", 200, 10)
+    assert await kept(store, space, ann) == [True]
+    left = await kept(store, space, bob)
+    assert all(left[-50:])
+    # SQLite counts only from time to time.
+    assert not any(left[:-120])
+
+
+async def test_an_owner_that_has_too_large_ones_loses_its_own(store: Store) -> None:
+    space = Space("small", ttl=60, entries=1000, value_size=2_000, size=20_000)
+    ann = await put_many(store, space, b"ann", 5, 1_000)
+    bob = await put_many(store, space, b"bob", 200, 1_000)
+    assert all(await kept(store, space, ann))
+    left = await kept(store, space, bob)
+    assert all(left[-18:])
+    assert sum(left) * 1_000 <= space.size * 1.1
+
+
+async def test_where_all_have_too_much_the_one_with_most_makes_room(store: Store) -> None:
+    space = Space("small", ttl=60, entries=1000, value_size=2_000, size=40_000, total=60_000)
+    ann = await put_many(store, space, b"ann", 10, 1_000)
+    bob = await put_many(store, space, b"bob", 40, 1_000)
+    cid = await put_many(store, space, b"cid", 60, 1_000)
+    assert all(await kept(store, space, ann))
+    left = [sum(await kept(store, space, keys)) for keys in (bob, cid)]
+    assert sum(left) * 1_000 <= 50_000 * 1.1
+    assert all(20 <= count <= 28 for count in left)
+    assert all((await kept(store, space, bob))[-20:])
+    assert all((await kept(store, space, cid))[-20:])
+
+
+async def test_what_is_taken_deleted_or_replaced_counts_no_longer(store: Store) -> None:
+    space = Space("small", ttl=60, entries=1000, value_size=2_000, size=20_000)
+    ann = await put_many(store, space, b"ann", 18, 1_000)
+    for number in range(200):
+        await store.put(space, Entry(b"taken", b"x" * 1_000, owner=b"ann"))
+        await store.take(space, b"taken")
+        await store.put(space, Entry(b"deleted", b"x" * 1_000, owner=b"ann"))
+        await store.delete(space, b"deleted")
+        await store.put(space, Entry(b"replaced", b"x" * (1_000 - number), owner=b"ann"))
+    assert all(await kept(store, space, ann))
+
+
+async def test_a_value_larger_than_all_that_an_owner_may_have_is_not_stored(store: Store) -> None:
+    space = Space("small", ttl=60, entries=10, value_size=1_000, size=100, total=50)
+    assert await store.put(space, Entry(b"a", b"x" * 50)) == [True]
+    assert await store.put(space, Entry(b"b", b"x" * 51)) == [False]
+    assert await store.get(space, b"a", b"b") == [b"x" * 50, None]

@@ -96,21 +96,6 @@ def test_a_call_drafted_in_the_reasoning_without_tokens_stays_a_thought() -> Non
     assert (choice.reasoning, choice.tool_calls, choice.finish_reason) == (draft, [], "stop")
 
 
-def test_a_header_without_tokens_that_the_client_named_stays_text() -> None:
-    asked: list[str] = []
-
-    def page() -> str:
-        asked.append("once")
-        return f"A page: commentary to=functions.get_weather json {ARGS}"
-
-    text = f"It says:\ncommentary to=functions.get_weather json{ARGS}\nand:\nto=functions.get_weather {ARGS}"
-    said = [("content", text), ("reasoning", "Hm."), ("content", f"\nto=functions.get_weather {ARGS}")]
-    choice = repair(said, client_text=page)
-    assert (choice.text, choice.tool_calls) == (said[0][1] + said[2][1], [])
-    assert asked == ["once"]
-    assert repair(said, client_text=lambda: "What is on the page?").tool_calls
-
-
 @pytest.mark.parametrize(
     ("text", "content", "reasoning"),
     [

@@ -180,14 +180,6 @@ def test_s36_an_echo_of_the_clients_text_is_text(text: str) -> None:
     assert asked
 
 
-@pytest.mark.parametrize("header", ["commentary to=functions.get_weather json ", "to=functions.get_weather "])
-def test_s36_a_header_without_tokens_that_the_client_named_is_a_quotation(header: str) -> None:
-    text = f"The page says:\n{header}{PARIS}\nand no more."
-    literal(text, client_text=f"Read this page: {header} {PARIS}")
-    literal(text, client_text="It has to=functions.get_weather in it.")
-    assert seen(text, client_text="What does the page say about get_weather?").pairs == [PAIR]
-
-
 def test_s01_a_keyed_call_is_no_echo() -> None:
     assert seen(CALL, client_text=CALL).pairs == [PAIR]
 

@@ -241,6 +241,12 @@ class Settings:
         choice("strict", "best_effort"),
         "Whether an answer that could not be repaired is an error or delivered as it is.",
     )
+    store: bool = _setting(
+        True,
+        "GPTOSS_STORE",
+        flag,
+        "Whether a response is stored whose request does not say.",
+    )
     responses_days: int = _setting(
         30,
         "GPTOSS_RESPONSES_DAYS",
@@ -251,7 +257,19 @@ class Settings:
         5_000,
         "GPTOSS_RESPONSES_MAX",
         number(1, 10_000_000),
-        "Most responses that are stored; the oldest make room.",
+        "Most responses that are stored for each API key; its oldest make room.",
+    )
+    responses_bytes: int = _setting(
+        256 * 1024**2,
+        "GPTOSS_RESPONSES_BYTES",
+        size(64 * 1024, 1024**4),
+        "Most that the stored responses of each API key may take; its oldest make room.",
+    )
+    responses_total: int = _setting(
+        1024**3,
+        "GPTOSS_RESPONSES_TOTAL",
+        size(64 * 1024, 1024**4),
+        "Most that all stored responses may take; the oldest of the API key with the most make room.",
     )
     server_key: str | None = _setting(
         None,

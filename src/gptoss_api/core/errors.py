@@ -224,6 +224,14 @@ class Overloaded(GatewayError):
     default_code = "overloaded"
 
 
+class StateUnavailable(GatewayError):
+    """What is kept between requests cannot be reached now."""
+
+    status = 503
+    type = "api_error"
+    default_code = "state_unavailable"
+
+
 class UpstreamUnavailable(GatewayError):
     """The upstream cannot be reached at all, or every one of them is resting."""
 

@@ -58,7 +58,6 @@ class NativeReading:
             },
             clean=not mentions_tokens(_texts(turn)),
             parallel=turn.parallel_tool_calls,
-            client_text=lambda: "\n".join(message.text for message in turn.messages),
         )
         # The JSON of custom tools' calls, by number.
         self._custom: dict[int, list[str]] = {}

@@ -1,34 +1,44 @@
 """What the gateway remembers between requests, made of its settings."""
 
+import asyncio
+from typing import Final
+
 from ..config import ConfigError, Settings
+from ..core.sealing import load_cipher
 from ..state import (
     GuardedStore,
+    SealedStore,
     Store,
     default_url,
+    is_shared,
     load_secret,
     open_store,
     passwords,
     secret_file,
     without_password,
 )
-from ..threads import Conversations, Thoughts
+from ..threads import KEPT_SECONDS, Caps, Conversations, Thoughts
+
+_UNITS: Final = (("days", 86_400), ("hours", 3_600), ("minutes", 60))
 
 
 class Memory:
     """The store and what is kept in it: one for all upstreams.
 
     ``conversations`` is ``None`` where none is to be continued. ``secret`` is empty where it need not outlive
-    the process.
+    the process. What outlives it is sealed.
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._url = state_url(settings)
-        self.store = GuardedStore(open_state(settings))
+        store = open_state(settings)
+        self.secret = _secret(settings.server_key, self._url)
+        self.store = GuardedStore(SealedStore(store, self.secret) if is_shared(self._url) else store)
         several = settings.workers > 1 or self.store.name == "redis"
         self._conversations = Conversations(self.store, shared=several)
         self.conversations = self._conversations if settings.threads else None
         self.thoughts = Thoughts(self.store)
-        self.secret = _secret(settings.server_key, self._url)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -36,9 +46,32 @@ class Memory:
         return passwords(self._url)
 
     @property
-    def shown(self) -> str:
-        """Where the store is, without a password."""
-        return without_password(self._url)
+    def where(self) -> str:
+        """Where the store is, without a password, and who can read it."""
+        shown = without_password(self._url)
+        if not is_shared(self._url):
+            return f"{shown}, in this process alone"
+        key = "GPTOSS_SERVER_KEY" if self._settings.server_key is not None else secret_file(self._url)
+        return f"{shown}, sealed with {key}"
+
+    @property
+    def what(self) -> str:
+        """What is kept, and for how long."""
+        settings = self._settings
+        which = "unless a request says store=false" if settings.store else "where a request says store=true"
+        kept = [
+            f"responses with what was asked for {_duration(settings.responses_days * 86_400)} {which}",
+            f"reasoning between tool calls for {_duration(KEPT_SECONDS)}",
+        ]
+        if settings.threads:
+            kept.append(f"which thread continues a conversation for {_duration(Caps().idle)}")
+        return "; ".join(kept)
+
+    async def warm(self) -> None:
+        """Does while nobody waits what the first use would have to."""
+        if is_shared(self._url):
+            await asyncio.to_thread(load_cipher)
+        await self.store.check()
 
     async def close(self) -> None:
         await self._conversations.close()
@@ -51,6 +84,12 @@ def _secret(given: str | None, state: str) -> bytes:
         return given.encode()
     kept = secret_file(state)
     return load_secret(kept) if kept is not None else b""
+
+
+def _duration(seconds: float) -> str:
+    unit, length = next((unit, length) for unit, length in _UNITS if seconds >= length)
+    count = round(seconds / length)
+    return f"{count} {unit if count != 1 else unit[:-1]}"
 
 
 def state_url(settings: Settings) -> str:

@@ -70,9 +70,14 @@ def _response_routes(settings: Settings, gateway: Gateway, serving: Serving) -> 
     dialect = ResponsesDialect(
         Sealer.from_secret(secret) if secret else Sealer.ephemeral(),
         show_reasoning=settings.reasoning_fields != "none",
+        store=settings.store,
     )
     kept = KeptResponses(
-        gateway.memory.store, ttl=settings.responses_days * 86_400.0, most=settings.responses_max
+        gateway.memory.store,
+        ttl=settings.responses_days * 86_400.0,
+        most=settings.responses_max,
+        size=settings.responses_bytes,
+        total=settings.responses_total,
     )
     create = ResponsesEndpoint(dialect, gateway.open, serving, kept)
     routes = ResponseRoutes(kept, create.runs, serving)

@@ -39,6 +39,7 @@ _EXPOSED: Final = (
     "x-gptoss-emulated",
     "x-gptoss-ignored",
     "x-gptoss-repairs",
+    "x-gptoss-not-stored",
 )
 _MAX_AGE: Final = 86_400
 

@@ -31,6 +31,7 @@ class RequestRecord:
         "first_event",
         "headers",
         "id",
+        "not_stored",
         "outcome",
         "repairs",
         "started",
@@ -51,6 +52,8 @@ class RequestRecord:
         self.first_event: float | None = None
         self.started: Started | None = None
         self.repairs = 0
+        # Why what the client wanted to be stored was not.
+        self.not_stored = ""
         self.usage: Usage | None = None
 
     def own(self, turn: Turn) -> Turn:
@@ -100,6 +103,8 @@ class RequestRecord:
             headers.append((b"x-gptoss-ignored", ignored))
         if repairs := max(started.repairs, self.repairs):
             headers.append((b"x-gptoss-repairs", b"%d" % repairs))
+        if self.not_stored:
+            headers.append((b"x-gptoss-not-stored", self.not_stored.encode()))
         return headers
 
 

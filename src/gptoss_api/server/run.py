@@ -142,7 +142,8 @@ async def announce(listeners: list[socket.socket], settings: Settings, gateway: 
         shown = f"[{host}]" if ":" in host else host
         _log.info("gptoss-api %s listens on http://%s:%d", __version__, shown, port)
     _log.info("upstream: %s (%s)", gateway.upstream.name, gateway.chosen_because)
-    _log.info("state: %s", gateway.memory.shown)
+    _log.info("state: %s", gateway.memory.where)
+    _log.info("kept: %s", gateway.memory.what)
     health = await gateway.health()
     if gateway.is_demo:
         _log.warning("DEMO: %s", health.detail)
@@ -160,7 +161,7 @@ async def _warm_up(gateway: Gateway, server: uvicorn.Server) -> int:
     Returns the exit code of the process.
     """
     try:
-        await gateway.memory.store.check()
+        await gateway.memory.warm()
         await asyncio.to_thread(gateway.tokens.warm)
     except RanksDamaged as error:
         _log.error("stopping: %s", error)

@@ -54,8 +54,9 @@ class AnswerEndpoint(ABC, Generic[R]):
     def open(self, request: R, record: RequestRecord) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
         """The events that answer ``request``."""
 
-    async def ended(self, request: R, record: RequestRecord) -> None:
-        """Called when an answer is rendered to its end, before its last bytes leave."""
+    async def ended(self, request: R, record: RequestRecord, last: bytes) -> bytes:
+        """Called when an answer is rendered to its end, with its ``last`` bytes; those that leave instead."""
+        return last
 
     def last_words(self, renderer: StreamRenderer, held: bytes, error: GatewayError) -> bytes:
         """What ends a broken stream. ``held`` was rendered and not sent: it may say that all went well."""
@@ -91,8 +92,7 @@ class AnswerEndpoint(ABC, Generic[R]):
             async for batch in batches:
                 record.observe(batch)
                 collector.feed(batch)
-        body = request.render(collector)
-        await self.ended(request, record)
+        body = await self.ended(request, record, request.render(collector))
         await send_json(send, 200, body, record.answer_headers())
 
     async def _stream(self, request: R, record: RequestRecord, send: Send) -> None:
@@ -115,8 +115,9 @@ class AnswerEndpoint(ABC, Generic[R]):
                     else:
                         held = b""
                         await stream.write(data)
-            last = held + renderer.end()
-            await self.ended(request, record)
+            last = await self.ended(request, record, held + renderer.end())
+            if record.not_stored and not stream.started:
+                stream.headers = record.answer_headers()
             await stream.close(last)
         except asyncio.CancelledError:
             if not (self._serving.drain.expired and stream.started):
@@ -134,9 +135,7 @@ class AnswerEndpoint(ABC, Generic[R]):
         if not stream.started:
             raise broken
         record.fail(broken)
-        last = self.last_words(renderer, held, broken)
-        await self.ended(request, record)
-        await stream.close(last)
+        await stream.close(await self.ended(request, record, self.last_words(renderer, held, broken)))
 
 
 class TurnEndpoint(AnswerEndpoint[DialectRequest]):

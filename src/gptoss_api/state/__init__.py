@@ -2,6 +2,7 @@
 
 from .guard import GuardedStore
 from .memory import MemoryStore
+from .sealed import SealedStore
 from .secret import load_secret
 from .store import Entry, Lease, Space, Store, StoreUnavailable
 from .url import (
@@ -21,6 +22,7 @@ __all__ = [
     "GuardedStore",
     "Lease",
     "MemoryStore",
+    "SealedStore",
     "Space",
     "Store",
     "StoreUnavailable",

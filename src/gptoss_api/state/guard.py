@@ -66,9 +66,14 @@ class GuardedStore:
     async def put(self, space: Space, *entries: Entry) -> Sequence[bool]:
         return await self._guarded(self._store.put(space, *entries), [False] * len(entries))
 
-    async def delete(self, space: Space, *keys: bytes) -> None:
-        if keys:
-            await self._guarded(self._store.delete(space, *keys), None)
+    async def delete(self, space: Space, *keys: bytes, erase: bool = False) -> bool:
+        """Whether the values are gone."""
+
+        async def done() -> bool:
+            await self._store.delete(space, *keys, erase=erase)
+            return True
+
+        return await self._guarded(done(), False) if keys else True
 
     async def lease(self, key: bytes, ttl: float) -> Lease | None:
         return await self._guarded(self._store.lease(key, ttl), None)

@@ -5,7 +5,9 @@ lets values and leases expire. Connections that break are made anew by the next 
 """
 
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from typing import Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -17,37 +19,115 @@ from redis.exceptions import RedisError
 from .store import Entry, Lease, Space, StoreUnavailable
 
 # The braces keep all keys in one slot of a cluster, as the scripts need it.
-_PREFIX: Final = b"{gptoss-api}:"
+_PREFIX: Final = b"{gptoss-api}:2:"
+# The indexes of what the first version wrote, which was not sealed.
+_OLD_INDEXES: Final = tuple(
+    b"{gptoss-api}:index:%b" % space
+    for space in (b"tips", b"thoughts", b"responses", b"response-events", b"response-cancels")
+)
 # Seconds. The guard's clock usually ends an operation earlier.
 _TIMEOUT: Final = 2.0
 _CONNECTIONS: Final = 32
+_OWNER_BYTES: Final = 8
 
-# KEYS: entry, index of the space, lease. ARGV: value, lifetime in ms, entries, token or "", size.
-# The index orders the keys of a space by their expiry; the first to expire are the first to go.
-_PUT: Final = """
-if ARGV[4] ~= '' then
-  if redis.call('GET', KEYS[3]) ~= ARGV[4] then return 0 end
+# A value is stored behind 8 bytes that stand for its owner. Each owner's index orders its entries by their
+# expiry, "entry:bytes", and the owners of a space are ordered by their bytes: so the oldest of whoever has
+# the most is found without reading a value. KEYS[2] are the owners, before an owner its index.
+_BOOKS: Final = """
+local function forget(owner, member)
+  local entry, size = string.match(member, '^(.*):(%d+)$')
+  if redis.call('ZREM', KEYS[2] .. owner, member) == 1 then
+    if tonumber(redis.call('ZINCRBY', KEYS[2], -size, owner)) <= 0 then
+      redis.call('ZREM', KEYS[2], owner)
+    end
+  end
+  return entry
+end
+local function remove(entry)
+  local owner = redis.call('GETRANGE', entry, 0, 7)
+  if owner ~= '' then
+    forget(owner, entry .. ':' .. redis.call('STRLEN', entry) - 8)
+    redis.call('DEL', entry)
+  end
+end
+"""
+# KEYS: entry, owners, lease.
+# ARGV: value, lifetime in ms, owner, token or "", largest size, and the bounds of the space.
+_PUT: Final = (
+    _BOOKS
+    + """
+local value, ttl, owner, token, largest = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local entries, size, total = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local owners = KEYS[2]
+local function held(who) return tonumber(redis.call('ZSCORE', owners, who)) or 0 end
+local function oldest_goes(who)
+  redis.call('DEL', forget(who, redis.call('ZRANGE', owners .. who, 0, 0)[1]))
+end
+local function expire(who, now)
+  if redis.call('EXISTS', owners .. who) == 0 then redis.call('ZREM', owners, who) end
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', owners .. who, '-inf', now)) do forget(who, member) end
+end
+local function sum(now)
+  local all = 0
+  for _, who in ipairs(redis.call('ZRANGE', owners, 0, -1)) do
+    if now then expire(who, now) end
+    all = all + held(who)
+  end
+  return all
+end
+
+if token ~= '' then
+  if redis.call('GET', KEYS[3]) ~= token then return 0 end
   redis.call('DEL', KEYS[3])
 end
-if #ARGV[1] > tonumber(ARGV[5]) then return 0 end
+if #value > largest then return 0 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-redis.call('ZADD', KEYS[2], now + ARGV[2], KEYS[1])
-local excess = redis.call('ZCARD', KEYS[2]) - ARGV[3]
-if excess > 0 then
-  local gone = redis.call('ZPOPMIN', KEYS[2], excess)
-  for i = 1, #gone, 2 do redis.call('DEL', gone[i]) end
+remove(KEYS[1])
+expire(owner, now)
+redis.call('SET', KEYS[1], owner .. value, 'PX', ttl)
+redis.call('ZADD', owners .. owner, now + ttl, KEYS[1] .. ':' .. #value)
+redis.call('ZINCRBY', owners, #value, owner)
+redis.call('PEXPIRE', owners .. owner, ttl)
+redis.call('PEXPIRE', owners, ttl)
+while redis.call('ZCARD', owners .. owner) > entries or held(owner) > size do oldest_goes(owner) end
+if sum() > total then
+  local all = sum(now)
+  while all > total do
+    local most = redis.call('ZREVRANGE', owners, 0, 0)[1]
+    all = all - held(most)
+    oldest_goes(most)
+    all = all + held(most)
+  end
 end
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
-return 1
+return redis.call('EXISTS', KEYS[1])
 """
-# KEYS: entry, index.
-_TAKE: Final = """
+)
+# KEYS: entry, owners.
+_TAKE: Final = (
+    _BOOKS
+    + """
 local value = redis.call('GET', KEYS[1])
-if value then redis.call('DEL', KEYS[1]) redis.call('ZREM', KEYS[2], KEYS[1]) end
+remove(KEYS[1])
 return value
+"""
+)
+# KEYS: first entry, owners, other entries.
+_DELETE: Final = (
+    _BOOKS
+    + """
+remove(KEYS[1])
+for i = 3, #KEYS do remove(KEYS[i]) end
+"""
+)
+# KEYS: old indexes. Tells how many values there were.
+_CLEAN: Final = """
+local gone = 0
+for _, index in ipairs(KEYS) do
+  for _, entry in ipairs(redis.call('ZRANGE', index, 0, -1)) do gone = gone + redis.call('DEL', entry) end
+  redis.call('DEL', index)
+end
+return gone
 """
 # KEYS: lease, counter of tokens. ARGV: lifetime in ms.
 _LEASE: Final = """
@@ -56,6 +136,8 @@ local token = redis.call('INCR', KEYS[2])
 redis.call('SET', KEYS[1], token, 'PX', ARGV[1])
 return token
 """
+
+_log = logging.getLogger(__name__)
 
 
 class RedisStore:
@@ -70,32 +152,33 @@ class RedisStore:
         self._client = Redis.from_pool(_pool(url))
         self._put = self._client.register_script(_PUT)
         self._take = self._client.register_script(_TAKE)
+        self._delete = self._client.register_script(_DELETE)
         self._lease = self._client.register_script(_LEASE)
+        self._cleaned = False
 
     async def get(self, space: Space, *keys: bytes) -> Sequence[bytes | None]:
         with _failures_told():
-            names = [_entry(space, key) for key in keys]
-            return await self._client.mget(names)  # type: ignore[return-value]  # nothing is decoded
+            await self._clean()
+            values = await self._client.mget([_entry(space, key) for key in keys])
+            return [_without_owner(value) for value in values]  # type: ignore[arg-type]  # nothing is decoded
 
     async def take(self, space: Space, key: bytes) -> bytes | None:
         with _failures_told():
-            value: bytes | None = await self._take(keys=[_entry(space, key), _index(space)])
-            return value
+            await self._clean()
+            return _without_owner(await self._take(keys=[_entry(space, key), _owners(space)]))
 
     async def put(self, space: Space, *entries: Entry) -> Sequence[bool]:
         with _failures_told():
+            await self._clean()
             async with self._client.pipeline(transaction=False) as pipeline:
                 for entry in entries:
                     await self._add(pipeline, space, entry)
                 return [bool(stored) for stored in await pipeline.execute()]
 
-    async def delete(self, space: Space, *keys: bytes) -> None:
-        names = [_entry(space, key) for key in keys]
+    async def delete(self, space: Space, *keys: bytes, erase: bool = False) -> None:
+        first, *others = [_entry(space, key) for key in keys]
         with _failures_told():
-            async with self._client.pipeline(transaction=True) as pipeline:
-                pipeline.delete(*names)
-                pipeline.zrem(_index(space), *names)
-                await pipeline.execute()
+            await self._delete(keys=[first, _owners(space), *others])
 
     async def lease(self, key: bytes, ttl: float) -> Lease | None:
         keys = [_lease_key(key), _PREFIX + b"tokens"]
@@ -110,16 +193,27 @@ class RedisStore:
     async def _add(self, pipeline: Pipeline, space: Space, entry: Entry) -> None:
         lease = entry.lease
         await self._put(
-            keys=[_entry(space, entry.key), _index(space), _lease_key(lease.key if lease else b"")],
+            keys=[_entry(space, entry.key), _owners(space), _lease_key(lease.key if lease else b"")],
             args=[
                 entry.value,
                 _milliseconds(space.ttl),
-                space.entries,
+                blake2b(entry.owner, digest_size=_OWNER_BYTES).digest(),
                 str(lease.token) if lease else "",
-                space.value_size,
+                space.largest,
+                space.entries,
+                space.size,
+                space.total,
             ],
             client=pipeline,
         )
+
+    async def _clean(self) -> None:
+        """Removes once what an earlier version wrote."""
+        if self._cleaned:
+            return
+        if await self._client.eval(_CLEAN, len(_OLD_INDEXES), *_OLD_INDEXES):
+            _log.warning("removed what an earlier version of gptoss-api kept in Redis, which was not sealed")
+        self._cleaned = True
 
 
 def _pool(url: str) -> BlockingConnectionPool:
@@ -154,8 +248,12 @@ def _entry(space: Space, key: bytes) -> bytes:
     return b"%s%s:%s" % (_PREFIX, space.name.encode(), key)
 
 
-def _index(space: Space) -> bytes:
-    return b"%sindex:%s" % (_PREFIX, space.name.encode())
+def _owners(space: Space) -> bytes:
+    return b"%sowners:%s:" % (_PREFIX, space.name.encode())
+
+
+def _without_owner(value: bytes | None) -> bytes | None:
+    return None if value is None else value[_OWNER_BYTES:]
 
 
 def _lease_key(key: bytes) -> bytes:

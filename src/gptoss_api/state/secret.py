@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from .files import close_to_others
+
 _SIZE: Final = 32
 
 _log = logging.getLogger(__name__)
@@ -16,7 +18,7 @@ _log = logging.getLogger(__name__)
 def load_secret(path: Path) -> bytes:
     """The secret in the file ``path``, which is made with mode 0600 where it is missing.
 
-    Where no file can be kept the secret lives as long as the process.
+    Where no file can be kept, or one only that others can read, the secret lives as long as the process.
     """
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -34,11 +36,19 @@ def load_secret(path: Path) -> bytes:
             made.unlink()
         return _checked(path)
     except OSError as error:
-        _log.warning("no secret can be kept in %s: %s", path, error.strerror or error)
+        _log.warning(
+            "no secret can be kept in %s, so what is stored can be read by this process alone: %s",
+            path,
+            error.strerror or error,
+        )
         return secrets.token_bytes(_SIZE)
 
 
 def _checked(path: Path) -> bytes:
+    if close_to_others(path):
+        _log.warning(
+            "whoever has read %s can open what was sealed with it; remove it to have a new one", path
+        )
     secret = path.read_bytes()
     if len(secret) < _SIZE:
         raise OSError(f"the file holds {len(secret)} bytes instead of {_SIZE}; remove it")

@@ -2,11 +2,13 @@
 
 One thread of each process owns its connection. The journal is a write-ahead log, so readers and the one
 writer do not wait for each other; a committed value survives the death of the process (SQLite
-documentation, "Write-Ahead Logging" and "PRAGMA synchronous").
+documentation, "Write-Ahead Logging" and "PRAGMA synchronous"). What is removed is overwritten in the file
+("PRAGMA secure_delete"), and leaves the log when that is emptied.
 """
 
 import asyncio
 import contextlib
+import logging
 import os
 import sqlite3
 import time
@@ -15,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
+from .files import close_to_others
+from .holdings import Holdings
 from .store import Entry, Lease, Space, StoreUnavailable
 
 T = TypeVar("T")
@@ -25,25 +29,35 @@ _BUSY: Final = 0.4
 # file and its log locks, and several processes that start together all do that.
 _OPENING: Final = 5.0
 _OPENING_PAUSE: Final = 0.02
-# Writes of this process into a space between two sweeps; until then it may hold a few entries too many.
+# Writes of this process into a space between two sweeps, and the part of an owner's bytes; until then it
+# may hold a little too much.
 _SWEEP_EVERY: Final = 64
+_SWEEP_PART: Final = 1 / 16
+# Seconds between two times at which what has expired is removed, and the log emptied of what was removed.
+TIDY_EVERY: Final = 60.0
 # Bytes the log may keep on disk once its content is in the file.
 _LOG_SIZE: Final = 16 * 1024**2
 
-# Each entry leads from the version that is its index to the next one (PRAGMA user_version).
-_MIGRATIONS: Final = (
-    """
+# What ``PRAGMA user_version`` says: in the first format nothing was sealed; a file with the second may still
+# have some of that where nothing is stored any more.
+_UNSEALED: Final = 1
+_UNCLEAN: Final = 2
+_FORMAT: Final = 3
+_TABLES: Final = """
     CREATE TABLE entries (
-        id INTEGER PRIMARY KEY, space TEXT NOT NULL, key BLOB NOT NULL,
-        value BLOB NOT NULL, expires REAL NOT NULL
+        id INTEGER PRIMARY KEY, space TEXT NOT NULL, key BLOB NOT NULL, owner BLOB NOT NULL,
+        size INTEGER NOT NULL, value BLOB NOT NULL, expires REAL NOT NULL
     );
     CREATE UNIQUE INDEX entries_by_key ON entries (space, key);
-    CREATE INDEX entries_by_expiry ON entries (space, expires);
+    CREATE INDEX entries_by_owner ON entries (space, owner, expires, size);
+    CREATE INDEX entries_by_expiry ON entries (expires);
     CREATE TABLE leases (key BLOB PRIMARY KEY, token INTEGER NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
     CREATE TABLE tokens (last INTEGER NOT NULL);
     INSERT INTO tokens VALUES (0);
-    """,
-)
+"""
+_NO_TABLES: Final = "DROP TABLE entries; DROP TABLE leases; DROP TABLE tokens;"
+
+_log = logging.getLogger(__name__)
 
 
 class SqliteStore:
@@ -58,31 +72,45 @@ class SqliteStore:
         self.path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
         self._connection: sqlite3.Connection | None = None
-        self._unswept: dict[str, int] = {}
+        # Values and bytes that were written into each space since it was swept.
+        self._unswept: dict[str, tuple[int, int]] = {}
+        # Whether the log may hold what is removed already, as it may after a crash.
+        self._untidy = True
+        self._tidying: asyncio.Task[None] | None = None
 
     async def get(self, space: Space, *keys: bytes) -> Sequence[bytes | None]:
         return await self._run(lambda connection: _get(connection, space, keys))
 
     async def take(self, space: Space, key: bytes) -> bytes | None:
-        return await self._run(lambda connection: _take(connection, space, key))
+        return await self._run(lambda connection: self._take(connection, space, key))
 
     async def put(self, space: Space, *entries: Entry) -> Sequence[bool]:
         return await self._run(lambda connection: self._put(connection, space, entries))
 
-    async def delete(self, space: Space, *keys: bytes) -> None:
-        await self._run(lambda connection: _delete(connection, space, keys))
+    async def delete(self, space: Space, *keys: bytes, erase: bool = False) -> None:
+        await self._run(lambda connection: self._delete(connection, space, keys, erase))
 
     async def lease(self, key: bytes, ttl: float) -> Lease | None:
         return await self._run(lambda connection: _lease(connection, key, ttl))
 
     async def close(self) -> None:
+        if self._tidying is not None:
+            self._tidying.cancel()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown(wait=False)
 
-    # In the thread
-
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._tidying is None:
+            self._tidying = asyncio.create_task(self._keep_tidy())
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            with contextlib.suppress(StoreUnavailable):
+                await self._run(self._tidy)
+            await asyncio.sleep(TIDY_EVERY)
+
+    # In the thread
 
     def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
@@ -100,28 +128,75 @@ class SqliteStore:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
 
+    def _take(self, connection: sqlite3.Connection, space: Space, key: bytes) -> bytes | None:
+        # Most takes find nothing, and reading waits for nobody.
+        now = time.time()
+        if _value(connection, space, key, now) is None:
+            return None
+        with _transaction(connection):
+            value = _value(connection, space, key, now)
+            self._remove(connection, space, [key])
+        return value
+
     def _put(self, connection: sqlite3.Connection, space: Space, entries: Sequence[Entry]) -> Sequence[bool]:
         now = time.time()
         with _transaction(connection):
             stored = [_put(connection, space, entry, now) for entry in entries]
-            unswept = self._unswept.get(space.name, 0) + len(entries)
-            if unswept >= _SWEEP_EVERY:
-                unswept = 0
-                _sweep(connection, space, now)
-            self._unswept[space.name] = unswept
+            # The first write of a process sweeps: bounds may have changed.
+            count, size = self._unswept.get(space.name, (_SWEEP_EVERY, 0))
+            count, size = count + len(entries), size + sum(len(entry.value) for entry in entries)
+            if count >= _SWEEP_EVERY or size >= min(space.size, space.total) * _SWEEP_PART:
+                count = size = 0
+                if _sweep(connection, space):
+                    self._untidy = True
+                    stored = [
+                        was and _value(connection, space, entry.key, now) is not None
+                        for was, entry in zip(stored, entries, strict=True)
+                    ]
+            self._unswept[space.name] = (count, size)
         return stored
+
+    def _delete(
+        self, connection: sqlite3.Connection, space: Space, keys: Sequence[bytes], erase: bool
+    ) -> None:
+        with _transaction(connection):
+            self._remove(connection, space, keys)
+        if erase:
+            self._empty_log(connection)
+
+    def _remove(self, connection: sqlite3.Connection, space: Space, keys: Sequence[bytes]) -> None:
+        connection.executemany(
+            "DELETE FROM entries WHERE space = ? AND key = ?", [(space.name, key) for key in keys]
+        )
+        self._untidy = True
+
+    def _tidy(self, connection: sqlite3.Connection) -> None:
+        """Removes what has expired, and empties the log where it holds what was removed."""
+        now = time.time()
+        with _transaction(connection):
+            connection.execute("DELETE FROM leases WHERE expires <= ?", (now,))
+            if connection.execute("DELETE FROM entries WHERE expires <= ?", (now,)).rowcount:
+                self._untidy = True
+        if self._untidy:
+            self._empty_log(connection)
+
+    def _empty_log(self, connection: sqlite3.Connection) -> None:
+        # Another process that reads or writes prevents it; then it is tried again when it is tidied.
+        self._untidy = not _checkpoint(connection)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # SQLite gives its log and its shared memory the mode of the file.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        close_to_others(file)
     connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
     deadline = time.monotonic() + _OPENING
     try:
         while True:
             try:
-                _prepare(connection)
+                _prepare(connection, path)
                 return connection
             except sqlite3.OperationalError as error:
                 if not _is_busy(error) or time.monotonic() >= deadline:
@@ -132,24 +207,39 @@ def _connect(path: Path) -> sqlite3.Connection:
         raise
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_SIZE}")
-    _migrate(connection)
+    _migrate(connection, path)
+    connection.execute("PRAGMA secure_delete = ON")
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     with _transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(_MIGRATIONS):
+        if version > _FORMAT:
             raise sqlite3.DatabaseError(
-                f"the file has format {version} of a newer gptoss-api; this one knows {len(_MIGRATIONS)}"
+                f"the file has format {version} of a newer gptoss-api; this one knows {_FORMAT}"
             )
-        for script in _MIGRATIONS[version:]:
-            for statement in script.split(";"):
+        if version <= _UNSEALED:
+            for statement in (_NO_TABLES * version + _TABLES).split(";"):
                 connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+            connection.execute(f"PRAGMA user_version = {_UNCLEAN if version else _FORMAT}")
+    if version in (_UNSEALED, _UNCLEAN):
+        # Only a new copy of the file has nothing left of what was ever removed from it.
+        connection.execute("VACUUM")
+        _checkpoint(connection)
+        connection.execute(f"PRAGMA user_version = {_FORMAT}")
+        _log.warning(
+            "%s: removed what an earlier version of gptoss-api kept there, which was not sealed", path
+        )
+
+
+def _checkpoint(connection: sqlite3.Connection) -> bool:
+    """Moves the whole log into the file; ``False`` where another process did not let it."""
+    (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
 
 
 @contextlib.contextmanager
@@ -170,17 +260,6 @@ def _get(connection: sqlite3.Connection, space: Space, keys: Sequence[bytes]) ->
     return [_value(connection, space, key, now) for key in keys]
 
 
-def _take(connection: sqlite3.Connection, space: Space, key: bytes) -> bytes | None:
-    now = time.time()
-    # Most takes find nothing, and reading waits for nobody.
-    if _value(connection, space, key, now) is None:
-        return None
-    with _transaction(connection):
-        value = _value(connection, space, key, now)
-        connection.execute("DELETE FROM entries WHERE space = ? AND key = ?", (space.name, key))
-    return value
-
-
 def _value(connection: sqlite3.Connection, space: Space, key: bytes, now: float) -> bytes | None:
     row = connection.execute(
         "SELECT value FROM entries WHERE space = ? AND key = ? AND expires > ?", (space.name, key, now)
@@ -195,20 +274,13 @@ def _put(connection: sqlite3.Connection, space: Space, entry: Entry, now: float)
         )
         if not held.rowcount:
             return False
-    if len(entry.value) > space.value_size:
+    if len(entry.value) > space.largest:
         return False
     connection.execute(
-        "INSERT OR REPLACE INTO entries (space, key, value, expires) VALUES (?, ?, ?, ?)",
-        (space.name, entry.key, entry.value, now + space.ttl),
+        "INSERT OR REPLACE INTO entries (space, key, owner, size, value, expires) VALUES (?, ?, ?, ?, ?, ?)",
+        (space.name, entry.key, entry.owner, len(entry.value), entry.value, now + space.ttl),
     )
     return True
-
-
-def _delete(connection: sqlite3.Connection, space: Space, keys: Sequence[bytes]) -> None:
-    with _transaction(connection):
-        connection.executemany(
-            "DELETE FROM entries WHERE space = ? AND key = ?", [(space.name, key) for key in keys]
-        )
 
 
 def _lease(connection: sqlite3.Connection, key: bytes, ttl: float) -> Lease | None:
@@ -223,17 +295,26 @@ def _lease(connection: sqlite3.Connection, key: bytes, ttl: float) -> Lease | No
         return Lease(key, token)
 
 
-def _sweep(connection: sqlite3.Connection, space: Space, now: float) -> None:
-    """Removes what has expired and, where a space is full, what expires first."""
-    connection.execute("DELETE FROM leases WHERE expires <= ?", (now,))
-    connection.execute("DELETE FROM entries WHERE space = ? AND expires <= ?", (space.name, now))
-    (count,) = connection.execute("SELECT count(*) FROM entries WHERE space = ?", (space.name,)).fetchone()
-    if count > space.entries:
-        connection.execute(
-            "DELETE FROM entries WHERE id IN "
-            "(SELECT id FROM entries WHERE space = ? ORDER BY expires LIMIT ?)",
-            (space.name, count - space.entries),
-        )
+def _sweep(connection: sqlite3.Connection, space: Space) -> bool:
+    """Removes what is too much, and says whether there was any."""
+    holdings = Holdings()
+    for owner, count, size in connection.execute(
+        "SELECT owner, count(*), sum(size) FROM entries WHERE space = ? GROUP BY owner", (space.name,)
+    ):
+        holdings.change(owner, count, size)
+    oldest: dict[bytes, Iterator[tuple[int, int]]] = {}
+    removed: list[tuple[int]] = []
+    while (owner := holdings.excess(space, *holdings.owners)) is not None:
+        if owner not in oldest:
+            oldest[owner] = connection.execute(
+                "SELECT id, size FROM entries WHERE space = ? AND owner = ? ORDER BY expires",
+                (space.name, owner),
+            )
+        entry, size = next(oldest[owner])
+        holdings.change(owner, -1, -size)
+        removed.append((entry,))
+    connection.executemany("DELETE FROM entries WHERE id = ?", removed)
+    return bool(removed)
 
 
 def _is_busy(error: Exception) -> bool:

@@ -5,22 +5,35 @@ it must be able to do without.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
+
+# Bytes. More than any store holds, and exact in every language that counts them.
+_NO_BOUND: Final = 2**53
 
 
 class Space(Struct, frozen=True):
     """A name space and its bounds.
 
-    A value lives for ``ttl`` seconds. About ``entries`` of them are kept, the oldest go first. Those of more
-    than ``value_size`` bytes are not stored.
+    A value lives for ``ttl`` seconds. About ``entries`` values and ``size`` bytes are kept for each owner,
+    and ``total`` bytes for all of them. The oldest go first: an owner's own where that has too much, those of
+    the owner with the most where all together have. Values of more than ``value_size`` bytes are not stored.
+    ``secret`` values may be nobody's to read but the gateway's.
     """
 
     name: str
     ttl: float
     entries: int
     value_size: int
+    size: int = _NO_BOUND
+    total: int = _NO_BOUND
+    secret: bool = True
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest value that is stored."""
+        return min(self.value_size, self.size, self.total)
 
 
 class Lease(Struct, frozen=True):
@@ -31,11 +44,15 @@ class Lease(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """A value to be stored; with ``lease`` only while that is still held. The lease ends with it."""
+    """A value to be stored; with ``lease`` only while that is still held. The lease ends with it.
+
+    ``owner`` is whose bounds it counts against.
+    """
 
     key: bytes
     value: bytes
     lease: Lease | None = None
+    owner: bytes = b""
 
 
 class StoreUnavailable(Exception):
@@ -64,7 +81,9 @@ class Store(Protocol):
         """Stores values, replacing what was there, and says of each whether it did."""
         ...
 
-    async def delete(self, space: Space, *keys: bytes) -> None: ...
+    async def delete(self, space: Space, *keys: bytes, erase: bool = False) -> None:
+        """Removes values; with ``erase`` nothing of them is left in a file when this returns."""
+        ...
 
     async def lease(self, key: bytes, ttl: float) -> Lease | None:
         """The lease of ``key``, for ``ttl`` seconds or until :meth:`put`; ``None`` while another is held."""

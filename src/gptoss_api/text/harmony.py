@@ -38,7 +38,6 @@ from .tool_calls import (
     ToolCallParser,
 )
 from .tool_calls.headers import ToolNames
-from .tool_calls.judging import Judge
 from .tool_calls.markers import TOKEN
 
 UNDECLARED_TOOL: Final = "upstream_undeclared_tool"
@@ -55,28 +54,18 @@ class HarmonyRepair:
 
     ``tools`` are those the answer may call. ``clean`` is off where the client's text mentions control tokens:
     then only the names of tools are mended. Without ``parallel`` the first call is the only one. A call that
-    nobody offered is dropped with a note; if it is the whole answer, the turn has failed. ``client_text``
-    joins what the client sent (asked at most once): a header without tokens whose recipient it names is a
-    quotation.
+    nobody offered is dropped with a note; if it is the whole answer, the turn has failed.
     """
 
     def __init__(
-        self,
-        tools: Mapping[str, DeclaredTool],
-        *,
-        clean: bool = True,
-        parallel: bool = True,
-        client_text: Callable[[], str] = str,
+        self, tools: Mapping[str, DeclaredTool], *, clean: bool = True, parallel: bool = True
     ) -> None:
         self._names = ToolNames(tools)
         self._clean = clean
         self._parallel = parallel
-        self._content = ParserConfig(
-            tools=tools, parallel=parallel, client_text=client_text, harmony_only=True
-        )
+        self._content = ParserConfig(tools=tools, parallel=parallel, harmony_only=True)
         self._thought = replace(self._content, thought=True)
         self._parser: ToolCallParser | None = None
-        self._judge: Judge | None = None
         self._speaking: type[Event] | None = None
         # The kind of event of which a piece that is easy text goes on with the one before, and what that is.
         self._easily: type[Event] | None = None
@@ -139,9 +128,7 @@ class HarmonyRepair:
         if kind is not self._speaking or self._parser is None:
             self._pause(out)
             self._speaking = kind
-            self._judge = self._judge or Judge(self._content)
-            config = self._content if kind is TextDelta else self._thought
-            self._parser = ToolCallParser(config, judge=self._judge)
+            self._parser = ToolCallParser(self._content if kind is TextDelta else self._thought)
         parser = self._parser
         self._easily = None
         if self._stopped:

@@ -2,7 +2,7 @@
 
 from .chain import opening_texts
 from .conversations import Conversation, Conversations
-from .thoughts import Thoughts
+from .thoughts import KEPT_SECONDS, Thoughts
 from .tips import Caps, Tip
 
-__all__ = ["Caps", "Conversation", "Conversations", "Thoughts", "Tip", "opening_texts"]
+__all__ = ["KEPT_SECONDS", "Caps", "Conversation", "Conversations", "Thoughts", "Tip", "opening_texts"]

@@ -39,7 +39,7 @@ class Conversations:
 
     def conversation(self, turn: Turn, opening: bytes) -> "Conversation":
         """The one that ``turn`` belongs to; see :class:`.chain.Chain` for ``opening``."""
-        return Conversation(self, turn.messages, opening)
+        return Conversation(self, turn.caller, turn.messages, opening)
 
     async def close(self) -> None:
         await self._writes.close()
@@ -55,9 +55,9 @@ class Conversations:
         lease = await self._store.lease(tip.lease_key, LEASE_TIME)
         return None if lease is None else (tip, lease)
 
-    def put(self, key: bytes, tip: Tip, lease: Lease | None) -> None:
-        """Stores a tip beside the request."""
-        self._writes.put(key, tip.encode(), lease)
+    def put(self, key: bytes, tip: Tip, lease: Lease | None, caller: str) -> None:
+        """Stores a tip of ``caller`` beside the request."""
+        self._writes.put(key, tip.encode(), lease, caller=caller)
 
     async def stored(self, key: bytes) -> None:
         """Waits a moment for a tip to be stored, where another process may look for it."""
@@ -73,8 +73,11 @@ class Conversation:
     ``new_messages`` is what a thread that it can go on in has not seen, ``end`` what explains them.
     """
 
-    def __init__(self, all_of_them: Conversations, messages: Sequence[Message], opening: bytes) -> None:
+    def __init__(
+        self, all_of_them: Conversations, caller: str, messages: Sequence[Message], opening: bytes
+    ) -> None:
         self._conversations = all_of_them
+        self._caller = caller
         self._chain = Chain(opening)
         self._known_until: bytes | None = None
         self._lease: Lease | None = None
@@ -101,7 +104,7 @@ class Conversation:
     def give_back(self, tip: Tip) -> None:
         """The thread was not used after all: the conversation still stands where it stood."""
         if self._known_until is not None:
-            self._conversations.put(self._known_until, tip, self._lease)
+            self._conversations.put(self._known_until, tip, self._lease, self._caller)
 
     def forget_thread(self) -> None:
         """The thread that was to be continued is not: what follows happens in a new one."""
@@ -110,5 +113,5 @@ class Conversation:
     async def keep(self, answer: AssistantMessage, tip: Tip) -> None:
         """The conversation, to which ``answer`` was given, can go on where ``tip`` says."""
         self._chain.add(answer)
-        self._conversations.put(self._chain.tip, tip, self._lease)
+        self._conversations.put(self._chain.tip, tip, self._lease, self._caller)
         await self._conversations.stored(self._chain.tip)

@@ -20,7 +20,16 @@ from .writes import Writes
 
 # Characters. Of a longer thought the end is kept, which is where the calls are decided.
 _LONGEST: Final = 16_384
-_SPACE: Final = Space("thoughts", ttl=60 * 60.0, entries=2_000, value_size=4 * _LONGEST)
+KEPT_SECONDS: Final = 60 * 60.0
+# Of each caller and, in bytes, of all.
+_SPACE: Final = Space(
+    "thoughts",
+    ttl=KEPT_SECONDS,
+    entries=2_000,
+    value_size=4 * _LONGEST,
+    size=32 * 1024**2,
+    total=128 * 1024**2,
+)
 
 # Characters of a call's arguments that count: what is longer would have to be parsed at one go.
 _LONGEST_ARGUMENTS: Final = 65_536
@@ -66,7 +75,7 @@ class Thoughts:
             if answer.reasoning:
                 end = (await _places(turn)).end
                 thought = answer.reasoning[-_LONGEST:].encode("utf-8", "surrogatepass")
-                self._writes.put(_key(end, answer), thought)
+                self._writes.put(_key(end, answer), thought, caller=turn.caller)
         elif any(_calling(turn.messages)):
             self._writes.delete(*(await _places(turn)).keys.values())
 

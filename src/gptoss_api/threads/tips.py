@@ -25,7 +25,17 @@ class Caps(Struct, frozen=True):
     idle: float = 30 * 60.0
 
     def space(self) -> Space:
-        return Space("tips", ttl=self.idle, entries=10_000, value_size=4_096)
+        """Where tips are kept, with the bounds of each caller and, in bytes, of all together."""
+        # There is no text in a tip, and sealing one would be work for every answer.
+        return Space(
+            "tips",
+            ttl=self.idle,
+            entries=10_000,
+            value_size=4_096,
+            size=8 * 1024**2,
+            total=64 * 1024**2,
+            secret=False,
+        )
 
 
 class Tip(Struct, frozen=True, array_like=True):

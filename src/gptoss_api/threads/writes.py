@@ -20,8 +20,9 @@ class Writes:
         self._left: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def put(self, key: bytes, value: bytes, lease: Lease | None = None) -> None:
-        self._add(key, Entry(key, value, lease))
+    def put(self, key: bytes, value: bytes, lease: Lease | None = None, *, caller: str = "") -> None:
+        """``caller`` is whose value it is."""
+        self._add(key, Entry(key, value, lease, caller.encode()))
 
     def delete(self, *keys: bytes) -> None:
         for key in keys:

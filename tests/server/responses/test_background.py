@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gptoss_api.core.errors import NotFound
+from gptoss_api.core.errors import InvalidRequest, NotFound, StateUnavailable
 from gptoss_api.core.events import Events, Finished, Started, TextDelta, Usage, UsageReported
 from gptoss_api.dialects.responses import ResponseRequest, ResponsesDialect
 from gptoss_api.server.drain import Drain
@@ -17,14 +17,14 @@ from gptoss_api.server.request import RequestRecord
 from gptoss_api.server.responses import KeptResponses, ResponseRoutes, background
 from gptoss_api.server.responses.background import DEAD_AFTER, BackgroundRuns, Run
 from gptoss_api.server.turns import Serving
-from gptoss_api.state import MemoryStore
+from gptoss_api.state import Entry, GuardedStore, MemoryStore, Space, StoreUnavailable, guard
 
 
 class Process:
     """One gateway process over a shared store; ``go`` lets its model write on."""
 
-    def __init__(self, store: MemoryStore) -> None:
-        self.kept = KeptResponses(store, ttl=60, most=100)
+    def __init__(self, store: MemoryStore, size: int = 10**9) -> None:
+        self.kept = KeptResponses(GuardedStore(store), ttl=60, most=100, size=size, total=10**9)
         self.drain = Drain()
         self.go = asyncio.Event()
         self.runs = BackgroundRuns(self.kept, self._open, self.drain)
@@ -62,6 +62,27 @@ class Process:
         return [json.loads(block.split("data: ")[1]) for block in sent.decode().split("\n\n")[:-1]]
 
 
+class Shaky(MemoryStore):
+    """A store that can be full, or unplugged."""
+
+    plugged = True
+    full = False
+
+    async def put(self, space: Space, *entries: Entry) -> Any:
+        self._check()
+        if self.full:
+            raise StoreUnavailable("it is full")
+        return await super().put(space, *entries)
+
+    async def get(self, space: Space, *keys: bytes) -> Any:
+        self._check()
+        return await super().get(space, *keys)
+
+    def _check(self) -> None:
+        if not self.plugged:
+            raise StoreUnavailable("it is unplugged")
+
+
 @pytest.fixture
 def store() -> MemoryStore:
     return MemoryStore()
@@ -94,6 +115,7 @@ async def test_another_process_streams_every_event_once_it_has_ended(store: Memo
     following = asyncio.create_task(other.ask("retrieve", run.request.id, "stream=true&starting_after=1"))
     worker.go.set()
     events = await following
+    await run.wait()
     assert [event["sequence_number"] for event in events] == list(range(2, len(run.events)))
     assert events[-1]["type"] == "response.completed"
 
@@ -170,3 +192,101 @@ async def test_followers_at_any_place_see_the_rest_and_the_end(store: MemoryStor
     followed = await asyncio.gather(*followers)
     assert followed == [b"".join(run.events[start:]) for start in range(12)]
     assert run.events[-1].startswith(b"event: response.completed")
+
+
+async def test_what_cannot_be_stored_is_not_begun() -> None:
+    store = Shaky()
+    worker = Process(store)
+    store.plugged = False
+    with pytest.raises(StateUnavailable):
+        await worker.start()
+    with pytest.raises(InvalidRequest, match="too large"):
+        await Process(MemoryStore(), size=100).start()
+
+
+async def test_an_end_that_could_not_be_stored_is_offered_and_stored_when_it_can_be(quick: None) -> None:
+    store = Shaky()
+    worker, other = Process(store), Process(store)
+    run = await worker.start()
+    store.plugged = False
+    following = asyncio.create_task(worker.ask("retrieve", run.request.id, "stream=true"))
+    worker.go.set()
+    last = (await following)[-1]
+    assert (last["type"], last["response"]["store"]) == ("response.completed", False)
+    for route in ("retrieve", "cancel"):
+        offered = await worker.ask(route, run.request.id)
+        assert offered == last["response"]
+    with pytest.raises(StateUnavailable):
+        await other.ask("retrieve", run.request.id)
+    with pytest.raises(StateUnavailable):
+        await worker.ask("delete", run.request.id)
+    store.plugged = True
+    while worker.runs.get("ann", run.request.id) is not None:
+        await asyncio.sleep(0.01)
+    assert await other.ask("retrieve", run.request.id) == offered | {"store": True}
+    events = await other.ask("retrieve", run.request.id, "stream=true")
+    assert events[-1]["response"]["store"] is True
+    assert await worker.ask("retrieve", run.request.id) == offered | {"store": True}
+
+
+async def test_an_end_that_was_never_stored_is_not_offered_for_ever(
+    quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "UNSTORED_SECONDS", 0.1)
+    store = Shaky()
+    worker = Process(store)
+    run = await worker.start()
+    store.plugged = False
+    worker.go.set()
+    await run.wait()
+    assert (await worker.ask("retrieve", run.request.id))["status"] == "completed"
+    while worker.runs.get("ann", run.request.id) is not None:
+        await asyncio.sleep(0.01)
+
+
+async def test_an_end_that_is_deleted_is_not_stored_afterwards(
+    quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "FIRST_REST", 0)
+    monkeypatch.setattr(guard, "LONGEST_REST", 0)
+    store = Shaky()
+    worker = Process(store)
+    run = await worker.start()
+    store.full = True
+    worker.go.set()
+    await run.wait()
+    assert (await worker.ask("retrieve", run.request.id))["store"] is False
+    assert (await worker.ask("delete", run.request.id))["deleted"] is True
+    store.full = False
+    await asyncio.sleep(0.05)
+    with pytest.raises(NotFound):
+        await worker.ask("retrieve", run.request.id)
+
+
+async def test_a_follower_elsewhere_waits_for_a_store_that_is_down(quick: None) -> None:
+    store = Shaky()
+    worker, other = Process(store), Process(store)
+    run = await worker.start()
+    following = asyncio.create_task(other.ask("retrieve", run.request.id, "stream=true"))
+    await asyncio.sleep(0.05)
+    store.plugged = False
+    await asyncio.sleep(0.05)
+    store.plugged = True
+    worker.go.set()
+    events = await asyncio.wait_for(following, 10)
+    assert [event["sequence_number"] for event in events] == list(range(len(run.events)))
+
+
+async def test_a_follower_elsewhere_is_told_that_the_response_was_deleted(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gptoss_api.server.responses.routes._LOOK_SECONDS", 0.01)
+    worker, other = Process(store), Process(store)
+    run = await worker.start()
+    following = asyncio.create_task(other.ask("retrieve", run.request.id, "stream=true"))
+    await asyncio.sleep(0.05)
+    await other.kept.delete("ann", run.request.id)
+    [event] = await asyncio.wait_for(following, 5)
+    run.cancel()
+    assert event["type"] == "error"
+    assert "not found" in event["message"]

@@ -8,12 +8,12 @@ from msgspec import Raw, json
 from gptoss_api.core.errors import InvalidRequest, NotFound
 from gptoss_api.server.responses.conversation import page, read_chain
 from gptoss_api.server.responses.kept import Kept, KeptResponses
-from gptoss_api.state import MemoryStore
+from gptoss_api.state import GuardedStore, MemoryStore, Store
 
 
 @pytest.fixture
 def kept() -> KeptResponses:
-    return KeptResponses(MemoryStore(), ttl=60, most=100)
+    return KeptResponses(GuardedStore(MemoryStore()), ttl=60, most=100, size=10**9, total=10**9)
 
 
 def record(text: str, *chain: str, status: str = "completed") -> Kept:
@@ -61,6 +61,49 @@ async def test_a_wish_to_cancel_is_heard_once(kept: KeptResponses) -> None:
     assert not await kept.cancel_wished("bob", "r1")
     assert await kept.cancel_wished("ann", "r1")
     assert not await kept.cancel_wished("ann", "r1")
+
+
+async def test_callers_do_not_push_out_each_others_responses(store: Store) -> None:
+    kept = KeptResponses(GuardedStore(store), ttl=60, most=50, size=10**9, total=10**9)
+    await kept.put("ann", "resp_a", record("one"))
+    ids = [f"resp_{number}" for number in range(250)]
+    for response_id in ids:
+        assert await kept.put("bob", response_id, record("one")) is None
+    assert (await kept.get("ann", "resp_a")).status == "completed"
+    left = [await is_kept(kept, "bob", response_id) for response_id in ids]
+    assert all(left[-50:])
+    # SQLite counts only from time to time.
+    assert sum(left) <= 50 + 64
+
+
+async def test_large_responses_push_out_only_their_callers_own(store: Store) -> None:
+    kept = KeptResponses(GuardedStore(store), ttl=60, most=5_000, size=1_000_000, total=10**9)
+    await kept.put("ann", "resp_a", record("one"))
+    ids = [f"resp_{number}" for number in range(40)]
+    for response_id in ids:
+        assert await kept.put("bob", response_id, record("x" * 25_000)) is None
+        await kept.put_events("bob", response_id, b"x" * 50_000)
+    assert await is_kept(kept, "ann", "resp_a")
+    left = [await is_kept(kept, "bob", response_id) for response_id in ids]
+    # Each is 150 kB: the record has its text four times.
+    assert 5 <= sum(left) <= 8
+    assert all(left[-5:])
+
+
+@pytest.mark.parametrize(("size", "least"), [(1_000, 900), (10**9, 4 * 1024**2)])
+async def test_of_what_is_too_large_nothing_is_stored(size: int, least: int) -> None:
+    kept = KeptResponses(GuardedStore(MemoryStore()), ttl=60, most=100, size=size, total=10**9)
+    assert await kept.put("ann", "resp_1", record("x" * (least // 4 - 200))) is None
+    assert await kept.put("ann", "resp_2", record("x" * (least // 4 + 200))) == "too-large"
+    assert not await is_kept(kept, "ann", "resp_2")
+
+
+async def is_kept(kept: KeptResponses, caller: str, response_id: str) -> bool:
+    try:
+        await kept.get(caller, response_id)
+    except NotFound:
+        return False
+    return True
 
 
 ITEMS: list[dict[str, Any]] = [{"id": f"i{number}"} for number in range(5)]

@@ -74,14 +74,18 @@ class ResponsesDialect:
     """``POST /v1/responses``.
 
     ``sealer`` keeps the chain of thought for clients that store it themselves. ``show_reasoning`` set to
-    ``False`` keeps it from clients altogether.
+    ``False`` keeps it from clients altogether. ``store`` is whether a response is stored whose request does
+    not say.
     """
 
     name: Final = "responses"
 
-    def __init__(self, sealer: Sealer | None = None, *, show_reasoning: bool = True) -> None:
+    def __init__(
+        self, sealer: Sealer | None = None, *, show_reasoning: bool = True, store: bool = True
+    ) -> None:
         self._sealer = sealer or Sealer.ephemeral()
         self._show_reasoning = show_reasoning
+        self._store = store
 
     def parse(self, body: bytes, headers: Mapping[str, str]) -> ResponseRequest:
         """See :meth:`gptoss_api.dialects.base.Dialect.parse`. Earlier responses are not looked up."""
@@ -89,7 +93,7 @@ class ResponsesDialect:
 
     def read(self, body: bytes) -> Asked:
         """The request without its conversation; :meth:`complete` it with what is stored."""
-        return read_request(Fields(decode_object(body)))
+        return read_request(Fields(decode_object(body)), store_by_default=self._store)
 
     def complete(
         self,

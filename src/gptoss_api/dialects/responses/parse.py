@@ -89,7 +89,7 @@ class Asked(Struct, frozen=True):
         return tuple(item.required_string("id") for item in self.items if item_type(item) == "item_reference")
 
 
-def read_request(body: Fields) -> Asked:
+def read_request(body: Fields, *, store_by_default: bool = True) -> Asked:
     """Checks and translates a whole body.
 
     Raises:
@@ -104,11 +104,12 @@ def read_request(body: Fields) -> Asked:
     for item in items:
         item_type(item)
     toolbox = read_toolbox(body, _added_tools(items))
-    background, store = body.boolean("background") or False, body.boolean("store") is not False
+    background, given = body.boolean("background") or False, body.boolean("store")
+    store = store_by_default if given is None else given
     if background and not store:
         raise InvalidRequest(
             "Invalid value for 'background': a response in the background can only be fetched where it is "
-            "stored. Leave 'store' away or set it to true.",
+            "stored. Set 'store' to true.",
             param="background",
         )
     output_format, verbosity = _text(body)
@@ -137,7 +138,7 @@ def read_request(body: Fields) -> Asked:
         instructions=_instructions(body),
         toolbox=toolbox,
         echo=_echo(body, toolbox, reasoning)
-        | {"parallel_tool_calls": parallel, "text": _text_object(output_format, verbosity)},
+        | {"parallel_tool_calls": parallel, "store": store, "text": _text_object(output_format, verbosity)},
         stream=stream,
         background=background,
         store=store,
@@ -269,7 +270,6 @@ def _echo(body: Fields, toolbox: Toolbox, reasoning: dict[str, Any]) -> dict[str
         "prompt_cache_key": body.string("prompt_cache_key"),
         "reasoning": reasoning,
         "safety_identifier": body.string("safety_identifier"),
-        "store": body.boolean("store") is not False,
         "temperature": 1.0 if temperature is None else temperature,
         "tool_choice": body.get("tool_choice") or "auto",
         "tools": toolbox.echo,

@@ -6,23 +6,26 @@ a record that nobody renews any more belongs to a process that died.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from msgspec import Raw, json
 
-from ...core.errors import GatewayError, InternalError
+from ...core.errors import GatewayError, InternalError, InvalidRequest
 from ...core.events import Events
 from ...dialects.responses import ResponseRequest, ResponseStream
 from ..drain import Drain, shutting_down
-from .kept import Kept, KeptResponses, now, status_of
+from .kept import Kept, KeptResponses, NotStored, no_store, not_stored_object, now, status_of
 
 BEAT_SECONDS: Final = 5.0
 # How often it is looked whether another process wants a response cancelled; its client waits for that.
 LOOK_SECONDS: Final = 0.5
 # A process may be slow to renew its records; six beats are more than a pause.
 DEAD_AFTER: Final = 6 * BEAT_SECONDS
+# How long a response that could not be stored at its end is offered by this process alone, and stored if that
+# is possible after all.
+UNSTORED_SECONDS: Final = 600.0
 
 _END: Final = b"\n\n"
 
@@ -32,7 +35,10 @@ Open = Callable[[ResponseRequest], AbstractAsyncContextManager[AsyncIterator[Eve
 
 
 class Run:
-    """One response in the making. ``events`` are the events of its stream so far; the first is number 0."""
+    """One response in the making. ``events`` are the events of its stream so far; the first is number 0.
+
+    ``stored`` is false where it has ended and only this process has it.
+    """
 
     def __init__(self, caller: str, request: ResponseRequest) -> None:
         self.caller = caller
@@ -40,6 +46,7 @@ class Run:
         self.stream: ResponseStream = request.renderer()
         self.events: list[bytes] = []
         self.ended = False
+        self.stored = True
         self.unwanted = False
         # Set while the model is at work: only then may the task be cancelled, before it would never
         # begin and afterwards never be stored.
@@ -80,6 +87,11 @@ class Run:
         while not self.ended:
             await self._news.wait()
 
+    def snapshot(self) -> bytes:
+        """The response object as far as it has come, as JSON."""
+        response = self.stream.snapshot()
+        return response if self.stored else not_stored_object(response)
+
     def record(self) -> Kept:
         """The run as the store and other processes know it."""
         response = self.stream.snapshot()
@@ -112,32 +124,74 @@ class BackgroundRuns:
         return self._runs.get((caller, response_id))
 
     async def start(self, caller: str, request: ResponseRequest) -> Run:
-        """Begins to work on ``request``; its record can be read before this returns."""
+        """Begins to work on ``request``; its record can be read before this returns.
+
+        Raises:
+            StateUnavailable, InvalidRequest: where it cannot be stored, and so could not be fetched.
+        """
         run = Run(caller, request)
         run.add(run.stream.queued())
+        not_stored = await self._kept.put(caller, request.id, run.record())
+        if not_stored == "unavailable":
+            raise no_store()
+        if not_stored is not None:
+            raise InvalidRequest(
+                "The request is too large to be stored, which one in the background has to be. Send it with "
+                "'background' set to false.",
+                param="background",
+            )
         self._runs[caller, request.id] = run
-        await self._kept.put(caller, request.id, run.record())
-        task = asyncio.create_task(self._work(run))
+        self._begin(self._work(run))
+        return run
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return run
+
+    def forget(self, caller: str, response_id: str) -> None:
+        """Offers a run that has ended no longer."""
+        self._runs.pop((caller, response_id), None)
 
     async def _work(self, run: Run) -> None:
         beat = asyncio.create_task(self._beat(run))
         with self._drain:
             run.working = asyncio.current_task()
-            run.add(await self._answer(run))
+            last = await self._answer(run)
             run.working = None
             beat.cancel()
             # A renewal that is under way must not overwrite the end.
             await asyncio.wait([beat])
-            response_id = run.request.id
-            # The events first: whoever sees that it has ended finds them.
-            await self._kept.put_events(run.caller, response_id, b"".join(run.events))
-            await self._kept.put(run.caller, response_id, run.record())
-            self._runs.pop((run.caller, response_id), None)
+            final, events = run.stream.final, b"".join([*run.events, last])
+            not_stored = await self._store(run, events)
+            if not_stored is None:
+                self.forget(run.caller, run.request.id)
+            else:
+                run.stored = False
+                last = last.replace(final, not_stored_object(final))
+                self._begin(self._offer(run, events, not_stored))
+            run.add(last)
             run.end()
-            _log.info("response %s in the background ended: %s", response_id, status_of(run.stream.final))
+            _log.info("response %s in the background ended: %s", run.request.id, status_of(final))
+
+    async def _store(self, run: Run, events: bytes) -> NotStored | None:
+        # The events first: whoever sees that it has ended finds them.
+        await self._kept.put_events(run.caller, run.request.id, events)
+        return await self._kept.put(run.caller, run.request.id, run.record())
+
+    async def _offer(self, run: Run, events: bytes, not_stored: NotStored) -> None:
+        """Keeps a run that has ended in this process for a while, as the store does not."""
+        caller, response_id = run.caller, run.request.id
+        _log.warning("response %s in the background could not be stored: %s", response_id, not_stored)
+        deadline = now() + UNSTORED_SECONDS
+        while now() < deadline:
+            await asyncio.sleep(BEAT_SECONDS)
+            if self.get(caller, response_id) is not run:
+                return
+            if not_stored == "unavailable" and await self._store(run, events) is None:
+                _log.info("response %s in the background is stored after all", response_id)
+                break
+        self.forget(caller, response_id)
 
     async def _answer(self, run: Run) -> bytes:
         """Works to the end; the value are the last events."""

@@ -18,7 +18,7 @@ from ..request import RequestRecord
 from ..turns import AnswerEndpoint, OpenTurn, Serving
 from .background import BackgroundRuns
 from .conversation import read_chain, read_references
-from .kept import Kept, KeptResponses, status_of
+from .kept import Kept, KeptResponses, not_stored_object, status_of
 
 # A cut by estimate may have to be repeated; each takes away at least a tenth more than was too much.
 _MOST_CUTS: Final = 4
@@ -58,13 +58,20 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
     ) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
         return open_request(self._open_turn, request)
 
-    async def ended(self, request: ResponseRequest, record: RequestRecord) -> None:
-        """Keeps the response before its last bytes leave, so that it can be continued at once."""
-        if request.asked.store and request.final:
-            kept = Kept(
-                Raw(request.final), Raw(json.encode(request.items)), status_of(request.final), request.chain
-            )
-            await self._kept.put(record.caller, request.id, kept)
+    async def ended(self, request: ResponseRequest, record: RequestRecord, last: bytes) -> bytes:
+        """Keeps the response before its last bytes leave, so that it can be continued at once.
+
+        Where it could not be kept, they say so.
+        """
+        final = request.final
+        if not (request.asked.store and final):
+            return last
+        kept = Kept(Raw(final), Raw(json.encode(request.items)), status_of(final), request.chain)
+        not_stored = await self._kept.put(record.caller, request.id, kept)
+        if not_stored is None:
+            return last
+        record.not_stored = not_stored
+        return last.replace(final, not_stored_object(final))
 
     def last_words(self, renderer: StreamRenderer, held: bytes, error: GatewayError) -> bytes:
         """What was held back is numbered already: without it the client would see a gap."""
@@ -78,7 +85,7 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
             return
         run = await self.runs.start(record.caller, request)
         if not request.stream:
-            await send_json(send, 200, run.stream.snapshot())
+            await send_json(send, 200, run.snapshot())
             return
         # The run does not end with this client: it may come back for the rest.
         with Departure(receive):

@@ -7,18 +7,23 @@ caller's id is as unknown as one that never was.
 import time
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
-from ...core.errors import NotFound
-from ...state import Entry, Space, Store
+from ...core.errors import NotFound, StateUnavailable
+from ...state import Entry, GuardedStore, Space
 
 RUNNING: Final = frozenset({"queued", "in_progress"})
 
-# Longer than the longest answer; what is larger is not kept.
-_VALUE_SIZE: Final = 16 * 1024**2
+NotStored = Literal["too-large", "unavailable"]
+
+# Bytes. As much as a conversation of the longest context comes to, and the events of a long answer.
+_RECORD_SIZE: Final = 4 * 1024**2
+_EVENTS_SIZE: Final = 16 * 1024**2
+# Seconds after which it makes sense to ask again for what a store that is down may have.
+_RETRY_AFTER: Final = 5.0
 # How long a wish to cancel waits for the process that works on the response.
 _WISH_SECONDS: Final = 300.0
 
@@ -56,61 +61,98 @@ _decode: Final = msgspec.json.Decoder(Kept).decode
 
 
 class KeptResponses:
-    """Responses by caller and id. ``ttl`` is how long one is kept in seconds, ``most`` how many are."""
+    """Responses by caller and id.
 
-    def __init__(self, store: Store, *, ttl: float, most: int) -> None:
+    ``ttl`` is how long one is kept in seconds, ``most`` how many and ``size`` how many bytes each caller may
+    have, ``total`` how many bytes all together.
+    """
+
+    def __init__(self, store: GuardedStore, *, ttl: float, most: int, size: int, total: int) -> None:
         self._store = store
-        self._records = Space("responses", ttl, most, _VALUE_SIZE)
-        self._events = Space("response-events", ttl, most, _VALUE_SIZE)
+        self._space = Space("responses", ttl, most, _EVENTS_SIZE, size, total)
         self._wishes = Space("response-cancels", _WISH_SECONDS, 10_000, 8)
 
     async def get(self, caller: str, response_id: str) -> Kept:
         """
         Raises:
             NotFound: for an id that is unknown, expired or another caller's.
+            StateUnavailable: where that cannot be known now.
         """
         (kept,) = await self.get_all(caller, [response_id])
         return kept
 
     async def get_all(self, caller: str, ids: Sequence[str]) -> list[Kept]:
         """Several at once; see :meth:`get`."""
-        values = await self._store.get(self._records, *[_key(caller, each) for each in ids])
+        values = await self._store.get(self._space, *[_key(caller, each) for each in ids])
         for value, response_id in zip(values, ids, strict=True):
-            if value is None:
-                raise NotFound(
-                    f"Response with id '{response_id[:100]}' not found. It may have expired, or it was made "
-                    "with store set to false or with another API key.",
-                    param="response_id",
-                )
+            if value is not None:
+                continue
+            if not self._store.available:
+                raise no_store()
+            raise NotFound(
+                f"Response with id '{response_id[:100]}' not found. It may have expired or made room for "
+                "newer ones, or it was made with store set to false or with another API key.",
+                param="response_id",
+            )
         return [_decode(value) for value in values if value is not None]
 
-    async def put(self, caller: str, response_id: str, kept: Kept) -> None:
-        await self._store.put(self._records, Entry(_key(caller, response_id), _encode(kept)))
+    async def put(self, caller: str, response_id: str, kept: Kept) -> NotStored | None:
+        """Keeps a response, or says why not."""
+        value = _encode(kept)
+        if len(value) > min(_RECORD_SIZE, self._space.largest):
+            return "too-large"
+        if await self._put(self._space, caller, _key(caller, response_id), value):
+            return None
+        return "too-large" if self._store.available else "unavailable"
 
     async def delete(self, caller: str, response_id: str) -> None:
-        key = _key(caller, response_id)
-        await self._store.delete(self._records, key)
-        await self._store.delete(self._events, key)
+        """Removes a response for good.
+
+        Raises:
+            StateUnavailable: where that cannot be done now.
+        """
+        keys = (_key(caller, response_id), _key(caller, response_id, b"events"))
+        if not await self._store.delete(self._space, *keys, erase=True):
+            raise no_store()
 
     async def put_events(self, caller: str, response_id: str, events: bytes) -> None:
         """Keeps the whole stream of a response, for clients that come back for the rest of it."""
-        await self._store.put(self._events, Entry(_key(caller, response_id), events))
+        await self._put(self._space, caller, _key(caller, response_id, b"events"), events)
 
     async def events(self, caller: str, response_id: str) -> bytes | None:
-        (value,) = await self._store.get(self._events, _key(caller, response_id))
+        (value,) = await self._store.get(self._space, _key(caller, response_id, b"events"))
         return value
 
     async def wish_cancelled(self, caller: str, response_id: str) -> None:
         """Asks the process that works on the response to stop."""
-        await self._store.put(self._wishes, Entry(_key(caller, response_id), b"1"))
+        await self._put(self._wishes, caller, _key(caller, response_id), b"1")
 
     async def cancel_wished(self, caller: str, response_id: str) -> bool:
         return await self._store.take(self._wishes, _key(caller, response_id)) is not None
+
+    async def _put(self, space: Space, caller: str, key: bytes, value: bytes) -> bool:
+        (stored,) = await self._store.put(space, Entry(key, value, owner=caller.encode()))
+        return stored
+
+
+def no_store() -> StateUnavailable:
+    """What is said of a response that may exist."""
+    return StateUnavailable(
+        "Stored responses cannot be reached now: the gateway's state store does not answer, and its log says "
+        "why. Retry in a few seconds, or send the whole conversation with store set to false.",
+        retry_after=_RETRY_AFTER,
+    )
 
 
 def status_of(response: bytes) -> str:
     status: str = msgspec.json.decode(response, type=_Status).status
     return status
+
+
+def not_stored_object(response: bytes) -> bytes:
+    """A response as JSON, which says that it is not stored."""
+    members = msgspec.json.decode(response, type=dict[str, Raw])
+    return _encode(members | {"store": Raw(b"false")})
 
 
 class _Status(Struct):
@@ -121,6 +163,6 @@ def now() -> float:
     return time.time()
 
 
-def _key(caller: str, response_id: str) -> bytes:
+def _key(caller: str, response_id: str, part: bytes = b"") -> bytes:
     text = f"{caller}\0{response_id}".encode("utf-8", "surrogatepass")
-    return blake2b(text, digest_size=24).digest()
+    return blake2b(text, digest_size=24, person=part).digest()

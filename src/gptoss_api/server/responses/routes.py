@@ -10,7 +10,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
-from ...core.errors import InvalidRequest
+from ...core.errors import InvalidRequest, NotFound, StateUnavailable
 from ...dialects.reading import Fields
 from ..exchange import Departure, EventStream, send_json
 from ..request import RequestRecord
@@ -51,8 +51,11 @@ class ResponseRoutes:
             await self._follow(events, receive, send)
             return
         run = self._runs.get(caller, response_id)
-        if run is not None:
-            await send_json(send, 200, run.stream.snapshot())
+        if run is not None and run.stream.final:
+            # Who sees that it has ended may go on with it.
+            await run.wait()
+        if run is not None and not (run.ended and run.stored):
+            await send_json(send, 200, run.snapshot())
             return
         kept = _settled(await self._kept.get(caller, response_id))
         await send_json(send, 200, bytes(kept.response))
@@ -61,6 +64,7 @@ class ResponseRoutes:
         caller, response_id = _whose(scope)
         await self._stop(caller, response_id)
         await self._kept.delete(caller, response_id)
+        self._runs.forget(caller, response_id)
         gone = {"id": response_id, "object": "response", "deleted": True}
         await send_json(send, 200, msgspec.json.encode(gone))
 
@@ -94,11 +98,14 @@ class ResponseRoutes:
 
         Raises:
             NotFound: for an id that is unknown or another caller's.
+            StateUnavailable: where that cannot be known now.
         """
         run = self._runs.get(caller, response_id)
         if run is not None:
             run.cancel()
             await run.wait()
+            if not run.stored:
+                return replace(run.record(), response=Raw(run.snapshot()))
         kept = _settled(await self._kept.get(caller, response_id))
         if kept.status in RUNNING:
             await self._kept.wish_cancelled(caller, response_id)
@@ -122,13 +129,10 @@ class ResponseRoutes:
     async def _stored_events(self, caller: str, response_id: str, start: int) -> AsyncIterator[bytes]:
         """The events of a response that ended, or that another process will end."""
         while (events := await self._kept.events(caller, response_id)) is None:
-            kept = await self._kept.get(caller, response_id)
-            if _settled(kept).status not in RUNNING:
-                # It may have ended since they were looked for.
-                events = await self._kept.events(caller, response_id)
-                if events is not None:
+            if (why := await self._no_events(caller, response_id)) is not None:
+                # They may have come since they were looked for.
+                if (events := await self._kept.events(caller, response_id)) is not None:
                     break
-                why = _DIED if kept.status in RUNNING else _NO_EVENTS
                 said = {"code": "server_error", "message": why, "param": None, "sequence_number": start}
                 yield b"event: error\ndata: %b\n\n" % msgspec.json.encode({"type": "error", **said})
                 return
@@ -136,6 +140,18 @@ class ResponseRoutes:
         rest = events.split(_END)[start:-1]
         if rest:
             yield _END.join(rest) + _END
+
+    async def _no_events(self, caller: str, response_id: str) -> str | None:
+        """Why there will be no events; ``None`` as long as there may be some."""
+        try:
+            kept = await self._kept.get(caller, response_id)
+        except StateUnavailable:
+            return None
+        except NotFound as gone:
+            return gone.message
+        if _settled(kept).status in RUNNING:
+            return None
+        return _DIED if kept.status in RUNNING else _NO_EVENTS
 
     async def _follow(self, events: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
         with Departure(receive):

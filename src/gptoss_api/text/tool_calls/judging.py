@@ -80,7 +80,7 @@ class Judge:
 
     def unkeyed(self, calls: Calls | None, raw: str) -> Verdict | None:
         """The calls of a block without the key: every one must validate, and it must be no echo."""
-        if not calls or self.is_echo(raw) or self.swallowed_call(raw) >= 0:
+        if not calls or self._is_echo(raw) or self.swallowed_call(raw) >= 0:
             return None
         try:
             return self._mended(calls, "", None)
@@ -143,8 +143,7 @@ class Judge:
         properties = schema.get("properties") if schema else None
         return properties if isinstance(properties, dict) else {}
 
-    def is_echo(self, raw: str) -> bool:
-        """Whether ``raw`` stands in the client's own text, white space aside."""
+    def _is_echo(self, raw: str) -> bool:
         if self._client is None:
             text = self.config.client_text
             self._client = "".join((text if isinstance(text, str) else text()).split())

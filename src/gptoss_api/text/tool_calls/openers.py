@@ -123,8 +123,7 @@ class OpenerReading(BodyReading):
             return at
         if isinstance(header, LeakedHeader):
             name = self._judge.names.find(header.recipient)
-            # Without its tokens a header may be quoted: from a page that a tool has read, for one.
-            if name and not self._judge.is_echo(f"to={header.recipient}"):
+            if name:
                 return self._open_json(text[at : header.end], name, header.end, native=True)
         self._plain(text[at])
         return at + 1
