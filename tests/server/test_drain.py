@@ -47,7 +47,7 @@ def test_an_idle_gateway_ends_at_once(gateway: StartGateway) -> None:
     assert "stopped" in running.log()
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_a_running_stream_ends_and_new_requests_are_refused(
     simulator: Simulator, gateway: StartGateway, sent: signal.Signals
 ) -> None:
@@ -71,6 +71,25 @@ def test_a_running_stream_ends_and_new_requests_are_refused(
     assert running.process.wait(5) == 0
     assert "1 request(s) may finish" in running.log()
     assert "Traceback" not in running.log()
+
+
+def test_a_second_signal_of_another_kind_ends_it_at_once(simulator: Simulator, gateway: StartGateway) -> None:
+    running = gateway(simulator)
+    simulator.always(Answer("", deltas=["word "] * 4, at={"half": [Stall()]}))
+    with begin(running, STREAM) as connection:
+        running.process.send_signal(signal.SIGHUP)
+        wait_until_draining(running)
+        running.process.send_signal(signal.SIGQUIT)
+        read_until(connection, b"never")
+        assert running.process.wait(5) == 0
+
+
+def test_a_gateway_that_was_told_to_ignore_hangups_does(gateway: StartGateway) -> None:
+    nohup = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    running = gateway(GPTOSS_UPSTREAM="demo", before=nohup)
+    running.process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert ask(running, "POST", CHAT, HELLO).status == 200
 
 
 def test_a_whole_answer_is_waited_for_too(simulator: Simulator, gateway: StartGateway) -> None:

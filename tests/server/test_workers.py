@@ -90,7 +90,69 @@ def test_a_worker_that_dies_is_replaced_while_the_other_serves(two: RunningGatew
     assert "worker 1 ended (signal 9) and is replaced" in two.log()
 
 
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_hangs_is_replaced_while_the_other_serves(
+    simulator: Simulator, gateway: StartGateway
+) -> None:
+    hurry = "import gptoss_api.server.workers as workers; workers._HUNG = 3.0"
+    running = gateway(simulator, before=hurry, GPTOSS_WORKERS="2")
+    wait_for(lambda: len(processes(running)) == 2)
+    before = processes(running)
+    os.kill(before[1], signal.SIGSTOP)
+    stopped = time.monotonic()
+    wait_for(lambda: processes(running)[1] != before[1])
+    assert time.monotonic() - stopped > 1.5
+    with only(running, 1):
+        assert say(running, [], "one") == "new"
+    time.sleep(3.5)
+    assert processes(running)[2] == before[2]
+    assert len(set(re.findall(r"is process (\d+)", running.log()))) == 3
+    assert "worker 1 has hung for 3 s and is killed" in running.log()
+    assert "worker 1 ended (signal 9) and is replaced" in running.log()
+    assert running.stop() == 0
+
+
+def test_a_supervisor_that_was_stopped_itself_blames_nobody(
+    simulator: Simulator, gateway: StartGateway
+) -> None:
+    hurry = "import gptoss_api.server.workers as workers; workers._HUNG = 3.0"
+    running = gateway(simulator, before=hurry, GPTOSS_WORKERS="2")
+    wait_for(lambda: len(processes(running)) == 2)
+    time.sleep(1.5)
+    before = processes(running)
+    everyone = [*before.values(), running.process.pid]
+    for process in reversed(everyone):
+        os.kill(process, signal.SIGSTOP)
+    time.sleep(5)
+    for process in reversed(everyone):
+        os.kill(process, signal.SIGCONT)
+    time.sleep(2)
+    assert say(running, [], "one") == "new"
+    assert processes(running) == before
+    assert "hung" not in running.log()
+
+
+@pytest.mark.parametrize("by", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_what_a_terminal_sends_to_all_processes_lets_answers_end(
+    two: RunningGateway, simulator: Simulator, by: signal.Signals
+) -> None:
+    simulator.always(Answer("word " * 40, deltas=("word ",) * 40, pace=0.03))
+    answers: list[httpx.Response] = []
+    body = {"messages": [{"role": "user", "content": "Hi"}]}
+
+    def answer() -> None:
+        answers.append(httpx.post(f"{two.base_url}/v1/chat/completions", json=body, timeout=30))
+
+    asking = threading.Thread(target=answer)
+    asking.start()
+    simulator.wait_until(lambda: len(simulator.requests) == 1)
+    for process in (two.process.pid, *processes(two).values()):
+        os.kill(process, by)
+    assert two.process.wait(20) == 0
+    asking.join()
+    assert answers[0].text.count("word") == 40
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_running_answers_end_before_the_workers_stop(
     two: RunningGateway, simulator: Simulator, by: signal.Signals
 ) -> None:

@@ -1,13 +1,15 @@
 """Runs the gateway in this process until it is told to stop."""
 
 import asyncio
+import contextlib
 import gc
 import logging
+import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import uvicorn
 
@@ -28,7 +30,30 @@ T = TypeVar("T")
 # Seconds that answers whose grace is over get to send their error event.
 _LAST_WORDS = 0.1
 
+# What ends a process in order. A terminal that closes sends SIGHUP, as do those who hope for another
+# configuration; without these neither it nor SIGQUIT would let answers end.
+STOP_SIGNALS: Final = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK")
+    if hasattr(signal, name)
+)
+
 _log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def stop_signals_caught(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Every signal to stop goes to ``handler`` meanwhile, but for those that are ignored, as under nohup."""
+    before = {
+        number: signal.signal(number, handler)
+        for number in STOP_SIGNALS
+        if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 class DrainingServer(uvicorn.Server):
@@ -43,6 +68,11 @@ class DrainingServer(uvicorn.Server):
         self._drain = drain
         self._grace = grace
         self._deadline: float | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with stop_signals_caught(self.handle_exit):
+            yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._drain.draining or not self.started:
@@ -71,7 +101,7 @@ class DrainingServer(uvicorn.Server):
 
 
 def run(settings: Settings) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit code of the process.
+    """Serves until it is told to stop; returns the exit code of the process.
 
     Raises:
         ConfigError: for settings that only show to be wrong when they are used.

@@ -9,9 +9,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import replace
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 from typing import Final
@@ -20,20 +20,25 @@ from ..config import ConfigError, Settings
 from ..gateway import Gateway, state_url
 from ..state import is_shared
 from ..telemetry.logs import configure_logging, hide_from_logs
-from .run import announce, listen_or_say_why_not, run_in_loop, serve_on
+from .run import announce, listen_or_say_why_not, run_in_loop, serve_on, stop_signals_caught
 
 # Seconds. A worker that ends sooner than this after its start would probably do so again.
 _YOUNG: Final = 10.0
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
+# A worker shows so often that its event loop runs, and is replaced when it has not for so long.
+_BEAT: Final = 1.0
+_HUNG: Final = 30.0
 # What a worker may take to stop beyond the time its answers get.
 _STOP_TIME: Final = 5.0
+
+_FROM_TERMINALS: Final = {signal.SIGINT, signal.SIGHUP, signal.SIGQUIT} if sys.platform != "win32" else set()
 
 _log = logging.getLogger(__name__)
 
 
 def run_workers(settings: Settings) -> int:
-    """Serves with ``settings.workers`` processes until SIGTERM or SIGINT; returns the exit code.
+    """Serves with ``settings.workers`` processes until it is told to stop; returns the exit code.
 
     Raises:
         ConfigError: for settings that only show to be wrong when they are used, such as a store that
@@ -71,12 +76,28 @@ class _Worker:
         self.number = number
         self.process: SpawnProcess | None = None
         self.started = 0.0
+        # Where its event loop shows that it runs, and when it last did.
+        self.beats: Connection | None = None
+        self.seen = 0.0
         self.pause = _FIRST_PAUSE
         self.due: float | None = None
 
+    def listen(self) -> None:
+        """Takes the signs of life that have come."""
+        if self.beats is not None and self.beats.poll():
+            self.seen = time.monotonic()
+            if not os.read(self.beats.fileno(), 4096):
+                self.deafen()
+
+    def deafen(self) -> None:
+        """Nothing more will come."""
+        if self.beats is not None:
+            self.beats.close()
+            self.beats = None
+
 
 class Supervisor:
-    """Starts the workers, replaces those that die, and passes the signals to stop on.
+    """Starts the workers, replaces those that die or hang, and passes the signals to stop on.
 
     The sockets stay open here: while a worker is replaced, the others or the next one take its connections.
     """
@@ -97,8 +118,7 @@ class Supervisor:
             for worker in self._workers:
                 self._start(worker)
             while any(worker.process is not None or worker.due is not None for worker in self._workers):
-                processes = [worker.process for worker in self._workers if worker.process is not None]
-                wait([wakeup, *(process.sentinel for process in processes)], self._patience())
+                self._wait(wakeup)
                 with contextlib.suppress(BlockingIOError):
                     wakeup.recv(4096)
                 self._obey_signals()
@@ -117,18 +137,32 @@ class Supervisor:
         with reader, writer:
             reader.setblocking(False)
             writer.setblocking(False)
-            before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-            descriptor = signal.set_wakeup_fd(writer.fileno())
-            try:
-                yield reader
-            finally:
-                signal.set_wakeup_fd(descriptor)
-                for number, handler in before.items():
-                    signal.signal(number, handler)
+            with stop_signals_caught(note):
+                descriptor = signal.set_wakeup_fd(writer.fileno())
+                try:
+                    yield reader
+                finally:
+                    signal.set_wakeup_fd(descriptor)
+
+    def _wait(self, wakeup: socket.socket) -> None:
+        """Until something happens or is to be done."""
+        processes = [worker.process for worker in self._workers if worker.process is not None]
+        beats = [worker.beats for worker in self._workers if worker.beats is not None]
+        patience = self._patience()
+        began = time.monotonic()
+        wait([wakeup, *beats, *(process.sentinel for process in processes)], patience)
+        for worker in self._workers:
+            worker.listen()
+        if patience is not None and time.monotonic() - began > patience + _BEAT:
+            # This process was stopped itself, as the workers may have been.
+            for worker in self._workers:
+                worker.seen = time.monotonic()
 
     def _patience(self) -> float | None:
         """Seconds until something is to be done although nothing happens."""
         moments = [worker.due for worker in self._workers if worker.due is not None]
+        if not self._stopping:
+            moments += [worker.seen + _HUNG for worker in self._workers if worker.process is not None]
         if self._deadline is not None:
             moments.append(self._deadline)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
@@ -156,6 +190,10 @@ class Supervisor:
                 self._ended(worker, worker.process, now)
             elif worker.due is not None and now >= worker.due:
                 self._start(worker)
+            elif worker.process is not None and now - worker.seen >= _HUNG and not self._stopping:
+                _log.error("worker %d has hung for %g s and is killed", worker.number, _HUNG)
+                worker.seen = now
+                worker.process.kill()
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
             for worker in self._workers:
@@ -166,6 +204,7 @@ class Supervisor:
     def _ended(self, worker: _Worker, process: SpawnProcess, now: float) -> None:
         code = process.exitcode
         process.close()
+        worker.deafen()
         worker.process = None
         if self._stopping:
             return
@@ -185,19 +224,19 @@ class Supervisor:
 
     def _start(self, worker: _Worker) -> None:
         worker.due = None
-        worker.started = time.monotonic()
+        worker.started = worker.seen = time.monotonic()
+        worker.beats, theirs = self._context.Pipe(duplex=False)
         worker.process = self._context.Process(
             target=_work,
-            args=(_share_of(self._settings), self._listeners),
+            args=(_share_of(self._settings), self._listeners, theirs),
             name=f"gptoss-api worker {worker.number}",
         )
-        # Ctrl-C reaches every process of the terminal, but only the supervisor says when to stop: workers
-        # inherit that the signal is blocked.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        mask = _block_terminals()
         try:
             worker.process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            theirs.close()
         _log.info("worker %d is process %d", worker.number, worker.process.pid)
 
 
@@ -226,13 +265,15 @@ def _share_of(settings: Settings) -> Settings:
     )
 
 
-def _work(settings: Settings, listeners: list[socket.socket]) -> None:
+def _work(settings: Settings, listeners: list[socket.socket], beats: Connection) -> None:
     """The whole life of a worker process."""
+    _block_terminals()
     configure_logging(settings.log_level, settings.log_format, secrets=settings.secrets)
-    sys.exit(run_in_loop(_serve(settings, listeners)))
+    sys.exit(run_in_loop(_serve(settings, listeners, beats)))
 
 
-async def _serve(settings: Settings, listeners: list[socket.socket]) -> int:
+async def _serve(settings: Settings, listeners: list[socket.socket], beats: Connection) -> int:
+    _show_life(beats)
     for listener in listeners:
         listener.setblocking(False)
     gateway = Gateway(settings)
@@ -242,6 +283,29 @@ async def _serve(settings: Settings, listeners: list[socket.socket]) -> int:
         return await serve_on(listeners, settings, gateway)
     finally:
         await gateway.close()
+
+
+def _block_terminals() -> Set[int]:
+    """Keeps what a terminal sends from this process and those it starts; returns what was blocked before.
+
+    It reaches every process of the terminal, but only the supervisor says when to stop. A worker does it
+    again: with the first process multiprocessing starts its resource tracker, and that unblocks SIGINT.
+    """
+    return signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINALS)
+
+
+def _show_life(beats: Connection) -> None:
+    """Tells the supervisor again and again that this event loop runs."""
+    loop = asyncio.get_running_loop()
+    os.set_blocking(beats.fileno(), False)
+
+    def beat() -> None:
+        # A supervisor that reads nothing has unread signs enough, and one that died stops this process.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            os.write(beats.fileno(), b".")
+        loop.call_later(_BEAT, beat)
+
+    beat()
 
 
 def _stop_with_supervisor() -> None:
