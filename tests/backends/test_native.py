@@ -18,6 +18,9 @@ from gptoss_api.core.turn import (
     ToolResultMessage,
     UserMessage,
 )
+from gptoss_api.dialects.chat import ChatDialect
+from gptoss_api.dialects.completions import CompletionsDialect
+from gptoss_api.dialects.responses import ResponsesDialect
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.text.tokens import Tokens
 from gptoss_api.upstreams.openai_compatible import PROFILES
@@ -203,6 +206,89 @@ async def test_options_pass_through_and_others_are_reported(shape: str) -> None:
     }
     assert set(started.ignored) == left_out
     assert body["stop"] == ["END"]
+
+
+CODEX = {
+    "client_metadata": {"x-codex-installation-id": "told-to-nobody"},
+    "reasoning": {"effort": "high", "summary": "auto", "context": "told-to-nobody"},
+    "include": ["reasoning.encrypted_content"],
+    "context_management": [{"type": "told-to-nobody"}],
+    "prompt_cache_key": "told-to-nobody",
+    "store": False,
+    "text": {"verbosity": "low"},
+    "tools": [{"type": "web_search"}],
+    "some_new_field": "told-to-nobody",
+    "temperature": 0.5,
+    "top_k": 40,
+}
+PICTURE = {
+    "type": "function_call_output",
+    "call_id": "c",
+    "output": [{"type": "input_image", "image_url": "data:,"}],
+}
+SEALED = {"type": "reasoning", "encrypted_content": "of another gateway", "summary": []}
+CALLED = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+
+
+@EVERY_KIND
+async def test_what_only_responses_has_is_told_to_no_server(shape: str) -> None:
+    items = [{"role": "user", "content": "hello"}, SEALED, CALLED, PICTURE]
+    asked = ResponsesDialect().parse(json.dumps(CODEX | {"input": items}).encode(), {}).turn
+    backend = Backend(shape)
+    async with gateway_to(backend) as gateway:
+        _, events = await ask(gateway, asked)
+    (started,) = [event for event in events if isinstance(event, Started)]
+    body = backend.asked[0].body
+    assert "told-to-nobody" not in json.dumps(body)
+    reasoning = {"effort": "high"} if "reasoning.effort" in PROFILES[shape].effort else None
+    assert body.get("reasoning") == reasoning
+    own = {"model", "messages", "stream", "stream_options", "reasoning_effort", "reasoning"}
+    assert body.keys() - own - {"chat_template_kwargs"} == {"temperature", "top_k"}
+    assert set(started.ignored) == {
+        "client_metadata",
+        "reasoning.summary",
+        "reasoning.context",
+        "context_management",
+        "prompt_cache_key",
+        "verbosity",
+        "tools.web_search",
+        "some_new_field",
+        "input.encrypted_content",
+        "input.input_image",
+    }
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("dialect", [ChatDialect, CompletionsDialect])
+async def test_nor_where_it_came_to_another_endpoint(dialect: Any, shape: str) -> None:
+    asked = {"messages": [{"role": "user", "content": "hello"}], "prompt": "hello"}
+    extra = {name: CODEX[name] for name in ("client_metadata", "context_management", "include")}
+    body: Any = asked | extra | {"top_k": 40}
+    if dialect is ChatDialect:
+        del body["prompt"]
+        body["reasoning"] = {"summary": "auto", "generate_summary": "auto", "max_tokens": 9}
+    parsed = dialect().parse(json.dumps(body).encode(), {})
+    backend = Backend(shape)
+    async with gateway_to(backend) as gateway:
+        await ask(gateway, parsed.turn)
+    sent = backend.asked[0].body
+    assert sent["top_k"] == 40
+    assert not sent.keys() & extra.keys()
+    assert sent.get("reasoning", {}).keys() <= {"max_tokens", "effort"}
+
+
+@EVERY_KIND
+async def test_an_effort_wins_over_fields_that_cannot_hold_it(shape: str) -> None:
+    backend = Backend(shape)
+    odd = {"reasoning": "odd", "chat_template_kwargs": ["odd"]}
+    async with gateway_to(backend) as gateway:
+        await ask(gateway, turn(effort="low", options=odd))
+    sent = backend.asked[0].body
+    for form in PROFILES[shape].effort:
+        field, _, member = form.partition(".")
+        if field == "chat_template_kwargs":
+            member = "reasoning_effort"
+        assert (sent[field][member] if member else sent[field]) == "low"
 
 
 @EVERY_KIND

@@ -116,7 +116,8 @@ class Turn(Struct, frozen=True):
 
     ``options`` holds what else the client set, under the names of OpenAI's chat reference
     (``temperature``, ``seed``, …, and unknown vendor fields). An upstream honours those that its
-    capabilities name; every other one is reported to the client as ignored.
+    capabilities name; every other one is reported to the client as ignored. So is what ``ignored`` names,
+    which has no effect anywhere and goes no further than the dialect.
 
     ``caller`` is an opaque id of whose request this is (an API key's fingerprint, or ""): state is
     never shared between callers, and queues are fair between them. ``thread`` continues an upstream
@@ -137,6 +138,7 @@ class Turn(Struct, frozen=True):
     n: int = 1
     streamed: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
     caller: str = ""
     request_id: str = ""
     thread: ThreadRef | None = None

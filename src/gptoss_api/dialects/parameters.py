@@ -35,6 +35,22 @@ _RANGES: Final = (
 )
 _TIERS: Final = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 _STRINGS: Final = ("user", "safety_identifier", "prompt_cache_key")
+# What only the Responses API has: no server of chat completions knows it, and some of it says who asks.
+_RESPONSES_ONLY: Final = frozenset(
+    {
+        "background",
+        "client_metadata",
+        "context_management",
+        "conversation",
+        "include",
+        "max_tool_calls",
+        "previous_response_id",
+        "reasoning.context",
+        "reasoning.generate_summary",
+        "reasoning.summary",
+        "truncation",
+    }
+)
 
 
 def read_model(body: Fields) -> tuple[Model, str]:
@@ -177,3 +193,11 @@ def read_metadata(body: Fields) -> dict[str, str]:
 def options_of(body: Fields, used: frozenset[str]) -> dict[str, Any]:
     """Every parameter that is not in ``used``, the client's vendor extras among them."""
     return {name: value for name, value in body.members.items() if value is not None and name not in used}
+
+
+def take_responses_only(options: dict[str, Any]) -> tuple[str, ...]:
+    """Takes out of ``options`` what only the Responses API has; the names."""
+    taken = tuple(name for name in options if name in _RESPONSES_ONLY)
+    for name in taken:
+        del options[name]
+    return taken

@@ -152,7 +152,7 @@ def make_plan(
         max_tokens=max_tokens,
         stop=stop,
         emulated=tuple(emulated),
-        ignored=tuple(name for name in turn.options if name not in honoured),
+        ignored=(*turn.ignored, *(name for name in turn.options if name not in honoured)),
         thread=_thread_use(turn, continued) if capabilities.threads else None,
         tip=None if continued is None else continued.tip,
         verbatim=capabilities.verbatim,

@@ -125,7 +125,7 @@ def test_a_sealed_thought_comes_back_to_its_own_caller() -> None:
     assert mine.turn.messages[1] == AssistantMessage(reasoning="Deep.")
     theirs = DIALECT.complete(asked, caller="bob")
     assert theirs.turn.messages == (UserMessage("x"),)
-    assert "input.encrypted_content" in theirs.turn.options
+    assert "input.encrypted_content" in theirs.turn.ignored
 
 
 def test_calls_under_types_of_their_own_are_kept() -> None:
@@ -176,7 +176,7 @@ def test_a_picture_from_a_tool_is_named_and_reported_but_ends_nothing() -> None:
     result = request.turn.messages[1]
     assert isinstance(result, ToolResultMessage)
     assert "input_image left out" in result.text
-    assert "input.input_image" in request.turn.options
+    assert "input.input_image" in request.turn.ignored
 
 
 def test_a_picture_from_the_user_is_refused_by_name() -> None:
@@ -284,18 +284,16 @@ def test_parameters_reach_the_turn() -> None:
         temperature=0.5,
         client_metadata={"a": "b"},
         prompt_cache_key="k",
+        top_k=40,
+        stop="END",
     ).turn
     assert turn.effort == "high"
     assert turn.output_format == OutputFormat("json_schema", "n", {"type": "object"}, strict=True)
     assert turn.max_tokens == 99
     assert turn.parallel_tool_calls is False
-    assert set(turn.options) == {
-        "temperature",
-        "client_metadata",
-        "prompt_cache_key",
-        "verbosity",
-        "reasoning.summary",
-    }
+    assert turn.stop == ("END",)
+    assert turn.options == {"temperature": 0.5, "prompt_cache_key": "k", "verbosity": "low", "top_k": 40}
+    assert set(turn.ignored) == {"client_metadata", "reasoning.summary"}
 
 
 def test_a_preload_probe_is_recognised() -> None:

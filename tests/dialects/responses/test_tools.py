@@ -117,7 +117,7 @@ def test_hosted_tools_are_dropped_and_reported() -> None:
     ]
     turn = parse(tools=[WEATHER, *({"type": kind} for kind in kinds)]).turn
     assert [tool.name for tool in turn.tools] == ["weather"]
-    assert {f"tools.{kind}" for kind in kinds} <= set(turn.options)
+    assert {f"tools.{kind}" for kind in kinds} <= set(turn.ignored)
 
 
 def test_tools_may_come_as_an_input_item() -> None:

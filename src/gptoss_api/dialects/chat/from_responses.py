@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from ...core.errors import InvalidRequest, UnsupportedParameter
 from ...core.turn import InstructionMessage
-from ..parameters import read_include_usage, read_stop
+from ..parameters import read_include_usage
 from ..reading import Fields
 from ..responses.items import ItemReader
 from ..responses.parse import read_request
@@ -42,7 +42,6 @@ def read_responses_body(body: Fields) -> Parsed:
     turn = replace(
         asked.turn,
         messages=messages,
-        stop=read_stop(body),
-        options={**asked.turn.options, **reader.ignored},
+        ignored=(*asked.turn.ignored, *reader.ignored),
     )
     return Parsed(turn, asked.stream, read_include_usage(body, asked.stream), legacy_functions=False)

@@ -19,6 +19,7 @@ from ..parameters import (
     read_model,
     read_n,
     read_stop,
+    take_responses_only,
 )
 from ..reading import Fields, unknown_value, wrong_type
 from .messages import read_messages
@@ -78,6 +79,8 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
     parallel = body.boolean("parallel_tool_calls")
     extras: dict[str, Any] = {}
     effort, show_reasoning = _reasoning(body, extras)
+    options = _options(body) | extras
+    ignored = take_responses_only(options)
     turn = Turn(
         model=model.id,
         messages=messages,
@@ -91,7 +94,8 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
         stop=read_stop(body),
         n=read_n(body, max_n),
         streamed=stream,
-        options=_options(body) | extras,
+        options=options,
+        ignored=ignored,
         provider=provider,
     )
     return Parsed(turn, stream, include_usage, toolbox.legacy)

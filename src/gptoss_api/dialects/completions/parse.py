@@ -19,6 +19,7 @@ from ..parameters import (
     read_model,
     read_n,
     read_stop,
+    take_responses_only,
 )
 from ..reading import Fields, wrong_type
 
@@ -77,6 +78,8 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
         )
     check_options(body)
     effort = body.choice("reasoning_effort", tuple(EFFORTS))
+    options = options_of(body, _NO_OPTIONS)
+    ignored = take_responses_only(options)
     turn = Turn(
         model=model.id,
         provider=provider,
@@ -87,7 +90,8 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
         stop=read_stop(body),
         n=n,
         streamed=stream,
-        options=options_of(body, _NO_OPTIONS),
+        options=options,
+        ignored=ignored,
     )
     return Parsed(
         turns=tuple([_asking(turn, prompt) for prompt in prompts]),

@@ -127,7 +127,7 @@ class ResponsesDialect:
             asked.turn,
             messages=messages,
             show_reasoning=self._show_reasoning,
-            options={**asked.turn.options, **reader.ignored},
+            ignored=(*asked.turn.ignored, *reader.ignored),
         )
         request = ResponseRequest(
             turn=turn,

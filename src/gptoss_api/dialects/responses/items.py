@@ -123,7 +123,7 @@ class ItemReader:
         self._refusal: list[str] = []
         self._calls: list[ToolCall] = []
         self._open = False
-        self.ignored: dict[str, bool] = {}
+        self.ignored: dict[str, None] = {}
 
     def feed(self, items: Sequence[Fields]) -> None:
         for item in items:
@@ -181,7 +181,7 @@ class ItemReader:
             opened = self._unseal(sealed)
             if opened is None:
                 # Another provider's, another key's or another caller's: a lost thought is no lost answer.
-                self.ignored["input.encrypted_content"] = True
+                self.ignored["input.encrypted_content"] = None
             else:
                 texts = [opened]
         if not texts:
@@ -237,7 +237,7 @@ class ItemReader:
             part = as_object(value, f"{path}[{index}]")
             kind = part.required_string("type")
             if kind in _MEDIA_PARTS:
-                self.ignored[f"input.{kind}"] = True
+                self.ignored[f"input.{kind}"] = None
                 texts.append(f"[{kind} left out: this model reads only text]")
             else:
                 texts.append(_part_text(part, kind))

@@ -18,6 +18,7 @@ from ..parameters import (
     read_json_schema,
     read_metadata,
     read_model,
+    read_stop,
 )
 from ..reading import Fields, as_object, unknown_value, wrong_type
 from .items import item_type
@@ -36,8 +37,39 @@ _INCLUDES: Final = (
     "code_interpreter_call.outputs",
 )
 
-# What the turn itself carries, or what the answer repeats; every other parameter is an option.
-_NO_OPTIONS: Final = frozenset(
+# What has the same name and meaning for servers of chat completions: OpenAI's own, the sampling of servers
+# that people run, and OpenRouter's routing. Whatever else a client says is between it and OpenAI, such as
+# Codex' installation and session ids, and is not told to anybody.
+_OPTIONS: Final = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+        "seed",
+        "service_tier",
+        "user",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "top_k",
+        "top_a",
+        "min_p",
+        "typical_p",
+        "repetition_penalty",
+        "min_tokens",
+        "ignore_eos",
+        "stop_token_ids",
+        "provider",
+        "models",
+        "route",
+        "transforms",
+        "plugins",
+    }
+)
+# What the turn itself carries, or what the answer repeats.
+_USED: Final = frozenset(
     {
         "model",
         "input",
@@ -47,6 +79,7 @@ _NO_OPTIONS: Final = frozenset(
         "tools",
         "tool_choice",
         "parallel_tool_calls",
+        "stop",
         "text",
         "reasoning",
         "max_output_tokens",
@@ -113,10 +146,12 @@ def read_request(body: Fields, *, store_by_default: bool = True) -> Asked:
             param="background",
         )
     output_format, verbosity = _text(body)
-    ignored: dict[str, Any] = {f"tools.{kind}": True for kind in toolbox.dropped}
-    effort, reasoning = _reasoning(body, ignored)
+    effort, reasoning, without_effect = _reasoning(body)
     parallel = body.boolean("parallel_tool_calls") is not False
-    options = _options(body) | ignored
+    options = _options(body)
+    unknown = [name for name in options if name not in _OPTIONS]
+    for name in unknown:
+        del options[name]
     if verbosity is not None:
         options["verbosity"] = verbosity
     turn = Turn(
@@ -129,8 +164,10 @@ def read_request(body: Fields, *, store_by_default: bool = True) -> Asked:
         output_format=output_format,
         effort=effort,
         max_tokens=body.integer("max_output_tokens", 1),
+        stop=read_stop(body),
         streamed=stream,
         options=options,
+        ignored=(*(f"tools.{kind}" for kind in toolbox.dropped), *without_effect, *unknown),
     )
     return Asked(
         turn=turn,
@@ -219,21 +256,21 @@ def _text(body: Fields) -> tuple[OutputFormat, str | None]:
             return read_json_schema(inner, "text.format"), verbosity
 
 
-def _reasoning(body: Fields, ignored: dict[str, Any]) -> tuple[Effort | None, dict[str, Any]]:
-    """The effort, and the object as the answer repeats it. The whole chain of thought is given, so that
-    a summary of it has no effect."""
+def _reasoning(body: Fields) -> tuple[Effort | None, dict[str, Any], list[str]]:
+    """The effort, the object as the answer repeats it, and the members without effect. The whole chain of
+    thought is given, so that a summary of it has none."""
     reasoning = body.object("reasoning")
     if reasoning is None:
-        return None, {"effort": None, "summary": None}
+        return None, {"effort": None, "summary": None}, []
     effort = reasoning.choice("effort", tuple(EFFORTS))
     summary = reasoning.choice("summary", ("auto", "concise", "detailed", "none"))
-    for name, value in reasoning.members.items():
-        if name != "effort" and value not in (None, "none"):
-            ignored[f"reasoning.{name}"] = value
-    return None if effort is None else EFFORTS[effort], {
-        "effort": effort,
-        "summary": None if summary == "none" else summary,
-    }
+    without_effect = [
+        f"reasoning.{name}"
+        for name, value in reasoning.members.items()
+        if name != "effort" and value not in (None, "none")
+    ]
+    shown = {"effort": effort, "summary": None if summary == "none" else summary}
+    return None if effort is None else EFFORTS[effort], shown, without_effect
 
 
 def _include(body: Fields) -> list[str]:
@@ -254,7 +291,7 @@ def _include(body: Fields) -> list[str]:
 
 def _options(body: Fields) -> dict[str, Any]:
     check_options(body)
-    return options_of(body, _NO_OPTIONS)
+    return options_of(body, _USED)
 
 
 def _echo(body: Fields, toolbox: Toolbox, reasoning: dict[str, Any]) -> dict[str, Any]:

@@ -212,6 +212,12 @@ def _add_effort(body: dict[str, Any], effort: Effort | None, profile: Profile) -
             case "reasoning_effort":
                 body["reasoning_effort"] = effort
             case "reasoning.effort":
-                body.setdefault("reasoning", {})["effort"] = effort
+                _set_member(body, "reasoning", "effort", effort)
             case "chat_template_kwargs":
-                body.setdefault("chat_template_kwargs", {})["reasoning_effort"] = effort
+                _set_member(body, "chat_template_kwargs", "reasoning_effort", effort)
+
+
+def _set_member(body: dict[str, Any], field: str, member: str, value: str) -> None:
+    """Also where a client gave the field a value that has no members."""
+    inner = body.get(field)
+    body[field] = {**inner, member: value} if isinstance(inner, dict) else {member: value}
