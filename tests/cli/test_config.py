@@ -102,3 +102,13 @@ def test_no_setting_that_is_a_secret_is_left_out(run: Run) -> None:
     done = run("config", **secrets, GPTOSS_CREDENTIALS_FILE=everywhere)
     assert done.returncode == 0
     assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_a_token_that_auto_found_is_warned_of(run: Run) -> None:
+    done = run("config", HF_TOKEN="hf_s3cret12345")
+    assert "Answers come from huggingface: " in done.stdout
+    assert done.stderr.startswith(
+        "Warning: answers come from the Hugging Face router, which bills the account"
+    )
+    assert done.stderr.count("\n") == 1
+    assert run("config", GPTOSS_UPSTREAM="huggingface", HF_TOKEN="hf_s3cret12345").stderr == ""

@@ -146,3 +146,9 @@ async def test_auto_takes_the_hugging_face_router_where_a_token_is(gateway: Star
     assert status["name"] == "huggingface"
     assert "HF_TOKEN" in status["chosen_because"]
     assert "hf_secret" not in running.log() + json.dumps(status)
+    first = running.log().splitlines()[0]
+    assert "WARNING" in first
+    assert "bills the account of the token that was found (HF_TOKEN)" in first
+    assert "set GPTOSS_UPSTREAM to what shall answer" in first
+    chosen = await asyncio.to_thread(gateway, GPTOSS_UPSTREAM="huggingface", HF_TOKEN="hf_secret12345")
+    assert "bills" not in chosen.log()

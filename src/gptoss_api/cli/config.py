@@ -30,9 +30,12 @@ def command(as_json: bool, **given: object) -> None:
         resolution.refuse_exposure()
         settings = resolution.settings
         chosen = choose_upstreams(settings, read_credentials(settings), os.environ)
+        chosen.refuse_unreadable_login()
         open_state(settings)
     except ConfigError as error:
         raise WrongSetting(str(error)) from None
+    if chosen.warning:
+        click.echo(f"Warning: {chosen.warning}.", err=True)
     if not as_json:
         click.echo(redact(f"\nAnswers come from {chosen.names}: {chosen.because}."))
 

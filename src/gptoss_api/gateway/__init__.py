@@ -1,6 +1,7 @@
 """The composition root: settings become upstreams that together can answer every turn."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -11,10 +12,12 @@ from ..config import ConfigError, Settings
 from ..core.catalog import MODELS, Model, find_model
 from ..core.errors import GatewayError, ModelNotFound
 from ..core.events import Events
+from ..core.kinds import AUTO
 from ..core.turn import Turn
 from ..emulation import EmulatedUpstream, EmulationSettings
 from ..routing import Route, Router
 from ..routing.discovery import FoundServer, find_local_servers
+from ..telemetry.logs import hide_from_logs
 from ..text.tokens import Tokens
 from ..upstreams.base import Health, Upstream
 from ..upstreams.chatkit import ChatKitUpstream, Credentials
@@ -23,7 +26,7 @@ from ..upstreams.http import HttpClient
 from ..upstreams.openai_compatible import OpenAICompatibleUpstream
 from .building import UpstreamBuilder
 from .memory import Memory, open_state, state_url
-from .selection import Selection, select_upstreams
+from .selection import Selection, select_login, select_upstreams
 
 __all__ = [
     "Gateway",
@@ -33,6 +36,8 @@ __all__ = [
     "read_credentials",
     "state_url",
 ]
+
+_log = logging.getLogger(__name__)
 
 # Lists of models are waited for as long as a person would.
 _LIST_TIME = 3.0
@@ -49,43 +54,53 @@ class UpstreamState(Struct, frozen=True):
 class Gateway:
     """What the server asks for answers.
 
-    ``chosen_because`` says in words how the upstreams were selected, for the log and ``GET /``.
-    ``environ`` is the process environment unless given.
+    ``environ`` is the process environment unless given. A gateway that ``joins`` others that serve already,
+    as a worker does, starts with what stops the first one: a login that cannot be read.
 
     Raises:
         ConfigError: for settings that only show to be wrong when they are used.
     """
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, settings: Settings, environ: Mapping[str, str] | None = None, *, joins: bool = False
+    ) -> None:
         environ = os.environ if environ is None else environ
         self._credentials = read_credentials(settings)
-        self._selection = choose_upstreams(settings, self._credentials, environ)
-        self.chosen_because = self._selection.because
-        self.is_demo = self._selection.is_demo
+        selection = choose_upstreams(settings, self._credentials, environ)
+        if not joins:
+            selection.refuse_unreadable_login()
         self._http = HttpClient(
             connect_timeout=settings.connect_timeout, max_idle_per_origin=settings.max_concurrency
         )
         self.tokens = Tokens()
-        self.memory = memory = Memory(settings)
-        emulation = EmulationSettings(style=settings.tool_style, secret=memory.secret, repair=settings.repair)
-        builder = UpstreamBuilder(settings, self._credentials, self._http, environ)
-        entries = self._selection.upstreams
+        self.memory = Memory(settings)
+        self._emulation = EmulationSettings(
+            style=settings.tool_style, secret=self.memory.secret, repair=settings.repair
+        )
+        self._builder = UpstreamBuilder(settings, self._credentials, self._http, environ)
+        self._awaits_login = selection.is_demo and settings.upstream == AUTO
+        self._credentials.hide_with(hide_from_logs)
+        self._use(selection)
+
+    def _use(self, selection: Selection) -> None:
+        """Has every turn from now on answered by ``selection``."""
+        self._selection = selection
+        entries = selection.upstreams
         self._upstreams: list[Upstream] = [
-            builder.build(entry, alone=len(entries) == 1) for entry in entries
+            self._builder.build(entry, alone=len(entries) == 1) for entry in entries
         ] or [DemoUpstream()]
-        self._secrets = (*self._credentials.secrets, *builder.keys, *memory.secrets)
         emulated = [
             EmulatedUpstream(
                 upstream,
                 self.tokens,
-                emulation,
-                conversations=memory.conversations,
-                thoughts=memory.thoughts,
+                self._emulation,
+                conversations=self.memory.conversations,
+                thoughts=self.memory.thoughts,
             )
             for upstream in self._upstreams
         ]
         # A lone upstream needs no router: there is nobody else to ask while it would rest.
-        self.upstream: Upstream = (
+        self._upstream: Upstream = (
             emulated[0]
             if len(emulated) == 1
             else Router(
@@ -96,10 +111,37 @@ class Gateway:
             )
         )
 
+    def _look_for_login(self) -> None:
+        """Lets a demo that ``auto`` fell to make room for a login; a look costs one call of ``stat``."""
+        if not self._awaits_login:
+            return
+        self._credentials.follow()
+        if (site := select_login(self._credentials)) is not None:
+            self._awaits_login = False
+            self._use(site)
+            log = _log.warning if site.unreadable else _log.info
+            log("answers come from %s instead of the demo: %s", site.names, site.because)
+
+    @property
+    def selection(self) -> Selection:
+        """Which upstreams answer, and why."""
+        self._look_for_login()
+        return self._selection
+
+    @property
+    def upstream(self) -> Upstream:
+        """What answers every turn."""
+        self._look_for_login()
+        return self._upstream
+
+    @property
+    def is_demo(self) -> bool:
+        return self.selection.is_demo
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown, beside the secrets among the settings."""
-        return self._secrets
+        return (*self._credentials.secrets, *self._builder.keys, *self.memory.secrets)
 
     def open(self, turn: Turn) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
         """Answers ``turn``; see :meth:`gptoss_api.upstreams.base.Upstream.open`."""
@@ -108,18 +150,20 @@ class Gateway:
     @property
     def only_upstream(self) -> str:
         """The name of the upstream that answers every turn, "" where there are several."""
-        return self.upstream.name if len(self._upstreams) == 1 else ""
+        name = self.upstream.name
+        return name if len(self._upstreams) == 1 else ""
 
     async def health(self) -> Health:
         return await self.upstream.health()
 
     async def states(self) -> list[UpstreamState]:
         """Every upstream by itself, where there are several."""
-        if not isinstance(self.upstream, Router):
+        upstream = self.upstream
+        if not isinstance(upstream, Router):
             return []
         return [
             UpstreamState(entry.name, entry.kind, health)
-            for entry, health in zip(self._selection.upstreams, await self.upstream.healths(), strict=True)
+            for entry, health in zip(self._selection.upstreams, await upstream.healths(), strict=True)
         ]
 
     async def models(self) -> list[Model]:
@@ -127,6 +171,7 @@ class Gateway:
 
         Both canonical ids are there where nothing is known.
         """
+        self._look_for_login()
         lists = await asyncio.gather(*(_served_models(upstream) for upstream in self._upstreams))
         own: dict[str, Model] = {}
         served: set[str] = set()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..config import Settings, UpstreamSettings
+from ..config import ConfigError, Settings, UpstreamSettings
 from ..config.upstreams import named_upstream
 from ..core.kinds import AUTO, DEMO, SITE
 from ..routing.discovery import FoundServer
@@ -13,18 +13,30 @@ from ..upstreams.openai_compatible import PROFILES
 from ..upstreams.openai_compatible.keys import find_key
 
 _HUGGING_FACE: Final = "huggingface"
+_SITE: Final = UpstreamSettings(SITE, SITE)
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The upstreams in the order in which they are asked, none for the demo, and the reason in words."""
+    """The upstreams in the order in which they are asked, none for the demo, and the reason in words.
+
+    ``warning`` is what the user should know before anything else. ``unreadable`` says what is wrong with the
+    login that the site needs.
+    """
 
     upstreams: tuple[UpstreamSettings, ...]
     because: str
+    warning: str = ""
+    unreadable: str = ""
 
     @property
     def is_demo(self) -> bool:
         return not self.upstreams
+
+    def refuse_unreadable_login(self) -> None:
+        """Raises :class:`ConfigError` for a login that is there and cannot be read."""
+        if self.unreadable:
+            raise ConfigError(f"{self.unreadable}; run 'gptoss-api login' again, or remove the file")
 
     @property
     def names(self) -> str:
@@ -44,18 +56,22 @@ def select_upstreams(
     if settings.upstream == DEMO:
         return Selection((), "GPTOSS_UPSTREAM is demo")
     if settings.upstream != AUTO:
-        return _named(settings)
+        return _with_login(_named(settings), credentials)
     if settings.upstreams:
-        return Selection(_ordered(settings.upstreams), "[[upstreams]] are configured")
-    site = UpstreamSettings(SITE, SITE)
-    if credentials.configured:
-        return Selection((site,), "a login at gpt-oss.com is configured")
+        return _with_login(
+            Selection(_ordered(settings.upstreams), "[[upstreams]] are configured"), credentials
+        )
+    if (login := select_login(credentials)) is not None:
+        return login
     if settings.chatkit_url is not None:
-        return Selection((site,), "GPTOSS_CHATKIT_URL is configured")
+        return Selection((_SITE,), "GPTOSS_CHATKIT_URL is configured")
     if (found := find_key(PROFILES[_HUGGING_FACE], environ)) is not None:
         return Selection(
             (UpstreamSettings(_HUGGING_FACE, _HUGGING_FACE),),
             f"a Hugging Face token was found ({found.where}) and no login at gpt-oss.com",
+            warning="answers come from the Hugging Face router, which bills the account of the token that "
+            f"was found ({found.where}); to prevent that, set GPTOSS_UPSTREAM to what shall answer, such as "
+            "gpt-oss.com, ollama or demo",
         )
     if servers := find_servers():
         return Selection(
@@ -66,6 +82,24 @@ def select_upstreams(
             "; ".join(entry.told for entry in servers),
         )
     return Selection((), "no credential and no server is configured, and none was found on this machine")
+
+
+def select_login(credentials: Credentials) -> Selection | None:
+    """The site, if there is a login for it, be it readable or not."""
+    if credentials.configured:
+        return Selection((_SITE,), "a login at gpt-oss.com is configured")
+    if credentials.unreadable:
+        return _with_login(Selection((_SITE,), "a login at gpt-oss.com is kept, but unreadable"), credentials)
+    return None
+
+
+def _with_login(selection: Selection, credentials: Credentials) -> Selection:
+    """``selection`` with what is wrong with the login, if it needs one."""
+    if credentials.unreadable and any(entry.kind == SITE for entry in selection.upstreams):
+        return replace(
+            selection, unreadable=f"{credentials.path}: the login cannot be used: {credentials.unreadable}"
+        )
+    return selection
 
 
 def _named(settings: Settings) -> Selection:

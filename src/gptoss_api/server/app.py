@@ -30,7 +30,7 @@ _PROBES = frozenset({"/healthz", "/readyz"})
 def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> ASGIApp:
     """The whole HTTP side over ``gateway``."""
     status = StatusRoutes(gateway, drain)
-    serving = Serving(drain, settings.max_body, settings.keepalive, gateway.only_upstream)
+    serving = Serving(drain, settings.max_body, settings.keepalive, lambda: gateway.only_upstream)
     router = Router(
         [
             *_turn_routes(settings, gateway, serving),

@@ -167,11 +167,14 @@ def _longest_answer(settings: Settings) -> float:
 
 async def announce(listeners: list[socket.socket], settings: Settings, gateway: Gateway) -> None:
     """Says in the log what is served where, and what a user should know of it."""
+    selection = gateway.selection
+    if selection.warning:
+        _log.warning("%s", selection.warning)
     for listener in listeners:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         _log.info("gptoss-api %s listens on http://%s:%d", __version__, shown, port)
-    _log.info("upstream: %s (%s)", gateway.upstream.name, gateway.chosen_because)
+    _log.info("upstream: %s (%s)", gateway.upstream.name, selection.because)
     _log.info("state: %s", gateway.memory.where)
     _log.info("kept: %s", gateway.memory.what)
     health = await gateway.health()

@@ -47,7 +47,7 @@ class StatusRoutes:
             "name": self._gateway.upstream.name,
             "ready": health.ready,
             "detail": health.detail,
-            "chosen_because": self._gateway.chosen_because,
+            "chosen_because": self._gateway.selection.because,
         }
         if states := await self._gateway.states():
             upstream["upstreams"] = [

@@ -26,13 +26,13 @@ R = TypeVar("R", bound=DialectRequest)
 class Serving(Struct, frozen=True):
     """What every endpoint needs of the server. ``keep_alive`` is in seconds, ``max_body`` in bytes.
 
-    ``upstream`` is the name of the only upstream, "" where several may answer.
+    ``upstream`` tells the name of the only upstream, "" where several may answer.
     """
 
     drain: Drain
     max_body: int
     keep_alive: float
-    upstream: str = ""
+    upstream: Callable[[], str] = str
 
 
 class AnswerEndpoint(ABC, Generic[R]):
@@ -98,7 +98,7 @@ class AnswerEndpoint(ABC, Generic[R]):
     async def _stream(self, request: R, record: RequestRecord, send: Send) -> None:
         renderer = request.renderer()
         stream = EventStream(send, self._serving.keep_alive)
-        if upstream := self._serving.upstream:
+        if upstream := self._serving.upstream():
             # A comment that breaks a long silence opens the stream before anything else is known.
             stream.headers = [(b"x-gptoss-upstream", upstream.encode("latin-1", "replace"))]
         # The end of an answer is held back, to leave in one write together with the closing bytes.

@@ -276,7 +276,7 @@ async def _serve(settings: Settings, listeners: list[socket.socket], beats: Conn
     _show_life(beats)
     for listener in listeners:
         listener.setblocking(False)
-    gateway = Gateway(settings)
+    gateway = Gateway(settings, joins=True)
     hide_from_logs(gateway.secrets)
     _stop_with_supervisor()
     try:

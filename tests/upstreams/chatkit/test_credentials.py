@@ -156,15 +156,91 @@ def test_a_file_may_hold_plain_cookie_text(path: Path) -> None:
     assert Credentials.load(PASTED, path).cookie_header() == PASTED
 
 
-@pytest.mark.parametrize("content", ["", "{", "{}", "[]", '{"session": 5}', '{"session": "a b"}', "hello"])
-def test_a_file_without_a_login_is_reported_and_passed_over(
-    path: Path, content: str, caplog: pytest.LogCaptureFixture
+USELESS = {
+    "": "it is empty",
+    " \n": "it is empty",
+    "{": "it holds no login",
+    "{}": "it holds no login",
+    "[]": "it holds no login",
+    "[" * 100_000: "it holds no login",
+    '{"session": 5}': "it holds no login",
+    '{"session": "a b"}': "it holds no login",
+    '{"session": "", "pasted": "x"}': "it holds no login",
+    '{"session": 5, "pasted": "x"}': "it holds no login",
+    '{"session": "a b", "pasted": "x"}': "it holds no login",
+    '{"version": 2, "session": "s", "pasted": "x"}': "another version of gptoss-api wrote it",
+    '{"version": "2", "accounts": []}': "another version of gptoss-api wrote it",
+    "hello": "it holds no login",
+    f"'{PASTED}": "it holds no login",
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), USELESS.items())
+def test_a_file_without_a_login_is_told_of_and_left_alone(
+    path: Path, content: str, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.parent.mkdir()
     path.write_text(content)
-    assert not Credentials.load(None, path).configured
-    assert Credentials.load(PASTED, path).cookie_header() == PASTED
+    credentials = Credentials.load(None, path)
+    assert not credentials.configured
+    assert credentials.unreadable == reason
+    with_text = Credentials.load(PASTED, path)
+    assert with_text.cookie_header() == PASTED
+    assert with_text.unreadable == ""
+    assert f"{path} cannot be used: {reason}" in caplog.text
     assert path.read_text() == content
+
+
+def test_no_file_is_no_login_and_nothing_is_wrong_with_it(path: Path, tmp_path: Path) -> None:
+    assert Credentials.load(None, path).unreadable == ""
+    (tmp_path / "file").write_text("")
+    assert Credentials.load(None, tmp_path / "file" / "x.json").unreadable == ""
+    assert Credentials.load(None, None).unreadable == ""
+
+
+@needs_modes
+def test_what_is_no_file_or_cannot_be_opened_is_told_of(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Credentials.parse(PASTED, path).store()
+    linked, lost, circle, pipe = (tmp_path / name for name in ("linked", "lost", "circle", "pipe"))
+    linked.symlink_to(path)
+    lost.symlink_to(tmp_path / "nowhere")
+    circle.symlink_to(circle)
+    os.mkfifo(pipe)
+    (tmp_path / "latin-1").write_bytes(b"session=\xe9")
+    assert Credentials.load(None, linked).cookie_header() == PASTED
+    for place, reason in {
+        tmp_path: "it cannot be read: Is a directory",
+        lost: "it is a link that leads nowhere",
+        circle: "it cannot be read: Too many levels of symbolic links",
+        pipe: "it cannot be read: it is no regular file",
+        tmp_path / "latin-1": "it cannot be read: it is no UTF-8 text",
+    }.items():
+        assert Credentials.load(None, place).unreadable == reason
+
+    def denied(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    # The tests may run as a user to whom nothing is denied.
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    assert Credentials.load(None, path).unreadable == "it cannot be read: Permission denied"
+
+
+def test_a_file_may_hold_whatever_can_be_pasted(path: Path) -> None:
+    path.parent.mkdir()
+    cookies = [{"name": "user_id", "value": "user-1"}, {"name": "session", "value": OLD_SESSION}]
+    for content in (
+        f"GPTOSS_COOKIE='{PASTED}'\n".encode("utf-8-sig"),
+        PASTED.encode("utf-16"),
+        json.dumps(cookies).encode(),
+        json.dumps({"cookies": cookies}).encode(),
+        json.dumps({"user_id": "user-1", "session": OLD_SESSION}).encode(),
+        json.dumps({"user_id": "user-1", "session": OLD_SESSION, "version": 1, "pasted": "x"}).encode(),
+    ):
+        path.write_bytes(content)
+        credentials = Credentials.load(None, path)
+        assert (credentials.cookie_header(), credentials.unreadable) == (PASTED, "")
 
 
 def test_a_text_without_cookies_is_an_error_even_with_a_file(path: Path) -> None:
@@ -185,6 +261,52 @@ def test_a_new_login_in_the_file_is_taken_over(path: Path) -> None:
     assert running.configured
     assert running.cookie_header() == PASTED
     assert running.follow() is False
+
+
+def test_a_file_that_is_put_there_unreadable_is_told_of_until_it_is_mended(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = Credentials.load(None, path)
+    path.parent.mkdir()
+    path.write_text("{broken")
+    assert running.follow() is False
+    assert running.unreadable == "it holds no login"
+    assert running.follow() is False
+    assert caplog.text.count("cannot be used: it holds no login") == 1
+    path.unlink()
+    assert running.follow() is False
+    assert running.unreadable == ""
+    path.write_text("")
+    running.follow()
+    assert running.unreadable == "it is empty"
+    Credentials.parse(PASTED, path).save()
+    assert running.follow() is True
+    assert (running.unreadable, running.cookie_header()) == ("", PASTED)
+
+
+@needs_modes
+def test_a_file_that_becomes_readable_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Credentials.parse(PASTED, path).store()
+    with monkeypatch.context() as denied:
+        denied.setattr("gptoss_api.upstreams.chatkit.credentials._content", _denied)
+        running = Credentials.load(None, path)
+    assert running.unreadable
+    path.chmod(0o400)
+    assert running.follow() is True
+    assert running.cookie_header() == PASTED
+
+
+def _denied(path: Path) -> bytes:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_new_secrets_are_told_to_who_hides_them(path: Path) -> None:
+    running = Credentials.load(None, path)
+    hidden: list[str] = []
+    running.hide_with(hidden.extend)
+    Credentials.parse(PASTED, path).save()
+    running.follow()
+    assert set(hidden) == {"user-1", OLD_SESSION}
 
 
 def test_refreshed_values_do_not_overwrite_a_newer_login(path: Path) -> None:
@@ -213,6 +335,7 @@ def test_a_file_that_became_unreadable_changes_nothing(path: Path, content: str)
     path.write_text(content)
     assert running.follow() is False
     assert running.cookie_header() == PASTED
+    assert running.unreadable == ""
 
 
 def test_configured_cookies_stay_whatever_the_file_says(path: Path) -> None:

@@ -14,6 +14,7 @@ from ...core.errors import (
     ThreadLost,
     UpstreamEmpty,
     UpstreamIncomplete,
+    UpstreamLoginRequired,
 )
 from ...core.events import Events, Started
 from ...core.redaction import Redactor
@@ -111,6 +112,8 @@ class ChatKitUpstream:
         """What the last turn told; nothing is sent to find out."""
         if self._credentials.follow():
             self._health.forget()
+        if unreadable := self._credentials.unreadable:
+            return Health(False, _unreadable(unreadable))
         state = self._health.state
         if state is None:
             if not self._credentials.configured and _is_the_site(self._url):
@@ -196,6 +199,8 @@ class ChatKitUpstream:
     async def _request(self, stack: AsyncExitStack, turn: Turn, text: str, clock: TurnClock) -> HttpResponse:
         """The event stream that answers the turn, in whichever dialect the server takes."""
         self._credentials.follow()
+        if unreadable := self._credentials.unreadable:
+            raise UpstreamLoginRequired(_unreadable(unreadable))
         thread = turn.thread
         if thread is not None and thread.account and thread.account != self._credentials.account:
             raise ThreadLost("The conversation belongs to another account at gpt-oss.com.")
@@ -286,6 +291,10 @@ def _on_thread(failure: GatewayError) -> GatewayError:
     if isinstance(failure, UpstreamEmpty | UpstreamIncomplete):
         return ThreadLost("gpt-oss.com no longer answers in this conversation.")
     return failure
+
+
+def _unreadable(reason: str) -> str:
+    return f"The file that keeps the login at gpt-oss.com is of no use: {reason}. {LOGIN_STEP}"
 
 
 def _is_the_site(url: str) -> bool:

@@ -5,21 +5,31 @@ value into a message, a log line or a ``repr``.
 """
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
+import stat
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Final, Self
 
 import msgspec
 
 from ..retry_after import parse_date
 from .cookies import checked_value, parse_cookies
-from .pastes import NAMES
+from .pastes import NAMES, decoded
 
 _log = logging.getLogger(__name__)
+
+
+_VERSION: Final = 1
+
+
+class Unreadable(Exception):
+    """The file is there, and holds no login that can be used; says why, without its content."""
 
 
 class _Saved(msgspec.Struct, omit_defaults=True):
@@ -30,12 +40,19 @@ class _Saved(msgspec.Struct, omit_defaults=True):
     pasted: str = ""
 
 
+class _Form(msgspec.Struct):
+    """What tells a file that ``save`` wrote from other JSON with cookies in it."""
+
+    version: Any = _VERSION
+    pasted: str | None = None
+
+
 class Credentials:
     """The cookies of one account.
 
     ``path`` is the file that keeps refreshed values; without one they live as long as the process.
-    With ``follows`` a new login in that file replaces this one, see :meth:`follow`. Make it with
-    :meth:`load` or :meth:`parse`.
+    With ``follows`` a new login in that file replaces this one, see :meth:`follow`. ``unreadable`` says
+    what is wrong with the file. Make it with :meth:`load` or :meth:`parse`.
     """
 
     def __init__(
@@ -46,6 +63,7 @@ class Credentials:
         path: Path | None = None,
         pasted: str = "",
         follows: bool = False,
+        unreadable: str = "",
     ) -> None:
         self._values = {"user_id": user_id, "session": session}
         self._path = path
@@ -54,6 +72,8 @@ class Credentials:
         self._pasted = pasted or _fingerprint(user_id, session)
         self._configured = bool(user_id or session)
         self._unsaved = False
+        self._unreadable = unreadable
+        self._hide: Callable[[tuple[str, ...]], None] | None = None
 
     @classmethod
     def parse(cls, text: str, path: Path | None = None) -> Self:
@@ -66,18 +86,24 @@ class Credentials:
         """From the configured cookie text and the file.
 
         The file wins only if its values descend from this very text, so that a newly pasted cookie
-        counts at once; without a text the file is followed. A file that cannot be read is reported in
-        the log and left alone.
+        counts at once; without a text the file is followed. A file that cannot be read makes no
+        difference to a text but a line in the log; without one the credentials are ``unreadable``.
         Raises :class:`ValueError` for a text without cookies.
         """
-        saved = _read(path) if path is not None else None
+        saved, unreadable = None, ""
+        try:
+            saved = _read(path) if path is not None else None
+        except Unreadable as error:
+            unreadable = str(error)
         follows = text is None or not text.strip()
         if text is not None and not follows:
+            if unreadable:
+                _log.warning("refreshed cookies in %s cannot be used: %s", path, unreadable)
             pasted = cls.parse(text, path)
             if saved is None or saved.pasted != pasted._pasted:
                 return pasted
         if saved is None:
-            return cls(path=path, follows=follows)
+            return cls(path=path, follows=follows, unreadable=unreadable)
         return cls(
             user_id=saved.user_id, session=saved.session, pasted=saved.pasted, path=path, follows=follows
         )
@@ -90,14 +116,36 @@ class Credentials:
         if self._path is None or not self._follows or (stamp := _stamp(self._path)) == self._seen:
             return False
         self._seen = stamp
-        saved = _read(self._path)
+        try:
+            saved = _read(self._path)
+        except Unreadable as error:
+            self._unreadable = str(error)
+            _log.warning("the login in %s cannot be used: %s", self._path, error)
+            return False
+        self._unreadable = ""
         if saved is None or saved.pasted == self._pasted:
             return False
         self._values = {"user_id": saved.user_id, "session": saved.session}
         self._pasted = saved.pasted
         self._configured = True
         self._unsaved = False
+        if self._hide is not None:
+            self._hide(self.secrets)
         return True
+
+    def hide_with(self, hide: Callable[[tuple[str, ...]], None]) -> None:
+        """Has ``hide`` told the secrets, now and whenever a new login is taken over."""
+        self._hide = hide
+        hide(self.secrets)
+
+    @property
+    def path(self) -> Path | None:
+        return self._path
+
+    @property
+    def unreadable(self) -> str:
+        """Why there is no login although its file exists; ``""`` where there is one, or no file."""
+        return "" if self._configured else self._unreadable
 
     @property
     def configured(self) -> bool:
@@ -160,7 +208,8 @@ class Credentials:
     def store(self) -> None:
         """Writes the values to the file, readable by its owner only; raises ``OSError`` if that fails."""
         if self._path is not None:
-            _write(self._path, msgspec.json.encode(_Saved(**self._values, pasted=self._pasted)))
+            saved = _Saved(self._values["user_id"], self._values["session"], self._pasted)
+            _write(self._path, msgspec.json.encode(saved))
             self._seen = _stamp(self._path)
 
     def __repr__(self) -> str:
@@ -174,13 +223,13 @@ def _fingerprint(user_id: str, session: str) -> str:
     return "sha256:" + hashlib.sha256(f"{user_id}\0{session}".encode()).hexdigest()
 
 
-def _stamp(path: Path | None) -> tuple[int, int, int] | None:
-    """What differs whenever the file was replaced."""
+def _stamp(path: Path | None) -> tuple[int, ...] | None:
+    """What differs whenever the file was replaced or may be read by others than before."""
     try:
         found = path.stat() if path is not None else None
     except OSError:
         return None
-    return None if found is None else (found.st_ino, found.st_mtime_ns, found.st_size)
+    return None if found is None else (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
 
 
 def _is_deletion(attributes: list[str]) -> bool:
@@ -198,27 +247,54 @@ def _is_deletion(attributes: list[str]) -> bool:
 
 
 def _read(path: Path) -> _Saved | None:
-    """The file's content: what ``save`` wrote, or cookie text that a person put there."""
+    """The file's content: what ``save`` wrote, or cookies in any form in which a person put them there.
+
+    Raises:
+        Unreadable: for a file that exists and has no login.
+    """
     try:
-        text = path.read_text("utf-8")
+        text = decoded(_content(path))
     except FileNotFoundError:
+        if path.is_symlink():
+            raise Unreadable("it is a link that leads nowhere") from None
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        _log.warning("cannot read the login from %s: %s", path, type(error).__name__)
+    except NotADirectoryError:
         return None
+    except OSError as error:
+        raise Unreadable(f"it cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Unreadable("it cannot be read: it is no UTF-8 text") from None
+    if not text.strip():
+        raise Unreadable("it is empty")
     try:
-        if text.lstrip().startswith("{"):
-            saved = msgspec.json.decode(text, type=_Saved)
-            for name in NAMES:
-                if value := getattr(saved, name):
-                    checked_value(name, value)
-        else:
-            saved = _Saved(**parse_cookies(text))
-            saved.pasted = _fingerprint(saved.user_id, saved.session)
-    except (msgspec.MsgspecError, ValueError):
-        _log.warning("the file %s holds no login", path)
-        return None
-    return saved if saved.user_id or saved.session else None
+        return _saved(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise Unreadable("it holds no login") from None
+
+
+def _content(path: Path) -> bytes:
+    """Raises ``OSError``; a pipe or a device would be waited for."""
+    if stat.S_ISREG(path.stat().st_mode) or path.is_dir():
+        return path.read_bytes()
+    raise OSError(errno.EINVAL, "it is no regular file")
+
+
+def _saved(text: str) -> _Saved:
+    """Raises ``MsgspecError`` or ``ValueError`` for a text without a login."""
+    form = msgspec.json.decode(text, type=_Form) if text.lstrip().startswith("{") else _Form()
+    if form.version != _VERSION:
+        raise Unreadable("another version of gptoss-api wrote it")
+    if form.pasted is None:
+        cookies = parse_cookies(text)
+        user_id, session = cookies.get("user_id", ""), cookies.get("session", "")
+        return _Saved(user_id, session, _fingerprint(user_id, session))
+    saved = msgspec.json.decode(text, type=_Saved)
+    for name in NAMES:
+        if value := getattr(saved, name):
+            checked_value(name, value)
+    if not saved.user_id and not saved.session:
+        raise ValueError("it has neither cookie")
+    return saved
 
 
 def _write(path: Path, content: bytes) -> None:
