@@ -1,5 +1,6 @@
 """``gptoss-api serve``: what stops the start, and how it is told."""
 
+import ctypes
 import re
 import socket
 import subprocess
@@ -75,6 +76,18 @@ def test_a_wrong_value_stops_the_start_with_one_line(
     assert "s3cret" not in done.stderr
 
 
+def _first_free_port() -> int:
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    except OSError:
+        return 0
+
+
+def _drop_the_right_to_low_ports() -> None:
+    """Takes CAP_NET_BIND_SERVICE from what is executed next; who may not do that does not have it."""
+    ctypes.CDLL(None).prctl(24, 10, 0, 0, 0)
+
+
 def test_a_wrong_file_stops_the_start_with_one_line(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "gptoss-api" / "config.toml"
     file.parent.mkdir()
@@ -92,6 +105,32 @@ def test_a_port_in_use_is_an_error_that_says_what_to_do(run: Run) -> None:
     assert done.stderr.count("\n") == 1
     assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
     assert "choose another PORT" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["no-such-name.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_this_machine_is_not_blamed_on_the_port(run: Run, host: str) -> None:
+    done = run("serve", "--host", host, "--insecure")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"cannot listen on {host}:8000 (" in line
+    assert "HOST must be an address of this machine" in line
+    assert "PORT" not in line
+
+
+@pytest.mark.skipif(_first_free_port() < 2, reason="no port is kept from anybody here")
+def test_a_port_without_the_right_to_it_is_not_blamed_on_another_program(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gptoss_api", "serve", "--port", "1"],
+        env=clean_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        preexec_fn=_drop_the_right_to_low_ports,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "cannot listen on 127.0.0.1:1 (Permission denied); ports below 1024 need rights" in line
+    assert "other program" not in line
 
 
 def test_options_win_and_any_free_port_is_announced(tmp_path: Path) -> None:

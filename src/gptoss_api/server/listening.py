@@ -6,6 +6,8 @@ import sys
 from typing import Final
 
 _BACKLOG: Final = 2048
+# Ports below it are the administrator's.
+_FIRST_FREE: Final = 1024
 
 # What a machine without IPv6 says to the IPv6 half of a name.
 _NO_SUCH_ADDRESS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -34,6 +36,26 @@ def listen(host: str, port: int) -> list[socket.socket]:
             listener.close()
         raise
     return listeners
+
+
+def remedy(error: OSError, port: int) -> str:
+    """What mends that :func:`listen` failed, "" where nobody knows."""
+    if isinstance(error, socket.gaierror):
+        return "HOST must be an address of this machine, or a name of one"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return "stop the other program or choose another PORT"
+        case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
+            return "HOST must be an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
+        case errno.EACCES | errno.EPERM if port < _FIRST_FREE:
+            return (
+                f"ports below {_FIRST_FREE} need rights that this process does not have: "
+                "choose a higher PORT, or give it the capability CAP_NET_BIND_SERVICE"
+            )
+        case errno.EACCES | errno.EPERM:
+            return "the system keeps this port to itself: choose another PORT"
+        case _:
+            return ""
 
 
 def _listener(family: int, address: object, port: int) -> socket.socket:

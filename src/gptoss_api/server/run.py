@@ -22,7 +22,7 @@ from ..telemetry.logs import hide_from_logs
 from ..text.bpe import RanksDamaged
 from .app import create_app
 from .drain import Drain
-from .listening import listen
+from .listening import listen, remedy
 from .protocol import bounded_protocol
 
 T = TypeVar("T")
@@ -127,10 +127,11 @@ def listen_or_say_why_not(settings: Settings) -> list[socket.socket] | None:
         return listen(settings.host, settings.port)
     except OSError as error:
         _log.error(
-            "cannot listen on %s:%d (%s); stop the other program or choose another PORT",
+            "cannot listen on %s:%d (%s)%s",
             settings.host,
             settings.port,
             error.strerror or error,
+            f"; {words}" if (words := remedy(error, settings.port)) else "",
         )
         return None
 
