@@ -1,16 +1,25 @@
 """The sockets the gateway listens on."""
 
 import errno
+import logging
+import os
 import socket
 import sys
+import time
 from typing import Final
 
 _BACKLOG: Final = 2048
 # Ports below it are the administrator's.
 _FIRST_FREE: Final = 1024
 
+_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
+# Seconds without trouble after which the next trouble is told again.
+_QUIET: Final = 10.0
+
 # What a machine without IPv6 says to the IPv6 half of a name.
 _NO_SUCH_ADDRESS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+_log = logging.getLogger(__name__)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -70,3 +79,48 @@ def _listener(family: int, address: object, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+class DescriptorWatch:
+    """Tells the log when connections cannot be accepted because descriptors have run out.
+
+    The event loop does not: it accepts and closes what it has no descriptor for, and says nothing.
+    """
+
+    def __init__(self) -> None:
+        self._trouble: float | None = None
+        self._last = _descriptor_limit() - 1
+
+    def took(self, descriptor: int, connections: int) -> None:
+        """A connection got this descriptor, the lowest that was free; ``connections`` are there with it."""
+        if descriptor >= self._last:
+            self._tell(connections)
+
+    def look(self, connections: int) -> None:
+        """To be called every second or so: what is no connection takes descriptors too."""
+        try:
+            os.close(os.open(os.devnull, os.O_RDONLY))
+        except OSError as error:
+            if error.errno in _NO_DESCRIPTOR:
+                self._tell(connections)
+        else:
+            if self._trouble is not None and time.monotonic() - self._trouble >= _QUIET:
+                self._trouble = None
+
+    def _tell(self, connections: int) -> None:
+        if self._trouble is None:
+            _log.error(
+                "no descriptors are left (%d connections of clients): new ones are closed until some end; "
+                "allow this process more (ulimit -n)",
+                connections,
+            )
+        self._trouble = time.monotonic()
+
+
+def _descriptor_limit() -> int:
+    if sys.platform == "win32":
+        return sys.maxsize
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ..core.errors import InvalidRequest
 from ..dialects.openai_errors import error_body
+from .listening import DescriptorWatch
 from .request import new_request_id
 
 # Seconds and bytes for the headers of one request.
@@ -41,6 +42,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     """
 
     read_timeout: float | None = None
+    descriptors: DescriptorWatch | None = None
 
     _timer: asyncio.TimerHandle | None = None
     _in_head = True
@@ -53,6 +55,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
         super().connection_made(transport)
+        if self.descriptors is not None:
+            self.descriptors.took(transport.get_extra_info("socket").fileno(), len(self.connections))
         self._start_timer(HEADER_TIMEOUT, self._head_timed_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -215,6 +219,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._close()
 
 
-def bounded_protocol(read_timeout: float) -> type[BoundedHttpProtocol]:
+def bounded_protocol(read_timeout: float, descriptors: DescriptorWatch) -> type[BoundedHttpProtocol]:
     """The protocol with this bound, in seconds, on how long answers wait to be read."""
-    return type("BoundedHttpProtocol", (BoundedHttpProtocol,), {"read_timeout": read_timeout})
+    bounds = {"read_timeout": read_timeout, "descriptors": descriptors}
+    return type("BoundedHttpProtocol", (BoundedHttpProtocol,), bounds)

@@ -22,13 +22,14 @@ from ..telemetry.logs import hide_from_logs
 from ..text.bpe import RanksDamaged
 from .app import create_app
 from .drain import Drain
-from .listening import listen, remedy
+from .listening import DescriptorWatch, listen, remedy
 from .protocol import bounded_protocol
 
 T = TypeVar("T")
 
 # Seconds that answers whose grace is over get to send their error event.
 _LAST_WORDS = 0.1
+_TICKS_PER_SECOND: Final = 10
 
 # What ends a process in order. A terminal that closes sends SIGHUP, as do those who hope for another
 # configuration; without these neither it nor SIGQUIT would let answers end.
@@ -63,11 +64,14 @@ class DrainingServer(uvicorn.Server):
     connections. A second signal, or the end of ``grace`` seconds, ends what still runs.
     """
 
-    def __init__(self, config: uvicorn.Config, drain: Drain, grace: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, drain: Drain, descriptors: DescriptorWatch, grace: float
+    ) -> None:
         super().__init__(config)
         self._drain = drain
         self._grace = grace
         self._deadline: float | None = None
+        self._descriptors = descriptors
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -82,6 +86,8 @@ class DrainingServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if self._drain.draining and not self.should_exit:
             await self._drain_on()
+        if counter % _TICKS_PER_SECOND == 0:
+            self._descriptors.look(len(self.server_state.connections))
         return await super().on_tick(counter)
 
     async def _drain_on(self) -> None:
@@ -139,9 +145,10 @@ def listen_or_say_why_not(settings: Settings) -> list[socket.socket] | None:
 async def serve_on(listeners: list[socket.socket], settings: Settings, gateway: Gateway) -> int:
     """Serves on sockets that are listening already; returns the exit code of the process."""
     drain = Drain()
+    descriptors = DescriptorWatch()
     config = uvicorn.Config(
         create_app(settings, gateway, drain),
-        http=bounded_protocol(_longest_answer(settings)),
+        http=bounded_protocol(_longest_answer(settings), descriptors),
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -154,7 +161,7 @@ async def serve_on(listeners: list[socket.socket], settings: Settings, gateway: 
     )
     # What it tells of requests is told by the edge already, and anyone could fill the log with the rest.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
-    server = DrainingServer(config, drain, settings.shutdown_timeout)
+    server = DrainingServer(config, drain, descriptors, settings.shutdown_timeout)
     warming = asyncio.create_task(_warm_up(gateway, server))
     await server.serve(sockets=listeners)
     _log.info("stopped")

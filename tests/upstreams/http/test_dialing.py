@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
-from gptoss_api.core.errors import UpstreamUnavailable
+from gptoss_api.core.errors import Overloaded, UpstreamUnavailable
 from gptoss_api.upstreams.http import HttpClient, dialing
 from gptoss_api.upstreams.http.head import Origin
 
@@ -233,3 +235,25 @@ async def test_addresses_of_both_families_take_turns(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [*six, *four])
     addresses = await dialing._resolve(Origin("http", "many.test", 80), "many.test:80")
     assert addresses == [six[0], four[0], six[1], four[1], four[2]]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors as Linux does")
+async def test_a_lack_of_descriptors_is_not_blamed_on_the_network(client: HttpClient, serve: Serve) -> None:
+    import resource
+
+    server = await serve(always(response(b"x")))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[socket.socket] = []
+    try:
+        highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 8, limits[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(socket.socket())
+        with pytest.raises(Overloaded, match="no descriptor left"):
+            await fetch(client, server.url)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for each in taken:
+            each.close()
+    assert await fetch(client, server.url) == (200, b"x")

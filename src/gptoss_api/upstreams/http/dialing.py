@@ -5,13 +5,14 @@ the whole connect timeout; the race of RFC 8305 is therefore our own, on both ki
 """
 
 import asyncio
+import errno
 import re
 import socket
 import ssl
 from itertools import chain, zip_longest
 from typing import Any, TypeAlias
 
-from ...core.errors import UpstreamTimeout, UpstreamUnavailable
+from ...core.errors import Overloaded, UpstreamTimeout, UpstreamUnavailable
 from .connection import Connection
 from .head import Origin
 from .proxies import Proxy
@@ -31,7 +32,8 @@ async def dial(
     """A fresh connection to ``origin``, through ``proxy`` if given, within ``timeout`` seconds.
 
     ``tls`` is needed when the origin or its proxy is ``https``. Raises
-    :class:`UpstreamUnavailable` or :class:`UpstreamTimeout`.
+    :class:`UpstreamUnavailable` or :class:`UpstreamTimeout`, and :class:`Overloaded` where this process has
+    no descriptor left.
     """
     first = origin if proxy is None else proxy.origin
     place = first.where if proxy is None else f"the proxy {first.where} (on the way to {origin.where})"
@@ -68,6 +70,12 @@ async def dial(
             f"Nothing answers at {place}: check that it is running and that the address is right."
         ) from error
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise Overloaded(
+                "The gateway has no descriptor left for a connection to its upstream. Try again in a moment; "
+                "whoever runs it can allow it more (ulimit -n).",
+                retry_after=1,
+            ) from error
         reason = error.strerror or type(error).__name__
         raise UpstreamUnavailable(
             f"No connection to {place} ({reason}): check the address and the network."

@@ -1,0 +1,58 @@
+"""A gateway that runs out of descriptors says so once, burns no time, and goes on once there are some."""
+
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunningGateway, StartGateway
+from tests.server.talking import CHAT, HELLO, ask, connect
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bounds and watches a process as Linux does")
+
+FEW = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+import gptoss_api.server.listening as listening
+listening._QUIET = 2.0
+"""
+WORDS = "no descriptors are left"
+
+
+def busy_seconds(running: RunningGateway) -> float:
+    """The processor time that the gateway took so far."""
+    fields = Path(f"/proc/{running.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def crowd(running: RunningGateway) -> list[socket.socket]:
+    return [connect(running) for _ in range(150)]
+
+
+def test_running_out_of_descriptors_is_told_once_and_passes(gateway: StartGateway) -> None:
+    running = gateway(GPTOSS_UPSTREAM="demo", before=FEW)
+    for episode in (1, 2):
+        connections = crowd(running)
+        time.sleep(1.5)
+        before = busy_seconds(running)
+        time.sleep(2.0)
+        assert busy_seconds(running) - before < 0.5
+        assert running.log().count(WORDS) == episode
+        for connection in connections:
+            connection.close()
+        time.sleep(1.0)
+        assert ask(running, "POST", CHAT, HELLO).status == 200
+        time.sleep(3.0)
+    assert running.log().count(WORDS) == 2
+    assert "Traceback" not in running.log()
+
+
+def test_enough_descriptors_are_no_news(gateway: StartGateway) -> None:
+    running = gateway(GPTOSS_UPSTREAM="demo", before=FEW)
+    connections = [connect(running) for _ in range(30)]
+    time.sleep(2.5)
+    for connection in connections:
+        connection.close()
+    assert WORDS not in running.log()
