@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -120,10 +121,45 @@ def test_a_hugging_face_token_is_found_where_the_hub_keeps_it(
     assert found.key not in found.where
 
 
-def test_a_token_that_cannot_be_one_is_none(home: Path) -> None:
-    (home / "token").write_text("two words\n")
+def test_a_token_for_another_kind_and_an_empty_one_are_none(home: Path) -> None:
+    (home / "token").write_text("\n")
     assert find_key(PROFILES["huggingface"], {"HF_HOME": str(home)}) is None
     assert find_key(PROFILES["groq"], {"HF_TOKEN": "hf_x"}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("s3cret two", "a space or a line break"),
+        ("s3cret\ntwo", "a space or a line break"),
+        ("Bearer s3cret", "'Bearer'"),
+        ('"s3cret"', "in quotes"),
+        ("s3cret…", "no key has"),
+        ("s3cret\x07", "a control character"),
+    ],
+)
+def test_what_cannot_be_a_key_stops_the_start_and_is_not_repeated(text: str, said: str, home: Path) -> None:
+    (home / "token").write_text(text + "\n", encoding="utf-8")
+    tables = '[{"name": "x", "kind": "vllm", "%s": "%s"}]'
+    places: list[tuple[str, dict[str, str]]] = [
+        ("GROQ_API_KEY", {"GPTOSS_UPSTREAM": "groq", "GROQ_API_KEY": text}),
+        ("HF_TOKEN", {"HF_TOKEN": text}),
+        (f"{home}/token", {"HF_HOME": str(home)}),
+        ("MY_KEY", {"GPTOSS_UPSTREAMS": tables % ("key_env", "MY_KEY"), "MY_KEY": text}),
+        (f"{home}/token", {"GPTOSS_UPSTREAMS": tables % ("key_file", f"{home}/token")}),
+    ]
+    for where, environ in places:
+        with pytest.raises(ConfigError, match=said) as refused:
+            gateway(environ)
+        assert str(refused.value).startswith(f"{where}: ")
+        assert "set it to the key alone" in str(refused.value)
+        assert "s3cret" not in str(refused.value)
+
+
+def test_white_space_around_a_key_is_no_part_of_it(home: Path) -> None:
+    (home / "token").write_text("\ufeff hf_file \r\n", encoding="utf-8")
+    assert find_key(PROFILES["huggingface"], {"HF_HOME": str(home)}) == ("hf_file", ANY)
+    assert find_key(PROFILES["groq"], {"GROQ_API_KEY": " gsk_x\n"}) == ("gsk_x", "GROQ_API_KEY")
 
 
 async def test_servers_are_found_on_this_machine_and_gateways_are_not() -> None:

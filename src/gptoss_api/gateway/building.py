@@ -1,7 +1,7 @@
 """Upstreams made of their settings."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
@@ -12,9 +12,28 @@ from ..upstreams.chatkit import ChatKitUpstream, Credentials
 from ..upstreams.chatkit.client import DEFAULT_URL
 from ..upstreams.http import HttpClient
 from ..upstreams.openai_compatible import PROFILES, OpenAICompatibleUpstream, Server
-from ..upstreams.openai_compatible.keys import find_key, read_key_file
+from ..upstreams.openai_compatible.keys import FoundKey, UnusableKey, checked_key, find_key, read_key_file
 
 _ALL: Final = "[[upstreams]]"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def find_usable_key(kind: str, environ: Mapping[str, str]) -> FoundKey | None:
+    """The key for a kind of server, if there is one.
+
+    Raises:
+        ConfigError: for something that was set for one and cannot be it.
+    """
+    return _usable(find_key, PROFILES[kind], environ)
+
+
+def _usable(find: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    try:
+        return find(*args, **kwargs)
+    except UnusableKey as unusable:
+        raise ConfigError(str(unusable)) from None
 
 
 class UpstreamBuilder:
@@ -74,17 +93,16 @@ class UpstreamBuilder:
 
     def _key(self, entry: UpstreamSettings) -> str:
         if entry.key_env is not None:
-            text = self._environ.get(entry.key_env, "").strip()
+            text = _usable(checked_key, self._environ.get(entry.key_env, ""), entry.key_env)
             if not text:
                 raise ConfigError(f"{_ALL} {entry.name}: key_env is {entry.key_env}, which is not set")
             return text
         if entry.key_file is not None:
             try:
-                return read_key_file(entry.key_file)
-            except (OSError, ValueError) as error:
-                reason = error.strerror if isinstance(error, OSError) else str(error)
-                raise ConfigError(f"{_ALL} {entry.name}: {entry.key_file}: {reason}") from None
-        if (found := find_key(PROFILES[entry.kind], self._environ)) is not None:
+                return _usable(read_key_file, entry.key_file)
+            except OSError as error:
+                raise ConfigError(f"{_ALL} {entry.name}: {entry.key_file}: {error.strerror}") from None
+        if (found := find_usable_key(entry.kind, self._environ)) is not None:
             return found.key
         # An address in GPTOSS_UPSTREAM has no place for a key of its own.
         given = entry.kind == "generic" and entry not in self._settings.upstreams

@@ -9,8 +9,7 @@ from ..config.upstreams import named_upstream
 from ..core.kinds import AUTO, DEMO, SITE
 from ..routing.discovery import FoundServer
 from ..upstreams.chatkit import Credentials
-from ..upstreams.openai_compatible import PROFILES
-from ..upstreams.openai_compatible.keys import find_key
+from .building import find_usable_key
 
 _HUGGING_FACE: Final = "huggingface"
 _SITE: Final = UpstreamSettings(SITE, SITE)
@@ -65,7 +64,7 @@ def select_upstreams(
         return login
     if settings.chatkit_url is not None:
         return Selection((_SITE,), "GPTOSS_CHATKIT_URL is configured")
-    if (found := find_key(PROFILES[_HUGGING_FACE], environ)) is not None:
+    if (found := find_usable_key(_HUGGING_FACE, environ)) is not None:
         return Selection(
             (UpstreamSettings(_HUGGING_FACE, _HUGGING_FACE),),
             f"a Hugging Face token was found ({found.where}) and no login at gpt-oss.com",

@@ -7,6 +7,10 @@ from typing import NamedTuple
 from .profiles import Profile
 
 
+class UnusableKey(ValueError):
+    """What was set for a key cannot be one. The message says where it stands and why, never what it is."""
+
+
 class FoundKey(NamedTuple):
     """A key and, in words without it, where it was found."""
 
@@ -15,9 +19,13 @@ class FoundKey(NamedTuple):
 
 
 def find_key(profile: Profile, environ: Mapping[str, str]) -> FoundKey | None:
-    """The key for a kind of server, from the places where its own programs look."""
+    """The key for a kind of server, from the places where its own programs look.
+
+    Raises:
+        UnusableKey: for the first that was set to something else than a key.
+    """
     for name in profile.key_env:
-        if text := _clean(environ.get(name, "")):
+        if text := checked_key(environ.get(name, ""), name):
             return FoundKey(text, name)
     return _hub_login(environ) if profile.kind == "huggingface" else None
 
@@ -27,12 +35,35 @@ def read_key_file(path: Path) -> str:
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if there is no usable key in it.
+        UnusableKey: if there is something else in it, or nothing.
     """
-    text = _clean(path.read_text(encoding="utf-8"))
+    text = checked_key(path.read_bytes().decode("utf-8-sig", "replace"), str(path))
     if not text:
-        raise ValueError("there is no key in it")
+        raise UnusableKey(f"{path}: there is no key in it")
     return text
+
+
+def checked_key(text: str, where: str) -> str:
+    """``text`` without the white space around it, if that is a key or nothing; ``where`` names its place.
+
+    Raises:
+        UnusableKey: for what cannot stand in a header, or has more around it than a key.
+    """
+    key = text.strip()
+    wrong = ""
+    if key.lower().startswith("bearer "):
+        wrong = "begins with 'Bearer', which the gateway adds by itself"
+    elif len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
+        wrong = "stands in quotes"
+    elif any(char.isspace() for char in key):
+        wrong = "has a space or a line break in it"
+    elif not key.isascii():
+        wrong = "has a character in it that no key has, such as an ellipsis"
+    elif not key.isprintable():
+        wrong = "has a control character in it"
+    if wrong:
+        raise UnusableKey(f"{where}: the key {wrong}; set it to the key alone, as its provider shows it")
+    return key
 
 
 def _hub_login(environ: Mapping[str, str]) -> FoundKey | None:
@@ -43,12 +74,7 @@ def _hub_login(environ: Mapping[str, str]) -> FoundKey | None:
         cache = environ.get("XDG_CACHE_HOME") or "~/.cache"
         path = Path(environ.get("HF_HOME") or f"{cache}/huggingface").expanduser() / "token"
     try:
-        return FoundKey(read_key_file(path), "the Hugging Face login of this user")
-    except (OSError, ValueError):
+        text = checked_key(path.read_bytes().decode("utf-8-sig", "replace"), str(path))
+    except OSError:
         return None
-
-
-def _clean(text: str) -> str:
-    """``text`` if it can stand in a header, else ""."""
-    text = text.strip()
-    return text if text.isascii() and text.isprintable() and " " not in text else ""
+    return FoundKey(text, "the Hugging Face login of this user") if text else None
