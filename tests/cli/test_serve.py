@@ -1,6 +1,7 @@
 """``gptoss-api serve``: what stops the start, and how it is told."""
 
 import ctypes
+import os
 import re
 import socket
 import subprocess
@@ -180,6 +181,17 @@ def test_a_name_with_several_addresses_is_served_on_all_of_them(gateway: StartGa
 def test_an_open_gateway_says_so(gateway: StartGateway, variables: dict[str, str], told: str) -> None:
     assert told in gateway(GPTOSS_UPSTREAM="demo", **variables).log()
     assert "INSECURE" not in gateway(GPTOSS_UPSTREAM="demo", GPTOSS_API_KEYS="a-key-12345", **variables).log()
+
+
+def test_what_lets_others_in_is_told_with_its_remedy(gateway: StartGateway, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("a\n")
+    keys.chmod(0o644)
+    log = gateway(GPTOSS_UPSTREAM="demo", HOST="0.0.0.0", GPTOSS_API_KEYS_FILE=str(keys)).log()
+    assert "WARNING" in log
+    assert f"file {keys} has a key that can be guessed" in log
+    assert "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'" in log
+    assert f"others can read the secrets in {keys}; run: chmod 600 {keys}" in log or os.name == "nt"
 
 
 def test_a_damaged_installation_does_not_serve(tmp_path: Path) -> None:

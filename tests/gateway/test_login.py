@@ -48,6 +48,7 @@ def test_a_login_that_cannot_be_read_stops_the_start(
         kept.mkdir()
     else:
         kept.write_text(content)
+        kept.chmod(0o600)
     done = run(command, GPTOSS_UPSTREAM=upstream, PORT="0", HF_TOKEN="hf_s3cret12345")
     assert done.returncode == 2
     assert done.stderr == (

@@ -14,6 +14,7 @@ from typing import Any, Final
 from ..access.loopback import is_loopback
 from ..core.kinds import AUTO, DEMO, SERVER_KINDS, SITE
 from ..core.redaction import Redactor
+from .exposure import open_files, weak_keys
 from .settings import OPTIONS, Option, Settings, config_folder
 from .upstreams import named_upstream, upstream_choice
 from .values import Misfit, parse_keys
@@ -98,7 +99,12 @@ def resolve(
         )
     settings = Settings(**values)
     _check_names(settings, sources)
-    return Resolution(settings, sources, tuple(_misspelt(environment)))
+    warnings = (
+        *_misspelt(environment),
+        *weak_keys(settings, str(sources.get("api_keys", DEFAULT))),
+        *open_files(settings, file, contents),
+    )
+    return Resolution(settings, sources, warnings)
 
 
 def _check_names(settings: Settings, sources: Mapping[str, Source]) -> None:
