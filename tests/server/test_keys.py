@@ -1,5 +1,6 @@
 """API keys over HTTP: no route of the API answers without one, and none reads a body before it."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -63,6 +64,46 @@ def test_a_right_key_opens_everything(keyed: RunningGateway, headers: dict[str, 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/docs", "/openapi.json"])
 def test_the_gateways_own_pages_need_none(keyed: RunningGateway, path: str) -> None:
     assert ask(keyed, "GET", path).status == 200
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """A gateway with keys whose upstreams' names and failures are nobody else's business."""
+    tables = [
+        {"name": f"house-{number}", "kind": "generic", "url": f"http://127.0.0.1:9/{number}"}
+        for number in (1, 2)
+    ]
+    home = tmp_path_factory.mktemp("home")
+    with running_gateway(
+        home, GPTOSS_API_KEYS=",".join(KEYS), GPTOSS_UPSTREAM="auto", GPTOSS_UPSTREAMS=json.dumps(tables)
+    ) as gateway:
+        ask(gateway, "POST", CHAT, HELLO, {"x-api-key": KEYS[0]})
+        yield gateway
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-api-key": "sk-wrong"}, {"authorization": "Basic eDp5"}])
+def test_strangers_are_told_only_whether_the_gateway_can_serve(
+    broken: RunningGateway, headers: dict[str, str]
+) -> None:
+    ready = ask(broken, "GET", "/readyz", None, headers)
+    assert (ready.status, ready.json()) == (503, {"ready": False})
+    status = ask(broken, "GET", "/", None, headers)
+    assert status.status == 200
+    assert set(status.json()) == {"name", "version", "status", "ready", "endpoints", "docs"}
+    assert status.json()["ready"] is False
+    assert b"house" not in status.body + ready.body
+
+
+def test_who_has_a_key_is_told_all(broken: RunningGateway) -> None:
+    headers = {"authorization": f"Bearer {KEYS[0]}"}
+    ready = ask(broken, "GET", "/readyz", None, headers)
+    assert ready.status == 503
+    assert "house-1" in ready.json()["detail"]
+    assert "127.0.0.1:9" in ready.json()["detail"]
+    status = ask(broken, "GET", "/", None, headers).json()
+    assert [entry["name"] for entry in status["upstream"]["upstreams"]] == ["house-1", "house-2"]
+    assert status["upstream"]["chosen_because"] == "[[upstreams]] are configured"
+    assert set(status["state"]) == {"store", "available", "failures"}
 
 
 def test_a_large_body_without_a_key_is_not_waited_for(keyed: RunningGateway) -> None:

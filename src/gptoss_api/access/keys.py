@@ -53,6 +53,14 @@ class ApiKeys:
             raise InvalidApiKey(INCORRECT)
         return caller
 
+    def opened_by(self, headers: Mapping[str, str]) -> bool:
+        """Whether :meth:`authenticate` takes these headers."""
+        try:
+            self.authenticate(headers)
+        except InvalidApiKey:
+            return False
+        return True
+
     def _caller(self, key: str) -> str:
         digest = sha256(key.encode(errors="surrogatepass")).digest()
         found = ""

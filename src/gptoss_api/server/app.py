@@ -29,7 +29,8 @@ _PROBES = frozenset({"/healthz", "/readyz"})
 
 def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> ASGIApp:
     """The whole HTTP side over ``gateway``."""
-    status = StatusRoutes(gateway, drain)
+    keys = ApiKeys(settings.api_keys)
+    status = StatusRoutes(gateway, drain, keys)
     serving = Serving(drain, settings.max_body, settings.keepalive, lambda: gateway.only_upstream)
     router = Router(
         [
@@ -47,7 +48,7 @@ def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> ASGIApp:
     )
     return Edge(
         router,
-        keys=ApiKeys(settings.api_keys),
+        keys=keys,
         hosts=HostPolicy(settings.allowed_hosts),
         cors=Cors(OriginPolicy(settings.cors_origin)),
         drain=drain,

@@ -6,10 +6,12 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from .. import __version__
+from ..access import ApiKeys
 from ..core.catalog import MODELS, find_model
 from ..dialects.codex import render_codex_catalog
 from ..dialects.models import render_model, render_models
 from ..gateway import Gateway
+from ..upstreams.base import Health
 from .drain import Drain
 from .exchange import send_json
 from .request import RequestRecord
@@ -35,14 +37,38 @@ Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class StatusRoutes:
-    """Endpoints as bound ASGI callables; each is wrapped by :class:`Endpoint` for the router."""
+    """Endpoints as bound ASGI callables; each is wrapped by :class:`Endpoint` for the router.
 
-    def __init__(self, gateway: Gateway, drain: Drain) -> None:
+    Who has none of ``keys``, where there are any, is told nothing of the upstreams but whether one is ready.
+    """
+
+    def __init__(self, gateway: Gateway, drain: Drain, keys: ApiKeys) -> None:
         self._gateway = gateway
         self._drain = drain
+        self._keys = keys
 
     async def index(self, scope: Scope, receive: Receive, send: Send) -> None:
         health = await self._gateway.health()
+        status: dict[str, object] = {
+            "name": "gptoss-api",
+            "version": __version__,
+            "status": "draining" if self._drain.draining else "ok",
+            "ready": health.ready and not self._drain.draining,
+            "endpoints": ENDPOINTS,
+            "docs": "/docs",
+        }
+        if self._keys.opened_by(_record(scope).headers):
+            status["upstream"] = await self._upstream(health)
+            store = self._gateway.memory.store
+            status["state"] = {
+                "store": store.name,
+                "available": store.available,
+                "failures": store.failures,
+            }
+            status["models"] = [model.id for model in MODELS]
+        await send_json(send, 200, msgspec.json.encode(status))
+
+    async def _upstream(self, health: Health) -> dict[str, object]:
         upstream: dict[str, object] = {
             "name": self._gateway.upstream.name,
             "ready": health.ready,
@@ -62,26 +88,7 @@ class StatusRoutes:
         if self._gateway.is_demo:
             upstream["demo"] = True
             upstream["warning"] = "This is the built-in demo: no model is behind it."
-        await send_json(
-            send,
-            200,
-            msgspec.json.encode(
-                {
-                    "name": "gptoss-api",
-                    "version": __version__,
-                    "status": "draining" if self._drain.draining else "ok",
-                    "upstream": upstream,
-                    "state": {
-                        "store": self._gateway.memory.store.name,
-                        "available": self._gateway.memory.store.available,
-                        "failures": self._gateway.memory.store.failures,
-                    },
-                    "models": [model.id for model in MODELS],
-                    "endpoints": ENDPOINTS,
-                    "docs": "/docs",
-                }
-            ),
-        )
+        return upstream
 
     async def healthz(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send_json(send, 200, b'{"status":"ok"}')
@@ -89,15 +96,14 @@ class StatusRoutes:
     async def readyz(self, scope: Scope, receive: Receive, send: Send) -> None:
         health = await self._gateway.health()
         ready = health.ready and not self._drain.draining
-        body = {
-            "ready": ready,
-            "upstream": self._gateway.upstream.name,
-            "detail": "The gateway is shutting down." if self._drain.draining else health.detail,
-        }
+        body: dict[str, object] = {"ready": ready}
+        if self._keys.opened_by(_record(scope).headers):
+            body["upstream"] = self._gateway.upstream.name
+            body["detail"] = "The gateway is shutting down." if self._drain.draining else health.detail
         await send_json(send, 200 if ready else 503, msgspec.json.encode(body))
 
     async def models(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record: RequestRecord = scope["gptoss"]
+        record = _record(scope)
         models = await self._gateway.models()
         if b"client_version=" in scope["query_string"]:
             body = render_codex_catalog(models)
@@ -106,13 +112,18 @@ class StatusRoutes:
         await send_json(send, 200, body)
 
     async def model(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record: RequestRecord = scope["gptoss"]
+        record = _record(scope)
         requested: str = scope["path_params"]["id"]
         model = next(
             (model for model in await self._gateway.models() if model.id == requested), None
         ) or find_model(requested)
         body = render_model(model, anthropic="anthropic-version" in record.headers)
         await send_json(send, 200, body)
+
+
+def _record(scope: Scope) -> RequestRecord:
+    record: RequestRecord = scope["gptoss"]
+    return record
 
 
 class Endpoint:
