@@ -14,6 +14,7 @@ from gptoss_api.cli import main
 from gptoss_api.config import OPTIONS
 from gptoss_api.core.errors import GatewayError
 from gptoss_api.server.status import ENDPOINTS
+from gptoss_api.upstreams.openai_compatible import PROFILES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -72,6 +73,64 @@ def test_commands_and_settings_on_pages_exist(page: Path) -> None:
 def test_the_table_of_settings_is_up_to_date() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "settings_table.py"), "--check"]
     assert subprocess.run(command).returncode == 0, "run scripts/settings_table.py"
+
+
+ROUTE = re.compile(r"`((?:GET|POST|DELETE) /[^`\s]*)`")
+
+
+def test_the_readme_lists_the_endpoints_there_are() -> None:
+    table = "".join(row for row in readme().splitlines(keepends=True) if row.startswith("| `"))
+    assert sorted(ROUTE.findall(table)) == sorted(ENDPOINTS)
+
+
+def test_the_endpoints_that_are_listed_are_the_routes_there_are() -> None:
+    source = (ROOT / "src/gptoss_api/server/app.py").read_text(encoding="utf-8")
+    routes = re.findall(r'Route\(\s*"([^"]+)".*?methods=\[([^\]]+)\]', source, re.DOTALL)
+    assert source.count(" Route(") == len(routes)
+    found = {
+        f"{method} {path.replace(':path', '')}"
+        for path, methods in routes
+        for method in re.findall(r"[A-Z]+", methods)
+    }
+    assert found == set(ENDPOINTS)
+
+
+def test_the_readme_leads_to_every_page_for_users() -> None:
+    pages = {page.relative_to(ROOT).as_posix() for page in ROOT.glob("docs/*.md")} | {
+        "docs/clients/README.md"
+    }
+    assert pages <= {link.partition("#")[0] for link in LINK.findall(readme())}
+
+
+def test_the_table_of_clients_has_every_page() -> None:
+    folder = ROOT / "docs" / "clients"
+    linked = re.findall(r"(?m)^\| \[[^]]+\]\(([\w.-]+)\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert sorted(linked) == sorted(page.name for page in folder.glob("*.md") if page.name != "README.md")
+
+
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_each_kind_of_server_does_itself_is_in_the_table() -> None:
+    page = (ROOT / "docs" / "upstreams.md").read_text(encoding="utf-8")
+    rows = {
+        cells[0]: cells[1:]
+        for line in page.splitlines()
+        if len(cells := [cell.strip().replace("`", "") for cell in line.strip("|").split("|")]) == 6
+    }
+    native = {True: "native", False: "emulated"}
+    for kind, profile in PROFILES.items():
+        formats = native[profile.json_schema]
+        if profile.json_object != profile.json_schema:
+            formats = "schemas native" if profile.json_schema else "objects native"
+        assert rows[kind] == [
+            "not sent" if profile.reasoning_in == "none" else profile.reasoning_in,
+            " and ".join(profile.effort),
+            profile.length,
+            native[profile.tool_choice > {"auto"}],
+            formats,
+        ], kind
 
 
 def test_every_endpoint_is_described() -> None:
