@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import random
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from tests.stores import ROOT, RedisServer, running_redis
 from tests.upstreams.http.certificates import make_certificate
 
 SPACE = Space("things", ttl=600, entries=1000, value_size=10_000)
+OWNERS = b"{gptoss-api}:2:owners:small:"
 OPTIONS = ["--requirepass", "s3cret"]
 
 
@@ -91,6 +93,32 @@ async def test_values_do_not_pile_up_in_the_index(redis_server: RedisServer) -> 
         assert client.zcard(index) == len(keys) - 2 == 1
         ((_, held),) = client.zrange(owners, 0, -1, withscores=True)
         assert held == 3
+
+
+async def test_what_is_counted_is_what_is_there(redis_server: RedisServer) -> None:
+    database = 906
+    chance = random.Random(7)
+    small = Space("small", ttl=600, entries=8, value_size=100, size=400, total=700)
+    store = open_store(f"redis://127.0.0.1:{redis_server.port}/{database}")
+    with redis.Redis(port=redis_server.port, db=database) as client:
+        for _ in range(400):
+            key = b"%d" % chance.randrange(30)
+            match chance.randrange(4):
+                case 0:
+                    await store.take(small, key)
+                case 1:
+                    await store.delete(small, key, b"%d" % chance.randrange(30))
+                case _:
+                    owner = chance.choice([b"ann", b"bob", b"cid"])
+                    await store.put(small, Entry(key, b"x" * chance.randrange(100), owner=owner))
+            keys = client.keys()
+            held = sum(score for _, score in client.zrange(OWNERS, 0, -1, withscores=True))
+            there = [client.strlen(key) - 8 for key in keys if b":small:" in key and b":owners:" not in key]
+            indexes = [key for key in keys if key.startswith(OWNERS) and key != OWNERS]
+            assert held == sum(there) <= small.total
+            assert sum(client.zcard(index) for index in indexes) == len(there)
+            assert all(client.zcard(index) <= small.entries for index in indexes)
+    await store.close()
 
 
 async def test_of_an_owner_whose_values_all_expired_nothing_is_counted(redis_server: RedisServer) -> None:

@@ -148,7 +148,7 @@ class SqliteStore:
             if count >= _SWEEP_EVERY or size >= min(space.size, space.total) * _SWEEP_PART:
                 count = size = 0
                 if _sweep(connection, space):
-                    self._untidy = True
+                    self._untidy = self._untidy or space.secret
                     stored = [
                         was and _value(connection, space, entry.key, now) is not None
                         for was, entry in zip(stored, entries, strict=True)
@@ -168,7 +168,7 @@ class SqliteStore:
         connection.executemany(
             "DELETE FROM entries WHERE space = ? AND key = ?", [(space.name, key) for key in keys]
         )
-        self._untidy = True
+        self._untidy = self._untidy or space.secret
 
     def _tidy(self, connection: sqlite3.Connection) -> None:
         """Removes what has expired, and empties the log where it holds what was removed."""
