@@ -155,3 +155,27 @@ def error_codes() -> Iterator[str]:
 def test_every_error_code_has_its_remedy(code: str) -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     assert any(line.startswith("|") and f"`{code}`" in line for line in page.splitlines())
+
+
+def test_no_error_code_is_described_that_never_occurs() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    described: set[str] = set()
+    for codes in re.findall(r"(?m)^\| \d{3} \| ([^|]+) \|", page):
+        described |= set(re.findall(r"`(\w+)`", codes))
+    source = sources()
+    # Some are put together: what stands before and behind is a word of its own there.
+    assert [code for code in described if code.partition("_")[2].removesuffix("_value") not in source] == []
+
+
+def test_every_error_is_raised_somewhere() -> None:
+    used = set(re.findall(r"(?<!class )(?<!case )(?<!\| )\b([A-Z]\w+)\(", sources()))
+    classes = [GatewayError]
+    while classes:
+        error = classes.pop()
+        classes += error.__subclasses__()
+        if error.__module__.startswith("gptoss_api") and not error.__subclasses__():
+            assert error.__name__ in used, error
+
+
+def sources() -> str:
+    return "".join(file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*.py"))

@@ -123,14 +123,6 @@ class InsufficientQuota(GatewayError):
     should_retry = False
 
 
-class RateLimited(GatewayError):
-    """Our own limit."""
-
-    status = 429
-    type = "rate_limit_error"
-    default_code = "rate_limit_exceeded"
-
-
 class UpstreamRateLimited(GatewayError):
     status = 429
     type = "rate_limit_error"

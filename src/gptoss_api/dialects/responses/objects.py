@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from ...core.errors import GatewayError, InvalidRequest, RateLimited, UpstreamRateLimited
+from ...core.errors import GatewayError, InvalidRequest, UpstreamRateLimited
 from ...core.events import FinishReason, Usage
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
@@ -89,7 +89,7 @@ def _incomplete(reason: FinishReason | None) -> dict[str, str]:
 def error_object(error: GatewayError) -> dict[str, str]:
     """What a failed response says; the codes are those that OpenAI's reference lists."""
     match error:
-        case RateLimited() | UpstreamRateLimited():
+        case UpstreamRateLimited():
             code = "rate_limit_exceeded"
         case InvalidRequest():
             code = "invalid_prompt"
