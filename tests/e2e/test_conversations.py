@@ -216,7 +216,7 @@ def stored(state: str) -> None:
     deadline = time.monotonic() + 5
     while state.startswith("sqlite") and time.monotonic() < deadline:
         with contextlib.closing(sqlite3.connect(state.removeprefix("sqlite://"))) as connection:
-            if connection.execute("SELECT count(*) FROM entries").fetchone() == (1,):
+            if connection.execute("SELECT count(*) FROM entries WHERE space = 'tips'").fetchone() == (1,):
                 return
         time.sleep(0.005)
 

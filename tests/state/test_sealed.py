@@ -84,6 +84,14 @@ async def test_another_key_finds_nothing_and_says_so_once(
     assert await SealedStore(store, SECRET).get(SPACE, b"a") == [b"1"]
 
 
+async def test_gateways_with_keys_of_their_own_share_what_is_no_secret(store: Store) -> None:
+    one, other = SealedStore(store, SECRET), SealedStore(store, b"of another installation")
+    lease = await one.lease(b"thread", 60)
+    assert await other.lease(b"thread", 60) is None
+    await one.put(OPEN, Entry(b"key", b"value", lease, b"owner"))
+    assert await other.get(OPEN, b"key") == [b"value"]
+
+
 async def test_the_same_key_says_nothing(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     await SealedStore(store, SECRET).put(SPACE, Entry(b"a", b"1"))
     again = SealedStore(store, SECRET)

@@ -22,10 +22,11 @@ _log = logging.getLogger(__name__)
 
 
 class SealedStore:
-    """Everything in ``store`` under keys that only ``secret`` can find, and secret values sealed with it.
+    """``store`` with its secret spaces: values sealed with ``secret``, under keys that only it can find.
 
-    A seal is bound to the value's key, so that one value cannot be put in the place of another. What cannot
-    be opened counts as not there; the first time that is a warning in the log.
+    What is no secret lies under hashes, so that gateways with secrets of their own share it. A seal is bound
+    to the value's key, so that one value cannot be put in the place of another. What cannot be opened counts
+    as not there; the first time that is a warning in the log.
     """
 
     def __init__(self, store: Store, secret: bytes) -> None:
@@ -59,7 +60,7 @@ class SealedStore:
         await self._store.delete(space, *[self._name(space, key) for key in keys], erase=erase)
 
     async def lease(self, key: bytes, ttl: float) -> Lease | None:
-        lease = await self._store.lease(self._hidden(b"lease", key), ttl)
+        lease = await self._store.lease(_hashed(b"lease", key), ttl)
         return None if lease is None else Lease(key, lease.token)
 
     async def close(self) -> None:
@@ -112,8 +113,8 @@ class SealedStore:
         return Entry(
             name,
             self._seal.seal(entry.value, _place(space, name)) if space.secret else entry.value,
-            None if lease is None else Lease(self._hidden(b"lease", lease.key), lease.token),
-            self._hidden(b"owner", entry.owner),
+            None if lease is None else Lease(_hashed(b"lease", lease.key), lease.token),
+            self._hidden(space, b"owner", entry.owner),
         )
 
     def _larger(self, space: Space) -> Space:
@@ -125,11 +126,11 @@ class SealedStore:
         return larger
 
     def _name(self, space: Space, key: bytes) -> bytes:
-        return self._hidden(space.name.encode(), key)
+        return self._hidden(space, space.name.encode(), key)
 
-    def _hidden(self, kind: bytes, text: bytes) -> bytes:
-        """A name that stands for ``text`` and can be made, or tried, only with the secret."""
-        return blake2b(kind + b"\0" + text, key=self._names, digest_size=20).digest()
+    def _hidden(self, space: Space, kind: bytes, text: bytes) -> bytes:
+        """A name for ``text``; in a secret space it can be made, or tried, only with the secret."""
+        return _hashed(kind, text, self._names if space.secret else b"")
 
     def _tell(self) -> None:
         if not self._told:
@@ -139,6 +140,10 @@ class SealedStore:
                 "secret.key or GPTOSS_SERVER_KEY was changed, or gateways that share the store differ in it",
                 self.name,
             )
+
+
+def _hashed(kind: bytes, text: bytes, key: bytes = b"") -> bytes:
+    return blake2b(kind + b"\0" + text, key=key, digest_size=20).digest()
 
 
 def _place(space: Space, name: bytes) -> bytes:
