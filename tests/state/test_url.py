@@ -1,5 +1,7 @@
 """Stores by their URLs."""
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,10 +88,8 @@ def test_what_is_shown_has_no_password(url: str, shown: str) -> None:
 
 
 def test_without_the_redis_package_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "gptoss_api.state.redis", None)
-    with pytest.raises(ValueError, match=r"pip install 'gptoss-api\[redis\]'"):
+    with pytest.raises(ValueError, match=re.escape(f"{sys.executable} -m pip install redis")):
         open_store("redis://localhost")
 
 

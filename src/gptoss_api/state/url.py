@@ -1,5 +1,6 @@
 """A store by its URL."""
 
+import sys
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
@@ -52,7 +53,9 @@ def open_store(url: str) -> Store:
     try:
         from .redis import RedisStore
     except ImportError:
-        raise ValueError("a Redis store needs the redis package: pip install 'gptoss-api[redis]'") from None
+        raise ValueError(
+            f"a Redis store needs the redis package: {sys.executable} -m pip install redis"
+        ) from None
     return RedisStore(urlunsplit(parts._replace(scheme=_REDIS[parts.scheme])))
 
 
