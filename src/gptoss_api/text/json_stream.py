@@ -7,6 +7,7 @@ literals, NaN) and refuses what would have to be invented: a missing value, an u
 Valid JSON passes unchanged. Source: docs/design/emulation.md, "Lenient JSON".
 """
 
+from copy import copy
 from typing import Final
 
 from .json_lookahead import (
@@ -106,6 +107,16 @@ class JsonTransducer:
     def consumed(self) -> int:
         """How many characters belong to the value so far."""
         return self._position
+
+    @property
+    def ends_here(self) -> bool:
+        """Whether the value is whole if nothing follows; nothing is closed for it, and little is read."""
+        if self.done or self.broken or not self._held:
+            return self.done
+        end = copy(self)
+        end._stack, end._out = self._stack.copy(), []
+        end._advance(self._held, True)
+        return end.done
 
     def feed(self, text: str) -> str:
         """The strict JSON that ``text`` adds."""

@@ -13,9 +13,11 @@ from msgspec import Struct
 
 from ...core.events import Event, ToolCallDelta, ToolCallFinished, ToolCallStarted, new_call_id
 from ...text.json_stream import JsonBroken, JsonTransducer
+from ...text.loose_json import HalfJoiner, joined
 
 _CLOSERS: Final = "}] \t\r\n"
 # The end of a Harmony header that a server took for the beginning of the arguments.
+_LONGEST_HEADER: Final = 1_000
 _LEAKED: Final = re.compile(r"\A(?:<\|(?:channel|constrain|message)\|>(?:\s|commentary|json)*)+")
 
 
@@ -33,21 +35,50 @@ class CallDelta(Struct, gc=False):
 
 
 class _Call:
-    """A call as its server tells it. ``pieces`` is what was not yet given out.
+    """A call as its server tells it: number ``place`` of the answer. ``ready`` was not yet given out.
 
     ``told_id`` is the server's own id, which only says which deltas belong together.
     """
 
-    __slots__ = ("complete", "given", "index", "name", "pieces", "started", "told_id")
+    __slots__ = (
+        "arguments",
+        "complete",
+        "given",
+        "halves",
+        "index",
+        "name",
+        "place",
+        "ready",
+        "started",
+        "told_id",
+    )
 
-    def __init__(self, index: int | None, told_id: str, name: str) -> None:
+    def __init__(self, place: int, index: int | None, told_id: str, name: str) -> None:
+        self.place = place
         self.index = index
         self.told_id = told_id
         self.name = name
-        self.pieces: list[str] = []
+        self.arguments = _Arguments()
+        self.halves = HalfJoiner()
+        self.ready: list[str] = []
         self.given = False  # Whether any arguments came.
         self.started = False
         self.complete = False
+
+    @property
+    def whole(self) -> bool:
+        return self.complete or self.arguments.done
+
+    def take(self, arguments: str) -> None:
+        self.given = True
+        if not self.complete:
+            self.ready.append(self.arguments.feed(arguments))
+
+    def end(self, *, truncated: bool) -> None:
+        if rest := self.halves.finish():
+            self.take(rest)
+        self.ready.append(self.arguments.finish(truncated=truncated))
+        self.complete = True
 
 
 class CallAssembler:
@@ -55,14 +86,16 @@ class CallAssembler:
 
     ``count`` is how many calls there are; ``notes`` says which of them are incomplete. Arguments stream while
     they are a JSON object; anything else is judged at its end. Calls that run side by side come out one after
-    the other.
+    the other. ``loose`` says that deltas may hold halves of characters.
     """
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.loose = False
         self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+        self._by_id: dict[str, _Call] = {}
         self._current = 0
-        self._arguments = _Arguments()
 
     @property
     def count(self) -> int:
@@ -77,11 +110,14 @@ class CallAssembler:
             if call is None:
                 continue
             arguments = function.arguments
-            if arguments is not None and not isinstance(arguments, str):
-                arguments = json.dumps(arguments, ensure_ascii=False)
+            if arguments is None:
+                continue
+            if not isinstance(arguments, str):
+                arguments = joined(json.dumps(arguments, ensure_ascii=False))
+            elif self.loose:
+                arguments = call.halves.feed(arguments)
             if arguments:
-                call.given = True
-                call.pieces.append(arguments)
+                call.take(arguments)
         self._advance(out)
         return out
 
@@ -96,29 +132,36 @@ class CallAssembler:
         """The call that a delta belongs to, a new one where it begins one."""
         told_id = "" if delta.id is None else str(delta.id)
         name = function.name or ""
+        if self.loose:
+            name = joined(name)
         known = None if beside and name else self._known(delta.index, told_id)
         if known is not None and not self._begins_another(known, told_id, name, function):
-            known.told_id = known.told_id or told_id
+            if told_id and not known.told_id:
+                self._name(known, told_id)
             if name and not known.given and name != known.name and not known.started:
                 known.name += name
             return known
         if known is None and not name and not told_id:
             return self._calls[-1] if self._calls else None
-        call = _Call(delta.index, told_id, name)
+        call = _Call(len(self._calls), delta.index, "", name)
         self._calls.append(call)
+        if delta.index is not None:
+            self._by_index[delta.index] = call
+        self._name(call, told_id)
         return call
 
+    def _name(self, call: _Call, told_id: str) -> None:
+        call.told_id = told_id
+        # Of several with the same id, as some servers give, the latest.
+        if told_id and call.place >= self._by_id.setdefault(told_id, call).place:
+            self._by_id[told_id] = call
+
     def _known(self, index: int | None, told_id: str) -> _Call | None:
-        for call in reversed(self._calls):
-            if index is not None:
-                if call.index == index:
-                    return call
-            # Of several with the same id, as some servers give, the latest.
-            elif told_id and call.told_id == told_id:
-                return call
-        if index is None and not told_id and self._calls:
-            return self._calls[-1]
-        return None
+        if index is not None:
+            return self._by_index.get(index)
+        if told_id:
+            return self._by_id.get(told_id)
+        return self._calls[-1] if self._calls else None
 
     def _begins_another(self, known: _Call, told_id: str, name: str, function: FunctionDelta) -> bool:
         """Whether a delta for a known index is a new call all the same."""
@@ -128,13 +171,8 @@ class CallAssembler:
             return False
         if told_id and told_id == known.told_id:
             # The same id once more: a repetition, unless something follows what is whole.
-            return bool(function.arguments or name != known.name) and self._whole(known)
-        return name != known.name or self._whole(known)
-
-    def _whole(self, call: _Call) -> bool:
-        if call.complete or (call.started and self._arguments.done):
-            return True
-        return not call.started and _is_object("".join(call.pieces))
+            return bool(function.arguments or name != known.name) and known.whole
+        return name != known.name or known.whole
 
     def _advance(self, out: list[Event]) -> None:
         """Gives out what the call at the head has, and goes on to the next once it is complete."""
@@ -142,7 +180,7 @@ class CallAssembler:
             call = self._calls[self._current]
             if call.given:
                 self._give(call, out)
-            if self._current + 1 == len(self._calls) or not self._arguments.done:
+            if self._current + 1 == len(self._calls) or not call.arguments.done:
                 return
             self._end(out, truncated=False)
 
@@ -150,51 +188,42 @@ class CallAssembler:
         if not call.started:
             call.started = True
             out.append(ToolCallStarted(self._current, new_call_id(), call.name))
-        for piece in call.pieces:
-            self._say(self._arguments.feed(piece), out)
-        call.pieces.clear()
+        out += [ToolCallDelta(self._current, text) for text in call.ready if text]
+        call.ready.clear()
 
     def _end(self, out: list[Event], *, truncated: bool) -> None:
         call = self._calls[self._current]
+        call.end(truncated=truncated)
         self._give(call, out)
-        self._say(self._arguments.finish(truncated=truncated), out)
-        if problem := self._arguments.problem:
+        if problem := call.arguments.problem:
             self.notes.append(f"the arguments of the call to {call.name[:80]!r} {problem}")
         out.append(ToolCallFinished(self._current))
-        call.complete = True
         self._current += 1
-        self._arguments = _Arguments()
-
-    def _say(self, text: str, out: list[Event]) -> None:
-        if text:
-            out.append(ToolCallDelta(self._current, text))
 
 
 class _Arguments:
     """One call's arguments: an object streams as strict JSON, all else waits for its end."""
 
-    __slots__ = ("_json", "_live", "_raw", "problem")
+    __slots__ = ("_head", "_json", "_live", "_raw", "problem")
 
     def __init__(self) -> None:
         self.problem = ""
         self._json = JsonTransducer()
         self._live = False
         self._raw: list[str] = []
+        # The beginning, as long as it may be that of an object.
+        self._head: str | None = ""
 
     @property
     def done(self) -> bool:
         """Whether this is a whole object, also while its last quote might still belong to a string."""
-        if not self._live or self._json.done:
-            return self._live
-        return self._raw[-1].rstrip().endswith("}") and _is_object("".join(self._raw))
+        return self._live and self._json.ends_here
 
     def feed(self, text: str) -> str:
         self._raw.append(text)
         if not self._live:
-            text = "".join(self._raw).lstrip()
-            if text.startswith("<|"):
-                text = _LEAKED.sub("", text)
-            if not text.startswith("{"):
+            text = self._object_in(text)
+            if not text:
                 return ""
             self._live, self._raw = True, [text]
         elif self._json.broken:
@@ -205,6 +234,18 @@ class _Arguments:
             self.problem = "are not valid JSON"
             out += self._json.rest
         return out
+
+    def _object_in(self, text: str) -> str:
+        """The beginning of an object, if one begins in what came so far."""
+        if self._head is None:
+            return ""
+        head = (self._head + text).lstrip()
+        begin = _LEAKED.sub("", head)
+        if begin.startswith("{"):
+            return begin
+        may_be_header = head.startswith("<") and len(head) < _LONGEST_HEADER
+        self._head = head if may_be_header or not head else None
+        return ""
 
     def finish(self, *, truncated: bool) -> str:
         if not self._live:
@@ -252,7 +293,3 @@ def _decoded(text: str) -> Any:
         return json.loads(strict)
     except ValueError:
         return None
-
-
-def _is_object(text: str) -> bool:
-    return isinstance(_decoded(text), dict) if text.rstrip().endswith("}") else False
