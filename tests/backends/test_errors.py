@@ -103,6 +103,8 @@ CASES: list[tuple[str, int, Any, type[GatewayError], str]] = [
     ("generic", 529, {"error": "overloaded"}, UpstreamUnavailable, "not available"),
     ("generic", 503, {"error": "rate limit reached"}, UpstreamRateLimited, "limiting"),
     ("generic", 500, {"error": {"message": "CUDA error"}}, UpstreamFailure, "HTTP 500"),
+    ("generic", 400, '{"error": {"message": "no such model", "load": NaN}}', ModelNotFound, "no such model"),
+    ("generic", 500, '{"error": {"message": "it \\ud83d broke"}}', UpstreamFailure, "it broke"),
     ("generic", 500, "plain words", UpstreamFailure, "plain words"),
     ("generic", 500, "", UpstreamFailure, "without a reason"),
 ]

@@ -98,7 +98,7 @@ def _read(wire: ChatWire | ChatKitWire, pieces: Sequence[bytes]) -> Seen:
     def events(wire: ChatWire | ChatKitWire) -> Iterator[Event]:
         for piece in pieces:
             yield from wire.feed(decoder.feed(piece))
-        yield from wire.feed(decoder.finish())
+        yield from wire.feed_rest(decoder.finish())
 
     return _ended(wire, events)
 

@@ -1,6 +1,7 @@
 """The decoder of server-sent events; group 19 of docs/design/cases.md."""
 
 import itertools
+import re
 import time
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptoss_api.core.errors import UpstreamFailure
-from gptoss_api.text.sse import SseDecoder
+from gptoss_api.text.sse import SseDecoder, Stray
 
 
 def decode(*chunks: bytes, max_event_bytes: int = 1 << 20) -> list[bytes]:
@@ -45,6 +46,24 @@ def test_the_space_after_the_colon_is_optional_and_only_one_is_taken() -> None:
 def test_comments_and_other_fields_are_dropped() -> None:
     stream = b": keep-alive\n\nevent: message\nid: 7\nretry: 10\ndata: x\n: inside\n\ndatabase: y\n\n"
     assert decode(stream) == [b"x"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b'{"a": 1}',
+        b'{"a": 1}\n{"b": 2}',
+        b'{\n  "a": 1\n}',
+        b' data: {"a": 1}',
+        b'Data: {"a": 1}',
+        b'\xef\xbb\xbfdata: {"a": 1}',
+    ],
+)
+def test_an_object_outside_of_any_field_is_not_dropped(lines: bytes) -> None:
+    payloads = decode(b"data: x\n\ndata:\n" + lines + b"\nid: 7\n\ndata: y\n\n")
+    assert payloads == [b"x", b"", lines, b"y"]
+    assert [type(payload) for payload in payloads] == [bytes, bytes, Stray, bytes]
+    assert decode(b"data: x\n\n" + lines) == [b"x", lines]
 
 
 def test_empty_data_is_an_event_and_no_data_is_none() -> None:
@@ -98,7 +117,19 @@ _LINE = st.one_of(
     st.just(b""),
     st.builds(
         bytes.__add__,
-        st.sampled_from([b"data: ", b"data:", b": ", b"event: ", b"data", b"\xef\xbb\xbfdata: ", b"id"]),
+        st.sampled_from(
+            [
+                b"data: ",
+                b"data:",
+                b": ",
+                b"event: ",
+                b"data",
+                b"\xef\xbb\xbfdata: ",
+                b"id",
+                b"",
+                b"Data : ",
+            ]
+        ),
         st.text(st.sampled_from('a{}": é—🙂'), max_size=6).map(str.encode),
     ),
 )
@@ -108,19 +139,23 @@ _STREAM = st.lists(st.tuples(_LINE, st.sampled_from([b"\n", b"\r\n", b"\r"]))).m
 
 
 def reference(stream: bytes) -> list[bytes]:
-    """The standard's algorithm, line by line over the whole text."""
+    """The standard's algorithm, line by line over the whole text, and what strays outside of its fields."""
     stream = stream.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     payloads: list[bytes] = []
     data: list[bytes] = []
+    stray: list[bytes] = []
     for line in [*stream.split(b"\n"), b""]:
         if not line:
-            if data:
-                payloads.append(b"\n".join(data))
-            data = []
+            payloads += [b"\n".join(lines) for lines in (data, stray) if lines]
+            data, stray = [], []
             continue
         field, _, value = line.partition(b":")
         if field == b"data":
             data.append(value.removeprefix(b" "))
+        elif field not in (b"", b"event", b"id", b"retry") and (
+            stray or re.match(rb"(\xef\xbb\xbf|\s)*(data\s*:\s*)?\{", line, re.I)
+        ):
+            stray.append(line)
     return payloads
 
 

@@ -2,9 +2,11 @@
 
 Source: the WHATWG HTML standard, "Interpreting an event stream", with one leniency: a last event whose
 blank line is missing counts (docs/design/gpt-oss-com.md, "Reading the stream"). Event names, ids and comments
-are dropped; every upstream read here names its events inside the data.
+are dropped; every upstream read here names its events inside the data. A line that is no field but begins
+with an object is not dropped: it may be what an upstream has to say (:class:`Stray`).
 """
 
+import re
 from typing import Final
 
 from ..core.errors import UpstreamFailure
@@ -16,14 +18,23 @@ _BOM: Final = b"\xef\xbb\xbf"
 # As numbers: "in" with bytes first tries to take them for one, and formats an error, before it searches.
 _LF: Final = 10
 _CR: Final = 13
+# A comment is a line without a name.
+_OTHER_FIELDS: Final = frozenset({b"", b"event", b"id", b"retry"})
+_OBJECT: Final = re.compile(rb"(?:\xef\xbb\xbf|[ \t])*(?:data[ \t]*:[ \t]*)?\{", re.I)
+
+
+class Stray(bytes):
+    """Lines with an object that belongs to no field of an event, as they came."""
+
+    __slots__ = ()
 
 
 class SseDecoder:
     """Decodes one stream, however it is cut: ``feed`` every chunk, then ``finish`` once at its end.
 
-    Both return payloads in order: the values of an event's ``data`` fields, joined by ``\\n``. An event
-    larger than ``max_event_bytes`` raises :class:`UpstreamFailure`. Time is linear in the bytes fed,
-    and the usual event, one ``data:`` line, costs no loop over its lines.
+    Both return payloads in order: the values of an event's ``data`` fields, joined by ``\\n``, and each
+    :class:`Stray`. An event larger than ``max_event_bytes`` raises :class:`UpstreamFailure`. Time is linear
+    in the bytes fed, and the usual event, one ``data:`` line, costs no loop over its lines.
     """
 
     __slots__ = ("_after_cr", "_at_start", "_max", "_pending")
@@ -104,12 +115,20 @@ class SseDecoder:
 
 
 def _read_fields(block: bytes, payloads: list[bytes]) -> None:
-    """Appends the payload of an event in its general form; comments alone have none."""
+    """Appends the payload of an event in its general form, then what strayed; comments alone have none."""
     values: list[bytes] = []
+    stray: list[bytes] = []
     for line in block.split(b"\n"):
         if line.startswith(b"data:"):
             values.append(line[6:] if line[5:6] == b" " else line[5:])
         elif line == b"data":
             values.append(b"")
+        elif line.partition(b":")[0] in _OTHER_FIELDS:
+            continue
+        elif stray or _OBJECT.match(line):
+            # An object may go on over several lines.
+            stray.append(line)
     if values:
         payloads.append(values[0] if len(values) == 1 else b"\n".join(values))
+    if stray:
+        payloads.append(Stray(b"\n".join(stray)))

@@ -8,8 +8,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
-
 from ..core.errors import (
     GatewayError,
     RequestTooLarge,
@@ -18,6 +16,7 @@ from ..core.errors import (
     UpstreamUnavailable,
 )
 from ..core.redaction import Redactor
+from ..text.loose_json import Unreadable, decode_loosely
 
 EXCERPT_LENGTH: Final = 200
 LOGGED_LENGTH: Final = 500
@@ -88,8 +87,8 @@ def message_in(value: Any) -> str:
 
 def message_in_json(text: str) -> str:
     try:
-        return message_in(msgspec.json.decode(text)) or text
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return message_in(decode_loosely(text.encode("utf-8", "replace"))) or text
+    except Unreadable:
         return text
 
 

@@ -108,6 +108,8 @@ async def test_the_provider_goes_to_hugging_face_and_to_nobody_else() -> None:
         (b'{"data": {"id": "x"}}', []),
         (b"<html>", []),
         (b"[[[", []),
+        (b'{"data": [{"id": "gpt-oss-20b", "meta": {"load": NaN}}]}', ["gpt-oss-20b"]),
+        (b'{"data": [{"id": "gpt-oss-20b-\\ud83d"}]}', ["gpt-oss-20b-\ufffd"]),
     ],
 )
 def test_lists_of_models_are_read_in_every_shape(body: bytes, names: list[str]) -> None:

@@ -22,7 +22,7 @@ def read(chunks: list[bytes], kind: str = "generic") -> Collector:
     wire, decoder, collector = ChatWire(PROFILES[kind]), SseDecoder(), Collector()
     for chunk in chunks:
         collector.feed(wire.feed(decoder.feed(chunk)))
-    collector.feed(wire.feed(decoder.finish()))
+    collector.feed(wire.feed_rest(decoder.finish()))
     collector.feed(wire.finish())
     return collector
 
@@ -56,7 +56,15 @@ def test_cuts_make_no_difference(shape: str, seed: int) -> None:
     ("delta", "text", "reasoning"),
     [
         ({"content": [{"type": "text", "text": "a"}, {"type": "x"}]}, "a", ""),
-        ({"content": 5, "reasoning": "b"}, "", "b"),
+        ({"content": 5, "reasoning": "b"}, "5", "b"),
+        ({"content": 0.5}, "0.5", ""),
+        ({"content": True, "refusal": False, "reasoning": "b"}, "", "b"),
+        ({"content": {"type": "text", "text": "a"}, "tool_calls": ""}, "a", ""),
+        ({"content": {"type": "text", "text": {"value": "a", "annotations": []}}}, "a", ""),
+        ({"content": ["a", {"text": "b"}, None]}, "ab", ""),
+        ({"content": "a", "reasoning": ["b"]}, "a", "b"),
+        ({"content": "a", "function_call": "none"}, "a", ""),
+        ("a", "a", ""),
         ({"content": "a", "tool_calls": "odd"}, "a", ""),
         ({"reasoning": {"content": "b"}}, "", "b"),
         ({"reasoning": None, "reasoning_content": "b"}, "", "b"),

@@ -23,6 +23,7 @@ from ...core.errors import (
     UpstreamUnavailable,
 )
 from ...core.redaction import Redactor
+from ...text.loose_json import Unreadable, decode_loosely, joined
 from ..refusals import LOOKS, excerpt, failure_of_status, is_web_page, message_in, page_title
 from .profiles import Profile
 
@@ -113,9 +114,9 @@ def read_error(value: Any) -> ErrorForm:
         message = f"{message}: {raw}"
     return ErrorForm(
         message,
-        code if isinstance(code, str) else "",
+        joined(code) if isinstance(code, str) else "",
         body["type"] if isinstance(body.get("type"), str) else "",
-        param if isinstance(param, str) else None,
+        joined(param) if isinstance(param, str) else None,
         _status(code) or _status(body.get("status")) or _status(body.get("status_code")),
         _count(body.get("n_prompt_tokens")),
         _count(body.get("n_ctx")),
@@ -139,8 +140,8 @@ def failure_of_response(
     if is_web_page(content_type, text) or _PLAIN_CHALLENGE.match(text):
         return _failure_of_page(profile, status, text, retry_after, redact)
     try:
-        form = read_error(msgspec.json.decode(body))
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        form = read_error(decode_loosely(body))
+    except Unreadable:
         form = ErrorForm(text)
     if not form.message:
         form = msgspec.structs.replace(form, message=text)

@@ -6,11 +6,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
 from ...core.catalog import find_model
 from ...core.errors import GatewayError, ModelNotFound
+from ...text.loose_json import Unreadable, decode_loosely, joined
 
 # For how long a list of models is believed, in seconds; for how long the lack of one is.
 LIST_AGE: Final = 300.0
@@ -38,8 +38,8 @@ def canonical_id(name: str) -> str | None:
 def read_models(body: bytes) -> tuple[ServedModel, ...]:
     """The gpt-oss models in a server's list, in its order: OpenAI's shape, Ollama's, or a bare array."""
     try:
-        value: Any = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        value: Any = decode_loosely(body)
+    except Unreadable:
         return ()
     if isinstance(value, dict):
         value = value.get("data") or value.get("models") or value.get("result")
@@ -48,6 +48,7 @@ def read_models(body: bytes) -> tuple[ServedModel, ...]:
     found: dict[str, ServedModel] = {}
     for entry in value:
         name = entry if isinstance(entry, str) else _name(entry)
+        name = joined(name)
         if name and (known := canonical_id(name)) is not None:
             found.setdefault(name, ServedModel(name, known))
     return tuple(found.values())

@@ -11,7 +11,9 @@ from ..clock import TurnClock
 from ..http import HttpResponse
 from .wire import ChatWire
 
-# Seconds. Usage may follow the end of the answer; the formal end of the body follows [DONE] at once.
+# Seconds. After the last chunk that says something or ends the answer, usage may follow, or more of the
+# answer where a proxy ends every chunk; comments and empty chunks buy no time. The formal end of the body
+# follows [DONE] at once.
 AFTER_ANSWER: Final = 5.0
 AFTER_DONE: Final = 0.05
 # Of an answer that is not streamed, in bytes.
@@ -36,17 +38,20 @@ async def read_answer(
     decoder = SseDecoder()
     ended = delivered = False
     failure: GatewayError | None
+    carried, last_moment = 0, None
     while not ended:
         if not wire.ended:
             clock.check(ahead=delivered and response.ready)
+        elif wire.carried != carried:
+            # From now on, not from the read: meanwhile the client may have been slow.
+            carried, last_moment = wire.carried, clock.now() + AFTER_ANSWER
         try:
-            chunk = await _chunk(response, wire, clock)
+            chunk = await _chunk(response, clock, last_moment)
         except UpstreamIncomplete:
             # A connection that breaks after the answer takes nothing away from it.
             if not wire.ended:
                 raise
             chunk = b""
-        wire.notice(chunk)
         events, failure = wire.feed(decoder.feed(chunk)), wire.failure
         if not chunk or wire.done:
             ended = True
@@ -65,25 +70,27 @@ async def read_answer(
 
 def _ended(wire: ChatWire, decoder: SseDecoder) -> tuple[list[Event], GatewayError | None]:
     """The last events, and the failure if the answer has no proper end."""
-    events = wire.feed(decoder.finish())
+    events = wire.feed_rest(decoder.finish())
     try:
         return [*events, *wire.finish()], None
     except GatewayError as failure:
         return events, failure
 
 
-async def _chunk(response: HttpResponse, wire: ChatWire, clock: TurnClock) -> bytes:
-    """The next bytes; none at the end, or when nothing more is worth waiting for."""
-    limit = clock.now() + AFTER_ANSWER if wire.ended else None
-    if clock.deadline is not None and (limit is None or clock.deadline < limit):
-        limit = clock.deadline
+async def _chunk(response: HttpResponse, clock: TurnClock, last_moment: float | None) -> bytes:
+    """The next bytes; none at the end, or when ``last_moment`` is over and nothing has arrived by then."""
+    limit = clock.deadline
+    if last_moment is not None and (limit is None or last_moment < limit):
+        if last_moment <= clock.now() and not response.ready:
+            return b""
+        limit = last_moment
     if limit is None:
         return await response.read_chunk()
     try:
         async with asyncio.timeout_at(limit):
             return await response.read_chunk()
     except TimeoutError:
-        if wire.ended:
+        if last_moment is not None:
             return b""
         raise clock.timeout() from None
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct, field
 
 from ...core.errors import GatewayError, UpstreamEmpty, UpstreamFailure, UpstreamIncomplete
 from ...core.events import (
@@ -25,9 +24,11 @@ from ...core.events import (
     UsageReported,
 )
 from ...core.redaction import Redactor
-from ...text.sse import SseDecoder
+from ...text.loose_json import DONE, HalfJoiner, Unreadable, joined, read_values
+from ...text.sse import SseDecoder, Stray
 from ..refusals import LOOKS
-from .calls import CallAssembler, CallDelta, FunctionDelta
+from .calls import CallAssembler, CallDelta
+from .chunks import Chunk, Delta, decode_chunk, usable_chunk
 from .failures import failure_of_event
 from .profiles import Profile
 from .usage import read_timings, read_usage
@@ -50,53 +51,29 @@ _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _SEPARATOR: Final = "__LM_STUDIO_INTERNAL_LSEP_SYNTHETIC_REASONING_END_"
 _SEPARATOR_FORM: Final = re.compile(_SEPARATOR + r"[0-9a-fA-F]*_{2}")
 
-_log = logging.getLogger(__name__)
+_LONGEST_REASON: Final = 40
 
-
-class _Delta(Struct, gc=False):
-    """What is read of ``delta`` or ``message``; everything else in it is vendors' own."""
-
-    content: str | list[Any] | None = None
-    reasoning: str | dict[str, Any] | None = None
-    reasoning_content: str | None = None
-    reasoning_text: str | None = None
-    thinking: str | None = None
-    reasoning_details: list[Any] | None = None
-    refusal: str | None = None
-    tool_calls: list[CallDelta] | None = None
-    function_call: FunctionDelta | None = None
-
-
-class _Choice(Struct, gc=False):
-    delta: _Delta | None = None
-    message: _Delta | None = None
-    finish_reason: str | None = None
-    index: int | None = None
-
-
-class _Chunk(Struct, gc=False):
-    choices: list[_Choice] | None = None
-    usage: Any = None
-    error: Any = None
-    timings: Any = None
-    groq: Any = field(default=None, name="x_groq")
-
-
-_decode: Final = msgspec.json.Decoder(_Chunk).decode
 _decode_any: Final = msgspec.json.Decoder().decode
+
+_log = logging.getLogger(__name__)
 
 
 class ChatWire:
     """Reads one answer: ``feed`` the payloads as they come, then ``finish`` once at the end of the stream.
 
     ``failure`` is set when the server reported one; what ``feed`` returned up to then came before it, and
-    nothing comes after. ``done`` says that nothing further will matter. ``redact`` knows the secrets that the
-    server may repeat in an error.
+    nothing comes after. ``done`` says that nothing further will matter. ``carried`` counts the chunks with
+    a finish reason and those after one that say something. ``redact`` knows the secrets that the server may
+    repeat in an error.
+
+    What a strict reader refuses is read leniently. What cannot be read even so and may be a part of the
+    answer is a failure: an answer with a gap never looks complete.
     """
 
     def __init__(self, profile: Profile, *, show_reasoning: bool = True, redact: Redactor = LOOKS) -> None:
         self.failure: GatewayError | None = None
         self.done = False
+        self.carried = 0
         self._profile = profile
         self._show_reasoning = show_reasoning
         self._redact = redact
@@ -109,11 +86,16 @@ class ChatWire:
         self._thought = False
         self._malformed = 0
         self._held = ""  # The beginning of LM Studio's separator.
-        self._last = self._before = b""
+        # Whether anything came that only a lenient reader takes, so that halves of characters may follow.
+        self._loose = False
+        self._content_halves = HalfJoiner()
+        self._thought_halves = HalfJoiner()
+        self._refusal_halves = HalfJoiner()
+        self._at_rest = False
 
     @property
     def ended(self) -> bool:
-        """Whether the model has ended its answer: only usage may follow."""
+        """Whether the model has ended its answer: usage may follow, and little else."""
         return self._reason is not None
 
     def feed(self, payloads: Sequence[bytes]) -> list[Event]:
@@ -124,24 +106,29 @@ class ChatWire:
                 break
             if payload == b"[DONE]":
                 self.done = True
+            elif type(payload) is Stray:
+                self._stray(payload)
             elif payload:
-                self._payload(payload, out)
+                try:
+                    chunk = decode_chunk(payload)
+                except _NOT_JSON:
+                    self._read_loosely(payload, out)
+                else:
+                    self._chunk(chunk, payload, out)
         return out
 
-    def notice(self, chunk: bytes) -> None:
-        """Remembers the end of the raw stream, where some servers leave an error outside of any event."""
-        self._last, self._before = chunk, self._last
+    def feed_rest(self, payloads: Sequence[bytes]) -> list[Event]:
+        """What the end of the stream left of its last event: nothing is missing if only that is cut off."""
+        self._at_rest = True
+        return self.feed(payloads)
 
     def feed_body(self, body: bytes) -> list[Event]:
         """The whole of an answer that came as one JSON object; also a stream that was called JSON."""
-        if _is_json(body):
-            payloads = [body]
-        elif body.lstrip().startswith((b"data:", b":", b"event:")):
-            decoder = SseDecoder()
-            payloads = [*decoder.feed(body), *decoder.finish()]
-        else:
-            payloads = [line for line in body.splitlines() if line.strip()]
-        return self.feed(payloads)
+        if not body.lstrip().startswith((b"data:", b":", b"event:")):
+            return self.feed([body])
+        decoder = SseDecoder()
+        events = self.feed(decoder.feed(body))
+        return events + self.feed_rest(decoder.finish())
 
     def finish(self) -> list[Event]:
         """The end of the answer.
@@ -149,12 +136,13 @@ class ChatWire:
         Raises what the server reported, :class:`UpstreamEmpty` if there was nothing at all, or
         :class:`UpstreamIncomplete` where the answer has no end.
         """
-        if self.failure is None and self._reason is None:
-            self._read_tail()
         if self.failure is not None:
             raise self.failure
         if self._malformed:
-            _log.debug("%s sent %d chunks that could not be read", self._profile.title, self._malformed)
+            _log.debug("%s sent %d events that say nothing", self._profile.title, self._malformed)
+        out: list[Event] = []
+        if self._loose:
+            self._say_halves(out)
         title = self._profile.title
         if self._broken_reason:
             raise UpstreamIncomplete(f"{title} broke the answer off ({self._broken_reason}).")
@@ -165,7 +153,6 @@ class ChatWire:
                 raise UpstreamEmpty(f"{title} ended the answer before it began.")
             raise UpstreamIncomplete(f"{title} ended the answer before it was complete.")
         reason = self._reason
-        out: list[Event] = []
         self._let_go(out)
         out += self._calls.finish(truncated=reason == "length")
         if self._calls.count and reason == "stop":
@@ -183,22 +170,20 @@ class ChatWire:
 
     # -- chunks ------------------------------------------------------------------------------------
 
-    def _payload(self, payload: bytes, out: list[Event]) -> None:
-        try:
-            chunk = _decode(payload)
-        except _NOT_JSON:
-            self._unusual(payload, out)
-            return
+    def _chunk(self, chunk: Chunk, raw: bytes | Mapping[str, Any], out: list[Event]) -> None:
         if chunk.choices:
             for choice in chunk.choices:
                 # Only one is ever asked for; servers that number it otherwise mean the same.
                 delta = choice.delta or choice.message
                 if delta is not None:
                     self._delta(delta, out)
-                if choice.finish_reason and self._reason is None:
+                if choice.finish_reason:
                     self._end(choice.finish_reason)
+                    self.carried += 1
+                elif self._reason is not None and delta is not None and delta.says_something:
+                    self.carried += 1
         elif chunk.error is None and chunk.usage is None:
-            self._without_choices(payload)
+            self._without_choices(raw)
         if chunk.error is not None and chunk.error != "":
             self.failure = failure_of_event(self._profile, {"error": chunk.error}, self._redact)
             return
@@ -210,37 +195,55 @@ class ChatWire:
         if chunk.timings is not None:
             self._timings = chunk.timings
 
-    def _unusual(self, payload: bytes, out: list[Event]) -> None:
-        """A chunk whose members have other types than expected: an error, or a part of it is left out."""
+    def _read_loosely(self, payload: bytes, out: list[Event]) -> None:
+        """What a strict reader refuses: nearly JSON, several chunks in one event, members of odd types."""
+        self._loose = self._calls.loose = True
+        says = False
         try:
-            value = _decode_any(payload)
-        except _NOT_JSON:
-            self._malformed += 1
-            return
-        if not isinstance(value, dict):
-            self._malformed += 1
-            return
-        if value.get("error"):
-            self.failure = failure_of_event(self._profile, value, self._redact)
-            return
-        choices = value.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        delta = (choice.get("delta") or choice.get("message")) if isinstance(choice, dict) else None
-        if not isinstance(choice, dict):
-            self._malformed += 1
-            return
-        if isinstance(delta, dict):
-            self._delta(_tolerant(delta), out)
-        if isinstance(reason := choice.get("finish_reason"), str) and self._reason is None:
-            self._end(reason)
+            for value in read_values(payload):
+                says |= value is DONE
+                self.done |= value is DONE
+                for each in value if isinstance(value, list) else [value]:
+                    if isinstance(each, dict):
+                        says = True
+                        self._chunk(usable_chunk(each), each, out)
+                    if self.failure is not None:
+                        return
+                if self.done:
+                    return
+        except Unreadable:
+            self._miss("an event that cannot be read")
+        self._malformed += not says
 
-    def _without_choices(self, payload: bytes) -> None:
-        """Neither choices nor usage: an error with a flat body, or something to pass over."""
+    def _miss(self, what: str) -> None:
+        """Something that may be a part of the answer is lost; what the end cut off is judged by the end."""
+        if not self._at_rest:
+            self.failure = UpstreamIncomplete(
+                f"{self._profile.title} sent {what}: the answer has a gap. Ask again."
+            )
+
+    def _stray(self, lines: bytes) -> None:
+        """An object outside of any event: an error that a server wrote plainly, or a part of the answer."""
         try:
-            value = _decode_any(payload)
-        except _NOT_JSON:
-            return
-        if not isinstance(value, dict):
+            for value in read_values(lines):
+                if isinstance(value, dict) and value.get("error"):
+                    self.failure = failure_of_event(self._profile, value, self._redact)
+                elif isinstance(value, dict):
+                    self._without_choices(value)
+                if self.failure is not None:
+                    return
+        except Unreadable:
+            pass
+        self._miss("lines that belong to no event")
+
+    def _without_choices(self, value: bytes | Mapping[str, Any]) -> None:
+        """Neither choices nor usage: an error with a flat body, or something to pass over."""
+        if isinstance(value, bytes):
+            try:
+                value = _decode_any(value)
+            except _NOT_JSON:
+                return
+        if not isinstance(value, Mapping):
             return
         flat = isinstance(value.get("message"), str) and (
             value.get("object") == "error" or "code" in value or "type" in value
@@ -248,14 +251,15 @@ class ChatWire:
         if flat or isinstance(value.get("detail"), str | list):
             self.failure = failure_of_event(self._profile, value, self._redact)
 
-    def _delta(self, delta: _Delta, out: list[Event]) -> None:
-        if thought := _reasoning(delta):
+    def _delta(self, delta: Delta, out: list[Event]) -> None:
+        if self._loose:
+            delta = self._joined(delta)
+        if thought := delta.thought:
             self._thought = True
             if self._show_reasoning:
                 out.append(ReasoningDelta(thought))
-        if delta.content:
-            text = delta.content if isinstance(delta.content, str) else _text_of_parts(delta.content)
-            self._text(text, out)
+        if content := delta.content:
+            self._text(content if type(content) is str else delta.text, out)
         if delta.refusal:
             self._spoke = True
             out.append(RefusalDelta(delta.refusal))
@@ -265,6 +269,26 @@ class ChatWire:
         elif delta.function_call is not None:
             self._let_go(out)
             out += self._calls.add([CallDelta(index=0, function=delta.function_call)])
+
+    def _joined(self, delta: Delta) -> Delta:
+        """``delta`` with the characters whole that were cut in half between it and its neighbours."""
+        return Delta(
+            content=self._content_halves.feed(delta.text),
+            reasoning=self._thought_halves.feed(delta.thought),
+            refusal=self._refusal_halves.feed(delta.refusal or ""),
+            tool_calls=delta.tool_calls,
+            function_call=delta.function_call,
+        )
+
+    def _say_halves(self, out: list[Event]) -> None:
+        """Gives out what stands for the halves that nothing followed."""
+        self._loose = False
+        rest = Delta(
+            content=self._content_halves.finish(),
+            reasoning=self._thought_halves.finish(),
+            refusal=self._refusal_halves.finish(),
+        )
+        self._delta(rest, out)
 
     def _text(self, text: str, out: list[Event]) -> None:
         if self._held or "_" in text:
@@ -294,72 +318,12 @@ class ChatWire:
             self._held = ""
 
     def _end(self, reason: str) -> None:
+        """The last reason counts: some proxies give one with every chunk."""
         known = _REASONS.get(reason)
-        if known is None:
-            # "abort", "error" and the like: whatever it means, the answer is not whole.
-            self._broken_reason = reason[:40]
-            known = "stop"
-        self._reason = known
-
-    def _read_tail(self) -> None:
-        """An error that the server wrote as a plain line, outside of any event."""
-        for line in reversed((self._before + self._last).splitlines()):
-            if not line.startswith(b"{"):
-                continue
-            try:
-                value = _decode_any(line)
-            except _NOT_JSON:
-                continue
-            if isinstance(value, dict) and value.get("error"):
-                self.failure = failure_of_event(self._profile, value, self._redact)
-                return
+        # "abort", "error" and the like: whatever it means, the answer is not whole.
+        self._broken_reason = joined(reason[:_LONGEST_REASON]) if known is None else ""
+        self._reason = known or "stop"
 
 
 def _begins(text: str, at: int) -> bool:
     return text[at] == "_" and _SEPARATOR.startswith(text[at:])
-
-
-def _reasoning(delta: _Delta) -> str:
-    """The chain of thought under whichever name; where two names carry it, once."""
-    if isinstance(delta.reasoning, str) and delta.reasoning:
-        return delta.reasoning
-    if text := delta.reasoning_content or delta.reasoning_text or delta.thinking:
-        return text
-    if isinstance(delta.reasoning, dict):
-        text = delta.reasoning.get("content") or delta.reasoning.get("text")
-        return text if isinstance(text, str) else ""
-    if delta.reasoning_details:
-        return "".join(
-            item["text"]
-            for item in delta.reasoning_details
-            if isinstance(item, dict) and isinstance(item.get("text"), str)
-        )
-    return ""
-
-
-def _text_of_parts(parts: list[Any]) -> str:
-    return "".join(
-        part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)
-    )
-
-
-def _tolerant(delta: dict[str, Any]) -> _Delta:
-    """The members of ``delta`` that have a usable type."""
-    usable: dict[str, Any] = {}
-    for name in _Delta.__struct_fields__:
-        if delta.get(name) is None:
-            continue
-        try:
-            msgspec.convert({name: delta[name]}, _Delta)
-        except msgspec.ValidationError:
-            continue
-        usable[name] = delta[name]
-    return msgspec.convert(usable, _Delta)
-
-
-def _is_json(body: bytes) -> bool:
-    try:
-        _decode_any(body)
-    except _NOT_JSON:
-        return False
-    return True
