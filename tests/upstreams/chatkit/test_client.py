@@ -476,6 +476,24 @@ async def test_text_that_came_in_one_piece_with_the_error_is_given_out_and_not_a
     assert len(server.asked) == 1
 
 
+async def test_an_answer_with_a_gap_that_nothing_heals_is_no_answer() -> None:
+    begin: list[Any] = [
+        *old.opening(),
+        old.message_added(),
+        old.delta("Hel"),
+        "data: {broken",
+        old.delta("you"),
+    ]
+    seen: list[Event] = []
+    async with serving(stream(*begin, old.part_done("you"), old.message_done("you"))) as (upstream, server):
+        with pytest.raises(UpstreamIncomplete, match="has a gap"):
+            await collect(upstream, turn(), seen)
+    assert text_of(seen) == "Hel"
+    assert len(server.asked) == 1
+    async with serving(stream(*begin, old.message_done("Hello you"))) as (upstream, _):
+        assert text_of(await events_of(upstream, turn())) == "Hello you"
+
+
 async def test_an_unreachable_server_is_unavailable() -> None:
     async with ScriptedServer().running() as server:
         url = server.url

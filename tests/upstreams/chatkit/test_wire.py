@@ -37,7 +37,7 @@ def read(*events: Json, show_reasoning: bool = True) -> list[Event]:
 def read_chunks(*chunks: bytes) -> tuple[list[Event], GatewayError | None, str | None]:
     wire, decoder = ChatKitWire(), SseDecoder()
     events = [event for chunk in chunks for event in wire.feed(decoder.feed(chunk))]
-    events += wire.feed(decoder.finish())
+    events += wire.feed_rest(decoder.finish())
     try:
         events += wire.finish()
     except GatewayError as error:

@@ -62,7 +62,7 @@ class AnswerStream:
                 return events
 
     def _finish(self) -> tuple[list[Event], GatewayError | None]:
-        events = self._wire.feed(self._decoder.finish())
+        events = self._wire.feed_rest(self._decoder.finish())
         try:
             events += self._wire.finish()
         except GatewayError as failure:

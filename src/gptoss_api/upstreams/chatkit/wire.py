@@ -7,22 +7,27 @@ here:
 - Several assistant items in one turn are joined in the order they speak, with a blank line between them;
   the parts of one item follow each other without one.
 - Where ``done`` contradicts what was streamed, the streamed text stays: it cannot be unsaid.
+- An event that cannot be read, also not leniently, may have been text: from then on deltas are held back
+  until the full text of the item tells what is missing. Where it does not, the answer has a gap and fails.
 - An error after a complete answer does not spoil it (the title is made after the answer).
 - A turn may hold a second assistant item, so a complete answer is finished by the end of the stream or
   after a short ``patience``, whichever comes first.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from ...core.errors import GatewayError, UpstreamEmpty, UpstreamIncomplete, UpstreamLoginRequired
 from ...core.events import Event, Finished, ReasoningDelta, TextDelta
 from ...core.redaction import Redactor
+from ...text.loose_json import DONE, HalfJoiner, Unreadable, joined, read_values
+from ...text.sse import Stray
 from ..refusals import LOOKS
 from .failures import failure_of_card, failure_of_error_event
+from .members import index_of, item_id_of, objects, string, text_of, thread_of, words_of
 
 # Seconds the rest of the stream may take. After an answer only another answer would matter, after the
 # thread's title most likely nothing comes, and a login card stands for the whole answer.
@@ -34,7 +39,6 @@ _UPDATED: Final = frozenset({"thread.item_updated", "thread.item.updated"})
 _TEXT_DELTA: Final = "assistant_message.content_part.text_delta"
 _BEFORE_DELTA: Final = b'"delta":'
 _AFTER_DELTA: Final = b"}}"
-_CARD_KEYS: Final = ("value", "label", "text", "title")
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _log = logging.getLogger(__name__)
@@ -62,16 +66,28 @@ _decode: Final = msgspec.json.Decoder().decode
 
 
 class _Message:
-    """An assistant item. ``parts`` holds what was sent of each content part, in pieces."""
+    """An assistant item. ``parts`` holds what was sent of each content part, in pieces.
 
-    __slots__ = ("announced", "done", "part_done", "parts")
+    ``held`` is what was heard of them after a gap, and ``halves`` of characters cut in two.
+    """
+
+    __slots__ = ("announced", "done", "halves", "held", "part_done", "parts")
 
     def __init__(self, *, announced: bool) -> None:
         self.announced = announced
+        self.held: dict[int, list[str]] = {}
+        self.halves: dict[int, HalfJoiner] = {}
         self.done = False
         # Whether the last thing heard of this message was the end of a part.
         self.part_done = False
         self.parts: dict[int, list[str]] = {}
+
+    def says(self, texts: list[str]) -> bool:
+        """Whether the full ``texts`` of the parts are what was sent."""
+        sent = {index: "".join(pieces) for index, pieces in self.parts.items()}
+        return all(sent.pop(index, "") == joined(text) for index, text in enumerate(texts)) and not any(
+            sent.values()
+        )
 
 
 class _Block:
@@ -118,6 +134,10 @@ class ChatKitWire:
         self._useful = False
         self._begun = False
         self._malformed = 0
+        # Whether something was lost that may have been text; whether characters may come in halves.
+        self._gap = False
+        self._loose = False
+        self._at_rest = False
         self._unknown = 0
         self._contradictions = 0
 
@@ -150,6 +170,11 @@ class ChatKitWire:
         if self.failure is not None:
             return events
         for payload in payloads:
+            if type(payload) is Stray:
+                self._stray(payload)
+                if self.failure is not None:
+                    break
+                continue
             same = self._same
             if same and payload.startswith(same) and payload.endswith(_AFTER_DELTA):
                 try:
@@ -183,6 +208,11 @@ class ChatKitWire:
                 break
         return events
 
+    def feed_rest(self, payloads: Sequence[bytes]) -> list[Event]:
+        """What the end of the stream left of its last event: nothing is missing if only that is cut off."""
+        self._at_rest = True
+        return self.feed(payloads)
+
     def finish(self) -> list[Event]:
         """The end of a complete turn; an answer that says nothing is one.
 
@@ -209,6 +239,10 @@ class ChatKitWire:
             )
         if not self.answered:
             raise UpstreamIncomplete("gpt-oss.com ended the answer before it was complete.")
+        if self._gap:
+            raise UpstreamIncomplete(
+                "gpt-oss.com sent an event that cannot be read: the answer has a gap. Ask again."
+            )
         if not self.complete:
             _log.debug("turn in thread %s ended without the formal end of its answer", self.thread_id)
         return [Finished("stop")]
@@ -221,26 +255,58 @@ class ChatKitWire:
         try:
             event = _decode(payload)
         except _NOT_JSON:
-            self._malformed += 1
-            return
+            self._read_loosely(payload, events)
+        else:
+            self._event(event, events)
+
+    def _read_loosely(self, payload: bytes, events: list[Event]) -> None:
+        """What a strict reader refuses: nearly JSON, or several events in one."""
+        self._loose = True
+        try:
+            for event in read_values(payload):
+                if event is not DONE:
+                    self._event(event, events)
+                if self.failure is not None:
+                    return
+        except Unreadable:
+            self._miss()
+
+    def _stray(self, lines: bytes) -> None:
+        """An object outside of any event: an error that was written plainly, or something that is lost."""
+        try:
+            for value in read_values(lines):
+                if isinstance(value, dict) and value.get("error") and "type" not in value:
+                    self._event(value, [])
+                    return
+        except Unreadable:
+            pass
+        self._miss()
+
+    def _miss(self) -> None:
+        """Something that may have been text is lost; what the end cut off is judged by the end."""
+        self._malformed += 1
+        self._same = b""
+        self._gap |= not (self._at_rest or self.complete)
+
+    def _event(self, event: object, events: list[Event]) -> None:
         if not isinstance(event, dict):
             self._unknown += 1
             return
         if self.thread_id is None:
-            self.thread_id = _thread_of(event)
+            self.thread_id = thread_of(event)
         kind = event.get("type")
         if not isinstance(kind, str):
             kind = "error" if event.get("error") else ""
         self._useful |= kind.startswith("thread.")
         match kind.replace("thread.item_", "thread.item.", 1):
             case "thread.item.updated":
-                self._update(_item_id(event), event.get("update"), events)
+                self._update(item_id_of(event), event.get("update"), events)
             case "thread.item.added" | "thread.item.replaced":
                 self._item(event.get("item"), events, done=False)
             case "thread.item.done":
                 self._item(event.get("item"), events, done=True)
             case "thread.item.removed":
-                self._remove(_item_id(event))
+                self._remove(item_id_of(event))
             case "thread.updated":
                 self._titled = self._answers > 0
             case "thread.created" | "stream_options" | "progress_update" | "notice" | "client_effect":
@@ -251,7 +317,7 @@ class ChatKitWire:
                 else:
                     self.failure = failure_of_error_event(event, self._redact)
             case bare if bare.startswith(("assistant_message.", "cot.", "workflow.")):
-                self._update(_item_id(event), event, events)
+                self._update(item_id_of(event), event, events)
             case _:
                 self._unknown += 1
 
@@ -259,20 +325,20 @@ class ChatKitWire:
         if not isinstance(item, dict):
             self._unknown += 1
             return
-        item_id = _string(item.get("id"))
+        item_id = string(item.get("id"))
         match item.get("type"):
             case "assistant_message":
                 self._message(item_id, item.get("content"), events, done=done)
                 return
             case "cot":
                 self._think(item_id, done=done)
-                for index, entry in enumerate(_objects(item.get("entries"))):
+                for index, entry in enumerate(objects(item.get("entries"))):
                     self._entry(item_id, index, entry, events)
             case "workflow":
                 workflow = item.get("workflow")
                 self._think(item_id, done=done)
                 tasks = workflow.get("tasks") if isinstance(workflow, dict) else None
-                for index, task in enumerate(_objects(tasks)):
+                for index, task in enumerate(objects(tasks)):
                     self._task(item_id, index, task, events, final=done)
             case "widget":
                 self._card(item_id, item.get("widget"))
@@ -286,16 +352,20 @@ class ChatKitWire:
         if not isinstance(update, dict):
             self._unknown += 1
             return
-        index = _index(update)
+        index = index_of(update)
         match update.get("type"):
             case "assistant_message.content_part.text_delta":
-                self._hear(item_id, index or 0, _string(update.get("delta")), events)
+                delta = update.get("delta")
+                if isinstance(delta, str):
+                    self._hear(item_id, index or 0, delta, events)
+                elif delta is not None:
+                    self._miss()
             case "assistant_message.content_part.added":
                 if (message := self._known(item_id)) is not None:
                     message.part_done = False
-                    self._whole(item_id, message, index or 0, _text_of(update.get("content")), events)
+                    self._whole(item_id, message, index or 0, text_of(update.get("content")), events)
             case "assistant_message.content_part.done":
-                text = _text_of(update.get("content"))
+                text = text_of(update.get("content"))
                 found = self._known(item_id)
                 if found is None and text and item_id not in self._other_items:
                     found = self._open(item_id, announced=False)
@@ -314,7 +384,7 @@ class ChatKitWire:
                 self._unknown += 1
 
     def _card(self, item_id: str, widget: object) -> None:
-        self._cards[item_id] = _words(widget)
+        self._cards[item_id] = words_of(widget)
         self._wants_login = isinstance(self._failure_of_cards(), UpstreamLoginRequired)
 
     def _failure_of_cards(self) -> GatewayError:
@@ -330,6 +400,9 @@ class ChatKitWire:
     def _hear(self, item_id: str, index: int, delta: str, events: list[Event]) -> bool:
         """Sends a delta; whether it was one more of the speaking part."""
         if not delta:
+            return False
+        if self._loose or self._gap:
+            self._hear_carefully(item_id, index, delta, events)
             return False
         if item_id != self._speaking_id or index != self._speaking_index or self._speaking is None:
             message = self._known(item_id)
@@ -347,6 +420,21 @@ class ChatKitWire:
         self._pieces.append(delta)
         events.append(TextDelta(delta))
         return True
+
+    def _hear_carefully(self, item_id: str, index: int, delta: str, events: list[Event]) -> None:
+        """Sends a delta with its characters whole; after a gap it waits for the full text."""
+        message = self._known(item_id)
+        if message is None:
+            if item_id in self._other_items:
+                self._unknown += 1
+                return
+            message = self._open(item_id, announced=False)
+        text = message.halves.setdefault(index, HalfJoiner()).feed(delta)
+        if self._gap:
+            message.part_done = False
+            message.held.setdefault(index, []).append(text)
+        elif text:
+            self._say(item_id, message, index, text, events)
 
     def _say(self, item_id: str, message: _Message, index: int, text: str, events: list[Event]) -> None:
         """Sends text and makes its part the speaking one."""
@@ -366,7 +454,14 @@ class ChatKitWire:
         """The full text of a part: sends what is missing at the end of what was sent."""
         pieces = message.parts.get(index)
         sent = "".join(pieces) if pieces else ""
+        if self._loose:
+            text = joined(text)
         if text == sent or message.done:
+            return
+        held = message.held.pop(index, ()) if text else ()
+        if held and text == sent + "".join(held):
+            for piece in held:
+                self._say(item_id, message, index, piece, events)
             return
         # What comes late can only be appended while nothing else was said in between.
         is_last = not sent or pieces is self._pieces
@@ -376,7 +471,7 @@ class ChatKitWire:
         self._say(item_id, message, index, text[len(sent) :], events)
 
     def _message(self, item_id: str, content: object, events: list[Event], *, done: bool) -> None:
-        texts = [_text_of(part) for part in _objects(content)]
+        texts = [text_of(part) for part in objects(content)]
         message = self._messages.get(item_id)
         if message is None:
             message = self._adopt(item_id, texts) if done else None
@@ -386,6 +481,10 @@ class ChatKitWire:
         for index, text in enumerate(texts):
             self._whole(item_id, message, index, text, events)
         if done and not message.done:
+            if message.says(texts):
+                self._gap = False
+            else:
+                events += [TextDelta(rest) for each in message.halves.values() if (rest := each.finish())]
             message.done = True
             message.parts = {}
             self._answers += 1
@@ -438,7 +537,7 @@ class ChatKitWire:
             return
         if index is None:
             index = sum(1 for known, _ in self._blocks if known == item_id)
-        text = _string(entry.get("content")) or _string(entry.get("summary"))
+        text = string(entry.get("content")) or string(entry.get("summary"))
         self._block(item_id, index, text, events, final=True)
 
     def _task(
@@ -447,9 +546,13 @@ class ChatKitWire:
         """A task of the new dialect; its content is everything so far, which may also shrink."""
         self._begun = True
         if isinstance(task, dict) and task.get("type") == "thought":
-            self._block(item_id, index or 0, _string(task.get("content")), events, final=final)
+            self._block(item_id, index or 0, string(task.get("content")), events, final=final)
 
     def _block(self, item_id: str, index: int, text: str, events: list[Event], *, final: bool) -> None:
+        if self._loose:
+            # What is not final is sent again, with what its last character lacks.
+            halves = HalfJoiner()
+            text = halves.feed(text) + (halves.finish() if final else "")
         key = (item_id, index)
         block = self._blocks.get(key)
         if block is None:
@@ -488,51 +591,3 @@ def _before_delta(payload: bytes, delta: str) -> bytes:
     except _NOT_JSON:
         alone = False
     return payload[:start] if alone else b""
-
-
-def _thread_of(event: Mapping[str, Any]) -> str | None:
-    item, thread = event.get("item"), event.get("thread")
-    return (
-        _string(event.get("threadId"))
-        or _string(event.get("thread_id"))
-        or (_string(item.get("thread_id")) if isinstance(item, dict) else "")
-        or (_string(thread.get("id")) if isinstance(thread, dict) else "")
-        or None
-    )
-
-
-def _item_id(event: Mapping[str, Any]) -> str:
-    return _string(event.get("itemId")) or _string(event.get("item_id"))
-
-
-def _index(update: Mapping[str, Any]) -> int | None:
-    for key in ("contentIndex", "content_index", "entryIndex", "entry_index", "task_index", "taskIndex"):
-        if isinstance(value := update.get(key), int):
-            return value
-    return None
-
-
-def _text_of(part: object) -> str:
-    return _string(part.get("text")) if isinstance(part, dict) else ""
-
-
-def _objects(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _words(widget: object) -> list[str]:
-    """The visible words of a widget, from anywhere inside it, in reading order."""
-    words: list[str] = []
-    stack = [widget]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            words.extend(node[key] for key in _CARD_KEYS if isinstance(node.get(key), str) and node[key])
-            stack.extend(reversed(node.values()))
-        elif isinstance(node, list):
-            stack.extend(reversed(node))
-    return words
