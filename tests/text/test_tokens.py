@@ -207,6 +207,57 @@ def test_long_merge_equals_short_merge(data: bytes, times: int) -> None:
     assert bpe.merge_long(piece, ranks) == bpe.merge_short(piece, ranks)
 
 
+@given(st.lists(st.tuples(BITS, st.integers(1, 40)), max_size=12), st.integers(4, 40), st.integers(8, 40))
+@settings(max_examples=600, deadline=None)
+@example([("中", 1), ("ABC", 30), ("a", 1)], 8, 8)
+@example([("\n", 1), (" ", 30), ("\n", 1)], 8, 8)
+@example([("\u0301", 30), ("'ll", 1)], 8, 8)
+def test_how_a_text_is_divided_for_counting_changes_nothing(
+    runs: list[tuple[str, int]], stretch: int, window: int
+) -> None:
+    text = "".join(bit * times for bit, times in runs)
+    valid = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bpe, "_STRETCH", stretch)
+        patch.setattr(bpe, "_WINDOW", window)
+        assert [*bpe.pieces(valid)] == bpe._unicode_pieces(valid)
+        assert TOKENS.encode(text) == expected(text)
+        if data := valid.encode():
+            assert bpe.merge(data, RANKS) == bpe.merge_long(data, RANKS)
+
+
+@given(st.lists(TEXTS, max_size=6), st.integers(0, 60))
+@settings(deadline=None)
+def test_a_bounded_count_is_exact_up_to_its_bound_and_more_beyond(parts: list[str], most: int) -> None:
+    exact = TOKENS.count_parts(parts)
+    bounded = TOKENS.count_parts(parts, most)
+    assert bounded == exact if exact <= most else most < bounded <= exact
+
+
+SEVEN_MEGABYTES = 7_000_000
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["x", "<", "!?", " ", "\n", "1", "a b ", "aB", "<|end|>", "```", "中", "😀", "é", "ab\u0301", "\ud83d"],
+)
+def test_megabytes_of_anything_are_counted_up_to_the_window_in_no_time(unit: str) -> None:
+    """A single word of seven megabytes took six seconds."""
+    text = unit * (SEVEN_MEGABYTES // len(unit.encode("utf-8", "surrogatepass")))
+    start = time.thread_time()
+    count = TOKENS.count_parts([text], 131_072)
+    assert time.thread_time() - start < 1.5
+    assert count > 131_072 or unit == " "
+
+
+def test_a_text_of_random_letters_is_counted_no_further_than_its_bound() -> None:
+    chance = random.Random(11)
+    text = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=400_000))
+    start = time.thread_time()
+    assert 1_000 < TOKENS.count_once(text, 1_000) < 4_000
+    assert time.thread_time() - start < 0.2
+
+
 @given(TEXTS)
 @settings(deadline=None)
 def test_pieces_join_to_the_text(text: str) -> None:

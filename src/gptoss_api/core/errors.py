@@ -66,14 +66,18 @@ class UnsupportedParameter(InvalidRequest):
 
 
 class ContextLengthExceeded(InvalidRequest):
+    """``prompt_tokens`` is what the prompt has; an estimate where it was counted only up to ``limit``."""
+
     default_code = "context_length_exceeded"
 
-    def __init__(self, prompt_tokens: int, limit: int, reserved: int = 0) -> None:
+    def __init__(self, prompt_tokens: int, limit: int, reserved: int = 0, *, counted: bool = True) -> None:
+        most = prompt_tokens if counted else limit
+        more = "" if counted else "more than "
         asked = (
-            f"you requested {prompt_tokens + reserved} tokens "
-            f"({prompt_tokens} in the messages, {reserved} for the completion)"
+            f"you requested {more}{most + reserved} tokens "
+            f"({more}{most} in the messages, {reserved} for the completion)"
             if reserved
-            else f"your messages resulted in {prompt_tokens} tokens"
+            else f"your messages resulted in {more}{most} tokens"
         )
         super().__init__(
             f"This model's maximum context length is {limit} tokens. However, {asked}. "

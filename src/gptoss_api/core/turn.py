@@ -122,7 +122,8 @@ class Turn(Struct, frozen=True):
     ``caller`` is an opaque id of whose request this is (an API key's fingerprint, or ""): state is
     never shared between callers, and queues are fair between them. ``thread`` continues an upstream
     conversation; ``messages`` then holds only what that conversation has not seen. ``new_thread`` asks that
-    none be continued.
+    none be continued. ``weight`` is how much work the turn makes, in characters; 0 means
+    little.
     """
 
     model: str
@@ -144,3 +145,4 @@ class Turn(Struct, frozen=True):
     thread: ThreadRef | None = None
     new_thread: bool = False
     provider: str = ""
+    weight: int = 0

@@ -1,6 +1,5 @@
 """What a client was given of one choice, to be counted when the turn ends."""
 
-import asyncio
 from collections.abc import Sequence
 from io import StringIO
 
@@ -13,6 +12,7 @@ from ..core.events import (
     ToolCallStarted,
 )
 from ..core.turn import AssistantMessage, ToolCall
+from ..loop import in_thread
 from ..text.tokens import Tokens
 from . import bounds
 from .usage import AT_ONCE
@@ -67,7 +67,7 @@ class Delivered:
         """Tokens of the reasoning and of the rest; a long answer is counted in a thread."""
         if self._characters() <= AT_ONCE:
             return self.count(tokens)
-        return await asyncio.to_thread(self.count, tokens)
+        return await in_thread(self._characters(), self.count, tokens)
 
     def count(self, tokens: Tokens) -> tuple[int, int]:
         """The same at once."""

@@ -15,9 +15,11 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ..core.catalog import find_model
 from ..core.errors import GatewayError, Overloaded, ThreadLost
 from ..core.events import ChoiceStarted, Events, Started, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
+from ..loop import beside, in_thread
 from ..text.tokens import Tokens
 from ..threads import Conversation, Conversations, Thoughts, Tip
 from ..upstreams.base import Capabilities, Health, Upstream
@@ -102,12 +104,13 @@ class EmulatedUpstream:
         Raises:
             ContextLengthExceeded: before anything is sent.
         """
-        conversation = self._planner.conversation(turn)
+        conversation = await beside(turn.weight, self._planner.conversation, turn)
         plan = await self._planner.plan(turn, conversation)
-        with PromptCount(plan.segments, self._tokens, plan.known_tokens) as prompt:
+        window = find_model(turn.model).context_window
+        with PromptCount(plan.segments, self._tokens, window, plan.known_tokens) as prompt:
             await prompt.check(turn)
             if plan.max_tokens is not None and not self._tokens.loaded:
-                await asyncio.to_thread(self._tokens.warm)
+                await in_thread(0, self._tokens.warm)
             async with aclosing(self._answer(plan, prompt, conversation)) as batches:
                 yield batches
 

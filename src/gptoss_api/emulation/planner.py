@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from ..core.turn import Turn
+from ..loop import beside
 from ..text.digest import digest
 from ..threads import Conversation, Conversations, Thoughts, Tip, opening_texts
 from ..upstreams.base import Upstream
@@ -51,9 +52,9 @@ class Planner:
         if conversation is not None and not turn.new_thread:
             tip = await conversation.resume()
             if tip is not None:
-                prompt = self._rest(turn, conversation, tip)
+                prompt = await beside(turn.weight, self._rest, turn, conversation, tip)
                 if prompt is not None:
-                    return self._made(turn, continued=Continued(tip, prompt))
+                    return await beside(turn.weight, self._made, turn, continued=Continued(tip, prompt))
                 conversation.forget_thread()
         return await self._whole(turn)
 
@@ -68,7 +69,7 @@ class Planner:
         """A thread remembers its reasoning; for what is sent whole the store has it."""
         if self._thoughts is not None:
             turn = await self._thoughts.recalled(turn)
-        return self._made(turn, key=key)
+        return await beside(turn.weight, self._made, turn, key=key)
 
     def _rest(self, turn: Turn, conversation: Conversation, tip: Tip) -> Prompt | None:
         """What the thread has not seen; ``None`` where its key became known."""

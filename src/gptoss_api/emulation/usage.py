@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from ..core.catalog import find_model
 from ..core.errors import ContextLengthExceeded
 from ..core.turn import Turn
+from ..loop import in_thread
 from ..text.tokens import Tokens
 
 # What Harmony adds around the text: a system message of about 70 tokens, and per message the role,
@@ -22,23 +22,29 @@ LEAST_ANSWER: Final = 8_192
 AT_ONCE: Final = 4_096
 
 
+# What is looked at to estimate how far a prompt exceeds the window: so many places, so many characters each.
+_SAMPLES: Final = 32
+_SAMPLE: Final = 1_000
+
+
 class PromptCount:
     """Counts the tokens of a prompt: a long one in a thread, while the model is already at work.
 
     ``segments`` make up the one user message that is sent, to a thread that has ``known`` tokens already.
-    Use as a context manager around the turn.
+    Counting ends when the ``window`` of the model is full. Use as a context manager around the turn.
     """
 
-    def __init__(self, segments: Sequence[str], tokens: Tokens, known: int = 0) -> None:
+    def __init__(self, segments: Sequence[str], tokens: Tokens, window: int, known: int = 0) -> None:
         self._segments = segments
         self._tokens = tokens
-        self._before = known or SYSTEM_OVERHEAD
+        self._window = window
+        self._frame = (known or SYSTEM_OVERHEAD) + MESSAGE_OVERHEAD
         self._characters = sum(map(len, segments))
         self._task: asyncio.Task[int] | None = None
 
     def __enter__(self) -> "PromptCount":
         if self._characters > AT_ONCE or not self._tokens.loaded:
-            self._task = asyncio.create_task(asyncio.to_thread(self._count))
+            self._task = asyncio.create_task(in_thread(self._characters, self._count))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -49,20 +55,33 @@ class PromptCount:
         """Refuses a prompt that leaves no room for an answer; costs nothing for ordinary sizes.
 
         Raises:
-            ContextLengthExceeded: with the exact number of tokens.
+            ContextLengthExceeded: with the number of tokens, exact up to the model's window.
         """
-        window = find_model(turn.model).context_window
+        window = self._window
         reserve = min(turn.max_tokens or LEAST_ANSWER, LEAST_ANSWER)
         # A token is at least one byte and a character at most four.
-        if self._before + 4 * self._characters + MESSAGE_OVERHEAD + reserve <= window:
+        if self._frame + 4 * self._characters + reserve <= window:
             return
-        exact = await self.total()
-        if exact + reserve > window:
-            raise ContextLengthExceeded(exact, window, reserve)
+        count = await self.total()
+        if count > window:
+            estimate = await in_thread(self._characters, self._estimate)
+            raise ContextLengthExceeded(max(estimate, count), window, reserve, counted=False)
+        if count + reserve > window:
+            raise ContextLengthExceeded(count, window, reserve)
 
     async def total(self) -> int:
-        """All of the prompt's tokens, Harmony's frame included; afterwards the ranks are loaded."""
+        """All of the prompt's tokens, Harmony's frame included; afterwards the ranks are loaded.
+
+        Of a prompt larger than the window some number that is larger, too.
+        """
         return self._count() if self._task is None else await self._task
 
     def _count(self) -> int:
-        return self._before + self._tokens.count_parts(self._segments) + MESSAGE_OVERHEAD
+        return self._frame + self._tokens.count_parts(self._segments, max(self._window - self._frame, 0))
+
+    def _estimate(self) -> int:
+        """About how many tokens the prompt has, from samples of it."""
+        text = "".join(self._segments)
+        step = max(len(text) // _SAMPLES, 1)
+        samples = [text[at : at + _SAMPLE] for at in range(0, len(text), step)]
+        return self._frame + self._tokens.count_parts(samples) * len(text) // sum(map(len, samples))

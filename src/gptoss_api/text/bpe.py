@@ -8,11 +8,12 @@ look-alikes of special tokens are text too, both give the same tokens (docs/desi
 import hashlib
 import lzma
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache, partial
 from heapq import heapify, heappop, heappush
 from importlib.resources import files
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import regex
 
@@ -21,6 +22,8 @@ SOURCE_SHA256: Final = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b
 PACKED_SHA256: Final = "55c8d4e9628b17746c6eac2ca89b91296df28008139e0b20a24270b1aeeeca2b"
 
 TOKENS: Final = 199_998
+# More tokens than any text has.
+NO_LIMIT: Final = 1 << 62
 _RANKS_FILE: Final = "o200k_base.ranks.xz"
 
 # OpenAI's pattern for o200k_base (tiktoken, "openai_public.py").
@@ -45,9 +48,32 @@ _ascii_pieces = re.compile(
 ).findall
 
 # No piece goes on after a line break with anything but white space or a slash, so here a text
-# can be taken apart: long texts need less memory, and mostly ASCII ones get the fast pattern.
+# can be taken apart: mostly ASCII texts get the fast pattern.
 _lines = re.compile(r"(?<=\n)(?=[^\s/])").split
-_ONE_GO: Final = 1 << 16
+
+# A longer text is taken apart stretch by stretch, and a longer piece merged window by window: one call of
+# a C library over megabytes would stop every other thread.
+_STRETCH: Final = 1 << 16
+_WINDOW: Final = 1 << 12
+# How far a pattern looks past the end of a piece: for the longest contraction.
+_AHEAD: Final = 3
+# Windows remembered while one piece is merged; a run of one character has only one.
+_WINDOWS: Final = 32
+# Borders that are tried before a window is made larger.
+_BORDERS: Final = 8
+
+# What a piece consists of, for those that are longer than a stretch.
+_CASELESS: Final = r"\p{Lm}\p{Lo}\p{M}"
+_uppers = regex.compile(rf"[\p{{Lu}}\p{{Lt}}{_CASELESS}]*+").match
+_lowers = regex.compile(rf"[\p{{Ll}}{_CASELESS}]*+").match
+_last_lower = regex.compile(rf"(?r)[\p{{Ll}}{_CASELESS}]").search
+_contraction = regex.compile(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?").match
+_digits = regex.compile(r"\p{N}{0,3}").match
+_marks = regex.compile(r"[^\s\p{L}\p{N}]*+").match
+_line_ends = regex.compile(r"[\r\n/]*+").match
+_spaces = regex.compile(r"\s*+").match
+_may_precede_letters = regex.compile(r"[^\r\n\p{L}\p{N}]").match
+_upper_tail = regex.compile(rf"(?r)[\p{{Lu}}\p{{Lt}}{_CASELESS}]*+").match
 
 # The last place in a text where it always falls apart, whatever comes before or after:
 # no piece contains a space after something else, a line break before something else, or
@@ -102,16 +128,87 @@ def pieces(text: str) -> Iterable[str]:
 
 
 def piece_lists(text: str) -> Iterator[list[str]]:
-    """The pieces of the text, a list for each stretch of it."""
+    """The pieces of the text, a list for each stretch of it; a longer one is a list of its own."""
+    return _pieces_at_once(text) if len(text) <= _STRETCH else _pieces_by_stretch(text)
+
+
+def _pieces_by_stretch(text: str) -> Iterator[list[str]]:
+    at = 0
+    while len(text) - at > _STRETCH:
+        found, end = _settled_pieces(text[at : at + _STRETCH])
+        if found:
+            yield found
+            at += end
+        else:
+            end = _piece_end(text, at)
+            yield [text[at:end]]
+            at = end
+    yield from _pieces_at_once(text[at:])
+
+
+def _pieces_at_once(text: str) -> Iterator[list[str]]:
     if text.isascii():
-        if len(text) <= _ONE_GO:
-            yield _ascii_pieces(text)
-            return
+        yield _ascii_pieces(text)
     elif len(text) <= _SHORT:
         yield _unicode_pieces(text)
-        return
-    for line in _lines(text):
-        yield _ascii_pieces(line) if line.isascii() else _unicode_pieces(line)
+    else:
+        for line in _lines(text):
+            yield _ascii_pieces(line) if line.isascii() else _unicode_pieces(line)
+
+
+def _settled_pieces(stretch: str) -> tuple[list[str], int]:
+    """The first pieces of a text that begins with ``stretch``, whatever follows it, and where they end."""
+    found = [*chain.from_iterable(_pieces_at_once(stretch))]
+    end = len(stretch)
+    # White space is divided by where it ends, and capitals by the small letter that may follow them.
+    settled = min(len(stretch.rstrip()), _upper_tail(stretch).start() - 1)
+    while found and (end > len(stretch) - _AHEAD or end - len(found[-1]) >= settled):
+        end -= len(found.pop())
+    return found, end
+
+
+def _piece_end(text: str, start: int) -> int:
+    """Where the piece ends that begins at ``start``: what the pattern finds, in bounded steps."""
+    space = _run(_spaces, text, start)
+    if space - start > 1:
+        line_end = max(text.rfind("\n", start, space), text.rfind("\r", start, space)) + 1
+        return line_end or (space if space == len(text) else space - 1)
+    begins = (start + 1, start) if _may_precede_letters(text, start) else (start,)
+    for begin in begins:
+        if end := _with_lower(text, begin):
+            return int(_contraction(text, end).end())
+    for begin in begins:
+        if (end := _run(_uppers, text, begin)) > begin:
+            return int(_contraction(text, end).end())
+    if (end := _digits(text, start).end()) > start:
+        return int(end)
+    begin = start + (text[start] == " ")
+    if (end := _run(_marks, text, begin)) > begin:
+        return _run(_line_ends, text, end)
+    return space
+
+
+def _with_lower(text: str, begin: int) -> int:
+    """Where capitals and then at least one small letter end that begin at ``begin``; 0 for none."""
+    upper = _run(_uppers, text, begin)
+    if (lower := _run(_lowers, text, upper)) > upper:
+        return lower
+    while upper > begin:
+        # Letters without case are both.
+        step = max(begin, upper - _STRETCH)
+        if found := _last_lower(text, step, upper):
+            return int(found.end())
+        upper = step
+    return 0
+
+
+def _run(match: Callable[..., Any], text: str, at: int) -> int:
+    """Where the characters end that ``match`` takes from ``at`` on."""
+    while True:
+        step = at + _STRETCH
+        at = match(text, at, step).end()
+        if at < step:
+            return at
 
 
 def last_joint(text: str) -> int:
@@ -127,7 +224,52 @@ def merge(piece: bytes, ranks: Mapping[bytes, int]) -> list[int]:
     """Where the tokens of a piece begin, and its length at the end."""
     if len(piece) <= _SHORT:
         return merge_short(piece, ranks)
-    return merge_long(piece, ranks)
+    return [*token_starts(piece, ranks), len(piece)]
+
+
+def token_starts(piece: bytes, ranks: Mapping[bytes, int], most: int = NO_LIMIT) -> list[int]:
+    """Where the tokens of a piece begin, of all or of more than ``most``; linear in the length."""
+    width = _WINDOW
+    while True:
+        starts: list[int] = []
+        try:
+            for found in _windows(piece, ranks, width):
+                starts += found
+                if len(starts) > most:
+                    break
+        except _TooNarrow:
+            width *= 2
+        else:
+            return starts
+
+
+class _TooNarrow(Exception):
+    """Windows of this width cannot be joined."""
+
+
+def _windows(piece: bytes, ranks: Mapping[bytes, int], width: int) -> Iterator[list[int]]:
+    """Where the tokens of a piece begin, a list for each window of it.
+
+    A sequence of tokens is the merged text exactly if each two neighbours are what their own bytes merge to.
+    So windows are merged by themselves, and joined where that holds across their border.
+    """
+    # What is the same all along is merged only once.
+    merged = lru_cache(_WINDOWS)(partial(merge_long, ranks=ranks))
+    begin, starts = 0, merged(piece[:width])
+    while len(piece) - begin > width:
+        # The last tokens of a window may be others once it is known what follows.
+        keep = len(starts) - 1 - max(1, len(starts) // 8)
+        for index in range(keep, max(keep - _BORDERS, 0), -1):
+            before, border = begin + starts[index - 1], begin + starts[index]
+            following = merged(piece[border : border + width])
+            after = border + following[1]
+            if merged(piece[before:after]) == [0, border - before, after - before]:
+                yield [begin + start for start in starts[:index]]
+                begin, starts = border, following
+                break
+        else:
+            raise _TooNarrow
+    yield [begin + start for start in starts[:-1]]
 
 
 def merge_short(piece: bytes, ranks: Mapping[bytes, int], merged: list[int] | None = None) -> list[int]:

@@ -14,7 +14,7 @@ from typing import Final
 
 import regex
 
-from .bpe import last_joint, load_ranks, merge, piece_lists, pieces
+from .bpe import NO_LIMIT, last_joint, load_ranks, merge, piece_lists, pieces, token_starts
 
 # Counts of pieces that are remembered (a few MB at most), and up to which length in characters.
 _PIECES: Final = 50_000
@@ -105,27 +105,44 @@ class Tokens:
         """
         self._known_pieces()
 
-    def count(self, text: str) -> int:
-        """How many tokens the text has. Long texts are remembered for the next time."""
+    def count(self, text: str, most: int = NO_LIMIT) -> int:
+        """How many tokens the text has; where that is more than ``most``, some number that is more, too.
+
+        Long texts are remembered for the next time.
+        """
         if len(text) < _SEGMENT:
-            return self.count_once(text)
+            return self.count_once(text, most)
         count = self._segments.get(text)
         if count is None:
-            count = self.count_once(text)
-            self._segments.put(text, count)
+            count = self.count_once(text, most)
+            if count <= most:
+                self._segments.put(text, count)
         return count
 
-    def count_once(self, text: str) -> int:
+    def count_once(self, text: str, most: int = NO_LIMIT) -> int:
         """The same for a text that is not expected again."""
         known = self._known_pieces()
+        count = 0
         try:
-            return sum(sum(map(known.__getitem__, found)) for found in piece_lists(text))
+            for found in piece_lists(text):
+                if len(found) == 1 and len(found[0]) > _PIECE:
+                    count += len(token_starts(found[0].encode(), known.ranks, most - count))
+                else:
+                    count += sum(map(known.__getitem__, found))
+                if count > most:
+                    break
         except UnicodeEncodeError:
-            return self.count_once(_without_surrogates(text))
+            return self.count_once(_without_surrogates(text), most)
+        return count
 
-    def count_parts(self, parts: Iterable[str]) -> int:
-        """The sum of the counts of the parts, each for itself."""
-        return sum(map(self.count, parts))
+    def count_parts(self, parts: Iterable[str], most: int = NO_LIMIT) -> int:
+        """The sum of the counts of the parts, each for itself; see :meth:`count`."""
+        count = 0
+        for part in parts:
+            count += self.count(part, most - count)
+            if count > most:
+                break
+        return count
 
     def encode(self, text: str) -> list[int]:
         """The tokens of the text, as ranks."""
