@@ -1,6 +1,7 @@
 """Bodies are read as JSON objects, whatever clients put into them, or refused with what is wrong."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptoss_api.core.errors import InvalidRequest
-from gptoss_api.dialects.json_body import MAX_DEPTH, decode_object
+from gptoss_api.dialects import json_body
+from gptoss_api.dialects.json_body import MAX_DEPTH, MAX_VALUES, decode_object
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,61 @@ def test_depth_has_a_limit(surrogate: bytes) -> None:
     for levels in (MAX_DEPTH + 1, 5_000, 200_000):
         with pytest.raises(InvalidRequest, match="nested too deeply"):
             decode_object(nested(levels))
+
+
+@pytest.mark.parametrize("item", [b"[]", b"{}", b"1", b'""', b'"\\\\"', b'{"a":"\\"},{"}', b"[[[]]]"])
+def test_a_crowd_of_values_is_refused_before_they_are_made(item: bytes) -> None:
+    crowd = b'{"a":[' + b",".join([item] * MAX_VALUES) + b"]}"
+    start = time.thread_time()
+    with pytest.raises(InvalidRequest, match="more than 150000 values") as caught:
+        decode_object(crowd)
+    assert time.thread_time() - start < 0.5
+    assert caught.value.code == "too_many_values"
+    # Its text may be broken further on: that is not looked for.
+    with pytest.raises(InvalidRequest, match="more than 150000 values"):
+        decode_object(crowd[:-1] + b"?")
+
+
+@pytest.mark.parametrize("unit", [",", "[", "{", '",', '\\",', "\\", '\\"', "],[", '":{"', "é,"])
+def test_what_stands_in_strings_is_no_crowd(unit: str) -> None:
+    text = unit * 200_000
+    assert decode_object(json.dumps({"a": [text, 1, text]}, ensure_ascii=False).encode()) == {
+        "a": [text, 1, text]
+    }
+
+
+def test_a_long_conversation_and_a_prompt_of_tokens_are_no_crowd() -> None:
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "name": "c"}] * 10_000
+    assert decode_object(json.dumps({"messages": turns}).encode()) == {"messages": turns}
+    tokens = [*range(131_072)]
+    assert decode_object(json.dumps({"prompt": tokens}).encode()) == {"prompt": tokens}
+
+
+_PIECES = st.sampled_from(['"', "\\", ",", "[", "{", "}", "a", '\\"', "é"])
+
+
+@given(st.lists(st.lists(_PIECES, max_size=6).map("".join), max_size=30), st.integers(1, 9))
+def test_values_are_counted_the_same_however_a_body_is_divided(texts: list[str], size: int) -> None:
+    value = {"a": texts, "b": [dict.fromkeys(texts, 1)]}
+    body = json.dumps(value, ensure_ascii=False).encode()
+    marks = 5 + max(len(texts) - 1, 0) + max(len(set(texts)) - 1, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_body, "_PIECE", size)
+        patch.setattr(json_body, "MAX_VALUES", marks)
+        assert decode_object(body) == value
+        patch.setattr(json_body, "MAX_VALUES", marks - 1)
+        with pytest.raises(InvalidRequest, match="values"):
+            decode_object(body)
+
+
+@pytest.mark.parametrize("unit", ["\\ud83d", "\\n", "\\ud83d\\ude42", "x"])
+def test_a_body_full_of_half_characters_is_mended_in_little_time(unit: str) -> None:
+    body = b'{"a": "\\ud83d' + unit.encode() * (4_000_000 // len(unit)) + b'"}'
+    start = time.thread_time()
+    text = decode_object(body)["a"]
+    assert time.thread_time() - start < 1.0
+    assert text[:1] == "\ufffd"
+    assert not any("\ud800" <= character <= "\udfff" for character in set(text))
 
 
 def test_many_brackets_are_not_depth() -> None:

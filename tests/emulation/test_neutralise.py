@@ -146,6 +146,17 @@ def test_only_the_escapes_that_were_made_are_taken_back() -> None:
     assert restore("&lt;message> <\\|end\\|>", control_tokens=False) == "<message> <\\|end\\|>"
 
 
+@given(hostile, st.integers(1, 20))
+def test_how_a_long_text_is_divided_changes_nothing(text: str, step: int) -> None:
+    """In steps shorter than a marker: no marker goes on behind the beginning of another."""
+    whole = neutralise(text), neutralise(text, json=True), escape_tags(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gptoss_api.emulation.neutralise._STEP", step + 120)
+        text = "x" * 120 + text
+        divided = neutralise(text), neutralise(text, json=True), escape_tags(text)
+    assert [each.removeprefix("x" * 120) for each in divided] == [*whole]
+
+
 def test_ordinary_text_passes_at_once() -> None:
     restorer = Restorer()
     assert restorer.feed("if a < b && c: ") == "if a < b && c: "

@@ -185,9 +185,9 @@ def test_many_openers_do_not_take_long() -> None:
 
 def test_pairing_many_results_does_not_take_long() -> None:
     many = 20_000
-    begin = time.perf_counter()
+    begin = time.thread_time()
     for call_id, name in (("1", None), (None, "read"), (None, None)):
         results = [ToolResultMessage("r", call_id, name)] * many
         paired = pair((calls(*[("1", "read")] * many), *results))
         assert all(len(each.results) == 1 for each in paired.calls[0])
-    assert time.perf_counter() - begin < 2
+    assert time.thread_time() - begin < 2

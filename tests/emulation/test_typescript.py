@@ -215,6 +215,14 @@ def test_every_line_of_a_description_is_a_comment() -> None:
     assert not any("*/" in line or "```" in line for line in lines)
 
 
+@given(st.text("a `*/\n\r\u2028", max_size=60), st.integers(1, 9))
+def test_how_a_long_description_is_divided_changes_nothing(text: str, step: int) -> None:
+    whole = "\n".join(comment_lines(text))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gptoss_api.emulation.typescript._STEP", step)
+        assert "\n".join(comment_lines(text)) == whole
+
+
 def test_two_hundred_properties_are_all_there() -> None:
     properties = {f"p{i}": {"type": "integer"} for i in range(200)}
     text = function_type("f", "", {"type": "object", "properties": properties})

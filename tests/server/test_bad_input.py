@@ -41,13 +41,23 @@ def test_a_thousand_messages_are_read(demo: RunningGateway) -> None:
     assert reply.status == 200
 
 
-def test_a_prompt_above_the_window_is_refused_with_both_numbers(demo: RunningGateway) -> None:
-    reply = ask(demo, "POST", CHAT, {"messages": [{"role": "user", "content": "word " * 200_000}]})
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (125_000, "you requested 133267 tokens (125075 in the messages, 8192 for the completion)"),
+        # Counted no further than the window.
+        (200_000, "you requested more than 139264 tokens (more than 131072 in the messages, 8192 for the"),
+    ],
+)
+def test_a_prompt_above_the_window_is_refused_with_both_numbers(
+    demo: RunningGateway, words: int, says: str
+) -> None:
+    reply = ask(demo, "POST", CHAT, {"messages": [{"role": "user", "content": "word " * words}]})
     assert reply.status == 400
     assert reply.error["code"] == "context_length_exceeded"
     assert reply.error["param"] == "messages"
-    assert "131072" in reply.error["message"]
-    assert "200" in reply.error["message"]
+    assert "maximum context length is 131072 tokens" in reply.error["message"]
+    assert says in reply.error["message"]
 
 
 @pytest.mark.parametrize(

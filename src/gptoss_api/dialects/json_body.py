@@ -11,10 +11,18 @@ from ..core.errors import InvalidRequest
 
 # Deeper than any schema or conversation, shallow enough for every recursive reader behind this one.
 MAX_DEPTH: Final = 128
+# Members and items. A conversation that fits a model's window has fewer. The decoder stops everything else in
+# the process while it makes them.
+MAX_VALUES: Final = 150_000
+# Longer texts are looked through in pieces of this size.
+_PIECE: Final = 64 * 1024
 # No parameter is a number of more digits; reading one takes time that grows with their square.
 MAX_DIGITS: Final = 1_000
 
 _decode: Final = msgspec.json.Decoder().decode
+# Reads without making anything.
+_skim: Final = msgspec.json.Decoder(msgspec.Raw).decode
+_MARKS: Final = (b",", b"{", b"[")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -26,8 +34,10 @@ def decode_object(body: bytes) -> dict[str, Any]:
 
     Raises:
         InvalidRequest: for anything else than one JSON object in UTF-8 of at most ``MAX_DEPTH``
-            levels; the message says where it breaks.
+            levels and ``MAX_VALUES`` values; the message says where it breaks.
     """
+    if len(body) > MAX_VALUES:
+        _refuse_crowd(body)
     if not body.strip():
         raise InvalidRequest("The request has no body; it must be a JSON object.")
     try:
@@ -72,7 +82,7 @@ def _decode_patiently(body: bytes) -> Any:
     try:
         value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole)
         _refuse_depth(value)
-        return json.loads(_SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
+        return json.loads(_whole_characters(json.dumps(value, ensure_ascii=False)))
     except json.JSONDecodeError as error:
         byte = len(text[: error.pos].encode())
         place = f"line {error.lineno}, column {error.colno}, byte {byte}"
@@ -81,6 +91,32 @@ def _decode_patiently(body: bytes) -> Any:
         raise _too_deep() from None
     except ValueError as error:
         raise InvalidRequest(f"The body is not valid JSON: {str(error)[:200]}.") from None
+
+
+def _whole_characters(text: str) -> str:
+    """``text`` with U+FFFD for halves of characters, replaced in pieces: a body may be full of them."""
+    if _SURROGATE.search(text) is None:
+        return text
+    pieces = (text[at : at + _PIECE] for at in range(0, len(text), _PIECE))
+    return "".join(_SURROGATE.sub("\ufffd", piece) for piece in pieces)
+
+
+def _refuse_crowd(body: bytes) -> None:
+    """Refuses a body of more than ``MAX_VALUES`` values, seen as commas and brackets before they are made."""
+    if sum(map(body.count, _MARKS)) <= MAX_VALUES:
+        return
+    found, at, inside = 0, 0, False
+    while at < len(body):
+        piece = body[at : at + _PIECE]
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
+            # An escape is not cut in two.
+            piece = body[at : at + _PIECE + 1]
+        parts = piece.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+        found += sum(outside.count(mark) for outside in parts[inside::2] for mark in _MARKS)
+        if found > MAX_VALUES:
+            raise _too_many(body)
+        inside ^= len(parts) % 2 == 0
+        at += len(piece)
 
 
 def _no_constant(name: str) -> Any:
@@ -113,6 +149,19 @@ def _refuse_depth(value: Any) -> None:
         ]
     if level:
         raise _too_deep()
+
+
+def _too_many(body: bytes) -> InvalidRequest:
+    try:
+        _skim(body)
+    except RecursionError:
+        return _too_deep()
+    except msgspec.DecodeError:
+        pass
+    return InvalidRequest(
+        f"The body holds more than {MAX_VALUES} values (members and items of objects and arrays).",
+        code="too_many_values",
+    )
 
 
 def _too_deep() -> InvalidRequest:

@@ -20,6 +20,8 @@ _RESERVED: Final = frozenset(
     )
 )  # fmt: skip
 _LONGEST: Final = 64
+# Characters of a name that an alias is made from.
+_CONSIDERED: Final = 1_024
 
 
 def needs_alias(name: str) -> bool:
@@ -34,7 +36,7 @@ def needs_alias(name: str) -> bool:
 
 def alias(name: str) -> str:
     """``client_`` and what is left of ``name`` in OpenAI's alphabet, at most 64 characters."""
-    return f"client_{_INVALID.sub('_', name) or 'tool'}"[:_LONGEST]
+    return f"client_{_INVALID.sub('_', name[:_CONSIDERED]) or 'tool'}"[:_LONGEST]
 
 
 class NameMap(Struct, frozen=True):
@@ -52,11 +54,12 @@ class NameMap(Struct, frozen=True):
         """This map with further names, none of which takes a shown name already given."""
         to_model, to_client = dict(self.to_model), dict(self.to_client)
         new = [name for name in dict.fromkeys(names) if name not in to_model]
+        # Of each shown name the last number given, as a client may call many tools by the same.
+        numbers: dict[str, int] = {}
         for name in sorted(new, key=needs_alias):  # stable: usable names first, else as they came
             shown = stem = alias(name) if needs_alias(name) else name
-            number = 1
             while shown in to_client:
-                number += 1
+                number = numbers[stem] = numbers.get(stem, 1) + 1
                 ending = f"_{number}"
                 shown = stem[: _LONGEST - len(ending)] + ending
             to_model[name] = shown

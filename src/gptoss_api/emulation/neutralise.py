@@ -28,6 +28,11 @@ _OPENER: Final = re.compile(rf"<(?={_TAG})")
 _ENTITY: Final = re.compile(rf"&((?:amp;){{0,15}})lt;(?={_TAG})")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
+# Longer texts are gone through in steps: one replacement over megabytes would stop every other thread.
+_STEP: Final = 1 << 16
+# Characters a name is made from.
+_NAME_PART: Final = 1_024
+
 
 def tidy(text: str) -> str:
     """``text`` with LF line ends, without NUL, and with U+FFFD for lone surrogates."""
@@ -48,17 +53,32 @@ def neutralise(text: str, *, json: bool = False) -> str:
     if "|>" not in text:
         return text
     if json:
-        return _JSON_TOKEN.sub(r"<\1\\\\|\2\3\\\\|>", text)
-    return _TOKEN.sub(r"<\1\\|\2\3\\|>", text)
+        return _replaced(_JSON_TOKEN, r"<\1\\\\|\2\3\\\\|>", text, "<")
+    return _replaced(_TOKEN, r"<\1\\|\2\3\\|>", text, "<")
 
 
 def escape_tags(text: str) -> str:
     """``<tool_result`` → ``&lt;tool_result``, likewise every transport tag and its closer; no other ``<``."""
     if "lt;" in text:
-        text = _ENTITY.sub(r"&\1amp;lt;", text)
+        text = _replaced(_ENTITY, r"&\1amp;lt;", text, "&")
     if "<" in text:
-        text = _OPENER.sub("&lt;", text)
+        text = _replaced(_OPENER, "&lt;", text, "<")
     return text
+
+
+def _replaced(pattern: re.Pattern[str], replacement: str, text: str, first: str) -> str:
+    """``text`` with every match replaced. Matches begin with ``first`` and do not have it anywhere else."""
+    if len(text) <= _STEP:
+        return pattern.sub(replacement, text)
+    pieces: list[str] = []
+    at = 0
+    while at < len(text):
+        end = at + _STEP
+        if end < len(text) and (begin := text.rfind(first, at + 1, end)) > 0:
+            end = begin
+        pieces.append(pattern.sub(replacement, text[at:end]))
+        at = end
+    return "".join(pieces)
 
 
 class ClientText:
@@ -91,7 +111,7 @@ class ClientText:
 
     def attribute(self, text: str) -> str:
         """Text for a quoted attribute: one line of at most 64 characters, no quotes, no brackets."""
-        line = " ".join(tidy(text).split())[:64]
+        line = " ".join(tidy(text[:_NAME_PART]).split())[:64]
         return self.plain(line.replace('"', "'").replace("<", "(").replace(">", ")"))
 
     def include(self, text: str, *, control_tokens: bool, tags: bool) -> None:

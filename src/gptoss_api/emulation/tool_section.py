@@ -7,6 +7,7 @@ conversation's key. Source: docs/design/emulation.md, "The prompt", "Forms of a 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
+from threading import Lock
 from typing import Any, Final, Literal
 
 import msgspec
@@ -39,6 +40,8 @@ calls and sends each result back as a <tool_result>.
 
 # A signature list of ten agent tools is about 10 kB; the bound is on lists, clients repeat theirs.
 _KEPT: Final = 64
+# Characters of the largest list that is kept: one that leaves room in the model's window.
+_LARGEST: Final = 1024 * 1024
 
 
 class ToolList(Struct, frozen=True):
@@ -85,16 +88,22 @@ class _Kept:
     def __init__(self, size: int) -> None:
         self._size = size
         self._lists: OrderedDict[tuple[bytes, str, tuple[str, ...], bool], ToolList] = OrderedDict()
+        # Large requests are planned in threads.
+        self._lock = Lock()
 
     def get(self, turn: Turn, style: Style, digest: bytes) -> ToolList:
         choice = turn.tool_choice
         place = (digest, style, choice.names, choice.mode == "none")
-        if (known := self._lists.get(place)) is not None:
-            self._lists.move_to_end(place)
-            return known
-        made = self._lists[place] = _tool_list(turn, style)
-        if len(self._lists) > self._size:
-            self._lists.popitem(last=False)
+        with self._lock:
+            if (known := self._lists.get(place)) is not None:
+                self._lists.move_to_end(place)
+                return known
+        made = _tool_list(turn, style)
+        if len(made.text) <= _LARGEST:
+            with self._lock:
+                self._lists[place] = made
+                if len(self._lists) > self._size:
+                    self._lists.popitem(last=False)
         return made
 
 

@@ -191,8 +191,11 @@ _ATTRIBUTE_NAME: Final = re.compile(r"""\bname\s*=\s*["']?([^\s"'>]{1,200})""")
 _FENCE: Final = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
 _DECODER: Final = json.JSONDecoder()
 
-# More blocks than this in one message are no calls that failed.
+# More blocks than this in one message are no calls that failed, nor are longer ones, or those of a message
+# that is longer still.
 _OPENERS: Final = 100
+_LONGEST_BLOCK: Final = 64 * 1024
+_LONGEST_MESSAGE: Final = 512 * 1024
 
 
 def split_raw_calls(text: str, declared: NameMap) -> list[str | ToolCall]:
@@ -201,7 +204,7 @@ def split_raw_calls(text: str, declared: NameMap) -> list[str | ToolCall]:
     Reads the keyed form and the form with name and arguments in one JSON object; whatever else looks like
     a block stays text.
     """
-    if "<tool_call" not in text or not declared.to_model:
+    if "<tool_call" not in text or not declared.to_model or len(text) > _LONGEST_MESSAGE:
         return [text]
     pieces: list[str | ToolCall] = []
     done = scanned = fences = 0
@@ -211,9 +214,10 @@ def split_raw_calls(text: str, declared: NameMap) -> list[str | ToolCall]:
         if fences % 2 or scanned < done:
             continue
         try:
-            value, end = _DECODER.raw_decode(text, opener.end())
+            value, length = _DECODER.raw_decode(text[opener.end() : opener.end() + _LONGEST_BLOCK])
         except (ValueError, RecursionError):
             continue
+        end = opener.end() + length
         closer = _CLOSER.match(text, end)
         call = _raw_call(opener[1], value, text[opener.end() : end], declared) if closer else None
         if closer and call:

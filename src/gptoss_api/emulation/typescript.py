@@ -14,6 +14,11 @@ from urllib.parse import unquote
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _FENCE: Final = re.compile("`{3,}")
 
+# Longer texts are gone through in steps, as one call over megabytes would stop every other thread; here they
+# may be divided: in nothing that is replaced.
+_STEP: Final = 1 << 16
+_JOINT: Final = re.compile(r"[^`*/]")
+
 # Bounds for one tool. OpenAI allows 5 000 properties and 10 levels in a strict schema.
 _NODES: Final = 8_000
 _CHARACTERS: Final = 400_000
@@ -60,9 +65,33 @@ def compact(value: object) -> str | None:
 
 
 def comment_lines(text: str) -> list[str]:
-    """``text`` as comment lines, each with its own ``//``; nothing in it can close a comment or a fence."""
-    lines = text.strip().splitlines()
-    return [f"// {_FENCE.sub(_quotes, line).replace('*/', '* /')}".rstrip() for line in lines]
+    """``text`` as comment lines, each with its own ``//``; nothing in it can close a comment or a fence.
+
+    Of a very long text several lines together are one item of the list.
+    """
+    text = _harmless(text.strip())
+    if len(text) <= _STEP:
+        return [f"// {line}".rstrip() for line in text.splitlines()]
+    blocks: list[str] = []
+    at = 0
+    while at < len(text):
+        end = text.find("\n", at + _STEP) + 1 or len(text)
+        blocks.append("\n".join(f"// {line}".rstrip() for line in text[at:end].splitlines()))
+        at = end
+    return blocks
+
+
+def _harmless(text: str) -> str:
+    if len(text) <= _STEP:
+        return _FENCE.sub(_quotes, text).replace("*/", "* /")
+    pieces: list[str] = []
+    at = 0
+    while at < len(text):
+        joint = _JOINT.search(text, at + _STEP)
+        end = joint.end() if joint else len(text)
+        pieces.append(_FENCE.sub(_quotes, text[at:end]).replace("*/", "* /"))
+        at = end
+    return "".join(pieces)
 
 
 def _quotes(match: re.Match[str]) -> str:

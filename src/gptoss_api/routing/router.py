@@ -22,6 +22,9 @@ from .breaker import Breaker, BreakerState
 from .failover import judge, most_telling
 
 _LONGEST_REASON: Final = 200
+# By so many messages, and so many characters of each, conversations are told apart.
+_OPENING: Final = 64
+_BEGINNING: Final = 16_384
 
 _log = logging.getLogger(__name__)
 
@@ -176,8 +179,8 @@ def conversation_key(turn: Turn) -> bytes:
     if isinstance(named := turn.options.get("prompt_cache_key"), str) and named:
         state.update(b"\0named\0" + named.encode("utf-8", "surrogatepass"))
         return state.digest()
-    for message in turn.messages:
-        state.update(b"\0" + message.text.encode("utf-8", "surrogatepass"))
+    for message in turn.messages[:_OPENING]:
+        state.update(b"\0" + message.text[:_BEGINNING].encode("utf-8", "surrogatepass"))
         if isinstance(message, UserMessage):
             break
     return state.digest()

@@ -13,6 +13,10 @@ from ..core.errors import RequestTimeout, RequestTooLarge, UnsupportedEncoding
 BODY_PAUSE: Final = 30.0
 BODY_TIMEOUT: Final = 300.0
 
+# A smaller body is light whatever it holds. In a larger one, an object is as much work as so many characters.
+_LIGHT: Final = 32 * 1024
+_OBJECT: Final = 200
+
 
 class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
@@ -57,6 +61,11 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
         raise RequestTimeout(
             f"The request body stopped arriving, or took more than {BODY_TIMEOUT:.0f} seconds."
         ) from None
+
+
+def weight_of(body: bytes) -> int:
+    """How much work it is to read ``body`` and to make something of it, in characters."""
+    return len(body) if len(body) <= _LIGHT else len(body) + _OBJECT * body.count(b"{")
 
 
 def _too_large(limit: int) -> RequestTooLarge:

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 
 from ..core.events import Events
 from ..dialects.completions import CompletionRequest, CompletionsDialect
+from ..loop import beside
 from .request import RequestRecord
 from .series import open_series
 from .turns import AnswerEndpoint, OpenTurn, Serving
@@ -19,7 +20,7 @@ class CompletionsEndpoint(AnswerEndpoint[CompletionRequest]):
         self._open_turn = open_turn
 
     async def read(self, body: bytes, record: RequestRecord) -> CompletionRequest:
-        return self._dialect.parse(body, record.headers)
+        return await beside(record.weight, self._dialect.parse, body, record.headers)
 
     def open(
         self, request: CompletionRequest, record: RequestRecord

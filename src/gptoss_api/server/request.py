@@ -22,7 +22,10 @@ def new_request_id() -> str:
 
 
 class RequestRecord:
-    """One request from its first header to its log line. Times are ``time.perf_counter()`` seconds."""
+    """One request from its first header to its log line. Times are ``time.perf_counter()`` seconds.
+
+    ``weight`` is how much work its body and what it refers to are, in characters.
+    """
 
     __slots__ = (
         "arrived",
@@ -37,6 +40,7 @@ class RequestRecord:
         "started",
         "status",
         "usage",
+        "weight",
     )
 
     def __init__(self, raw_headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -47,6 +51,7 @@ class RequestRecord:
         self.id = given if harmless else new_request_id()
         self.caller = ""
         self.dialect = ""
+        self.weight = 0
         self.status = 0
         self.outcome = "ok"
         self.first_event: float | None = None
@@ -62,6 +67,7 @@ class RequestRecord:
             turn,
             caller=self.caller,
             request_id=self.id,
+            weight=self.weight,
             new_thread=self.headers.get("x-gptoss-thread", "").strip().lower() == "new",
         )
 

@@ -14,7 +14,8 @@ from ..core.events import Events, Finished, UsageReported
 from ..core.result import Collector
 from ..core.turn import Turn
 from ..dialects.base import Dialect, DialectRequest, StreamRenderer
-from .body import ClientGone, read_body
+from ..loop import beside
+from .body import ClientGone, read_body, weight_of
 from .drain import Drain, shutting_down
 from .exchange import Departure, EventStream, send_json
 from .request import RequestRecord
@@ -69,6 +70,7 @@ class AnswerEndpoint(ABC, Generic[R]):
         try:
             with drain:
                 body = await read_body(receive, record.headers, self._serving.max_body)
+                record.weight = weight_of(body)
                 await self.serve(await self.read(body, record), record, receive, send)
         except asyncio.CancelledError:
             if drain.expired and not record.status:
@@ -147,7 +149,7 @@ class TurnEndpoint(AnswerEndpoint[DialectRequest]):
         self._open_turn = open_turn
 
     async def read(self, body: bytes, record: RequestRecord) -> DialectRequest:
-        return self._dialect.parse(body, record.headers)
+        return await beside(record.weight, self._dialect.parse, body, record.headers)
 
     def open(
         self, request: DialectRequest, record: RequestRecord

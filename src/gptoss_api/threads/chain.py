@@ -23,6 +23,8 @@ from ..text.digest import digest
 _VERSION: Final = b"gptoss-api chain 1"
 # Below this, a JavaScript client writes a whole number without fraction or exponent, and exactly.
 _EXACT: Final = 2**53
+# Characters of arguments that are compared by their meaning: longer ones are compared as they are written.
+_LONGEST_ARGUMENTS: Final = 64 * 1024
 
 
 class Chain:
@@ -108,7 +110,7 @@ def _normal(text: str) -> str:
 
 
 def _arguments(call: ToolCall) -> str:
-    if call.kind == "custom":
+    if call.kind == "custom" or len(call.arguments) > _LONGEST_ARGUMENTS:
         return call.arguments
     try:
         value = json.loads(call.arguments, parse_float=_number)

@@ -5,7 +5,6 @@ gpt-oss needs it until its final answer is given: otherwise it forgets why the t
 whole gets it from here.
 """
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -13,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..core.turn import AssistantMessage, Message, ToolCall, Turn, UserMessage
+from ..loop import beside
 from ..state import GuardedStore, Space
 from ..text.digest import digest
 from .chain import Chain
@@ -33,9 +33,6 @@ _SPACE: Final = Space(
 
 # Characters of a call's arguments that count: what is longer would have to be parsed at one go.
 _LONGEST_ARGUMENTS: Final = 65_536
-# A conversation that takes longer to hash than the event loop should stand still is hashed in a thread.
-_MESSAGES_AT_ONCE: Final = 500
-_CHARACTERS_AT_ONCE: Final = 500_000
 
 
 class Thoughts:
@@ -91,19 +88,7 @@ class _Places(Struct):
 
 
 async def _places(turn: Turn) -> _Places:
-    small = len(turn.messages) <= _MESSAGES_AT_ONCE and _weight(turn.messages) <= _CHARACTERS_AT_ONCE
-    return _places_in(turn) if small else await asyncio.to_thread(_places_in, turn)
-
-
-def _weight(messages: Sequence[Message]) -> int:
-    weight = 0
-    for message in messages:
-        if isinstance(message, UserMessage):
-            weight += len(message.text)
-        elif isinstance(message, AssistantMessage):
-            # Each call costs as much as some text, however short it is.
-            weight += sum(len(call.arguments) + 1_000 for call in message.tool_calls)
-    return weight
+    return await beside(turn.weight, _places_in, turn)
 
 
 def _places_in(turn: Turn) -> _Places:

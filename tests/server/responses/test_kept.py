@@ -35,7 +35,7 @@ async def test_a_chain_is_read_oldest_first(kept: KeptResponses) -> None:
     await kept.put("ann", "r1", record("one"))
     await kept.put("ann", "r2", record("two", "r1"))
     await kept.put("ann", "r3", record("three", "r1", "r2"))
-    chain, items = await read_chain(kept, "ann", "r3")
+    chain, items, _ = await read_chain(kept, "ann", "r3")
     assert chain == ("r1", "r2", "r3")
     assert [item["text"] for item in items] == ["one", "one!", "two", "two!", "three", "three!"]
 

@@ -5,13 +5,14 @@ from typing import Any
 
 from ...core.errors import InvalidRequest, NotFound
 from ...dialects.responses import Asked, response_of_item
+from ...loop import beside
 from .kept import RUNNING, Kept, KeptResponses
 
 
 async def read_chain(
     kept: KeptResponses, caller: str, previous_id: str
-) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
-    """The ids of the chain that ends with ``previous_id``, and all its items, oldest first.
+) -> tuple[tuple[str, ...], list[dict[str, Any]], int]:
+    """The ids of the chain that ends with ``previous_id``, its items, oldest first, and their size in bytes.
 
     Raises:
         NotFound: where a link is missing; half a conversation would be answered as if it were whole.
@@ -32,8 +33,13 @@ async def read_chain(
             "that has ended with an answer can be continued.",
             param="previous_response_id",
         )
-    items = [item for link in (*before, previous) for item in link.conversation()]
-    return (*previous.chain, previous_id), items
+    links = (*before, previous)
+    size = sum(link.size for link in links)
+    return (*previous.chain, previous_id), await beside(size, _items, links), size
+
+
+def _items(links: Sequence[Kept]) -> list[dict[str, Any]]:
+    return [item for link in links for item in link.conversation()]
 
 
 async def read_references(kept: KeptResponses, caller: str, asked: Asked) -> dict[str, dict[str, Any]]:
@@ -45,7 +51,7 @@ async def read_references(kept: KeptResponses, caller: str, asked: Asked) -> dic
             record = await kept.get(caller, response_id)
         except NotFound:
             continue
-        found |= _by_id(record, wanted)
+        found |= await beside(record.size, _by_id, record, wanted)
     return found
 
 

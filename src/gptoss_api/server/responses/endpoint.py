@@ -13,6 +13,7 @@ from ...core.events import Events, Finished, Started, Usage, UsageReported
 from ...core.turn import Turn
 from ...dialects.base import StreamRenderer
 from ...dialects.responses import ResponseRequest, ResponsesDialect, without_oldest
+from ...loop import beside
 from ..exchange import Departure, EventStream, send_json
 from ..request import RequestRecord
 from ..turns import AnswerEndpoint, OpenTurn, Serving
@@ -41,15 +42,16 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
         self.runs = BackgroundRuns(kept, partial(open_request, open_turn), serving.drain)
 
     async def read(self, body: bytes, record: RequestRecord) -> ResponseRequest:
-        asked = self._dialect.read(body)
+        asked = await beside(record.weight, self._dialect.read, body)
         chain: tuple[str, ...] = ()
         request = partial(self._dialect.complete, asked, caller=record.caller)
         if asked.previous_response_id is not None:
-            chain, history = await read_chain(self._kept, record.caller, asked.previous_response_id)
+            chain, history, size = await read_chain(self._kept, record.caller, asked.previous_response_id)
+            record.weight += size
             request = partial(request, history=history, chain=chain)
         if asked.references:
             request = partial(request, known=await read_references(self._kept, record.caller, asked))
-        complete = request()
+        complete = await beside(record.weight, request)
         complete.turn = record.own(complete.turn)
         return complete
 
@@ -66,7 +68,7 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
         final = request.final
         if not (request.asked.store and final):
             return last
-        kept = Kept(Raw(final), Raw(json.encode(request.items)), status_of(final), request.chain)
+        kept = await beside(record.weight, _kept, request)
         not_stored = await self._kept.put(record.caller, request.id, kept)
         if not_stored is None:
             return last
@@ -98,6 +100,11 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
                 stream.stop()
 
 
+def _kept(request: ResponseRequest) -> Kept:
+    final = request.final
+    return Kept(Raw(final), Raw(json.encode(request.items)), status_of(final), request.chain)
+
+
 def open_request(
     open_turn: OpenTurn, request: ResponseRequest
 ) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
@@ -117,7 +124,11 @@ async def _fitting(open_turn: OpenTurn, turn: Turn, cuts: int) -> AsyncIterator[
                 break
             except ContextLengthExceeded as error:
                 room = error.limit - error.reserved
-                shorter = without_oldest(turn, error.prompt_tokens, room) if cut < cuts else None
+                shorter = (
+                    await beside(turn.weight, without_oldest, turn, error.prompt_tokens, room)
+                    if cut < cuts
+                    else None
+                )
                 if shorter is None:
                     error.param = "input"
                     raise

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from ...core.errors import NotFound, StateUnavailable
+from ...loop import beside
 from ...state import Entry, GuardedStore, Space
 
 RUNNING: Final = frozenset({"queued", "in_progress"})
@@ -43,6 +44,11 @@ class Kept(Struct, frozen=True):
     chain: tuple[str, ...] = ()
     background: bool = False
     beat: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """How much was said in this response's turn, in bytes of JSON."""
+        return len(self.items) + len(self.response)
 
     def input_items(self) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = msgspec.json.decode(self.items)
@@ -94,7 +100,8 @@ class KeptResponses:
                 "newer ones, or it was made with store set to false or with another API key.",
                 param="response_id",
             )
-        return [_decode(value) for value in values if value is not None]
+        found = [value for value in values if value is not None]
+        return await beside(sum(map(len, found)), lambda: list(map(_decode, found)))
 
     async def put(self, caller: str, response_id: str, kept: Kept) -> NotStored | None:
         """Keeps a response, or says why not."""

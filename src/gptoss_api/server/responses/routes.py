@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from ...core.errors import InvalidRequest, NotFound, StateUnavailable
 from ...dialects.reading import Fields
+from ...loop import beside
 from ..exchange import Departure, EventStream, send_json
 from ..request import RequestRecord
 from ..turns import Serving
@@ -84,12 +85,12 @@ class ResponseRoutes:
         limit = query.integer("limit", 1, 100)
         order = query.choice("order", ("asc", "desc"))
         kept = await self._kept.get(caller, response_id)
-        items = kept.input_items()
+        items = await beside(kept.size, kept.input_items)
         if kept.chain:
-            _, before = await read_chain(self._kept, caller, kept.chain[-1])
+            _, before, _ = await read_chain(self._kept, caller, kept.chain[-1])
             items = before + items
         listed = page(items, after=query.string("after"), limit=limit or 20, newest_first=order != "asc")
-        await send_json(send, 200, msgspec.json.encode(listed))
+        await send_json(send, 200, await beside(kept.size, msgspec.json.encode, listed))
 
     async def _stop(self, caller: str, response_id: str) -> Kept:
         """Ends what works on a response, in this process or another; gives its record as it is then.

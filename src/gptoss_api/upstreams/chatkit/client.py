@@ -19,6 +19,7 @@ from ...core.errors import (
 from ...core.events import Events, Started
 from ...core.redaction import Redactor
 from ...core.turn import Turn, UserMessage
+from ...loop import beside
 from ..admission import Admission, Slot
 from ..base import Capabilities, Health
 from ..clock import TurnClock
@@ -234,11 +235,12 @@ class ChatKitUpstream:
         self, stack: AsyncExitStack, turn: Turn, text: str, dialect: Dialect, clock: TurnClock
     ) -> HttpResponse:
         """Sends the request and returns the response, entered on ``stack``, if it is an event stream."""
+        body = await beside(turn.weight, encode_body, turn, text, dialect)
         request = self._http.request(
             "POST",
             self._url,
             headers=request_headers(turn, self._credentials.cookie_header()),
-            body=encode_body(turn, text, dialect),
+            body=body,
             idle_timeout=self._idle_timeout,
         )
         try:

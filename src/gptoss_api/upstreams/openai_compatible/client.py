@@ -21,6 +21,7 @@ from ...core.errors import (
 from ...core.events import Events, Started
 from ...core.redaction import Redactor
 from ...core.turn import Turn
+from ...loop import beside
 from ..admission import Admission, Slot
 from ..base import Capabilities, Health
 from ..clock import TurnClock
@@ -271,7 +272,7 @@ class OpenAICompatibleUpstream:
 
     async def _request(self, stack: AsyncExitStack, turn: Turn, model: str, clock: TurnClock) -> HttpResponse:
         """The answer to the turn's request, entered on ``stack``, if it is one."""
-        body = encode_request(turn, model, self._profile, self._rejected)
+        body = await beside(turn.weight, encode_request, turn, model, self._profile, self._rejected)
         request = self._http.request(
             "POST",
             f"{self._url}/chat/completions",
