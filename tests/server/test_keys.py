@@ -1,4 +1,4 @@
-"""API keys over HTTP: no route of the API answers without one, and none reads a body before it."""
+"""API keys over HTTP: nothing but a few open pages answers without one, and none reads a body before it."""
 
 import json
 from collections.abc import Iterator
@@ -33,6 +33,10 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
         ("GET", "/v1"),
         ("PUT", CHAT),
         ("DELETE", "/v1/models"),
+        ("POST", "/api/chat"),
+        ("GET", "/metrics"),
+        ("GET", "/nothing-here"),
+        ("GET", "/docs/more"),
     ],
 )
 def test_without_a_right_key_every_api_path_is_a_401(keyed: RunningGateway, method: str, path: str) -> None:
@@ -51,6 +55,18 @@ def test_without_a_right_key_every_api_path_is_a_401(keyed: RunningGateway, meth
             assert reply.error["type"] == "invalid_request_error"
             assert reply.error["code"] == "invalid_api_key"
             assert "wrong-key" not in reply.body.decode()
+
+
+def test_every_endpoint_that_the_gateway_lists_wants_a_key_but_its_open_pages(keyed: RunningGateway) -> None:
+    listed = ask(keyed, "GET", "/", None, {"x-api-key": KEYS[0]}).json()["endpoints"]
+    answered = set()
+    for endpoint in listed:
+        method, path = endpoint.split()
+        reply = ask(keyed, method, path.replace("{id}", "some-id"), {} if method == "POST" else None)
+        if reply.status != 401:
+            answered.add(path)
+    assert answered <= {"/", "/healthz", "/readyz", "/openapi.json", "/docs"}
+    assert len(listed) > len(answered) > 0
 
 
 @pytest.mark.parametrize("headers", [{"authorization": f"Bearer {KEYS[1]}"}, {"x-api-key": KEYS[0]}])

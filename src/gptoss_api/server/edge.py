@@ -23,7 +23,7 @@ from .body import ClientGone
 from .cors import Cors, options_headers
 from .drain import Drain, shutting_down
 from .exchange import send_json
-from .paths import canonical_path, is_api
+from .paths import canonical_path, is_open
 from .request import RequestRecord
 
 # nginx's status for a client that left before its answer; only the log shows it.
@@ -111,7 +111,7 @@ class Edge:
                 "or set GPTOSS_API_KEYS.",
                 code="origin_not_allowed",
             )
-        if scope["method"] != "OPTIONS" and is_api(scope["path"]):
+        if scope["method"] != "OPTIONS" and not is_open(scope["path"]):
             record.caller = self._keys.authenticate(record.headers)
             if self._drain.draining:
                 raise shutting_down()

@@ -5,6 +5,8 @@ from typing import Final
 
 # First path segments of the API: clients with a base URL that lacks "/v1" find it all the same.
 _API_SEGMENTS: Final = frozenset({"chat", "models", "completions", "responses", "messages", "embeddings"})
+# The gateway's own pages. What a stranger sees there is decided by each of them.
+_OPEN: Final = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs"})
 _SLASHES: Final = re.compile("//+")
 
 
@@ -18,6 +20,6 @@ def canonical_path(path: str) -> str:
     return path
 
 
-def is_api(path: str) -> bool:
-    """Whether a canonical path belongs to the API, which keys protect, or to the gateway's own pages."""
-    return path.startswith("/v1/") or path == "/v1"
+def is_open(path: str) -> bool:
+    """Whether a canonical path is for everybody; every other one, also one that is not there, needs a key."""
+    return path in _OPEN
