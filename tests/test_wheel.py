@@ -1,5 +1,7 @@
 """What is installed: the code, its data and the licences, nothing else."""
 
+import ast
+import re
 import subprocess
 import sys
 import zipfile
@@ -9,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 MAX_SIZE = 1_500_000
 
 
@@ -26,6 +29,27 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
         inside = {name for name in archive.namelist() if name.startswith("gptoss_api/")}
     files = (file for file in SOURCE.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
     assert inside == {file.relative_to(SOURCE).as_posix() for file in files}
+
+
+def test_no_message_leads_to_a_page_that_is_not_installed() -> None:
+    for file in SOURCE.rglob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        told = {
+            ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, DOCUMENTED)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in told:
+                assert "docs/" not in node.value or node.value.startswith("/docs"), file
+
+
+def test_every_extra_is_used(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        extras = re.findall(r"(?m)^Provides-Extra: (\S+)$", archive.read(metadata).decode())
+    code = "".join(file.read_text(encoding="utf-8") for file in SOURCE.rglob("*.py"))
+    assert extras
+    for extra in extras:
+        assert re.search(rf"\bimport {extra}\b|\bfrom {extra}\b", code), extra
 
 
 def test_the_wheel_names_its_licences(wheel: Path) -> None:

@@ -216,6 +216,6 @@ upstream_choice: Final = Kind(
 )
 upstream_tables: Final = Kind(
     _parse_upstreams,
-    "tables [[upstreams]] in the file, or the same as a JSON array (docs/upstreams.md)",
+    'tables [[upstreams]] in the file, or the same as a JSON array such as [{"kind": "ollama"}]',
     _show,
 )

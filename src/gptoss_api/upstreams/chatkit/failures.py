@@ -29,8 +29,8 @@ from ..refusals import (
 )
 
 LOGIN_STEP: Final = (
-    "Run 'gptoss-api login', or set GPTOSS_COOKIE and start the gateway again, with the cookies user_id and "
-    "session of a browser that is logged in at https://gpt-oss.com (docs/gpt-oss-com.md shows how)."
+    "Run 'gptoss-api login', which says what to copy from a browser that is logged in at "
+    "https://gpt-oss.com, or set GPTOSS_COOKIE to its cookies user_id and session and start again."
 )
 
 _SIGN_IN: Final = re.compile(r"\b(?:sign|log)(?:ging)?[ -]?in\b|\blogin\b", re.I)
