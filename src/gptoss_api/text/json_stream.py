@@ -213,7 +213,10 @@ class JsonTransducer:
     def _escape(self, text: str, at: int, final: bool) -> int:
         if at + 1 == len(text):
             return at
-        char = text[at + 1]  # Not one of those that JSON has: they are plain.
+        char = text[at + 1]
+        if char in "bfnrt\\/":
+            self._out.append(text[at : at + 2])
+            return at + 2
         if char == '"':
             closes = can_follow_backslash(text[at + 2 : at + 2 + LOOK], self._stack, final)
             if closes is None:
@@ -392,10 +395,12 @@ class JsonTransducer:
             if self._state in (_KEY, _ITEM):
                 self._state = _AFTER
             return at + 1
-        while (closer := self._stack.pop()) != char:
+        while self._stack:
+            closer = self._stack.pop()
             self._out.append(closer)
+            if closer == char:
+                break
             self.missing += closer
-        self._out.append(char)
         self._value_ended()
         return at + 1
 

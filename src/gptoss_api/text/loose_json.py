@@ -19,7 +19,8 @@ _MOST_DIGITS: Final = 1_000
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _END_MARK: Final = re.compile(r"\[DONE\][ \t\r]*(?:\n|\Z)")
 # "ping", ": keep-alive", "[HEARTBEAT]": a line of plain words, which no part of a JSON object looks like.
-_WORDS: Final = re.compile(r"(?:[\w .:!-]{1,40}|\[[\w .:!-]{1,40}\])[ \t\r]*(?:\n|\Z)")
+_WORDS: Final = re.compile(r"(?:[\w .:!-]{1,40}|\[[\w .:!-]{1,40}\]|\"[\w .:!-]{0,40}\")[ \t\r]*(?:\n|\Z)")
+_LONE_HALF: Final = re.compile("[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
 
 
 class Unreadable(ValueError):
@@ -27,7 +28,7 @@ class Unreadable(ValueError):
 
 
 def read_values(payload: bytes) -> Iterator[Any]:
-    """The JSON values in an event, one after the other, with or without line breaks between them.
+    """The JSON objects and lists in an event, one after the other, with or without line breaks between them.
 
     NaN, the infinities and numbers beyond all bounds are ``None``, raw control characters stay in their
     strings, bytes that are not UTF-8 become U+FFFD, and halves of surrogate pairs stay as they are (see
@@ -45,6 +46,8 @@ def read_values(payload: bytes) -> Iterator[Any]:
             end = mark.end()
         elif apart and (mark := _WORDS.match(text, at)):
             end = mark.end()
+        elif text[at] not in "{[":
+            raise Unreadable("neither JSON nor nearly")
         else:
             try:
                 value, end = _decoder.raw_decode(text, at)
@@ -99,7 +102,9 @@ def joined(text: str) -> str:
     """``text`` with its surrogate pairs as the characters they mean, and U+FFFD for halves of them."""
     if text.isascii():
         return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    # The codecs' own replacing calls back for each.
+    text = _LONE_HALF.sub("\ufffd", text)
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
 
 
 def _after_space(text: str, at: int) -> int:

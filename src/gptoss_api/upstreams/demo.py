@@ -51,7 +51,6 @@ class DemoUpstream:
     """Answers every turn itself."""
 
     name = NAME
-    reached = True
     capabilities = Capabilities(history=True, tools=True, json_object=True, json_schema=True, verbatim=True)
 
     @asynccontextmanager
@@ -65,9 +64,6 @@ class DemoUpstream:
 
     async def health(self) -> Health:
         return Health(True, f"No model is behind the demo. {HOW_TO_CONNECT}")
-
-    async def look(self, patience: float) -> None:
-        """It is always there."""
 
     async def close(self) -> None:
         """Holds nothing."""

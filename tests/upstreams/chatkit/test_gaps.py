@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptoss_api.core.errors import GatewayError, UpstreamFailure, UpstreamIncomplete
@@ -241,6 +241,7 @@ _PIECE = st.sampled_from(["a", "\ud83d", "\ude00", SMILE, "\n", '"', "é", ""])
 _BREAK = st.sampled_from(["cut", "stray", "nearly", ""])
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([old, new]),
     st.lists(st.lists(_PIECE, min_size=1, max_size=3).map("".join), min_size=1, max_size=4),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptoss_api.core.errors import (
@@ -326,6 +326,7 @@ _BLOCK = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(_BLOCK, max_size=8),
     st.lists(st.integers(min_value=0), max_size=8),

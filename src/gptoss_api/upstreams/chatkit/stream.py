@@ -8,11 +8,12 @@ from ...core.events import Event, TextDelta
 from ...text.sse import SseDecoder
 from ..clock import TurnClock
 from ..http import HttpResponse
+from ..pacing import is_large
 from .wire import ChatKitWire
 
 
 class AnswerStream:
-    """Reads ``response``: call ``next_batch`` until ``over``.
+    """Reads ``response``: call ``next_batch`` until ``over``; ``large`` tells that the last one was.
 
     ``idle_timeout`` is the one the request was made with. What arrived before a failure is given out
     before the failure is raised, unless no text is among it and nothing was given out yet: then the turn
@@ -24,6 +25,7 @@ class AnswerStream:
     ) -> None:
         self.over = False
         self.cut_short = False
+        self.large = False
         self._response = response
         self._wire = wire
         self._clock = clock
@@ -49,7 +51,9 @@ class AnswerStream:
         while True:
             chunk = await self._read()
             if chunk:
-                events = wire.feed(self._decoder.feed(chunk))
+                payloads = self._decoder.feed(chunk)
+                self.large = is_large(chunk, payloads)
+                events = wire.feed(payloads)
                 failure = wire.failure
             else:
                 events, failure = self._finish()

@@ -85,9 +85,7 @@ class _Message:
     def says(self, texts: list[str]) -> bool:
         """Whether the full ``texts`` of the parts are what was sent."""
         sent = {index: "".join(pieces) for index, pieces in self.parts.items()}
-        return all(sent.pop(index, "") == joined(text) for index, text in enumerate(texts)) and not any(
-            sent.values()
-        )
+        return all(sent.pop(index, "") == text for index, text in enumerate(texts)) and not any(sent.values())
 
 
 class _Block:
@@ -472,6 +470,8 @@ class ChatKitWire:
 
     def _message(self, item_id: str, content: object, events: list[Event], *, done: bool) -> None:
         texts = [text_of(part) for part in objects(content)]
+        if self._loose:
+            texts = [joined(text) for text in texts]
         message = self._messages.get(item_id)
         if message is None:
             message = self._adopt(item_id, texts) if done else None
@@ -483,7 +483,7 @@ class ChatKitWire:
         if done and not message.done:
             if message.says(texts):
                 self._gap = False
-            else:
+            elif self._loose:
                 events += [TextDelta(rest) for each in message.halves.values() if (rest := each.finish())]
             message.done = True
             message.parts = {}

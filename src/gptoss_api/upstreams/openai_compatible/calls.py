@@ -9,6 +9,7 @@ import json
 import re
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from ...core.events import Event, ToolCallDelta, ToolCallFinished, ToolCallStarted, new_call_id
@@ -18,6 +19,8 @@ from ...text.loose_json import HalfJoiner, joined
 _CLOSERS: Final = "}] \t\r\n"
 # The end of a Harmony header that a server took for the beginning of the arguments.
 _LONGEST_HEADER: Final = 1_000
+# Characters of arguments in another form than an object up to which they are mended; it takes a while.
+_LONGEST_MENDED: Final = 10_000
 _LEAKED: Final = re.compile(r"\A(?:<\|(?:channel|constrain|message)\|>(?:\s|commentary|json)*)+")
 
 
@@ -204,7 +207,7 @@ class CallAssembler:
 class _Arguments:
     """One call's arguments: an object streams as strict JSON, all else waits for its end."""
 
-    __slots__ = ("_head", "_json", "_live", "_raw", "problem")
+    __slots__ = ("_head", "_json", "_live", "_raw", "_unread", "problem")
 
     def __init__(self) -> None:
         self.problem = ""
@@ -213,6 +216,8 @@ class _Arguments:
         self._raw: list[str] = []
         # The beginning, as long as it may be that of an object.
         self._head: str | None = ""
+        # What is not given out of an object yet; none once anything had to be mended.
+        self._unread: str | None = ""
 
     @property
     def done(self) -> bool:
@@ -220,15 +225,19 @@ class _Arguments:
         return self._live and self._json.ends_here
 
     def feed(self, text: str) -> str:
-        self._raw.append(text)
         if not self._live:
+            self._raw.append(text)
             text = self._object_in(text)
             if not text:
                 return ""
-            self._live, self._raw = True, [text]
+            self._live = True
+            self._raw.clear()
         elif self._json.broken:
             return text
         out = self._json.feed(text)
+        if self._unread is not None:
+            written = self._unread + text
+            self._unread = written[len(out) :] if written.startswith(out) else None
         if self._json.broken:
             # What cannot be read goes on as it is, as OpenAI's own servers do.
             self.problem = "are not valid JSON"
@@ -256,17 +265,11 @@ class _Arguments:
             rest = self._json.finish()
         except JsonBroken as broken:
             self.problem = "end in the middle" if broken.truncated else "are not valid JSON"
-            return self._unread() or broken.output
+            return self._unread or broken.output
         if self._json.missing and truncated:
             self.problem = "end in the middle"
             return rest.removesuffix(self._json.missing)
         return rest
-
-    def _unread(self) -> str:
-        """What was held back of arguments that end in the middle, as it came."""
-        written = "".join(self._raw).lstrip()
-        given = JsonTransducer().feed(written)
-        return written[len(given) :] if written.startswith(given) else ""
 
     def _judge(self, text: str) -> str:
         """Arguments that are no plain object: nothing, an object in a list or string, or something else."""
@@ -285,6 +288,12 @@ class _Arguments:
 
 
 def _decoded(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except ValueError:
+        pass
+    if len(text) > _LONGEST_MENDED:
+        return None
     machine = JsonTransducer()
     try:
         strict = machine.feed(text) + machine.finish()

@@ -9,6 +9,7 @@ from ...core.events import Event, Events
 from ...text.sse import SseDecoder
 from ..clock import TurnClock
 from ..http import HttpResponse
+from ..pacing import is_large, paced, read_beside
 from .wire import ChatWire
 
 # Seconds. After the last chunk that says something or ends the answer, usage may follow, or more of the
@@ -30,10 +31,12 @@ async def read_answer(
     turn may be asked again must not depend on how the network cut the stream.
     """
     if "json" in (response.headers.get("content-type") or "").lower():
-        events = wire.feed_body(await _whole_body(response, clock))
+        body = await _whole_body(response, clock)
+        events = await read_beside(lambda bodies: wire.feed_body(*bodies), [body])
         events += wire.finish()
         over()
-        yield events
+        async for batch in paced(events):
+            yield batch
         return
     decoder = SseDecoder()
     ended = delivered = False
@@ -52,7 +55,10 @@ async def read_answer(
             if not wire.ended:
                 raise
             chunk = b""
-        events, failure = wire.feed(decoder.feed(chunk)), wire.failure
+        payloads = decoder.feed(chunk)
+        large = is_large(chunk, payloads)
+        events = await read_beside(wire.feed, payloads) if large else wire.feed(payloads)
+        failure = wire.failure
         if not chunk or wire.done:
             ended = True
             last, failure = _ended(wire, decoder)
@@ -61,7 +67,11 @@ async def read_answer(
                 over()
         if events:
             delivered = True
-            yield events
+            if large:
+                async for batch in paced(events):
+                    yield batch
+            else:
+                yield events
         if failure is not None:
             raise failure
     if wire.done:
