@@ -88,6 +88,8 @@ def running_gateway(
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "GPTOSS_UPSTREAM": "gpt-oss.com",
+        # Upstreams are looked for at the start: none that is not on this machine is found.
+        "HTTPS_PROXY": "http://127.0.0.1:9",
     }
     if simulator is not None:
         variables |= {"GPTOSS_CHATKIT_URL": simulator.chatkit_url, "GPTOSS_COOKIE": simulator.cookie}

@@ -257,7 +257,7 @@ async def test_the_models_are_those_that_are_really_served() -> None:
         assert ollama.lists == 1
         await running.close()
     unreachable = gateway({"GPTOSS_UPSTREAM": "http://127.0.0.1:9/v1"})
-    assert [model.id for model in await unreachable.models()] == ["gpt-oss-120b", "gpt-oss-20b"]
+    assert await unreachable.models() == []
     await unreachable.close()
 
 

@@ -179,3 +179,34 @@ async def test_a_request_that_is_cancelled_is_no_failure_of_the_store() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert store.available
+
+
+async def test_who_must_know_is_told_that_the_store_does_not_answer() -> None:
+    store = Shaky()
+    guarded = GuardedStore(store)
+    store.state = "fails"
+    with pytest.raises(StoreUnavailable):
+        await guarded.fetch(SPACE, b"a")
+    with pytest.raises(StoreUnavailable):
+        await guarded.keep(SPACE, Entry(b"a", b"1"))
+
+
+async def test_an_operation_that_still_succeeds_ends_the_rest() -> None:
+    store = Shaky()
+    guarded = GuardedStore(store)
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        entered.set()
+        await go_on.wait()
+
+    store._maybe, usual = slow, store._maybe  # type: ignore[method-assign]  # for one operation
+    under_way = asyncio.create_task(guarded.put(SPACE, Entry(b"a", b"1")))
+    await entered.wait()
+    store._maybe, store.state = usual, "fails"  # type: ignore[method-assign]  # as it was
+    assert await guarded.get(SPACE, b"a") == [None]
+    store.state = "works"
+    go_on.set()
+    assert await under_way == [True]
+    assert guarded.available
+    assert await guarded.get(SPACE, b"a") == [b"1"]

@@ -42,6 +42,7 @@ def transduce(pieces: list[str]) -> tuple[str, str, str]:
         output += broken.output
         return output, ("cut: " if broken.truncated else "broken: ") + broken.reason, machine.rest
     assert machine.done
+    assert machine.consumed == sum(map(len, pieces)) - len(machine.rest)
     return output, "done", machine.rest
 
 
@@ -204,6 +205,7 @@ FIXES: dict[str, tuple[str, Any]] = {
     "trailing point": ("5.", 5),
     "quote in key": ('{"a"b": 1}', {'a"b': 1}),
     "stray bracket": ("{'x': 1]}", {"x": 1}),
+    "stray bracket after a comma": ("{'x': 1,]}", {"x": 1}),
     "forgotten bracket": ('{"x": [1, 2}', {"x": [1, 2]}),
     "half pair": (r'"\ud83d x"', "� x"),
     "low half first": (r'"\udc00"', "�"),
@@ -215,7 +217,7 @@ ALONE = ('{"k": %s}', lambda value: {"k": value})
 FIRST = ('{"k": %s, "z": [0]}', lambda value: {"k": value, "z": [0]})
 NESTED = ('{"n": [[%s], {"m": %s}]}', lambda value: {"n": [[value], {"m": value}]})
 # Inside a list these texts have two readings.
-NEVER_NESTED = {"inner quoted list", "stray bracket"}
+NEVER_NESTED = {"inner quoted list", "stray bracket", "stray bracket after a comma"}
 
 
 @pytest.mark.parametrize(
@@ -275,6 +277,19 @@ def test_s41_unescaped_quotes_before_structure(text: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value", "rest"),
+    [
+        ('{"a": ["b"}' + CLOSE, {"a": ["b"]}, CLOSE),  # A bracket forgotten before the block's end.
+        ('{"a": "b"}, {"a": "c"}', {"a": "b"}, ', {"a": "c"}'),
+        ('{"a": "b", "c"d"e": 1}', {"a": "b", 'c"d"e': 1}, ""),
+    ],
+)
+def test_s41_what_follows_a_quote_decides(text: str, value: Any, rest: str) -> None:
+    output, end, left = all_ways(text)
+    assert (json.loads(output), end, left) == (value, "done", rest)
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [
         ('{"s": "C:\\Users\\new"}', "C:\\Users\new"),
@@ -297,6 +312,10 @@ REFUSED = [
     '{"a" 1}',
     '{"a" => 1, "b": 2}',
     '{"a" = 1}',
+    '{"a": 1 = 2}',
+    '{"a": 1 : 2}',
+    "{" + "a" * 1100 + ": 1}",
+    '{"a": ' + "1" * 1100 + "}",
     '{"a": hello}',
     '{"a": hello world, "b": 1}',
     '{"a": """x"""}',

@@ -13,13 +13,15 @@ class GatewayError(Exception):
 
     ``retry_after`` is in seconds. ``should_retry`` set to ``False`` tells SDKs that repeating the
     request cannot help (header ``x-should-retry``). ``retryable`` says whether the gateway itself
-    may try again, here or elsewhere, as long as nothing was delivered.
+    may try again, here or elsewhere, as long as nothing was delivered. ``unreached`` says that there
+    was no connection to the upstream that could have told more.
     """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     default_code: ClassVar[str | None] = "internal_error"
     retryable: bool = False
+    unreached: bool = False
     should_retry: bool | None = None
 
     def __init__(

@@ -19,7 +19,7 @@ from ..routing import Route, Router
 from ..routing.discovery import FoundServer, find_local_servers
 from ..telemetry.logs import hide_from_logs
 from ..text.tokens import Tokens
-from ..upstreams.base import Health, Upstream
+from ..upstreams.base import Health, Place, Upstream
 from ..upstreams.chatkit import ChatKitUpstream, Credentials
 from ..upstreams.demo import DemoUpstream
 from ..upstreams.http import HttpClient
@@ -39,8 +39,9 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-# Lists of models are waited for as long as a person would.
+# Lists of models are waited for as long as a person would, and the state as long as a balancer does.
 _LIST_TIME = 3.0
+_STATE_TIME = 0.8
 
 
 class UpstreamState(Struct, frozen=True):
@@ -86,7 +87,7 @@ class Gateway:
         """Has every turn from now on answered by ``selection``."""
         self._selection = selection
         entries = selection.upstreams
-        self._upstreams: list[Upstream] = [
+        self._upstreams: list[Place] = [
             self._builder.build(entry, alone=len(entries) == 1) for entry in entries
         ] or [DemoUpstream()]
         emulated = [
@@ -153,11 +154,18 @@ class Gateway:
         name = self.upstream.name
         return name if len(self._upstreams) == 1 else ""
 
+    async def look(self, patience: float) -> None:
+        """Looks for the upstreams of which too little is known, for at most ``patience`` seconds."""
+        self._look_for_login()
+        await asyncio.gather(*(upstream.look(patience) for upstream in self._upstreams))
+
     async def health(self) -> Health:
+        """Whether a turn could be answered now; never ready for upstreams that are not known to be there."""
+        await self.look(_STATE_TIME)
         return await self.upstream.health()
 
     async def states(self) -> list[UpstreamState]:
-        """Every upstream by itself, where there are several."""
+        """Every upstream by itself, where there are several; as :meth:`health` found them."""
         upstream = self.upstream
         if not isinstance(upstream, Router):
             return []
@@ -166,21 +174,23 @@ class Gateway:
             for entry, health in zip(self._selection.upstreams, await upstream.healths(), strict=True)
         ]
 
-    async def models(self) -> list[Model]:
-        """What the upstreams serve, as far as they can be reached: canonical ids first, then their own names.
+    async def models(self, patience: float = _LIST_TIME) -> list[Model]:
+        """What the upstreams that were ever reached serve: canonical ids first, then their own names.
 
-        Both canonical ids are there where nothing is known.
+        Both canonical ids are there where those upstreams do not tell. A look at the others is waited for,
+        ``patience`` seconds at most.
         """
-        self._look_for_login()
-        lists = await asyncio.gather(*(_served_models(upstream) for upstream in self._upstreams))
+        await self.look(patience)
+        reached = [upstream for upstream in self._upstreams if upstream.reached]
+        lists = await asyncio.gather(*(_served_models(upstream) for upstream in reached))
         own: dict[str, Model] = {}
         served: set[str] = set()
-        for upstream, models in zip(self._upstreams, lists, strict=True):
+        for upstream, models in zip(reached, lists, strict=True):
             for canonical, name in models:
                 served.add(canonical)
                 if name != canonical:
                     own.setdefault(name, _model(name, upstream.name))
-        canonical_models = [model for model in MODELS if not served or model.id in served]
+        canonical_models = [model for model in MODELS if (reached and not served) or model.id in served]
         return [*canonical_models, *own.values()]
 
     async def close(self) -> None:
@@ -190,7 +200,7 @@ class Gateway:
         await self.memory.close()
 
 
-async def _served_models(upstream: Upstream) -> list[tuple[str, str]]:
+async def _served_models(upstream: Place) -> list[tuple[str, str]]:
     """Canonical ids with the names under which ``upstream`` serves them and clients may ask for them."""
     if isinstance(upstream, ChatKitUpstream | DemoUpstream):
         return [(model.id, model.id) for model in MODELS]

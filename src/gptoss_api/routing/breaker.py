@@ -102,5 +102,9 @@ class Breaker:
         self._open = True
         return True
 
+    def hurry(self) -> None:
+        """There is a sign that it answers again: the rest is over, and one turn may try."""
+        self._until = min(self._until, self._clock())
+
     def forgotten(self) -> None:
         self._probing = False

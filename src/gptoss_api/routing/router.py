@@ -42,6 +42,8 @@ class Route(Struct):
     patience: float | None = None
     breaker: Breaker = field(default_factory=Breaker)
     reason: str = ""
+    # Whether it rests because nothing was there.
+    unreached: bool = False
 
     @property
     def name(self) -> str:
@@ -77,13 +79,20 @@ class Router:
         return Health(any(health.ready for health in each), " ".join(told))
 
     async def healths(self) -> list[Health]:
-        """That of each upstream in the order of the routes; one that rests is not ready."""
-        return [
-            Health(False, f"rests for {route.breaker.remaining:.0f} s: {route.reason}")
-            if route.breaker.state is BreakerState.OPEN
-            else await route.upstream.health()
-            for route in self._routes
-        ]
+        """That of each upstream in the order of the routes; one that rests is not ready.
+
+        One that rests because it was not there, and is there again, need not rest any longer.
+        """
+        return [await self._health(route) for route in self._routes]
+
+    async def _health(self, route: Route) -> Health:
+        health = await route.upstream.health()
+        if route.breaker.state is not BreakerState.OPEN:
+            return health
+        if route.unreached and health.ready:
+            route.breaker.hurry()
+            return health
+        return Health(False, f"rests for {route.breaker.remaining:.0f} s: {route.reason}")
 
     async def close(self) -> None:
         for route in self._routes:
@@ -154,6 +163,7 @@ class Router:
             return
         if route.breaker.failed(asked=failure.retry_after, at_once=judgement.lasting):
             route.reason = failure.message[:_LONGEST_REASON]
+            route.unreached = failure.unreached
             _log.warning("%s rests for %.1f s: %s", route.name, route.breaker.remaining, route.reason)
 
     def _in_order(self, turn: Turn) -> Iterator[Route]:

@@ -30,6 +30,8 @@ T = TypeVar("T")
 # Seconds that answers whose grace is over get to send their error event.
 _LAST_WORDS = 0.1
 _TICKS_PER_SECOND: Final = 10
+# Seconds for the first look at the upstreams, longer than any takes.
+_LOOK_TIME: Final = 15.0
 
 # What ends a process in order. A terminal that closes sends SIGHUP, as do those who hope for another
 # configuration; without these neither it nor SIGQUIT would let answers end.
@@ -142,8 +144,13 @@ def listen_or_say_why_not(settings: Settings) -> list[socket.socket] | None:
         return None
 
 
-async def serve_on(listeners: list[socket.socket], settings: Settings, gateway: Gateway) -> int:
-    """Serves on sockets that are listening already; returns the exit code of the process."""
+async def serve_on(
+    listeners: list[socket.socket], settings: Settings, gateway: Gateway, *, tells: bool = True
+) -> int:
+    """Serves on sockets that are listening already; returns the exit code of the process.
+
+    Only one of several processes ``tells`` the log how it finds the upstreams.
+    """
     drain = Drain()
     descriptors = DescriptorWatch()
     config = uvicorn.Config(
@@ -163,7 +170,9 @@ async def serve_on(listeners: list[socket.socket], settings: Settings, gateway: 
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     server = DrainingServer(config, drain, descriptors, settings.shutdown_timeout)
     warming = asyncio.create_task(_warm_up(gateway, server))
+    looking = asyncio.create_task(_look(gateway, tells=tells))
     await server.serve(sockets=listeners)
+    looking.cancel()
     _log.info("stopped")
     return await warming
 
@@ -185,15 +194,26 @@ async def announce(listeners: list[socket.socket], settings: Settings, gateway: 
     _log.info("upstream: %s (%s)", gateway.upstream.name, selection.because)
     _log.info("state: %s", gateway.memory.where)
     _log.info("kept: %s", gateway.memory.what)
-    health = await gateway.health()
     if gateway.is_demo:
-        _log.warning("DEMO: %s", health.detail)
-    elif not health.ready:
-        _log.warning("upstream %s is not ready: %s", gateway.upstream.name, health.detail)
+        _log.warning("DEMO: %s", (await gateway.health()).detail)
     if not settings.api_keys and not is_loopback(settings.host):
         _log.warning("INSECURE: no API keys are set and %s is not a loopback address", settings.host)
     if not settings.api_keys and ANY in settings.cors_origin:
         _log.warning("INSECURE: no API keys are set and CORS_ORIGIN lets every web page in")
+
+
+async def _look(gateway: Gateway, *, tells: bool) -> None:
+    """Finds out whether the upstreams are there, while the gateway serves already."""
+    await gateway.look(_LOOK_TIME)
+    if not tells or gateway.is_demo:
+        return
+    health = await gateway.health()
+    several = [(state.name, state.health) for state in await gateway.states()]
+    for name, found in several or [(gateway.upstream.name, health)]:
+        if found.ready:
+            _log.info("upstream %s is ready: %s", name, found.detail)
+        else:
+            _log.warning("upstream %s is not ready: %s", name, found.detail)
 
 
 async def _warm_up(gateway: Gateway, server: uvicorn.Server) -> int:

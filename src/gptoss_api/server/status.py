@@ -7,7 +7,8 @@ from starlette.types import Receive, Scope, Send
 
 from .. import __version__
 from ..access import ApiKeys
-from ..core.catalog import MODELS, find_model
+from ..core.catalog import find_model
+from ..core.errors import ModelNotFound
 from ..dialects.codex import render_codex_catalog
 from ..dialects.models import render_model, render_models
 from ..gateway import Gateway
@@ -65,7 +66,8 @@ class StatusRoutes:
                 "available": store.available,
                 "failures": store.failures,
             }
-            status["models"] = [model.id for model in MODELS]
+            # The upstreams were waited for already.
+            status["models"] = [model.id for model in await self._gateway.models(patience=0.0)]
         await send_json(send, 200, msgspec.json.encode(status))
 
     async def _upstream(self, health: Health) -> dict[str, object]:
@@ -114,9 +116,13 @@ class StatusRoutes:
     async def model(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = _record(scope)
         requested: str = scope["path_params"]["id"]
-        model = next(
-            (model for model in await self._gateway.models() if model.id == requested), None
-        ) or find_model(requested)
+        served = {model.id: model for model in await self._gateway.models()}
+        model = served.get(requested) or served.get(find_model(requested).id)
+        if model is None:
+            raise ModelNotFound(
+                f"No upstream that was reached serves {requested}. GET /v1/models lists what there is, "
+                "GET /readyz tells of the upstreams."
+            )
         body = render_model(model, anthropic="anthropic-version" in record.headers)
         await send_json(send, 200, body)
 

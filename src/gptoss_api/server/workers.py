@@ -228,7 +228,7 @@ class Supervisor:
         worker.beats, theirs = self._context.Pipe(duplex=False)
         worker.process = self._context.Process(
             target=_work,
-            args=(_share_of(self._settings), self._listeners, theirs),
+            args=(_share_of(self._settings), self._listeners, theirs, worker.number == 1),
             name=f"gptoss-api worker {worker.number}",
         )
         mask = _block_terminals()
@@ -265,14 +265,14 @@ def _share_of(settings: Settings) -> Settings:
     )
 
 
-def _work(settings: Settings, listeners: list[socket.socket], beats: Connection) -> None:
+def _work(settings: Settings, listeners: list[socket.socket], beats: Connection, tells: bool) -> None:
     """The whole life of a worker process."""
     _block_terminals()
     configure_logging(settings.log_level, settings.log_format, secrets=settings.secrets)
-    sys.exit(run_in_loop(_serve(settings, listeners, beats)))
+    sys.exit(run_in_loop(_serve(settings, listeners, beats, tells)))
 
 
-async def _serve(settings: Settings, listeners: list[socket.socket], beats: Connection) -> int:
+async def _serve(settings: Settings, listeners: list[socket.socket], beats: Connection, tells: bool) -> int:
     _show_life(beats)
     for listener in listeners:
         listener.setblocking(False)
@@ -280,7 +280,7 @@ async def _serve(settings: Settings, listeners: list[socket.socket], beats: Conn
     hide_from_logs(gateway.secrets)
     _stop_with_supervisor()
     try:
-        return await serve_on(listeners, settings, gateway)
+        return await serve_on(listeners, settings, gateway, tells=tells)
     finally:
         await gateway.close()
 

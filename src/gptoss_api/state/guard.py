@@ -66,6 +66,22 @@ class GuardedStore:
     async def put(self, space: Space, *entries: Entry) -> Sequence[bool]:
         return await self._guarded(self._store.put(space, *entries), [False] * len(entries))
 
+    async def fetch(self, space: Space, *keys: bytes) -> Sequence[bytes | None]:
+        """As :meth:`get`, for who must know whether a value is missing.
+
+        Raises:
+            StoreUnavailable: where the store cannot say.
+        """
+        return await self._attempted(self._store.get(space, *keys)) if keys else ()
+
+    async def keep(self, space: Space, *entries: Entry) -> Sequence[bool]:
+        """As :meth:`put`, for who must know why something was not stored.
+
+        Raises:
+            StoreUnavailable: where the store did not answer; it may have stored them all the same.
+        """
+        return await self._attempted(self._store.put(space, *entries))
+
     async def delete(self, space: Space, *keys: bytes, erase: bool = False) -> bool:
         """Whether the values are gone."""
 
@@ -82,25 +98,30 @@ class GuardedStore:
         await self._store.close()
 
     async def _guarded(self, operation: Coroutine[None, None, T], otherwise: T) -> T:
+        try:
+            return await self._attempted(operation)
+        except StoreUnavailable:
+            return otherwise
+
+    async def _attempted(self, operation: Coroutine[None, None, T]) -> T:
         if time.monotonic() < self._resting_until:
             operation.close()
-            return otherwise
+            raise StoreUnavailable("it rests after a failure")
         # A task of its own can be left behind: libraries do not always end at once when they are cancelled.
         task = asyncio.get_running_loop().create_task(operation)
         try:
             await asyncio.wait((task,), timeout=self._operation_time)
             if not task.done():
-                self._failed(f"no answer within {self._operation_time:g} s")
-                return otherwise
+                raise StoreUnavailable(f"no answer within {self._operation_time:g} s")
             value = task.result()
         except StoreUnavailable as error:
             self._failed(str(error))
-            return otherwise
+            raise
         finally:
             if not task.done():
                 self._leave(task)
         if self._down:
-            self._down, self._rest = False, FIRST_REST
+            self._down, self._rest, self._resting_until = False, FIRST_REST, 0.0
             _log.info("the %s state store works again", self.name)
         return value
 

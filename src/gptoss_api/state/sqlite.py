@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 # Seconds to wait for another process that is writing.
 _BUSY: Final = 0.4
+# The same where the log is emptied, which can wait for a better moment: meanwhile nobody else can write.
+_BUSY_EMPTYING: Final = 0.02
 # Seconds to try to open the file, and between two tries: SQLite does not wait for everything that making a
 # file and its log locks, and several processes that start together all do that.
 _OPENING: Final = 5.0
@@ -238,8 +240,16 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def _checkpoint(connection: sqlite3.Connection) -> bool:
     """Moves the whole log into the file; ``False`` where another process did not let it."""
-    (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    _set_patience(connection, _BUSY_EMPTYING)
+    try:
+        (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        _set_patience(connection, _BUSY)
     return not busy
+
+
+def _set_patience(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
 
 @contextlib.contextmanager

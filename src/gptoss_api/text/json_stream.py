@@ -213,10 +213,7 @@ class JsonTransducer:
     def _escape(self, text: str, at: int, final: bool) -> int:
         if at + 1 == len(text):
             return at
-        char = text[at + 1]
-        if char in "bfnrt\\/":
-            self._out.append(text[at : at + 2])
-            return at + 2
+        char = text[at + 1]  # Not one of those that JSON has: they are plain.
         if char == '"':
             closes = can_follow_backslash(text[at + 2 : at + 2 + LOOK], self._stack, final)
             if closes is None:
@@ -395,12 +392,10 @@ class JsonTransducer:
             if self._state in (_KEY, _ITEM):
                 self._state = _AFTER
             return at + 1
-        while self._stack:
-            closer = self._stack.pop()
+        while (closer := self._stack.pop()) != char:
             self._out.append(closer)
-            if closer == char:
-                break
             self.missing += closer
+        self._out.append(char)
         self._value_ended()
         return at + 1
 

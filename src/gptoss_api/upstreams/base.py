@@ -59,6 +59,21 @@ class Upstream(Protocol):
 
     def open(self, turn: Turn) -> AbstractAsyncContextManager[AsyncIterator[Events]]: ...
 
-    async def health(self) -> Health: ...
+    async def health(self) -> Health:
+        """What is known; nothing is sent to find out."""
+        ...
 
     async def close(self) -> None: ...
+
+
+class Place(Upstream, Protocol):
+    """An upstream that is a place of its own, not made of others.
+
+    ``look`` finds out whether it is there where that is not known well enough, without costing a turn, for
+    at most ``patience`` seconds. ``reached`` says whether it ever was.
+    """
+
+    @property
+    def reached(self) -> bool: ...
+
+    async def look(self, patience: float) -> None: ...

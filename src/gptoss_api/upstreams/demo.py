@@ -51,6 +51,7 @@ class DemoUpstream:
     """Answers every turn itself."""
 
     name = NAME
+    reached = True
     capabilities = Capabilities(history=True, tools=True, json_object=True, json_schema=True, verbatim=True)
 
     @asynccontextmanager
@@ -64,6 +65,9 @@ class DemoUpstream:
 
     async def health(self) -> Health:
         return Health(True, f"No model is behind the demo. {HOW_TO_CONNECT}")
+
+    async def look(self, patience: float) -> None:
+        """It is always there."""
 
     async def close(self) -> None:
         """Holds nothing."""

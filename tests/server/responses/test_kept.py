@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from msgspec import Raw, json
 
-from gptoss_api.core.errors import InvalidRequest, NotFound
+from gptoss_api.core.errors import InvalidRequest, NotFound, StateUnavailable
 from gptoss_api.server.responses.conversation import page, read_chain
 from gptoss_api.server.responses.kept import Kept, KeptResponses
-from gptoss_api.state import GuardedStore, MemoryStore, Store
+from gptoss_api.state import GuardedStore, MemoryStore, Store, StoreUnavailable
 
 
 @pytest.fixture
@@ -29,6 +29,28 @@ async def test_a_record_is_its_callers_alone(kept: KeptResponses) -> None:
     for caller, response_id in (("bob", "resp_1"), ("", "resp_1"), ("ann", "resp_2")):
         with pytest.raises(NotFound):
             await kept.get(caller, response_id)
+
+
+async def test_a_store_that_rests_is_not_taken_for_one_that_has_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryStore()
+    guarded = GuardedStore(store)
+    kept = KeptResponses(guarded, ttl=60, most=100, size=10**9, total=10**9)
+    await kept.put("ann", "resp_1", record("one"))
+
+    async def unplugged(*_: object) -> None:
+        raise StoreUnavailable("it is unplugged")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "get", unplugged)
+        with pytest.raises(StateUnavailable):
+            await kept.get("ann", "resp_1")
+    # It rests now, whatever else is known of it.
+    guarded._down = False
+    with pytest.raises(StateUnavailable):
+        await kept.get("ann", "resp_1")
+    assert await kept.put("ann", "resp_2", record("two")) == "unavailable"
 
 
 async def test_a_chain_is_read_oldest_first(kept: KeptResponses) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -675,6 +676,7 @@ async def test_a_server_that_never_answers_is_bounded_too() -> None:
 async def test_health_tells_what_the_last_turn_told_and_asks_nobody() -> None:
     card = stream(*PREFIX, old.widget({"value": "closed"}))
     async with serving(ANSWER, LOGIN_CARD, card, ANSWER) as (upstream, server):
+        await upstream.look(2.0)
         assert (await upstream.health()).ready
         assert server.asked == []
         await events_of(upstream, turn())
@@ -696,21 +698,32 @@ async def test_trouble_counts_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> N
             await events_of(upstream, turn())
         assert not (await upstream.health()).ready
         now = time.monotonic()
-        monkeypatch.setattr("time.monotonic", lambda: now + 61)
-        assert (await upstream.health()).ready
+        for later, ready in ((59, False), (61, True)):
+            clock = SimpleNamespace(monotonic=lambda later=later: now + later)
+            monkeypatch.setattr("gptoss_api.upstreams.health.time", clock)
+            await upstream.look(2.0)
+            assert (await upstream.health()).ready is ready
 
 
 @pytest.mark.parametrize(
-    ("url", "cookie", "ready"),
+    ("url", "cookie", "lacking"),
     [
-        ("https://api.gpt-oss.com/chatkit", None, False),
-        ("https://api.gpt-oss.com/chatkit", COOKIE, True),
-        ("http://127.0.0.1:9/chatkit", None, True),
-        ("https://not-gpt-oss.com/chatkit", None, True),
+        ("https://api.gpt-oss.com/chatkit", None, True),
+        ("https://api.gpt-oss.com/chatkit", COOKIE, False),
+        ("http://127.0.0.1:9/chatkit", None, False),
+        ("https://not-gpt-oss.com/chatkit", None, False),
     ],
 )
-async def test_without_a_login_the_site_is_not_ready(url: str, cookie: str | None, ready: bool) -> None:
-    credentials = Credentials.load(cookie)
-    health = await ChatKitUpstream(HttpClient(), Admission(1, 0), credentials, url=url).health()
-    assert health.ready is ready
-    assert ("GPTOSS_COOKIE" in health.detail) is not ready
+async def test_the_site_lacks_a_login_where_there_is_none(
+    url: str, cookie: str | None, lacking: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody outside this machine is looked for.
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    upstream = ChatKitUpstream(HttpClient(), Admission(1, 0), Credentials.load(cookie), url=url)
+    await upstream.look(2.0)
+    health = await upstream.health()
+    assert not health.ready
+    assert ("GPTOSS_COOKIE" in health.detail) is lacking
+    assert ("Nothing answers at" in health.detail) is not lacking
+    assert not upstream.reached
+    await upstream.close()

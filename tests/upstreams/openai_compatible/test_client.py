@@ -225,6 +225,7 @@ async def test_an_address_of_ones_own_may_need_no_key() -> None:
     async with backend.running():
         server = Server(PROFILES["groq"], backend.url.removesuffix("/chatkit") + "/v1")
         upstream = OpenAICompatibleUpstream(http, Admission(1, 1), server)
+        await upstream.look(2.0)
         assert (await upstream.health()).ready
         await ask(upstream, turn())
     await http.close()

@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 
 from ...core.errors import NotFound, StateUnavailable
 from ...loop import beside
-from ...state import Entry, GuardedStore, Space
+from ...state import Entry, GuardedStore, Space, StoreUnavailable
 
 RUNNING: Final = frozenset({"queued", "in_progress"})
 
@@ -89,12 +89,13 @@ class KeptResponses:
 
     async def get_all(self, caller: str, ids: Sequence[str]) -> list[Kept]:
         """Several at once; see :meth:`get`."""
-        values = await self._store.get(self._space, *[_key(caller, each) for each in ids])
+        try:
+            values = await self._store.fetch(self._space, *[_key(caller, each) for each in ids])
+        except StoreUnavailable:
+            raise no_store() from None
         for value, response_id in zip(values, ids, strict=True):
             if value is not None:
                 continue
-            if not self._store.available:
-                raise no_store()
             raise NotFound(
                 f"Response with id '{response_id[:100]}' not found. It may have expired or made room for "
                 "newer ones, or it was made with store set to false or with another API key.",
@@ -108,9 +109,13 @@ class KeptResponses:
         value = _encode(kept)
         if len(value) > min(_RECORD_SIZE, self._space.largest):
             return "too-large"
-        if await self._put(self._space, caller, _key(caller, response_id), value):
-            return None
-        return "too-large" if self._store.available else "unavailable"
+        try:
+            (stored,) = await self._store.keep(
+                self._space, Entry(_key(caller, response_id), value, owner=caller.encode())
+            )
+        except StoreUnavailable:
+            return "unavailable"
+        return None if stored else "too-large"
 
     async def delete(self, caller: str, response_id: str) -> None:
         """Removes a response for good.

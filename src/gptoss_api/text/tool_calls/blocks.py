@@ -7,7 +7,7 @@ from typing import Final
 from ..json_stream import JsonBroken, JsonTransducer
 from .delivery import MAX_CALLS, Delivery
 from .judging import Judge, Verdict
-from .markers import CLOSER
+from .markers import CLOSER, LONGEST_CLOSER
 from .pairs import PairsReader
 from .shapes import read_strict, unwrap
 
@@ -16,7 +16,6 @@ MAX_UNKEYED: Final = 64 * 1024
 _FIRST_SLICE: Final = 512
 _FIRST_KEY: Final = re.compile(r'\{\s*"((?:[^"\\]|\\.)*+)"\s*:')
 _LONGEST_KEY: Final = 400
-_TAIL: Final = 20
 
 
 class Opening:
@@ -152,7 +151,7 @@ class JsonBlock:
     def _decide(self) -> None:
         """Begins the call, unless its first key may be that of a wrapper."""
         begun = "".join(self._strict)
-        key = _FIRST_KEY.match(begun)
+        key = _FIRST_KEY.match(begun, 0, _LONGEST_KEY)
         if key is None and len(begun) < _LONGEST_KEY:
             return
         self._undecided = False
@@ -211,7 +210,7 @@ class JsonBlock:
             self.returned = text[found.start() :][: max(back - at, 0)]
             self._give_raw("E_BAD_JSON", self._reason())
             return back
-        self._broken_tail = text[-_TAIL:]
+        self._broken_tail = text[-LONGEST_CLOSER:]
         if self._size >= self.opening.cap:
             self._overflow()
         return 0

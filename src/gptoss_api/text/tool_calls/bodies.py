@@ -7,7 +7,7 @@ from .blocks import JsonBlock, Opening, PairsBlock, deliver
 from .contract import ParserConfig
 from .free_text import FreeTextBlock
 from .judging import Judge
-from .markers import BODY_PREFIXES, CLOSER, MAX_HEADER, PAIR_OPENER, TAG, may_become
+from .markers import BODY_PREFIXES, CLOSER, MAX_HEADER, PAIR_OPENER, TAG, may_become, may_close
 from .reading import SPACE, Reading
 
 _BODY_FENCE: Final = re.compile(r"(?:```+|~~~+)[\w-]*[ \t]*\r?\n\s*+")
@@ -35,9 +35,10 @@ class BodyReading(Reading):
     def _body(self, text: str, at: int, final: bool) -> int:
         """What begins after a header decides how the body is read."""
         opening = self._opening
+        # Nothing beyond the window decides anything, or the size of the pieces would.
+        text = text[: at + MAX_HEADER + 1]
         begin = start = SPACE.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
-        far = len(text) - at > MAX_HEADER
-        wait = not final and not far
+        wait = not final and len(text) - at <= MAX_HEADER
         free = self._takes_free_text()
         if begin == len(text):
             return at if wait or final else self._not_json(at)
@@ -70,7 +71,7 @@ class BodyReading(Reading):
                 self._wrapper = opening.raw + text[at:begin]
                 self._state = self._after if self._out.calls else self._text
                 return begin
-            if wait and may_become(text, begin, BODY_PREFIXES):
+            if wait and (may_become(text, begin, BODY_PREFIXES) or may_close(text, begin)):
                 return at
         elif opening.name and not free and _NULL.match(text, begin):
             if wait and left <= 4:

@@ -108,10 +108,11 @@ class CodeReading(OpenerReading):
         if over >= 0:
             self._raw_body = self._raw_size - (over - end)
             self._state = self._candidate_tail
-            return over
         if self._raw_size > _MAX_HELD_FENCE:
             self._flush_raw()
-            self._state = self._fenced
+            self._state = self._fenced if over < 0 else self._text
+        if over >= 0:
+            return over
         if end > at:
             self._in_line = text[end - 1] != "\n"
         return end

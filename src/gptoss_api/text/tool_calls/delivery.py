@@ -30,7 +30,7 @@ class Delivery:
     """
 
     __slots__ = (
-        "_at_once", "_events", "_space", "_text",
+        "_at_once", "_events", "_run", "_space", "_text",
         "blank", "calls", "cancelled", "gap", "line_start", "thought",
     )  # fmt: skip
 
@@ -45,6 +45,7 @@ class Delivery:
         self._events: list[ParserEvent] = []
         self._text: list[str] = []
         self._space = ""
+        self._run = 0  # How much space has come since the last text.
 
     @property
     def waiting(self) -> bool:
@@ -57,7 +58,8 @@ class Delivery:
         solid = text.rstrip(_SPACE)
         self._see(text, solid)
         if self.calls:
-            self.gap += len(text) if self.gap or solid else 0
+            if self.gap or solid:
+                self.gap += len(text if self.gap else text.lstrip(_SPACE))
             return
         if self._at_once:
             self.blank &= not solid
@@ -65,12 +67,14 @@ class Delivery:
             return
         if solid:
             self.blank = False
+            self._run = 0
             if self._space:
                 self._text.append(self._space)
                 self._space = ""
             self._text.append(solid)
         self._space += text[len(solid) :]
-        if len(self._space) > MAX_HEADER:
+        self._run += len(text) - len(solid)
+        if self._run > MAX_HEADER:
             # Not the few blank lines before a call: it counts as text, though it opens none.
             self._text.append(self._space[:-1])
             self._space = self._space[-1:]

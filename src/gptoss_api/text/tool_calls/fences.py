@@ -77,20 +77,21 @@ def may_hold_call(
     if not taught and word not in DATA_WORDS:
         return False
     start = body.lstrip()
+    settled = final or len(body) > LONGEST_START
     if not start:
-        return None if len(body) <= LONGEST_START and not final else False
+        return False if settled else None
     if bare and start[0] == "{":
         return True
     if start[0] in "{[":
-        return call_shaped(start, names) if taught or free else False
+        return call_shaped(start, names, settled) if taught or free else False
     if start[0] != "<":
         return False
     found = TAG.match(start)
     if found is None:
-        return None if may_become(start, 0, TAG_PREFIXES) and not final else False
+        return None if may_become(start, 0, TAG_PREFIXES) and not settled else False
     end = start.find(">", 0, MAX_HEADER)
     if end < 0:
-        return None if len(start) < MAX_HEADER and not final else False
+        return None if len(start) < MAX_HEADER and not settled else False
     header = read_tag(found[1].lower(), start[found.end() : end])
     if header.key is not None:
         return header.key == key and names.find(header.name) is not None

@@ -1,6 +1,7 @@
 """What begins and ends a call, and how much of it may stand at the end of a piece.
 
-The hold-back table is generated from the markers: every prefix of every opener.
+The hold-back table is generated from the markers: every prefix of every opener. Their letters are ASCII's
+in either case, and nothing that merely folds to them: the table has to know every spelling.
 """
 
 import re
@@ -26,17 +27,18 @@ TAG_PREFIXES: Final = _prefixes(tuple(f"<{name}" for name in _TAG_NAMES))
 TOKEN_PREFIXES: Final = _prefixes(tuple(f"<|{name}|>"[:-1] for name in _TOKEN_NAMES))
 
 TAG: Final = re.compile(
-    r"<(tool[_\-\u2011 ]?calls?|function[_\-\u2011 ]?calls?|function|invoke)(?=[\s>:=/])", re.IGNORECASE
+    r"<((?ai:tool[_\-\u2011 ]?calls?|function[_\-\u2011 ]?calls?|function|invoke))(?=[\s>:=/])"
 )
 TOKEN: Final = re.compile(rf"<\|(?:{'|'.join(_TOKEN_NAMES)})\|>")
 
 # After a call: what ends it, and what shows that the model went on alone.
+_MAX_SLACK: Final = 8
+_CLOSERS: Final = r"tool[_\-\u2011 ]?calls?|function(?:[_\-\u2011 ]?calls?)?|invoke|parameter|arguments"
 CLOSER: Final = re.compile(
-    r"</\s*(?:tool[_\-\u2011 ]?calls?|function(?:[_\-\u2011 ]?calls?)?|invoke|parameter|arguments)\s*>"
-    r"|<\|(?:call|end|return)\|>",
-    re.IGNORECASE,
+    rf"</\s{{0,{_MAX_SLACK}}}(?ai:{_CLOSERS})\s{{0,{_MAX_SLACK}}}>|<\|(?ai:call|end|return)\|>"
 )
-CLOSER_PREFIXES: Final = _prefixes(
+_SLACK: Final = re.compile(r"(?<=</)\s+|(?<=[a-z])\s+\Z")
+_CLOSER_PREFIXES: Final = _prefixes(
     (
         *(f"</{name}>" for name in (*_TAG_NAMES, "parameter", "arguments")),
         *(f"<|{name}|>" for name in ("call", "end", "return")),
@@ -50,7 +52,7 @@ _INVENTED_TAGS: Final = (
     "<tool_output",
 )
 INVENTED_PREFIXES: Final = _prefixes(_INVENTED_TAGS)
-INVENTED_TAG: Final = re.compile("|".join(_INVENTED_TAGS), re.IGNORECASE)
+INVENTED_TAG: Final = re.compile(rf"(?ai:{'|'.join(_INVENTED_TAGS)})")
 _INVENTED_LINES: Final = (
     "tool result:",
     "tool response:",
@@ -63,16 +65,21 @@ _INVENTED_LINES: Final = (
     "**tool result:",
 )
 INVENTED_LINE_PREFIXES: Final = _prefixes(_INVENTED_LINES)
-INVENTED_LINE: Final = re.compile("|".join(map(re.escape, _INVENTED_LINES)), re.IGNORECASE)
-AFTER_PREFIXES: Final = CLOSER_PREFIXES | INVENTED_PREFIXES
+INVENTED_LINE: Final = re.compile(rf"(?ai:{'|'.join(map(re.escape, _INVENTED_LINES))})")
 
 # What may begin a block's body other than JSON.
-PAIR_OPENER: Final = re.compile(r"<(?:parameter|arg_key)\b", re.IGNORECASE)
-BODY_PREFIXES: Final = TAG_PREFIXES | CLOSER_PREFIXES | _prefixes(("<parameter", "<arg_key"))
+PAIR_OPENER: Final = re.compile(r"<(?ai:parameter|arg_key)(?=\W)")
+BODY_PREFIXES: Final = TAG_PREFIXES | _prefixes(("<parameter", "<arg_key"))
 
-_LONGEST: Final = max(map(len, AFTER_PREFIXES | BODY_PREFIXES | TOKEN_PREFIXES | INVENTED_LINE_PREFIXES))
+LONGEST_CLOSER: Final = max(map(len, _CLOSER_PREFIXES)) + 2 * _MAX_SLACK
+_LONGEST: Final = max(map(len, BODY_PREFIXES | TOKEN_PREFIXES | INVENTED_PREFIXES | INVENTED_LINE_PREFIXES))
 
 
 def may_become(text: str, at: int, prefixes: frozenset[str]) -> bool:
     """Whether what ``text`` ends with, from ``at``, may still grow into one of the markers."""
     return len(text) - at <= _LONGEST and text[at:].lower() in prefixes
+
+
+def may_close(text: str, at: int) -> bool:
+    """The same for what closes a call, which may hold some space."""
+    return len(text) - at <= LONGEST_CLOSER and _SLACK.sub("", text[at:].lower()) in _CLOSER_PREFIXES

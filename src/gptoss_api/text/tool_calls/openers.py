@@ -79,16 +79,18 @@ class OpenerReading(BodyReading):
 
     def _wrapped(self, text: str, at: int, _final: bool) -> int:
         """After ``<tool_calls>``: calls follow, or a list of them, or it was only text."""
-        begin = SPACE.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
+        most = at + MAX_HEADER + 1 - len(self._wrapper)
+        begin = SPACE.match(text, at, most).end()  # type: ignore[union-attr]  # it also matches nothing
         self._wrapper += text[at:begin]
-        if begin < len(text) or len(self._wrapper) > MAX_HEADER:
+        far = begin == most
+        if far or begin < len(text):
             self._state = self._after if self._out.calls else self._text
-            if text[begin : begin + 1] in ("{", "["):
+            if far or text[begin] not in "{[<":
+                self._unwrap_text()
+            elif text[begin] != "<":
                 self._opening = Opening(self._wrapper, None, keyed=False)
                 self._wrapper = ""
                 self._state = self._body
-            elif text[begin : begin + 1] != "<":
-                self._unwrap_text()
         return begin
 
     def _token(self, text: str, at: int, end: int, final: bool) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from .shapes import decode
 
 _TOKEN: Final = re.compile(
-    r"<(?P<open>parameter\b|arg_value>)|</(?P<shut>parameter|arg_value)>"
+    r"<(?P<open>parameter(?=\W)|arg_value>)|</(?P<shut>parameter|arg_value)>"
     r"|(?P<cdata><!\[CDATA\[)|(?P<end></(?:function|invoke|tool[_-]?call)>)",
     re.IGNORECASE,
 )

@@ -14,18 +14,20 @@ from .fences import CALL_WORDS
 from .harmony import BARE_LETTERS, thought_opener
 from .judging import Judge
 from .markers import (
-    AFTER_PREFIXES,
     CLOSER,
     INVENTED_LINE,
     INVENTED_LINE_PREFIXES,
+    INVENTED_PREFIXES,
     INVENTED_TAG,
     MAX_HEADER,
     may_become,
+    may_close,
 )
-from .reading import SPACE
 from .shapes import LONGEST_START, call_shaped, expression_shaped
 
 _MAX_HELD_MESSAGE: Final = 64 * 1024
+# What does not yet count as a message's text.
+_BLANK: Final = re.compile(r"[ \t\r\n]*+")
 _EASY: Final = re.compile(r"[^<`\n]*[^<`\s]")
 _EASY_AT_ONCE: Final = re.compile(r"[^<`\n]+")
 # Indentation counts as the line's start, for it may have come as a piece of its own.
@@ -158,7 +160,7 @@ class ToolCallParser(CodeReading):
 
     def _message_start(self, text: str, at: int, final: bool) -> int | None:
         """Forms that only a message's very beginning has; ``None`` where there is none of them."""
-        begin = SPACE.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
+        begin = _BLANK.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
         if begin == len(text):
             return None
         char = text[begin]
@@ -167,8 +169,9 @@ class ToolCallParser(CodeReading):
         if self._wrapper or not self._tags or self._keyed_only:
             shaped = False
         elif char in "{[":
+            start = text[begin : begin + LONGEST_START + 1]
             shaped = bool(char == "{" and self._judge.bare_tool()) or call_shaped(
-                text[begin : begin + LONGEST_START + 1], names
+                start, names, len(start) > LONGEST_START
             )
         elif self._judge.required and (char.isalpha() or char == "_"):
             shaped = expression_shaped(text[begin : begin + MAX_HEADER], names)
@@ -176,11 +179,13 @@ class ToolCallParser(CodeReading):
             self._out.content(text[at:begin])
             self._state = self._message
             return begin
+        if shaped is None:
+            return at
         if self._leaks and char == "a":
             thought = thought_opener(text, begin, final)
             if thought is None:
-                shaped = None
-            elif thought:
+                return at
+            if thought:
                 self._out.content(text[at:begin])
                 if thought == "analysis":
                     self._thought = True
@@ -188,16 +193,17 @@ class ToolCallParser(CodeReading):
                 else:
                     self._out.answer()
                 return begin + len(thought)
-        return at if shaped is None else None
+        return None
 
     def _message(self, text: str, at: int, _final: bool) -> int:
         """A message that is one piece of JSON or one expression is judged at its end."""
-        self._raw.append(text[at:])
-        self._raw_size += len(text) - at
+        end = min(len(text), at + _MAX_HELD_MESSAGE + 1 - self._raw_size)
+        self._raw.append(text[at:end])
+        self._raw_size += end - at
         if self._raw_size > _MAX_HELD_MESSAGE:
             self._flush_raw()
             self._state = self._text
-        return len(text)
+        return end
 
     def _judge_message(self) -> None:
         verdict = self._judge.message("".join(self._raw))
@@ -245,7 +251,7 @@ class ToolCallParser(CodeReading):
             return closer.end()
         if INVENTED_TAG.match(text, begin):
             return self._invented(text)
-        if not final and may_become(text, begin, AFTER_PREFIXES):
+        if not final and (may_close(text, begin) or may_become(text, begin, INVENTED_PREFIXES)):
             return begin
         return self._angle(text, begin, final)
 

@@ -8,7 +8,7 @@ from typing import Final
 from .contract import ParserConfig
 from .delivery import MAX_CALLS, Delivery
 from .judging import Judge
-from .markers import CLOSER, CLOSER_PREFIXES, may_become
+from .markers import CLOSER, may_close
 
 SPACE: Final = re.compile(r"\s*+")
 
@@ -73,7 +73,7 @@ class Reading(ABC):
         if begin == len(text):
             return begin
         closer = CLOSER.match(text, begin)
-        if closer is None and not final and may_become(text, begin, CLOSER_PREFIXES):
+        if closer is None and not final and may_close(text, begin):
             return begin
         self._stop("only one call was asked for")
         return begin if closer is None else closer.end()

@@ -33,6 +33,7 @@ _NAME_VALUE: Final = re.compile(
 _EXPRESSION: Final = re.compile(r"\s*(?:functions\.|tools\.)?([A-Za-z_][\w.-]*)\s*\(", re.ASCII)
 _EXPRESSION_START: Final = re.compile(r"\s*[A-Za-z_][\w.-]*\s*\Z", re.ASCII)
 LONGEST_START: Final = 600
+_LONGEST_EXPRESSION_START: Final = 100
 
 Calls = list[tuple[str, Any]]
 
@@ -64,28 +65,28 @@ def _finite(text: str) -> float:
     return min(max(float(text), -sys.float_info.max), sys.float_info.max)
 
 
-def call_shaped(text: str, names: ToolNames) -> bool | None:
-    """Whether a message that begins with ``text`` may be a call as JSON; ``None``: not known yet."""
-    if len(text) > LONGEST_START:
-        found = _NAME_VALUE.search(text[:LONGEST_START])
-        return found is not None and names.find(found[1]) is not None
+def call_shaped(text: str, names: ToolNames, settled: bool) -> bool | None:
+    """Whether a message that begins with ``text`` may be a call as JSON; ``None``: not known yet.
+
+    ``settled`` says that more text would not be looked at.
+    """
     key = _FIRST_KEY.match(text)
     if key is None:
-        return None if _NOT_YET_KEY.match(text) else False
+        return None if not settled and _NOT_YET_KEY.match(text) else False
     if key[1] not in WRAPPER_KEYS:
         return False
     found = _NAME_VALUE.search(text)
     if found is None:
-        return None
+        return False if settled else None
     return names.find(found[1]) is not None
 
 
 def expression_shaped(text: str, names: ToolNames) -> bool | None:
-    """Whether a message that begins with ``text`` may be ``NAME(...)``."""
-    found = _EXPRESSION.match(text)
+    """Whether a message that begins with ``text`` may be ``NAME(...)``; ``None``: not known yet."""
+    found = _EXPRESSION.match(text, 0, _LONGEST_EXPRESSION_START)
     if found:
         return names.find(found[1]) is not None
-    return None if len(text) < 100 and _EXPRESSION_START.match(text) else False
+    return None if len(text) < _LONGEST_EXPRESSION_START and _EXPRESSION_START.match(text) else False
 
 
 def unwrap(value: Any, names: ToolNames, header_name: str | None = None) -> Calls | None:

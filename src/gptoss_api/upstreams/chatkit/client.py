@@ -23,7 +23,7 @@ from ...loop import beside
 from ..admission import Admission, Slot
 from ..base import Capabilities, Health
 from ..clock import TurnClock
-from ..health import TurnHealth
+from ..health import LOOK_TIME, UpstreamHealth
 from ..http import HttpClient, HttpResponse
 from ..pacing import paced
 from ..refusals import without_secrets
@@ -97,7 +97,7 @@ class ChatKitUpstream:
         self._draining: set[asyncio.Task[None]] = set()
         # Whether the server has taken a request in this dialect.
         self._dialect_confirmed = False
-        self._health = TurnHealth()
+        self._health = UpstreamHealth(self._find)
         self._redact = Redactor(credentials.secrets)
         self._redacted = credentials.secrets
 
@@ -111,20 +111,36 @@ class ChatKitUpstream:
                 yield batches
 
     async def health(self) -> Health:
-        """What the last turn told; nothing is sent to find out."""
+        """What the last turn or look told, or that a login is missing."""
         if self._credentials.follow():
             self._health.forget()
         if unreadable := self._credentials.unreadable:
             return Health(False, _unreadable(unreadable))
-        state = self._health.state
-        if state is None:
-            if not self._credentials.configured and _is_the_site(self._url):
-                return Health(False, f"No login is configured. {LOGIN_STEP}")
-            return Health(True, "Not used yet.")
-        return state
+        if self._lacks_login:
+            return Health(False, f"No login is configured. {LOGIN_STEP}")
+        return self._health.state
+
+    @property
+    def reached(self) -> bool:
+        return self._health.reached
+
+    async def look(self, patience: float) -> None:
+        """See :class:`gptoss_api.upstreams.base.Place`. The site tells of a login only in a turn."""
+        if self._credentials.follow():
+            self._health.forget()
+        if not self._credentials.unreadable and not self._lacks_login:
+            await self._health.look(patience)
+
+    async def _find(self) -> None:
+        await self._http.reach(self._url, LOOK_TIME)
+
+    @property
+    def _lacks_login(self) -> bool:
+        return not self._credentials.configured and _is_the_site(self._url)
 
     async def close(self) -> None:
         """Lets go of connections that are still being drained."""
+        await self._health.close()
         for task in self._draining:
             task.cancel()
         await asyncio.gather(*self._draining, return_exceptions=True)

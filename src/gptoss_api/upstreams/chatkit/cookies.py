@@ -12,6 +12,7 @@ _NAME: Final = re.compile(r"[^\s'\"`\u2018-\u201f\u00ab\u00bb,]+")
 _FLAGS: Final = ("httponly", "secure", "partitioned")
 # A value may go on with the padding of Base64 and what follows it, but not with a pair.
 _PAIR: Final = re.compile(rf"(?:{'|'.join(NAMES)})=|[A-Za-z_][\w.$-]*=[^=.\s]", re.I)
+_WANTED: Final = re.compile(rf"(?:{'|'.join(NAMES)})=", re.I)
 _ACCEPTED: Final = (
     "Expected 'user_id=...; session=...', a Cookie header, or a request copied as cURL from the browser."
 )
@@ -64,9 +65,16 @@ def _pairs(header: str) -> list[tuple[str, str]]:
 
 def _unwrapped(header: str) -> str:
     """``header`` on one line: pairs on lines of their own are parted, what a line's end cut is joined."""
-    whole = ""
+    whole: list[str] = []
+    # The cookie that the last line left off in: enough of it to know whether there is more to come.
+    last = ""
     for line in map(str.strip, header.splitlines()):
-        last = whole.rpartition(";")[2].strip()
-        ended = "=" in last or last.lower() in _FLAGS
-        whole += f"; {line}" if ended and _PAIR.match(line) else line
-    return whole
+        complete = "=" in last or last.lower() in _FLAGS
+        if (complete and _PAIR.match(line)) or (last and _WANTED.match(line)):
+            whole.append("; ")
+            last = ""
+        whole.append(line)
+        _, semicolon, rest = line.rpartition(";")
+        last = rest.strip() if semicolon else last + line
+        last = "=" if "=" in last else last[:16]
+    return "".join(whole)

@@ -50,6 +50,8 @@ _SHELL: Final = re.compile(
     r"""'[^']*' | "(?:\\.|[^"\\])*" | \$'(?P<ansi>(?:\\.|[^'\\])*)' | (?P<wrap>\\\r?(?:\n|\Z)) | \\.""",
     re.S | re.X,
 )
+# What is longer is a body, on which shlex would spend time that grows with its square.
+_LONGEST_HEADER: Final = 65_536
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|([0-7]{1,3})|(.))", re.S)
 _CONTROL: Final = {"n": "\n", "r": "\r", "t": "\t"}
 
@@ -202,6 +204,8 @@ def _shell_words(command: str) -> list[str]:
 
 
 def _for_shlex(match: re.Match[str]) -> str:
+    if len(match[0]) > _LONGEST_HEADER:
+        return "''"
     if match["wrap"] is not None:
         return " "
     return match[0] if match["ansi"] is None else shlex.quote(_ESCAPE.sub(_unescape, match["ansi"]))

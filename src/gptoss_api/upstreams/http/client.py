@@ -86,6 +86,21 @@ class HttpClient:
         head = encode_request_head(method, target, address.authority, headers, extra, len(body))
         return Exchange(self, route, head, body, method == "HEAD", idle_timeout)
 
+    async def reach(self, url: str, timeout: float) -> None:
+        """Opens a connection to where ``url`` points in ``timeout`` seconds; the next request may use it.
+
+        Raises:
+            UpstreamUnavailable: for what :meth:`request` would raise it for.
+            UpstreamTimeout: if there is none by then. Both are ``unreached``.
+        """
+        origin = parse_address(url).origin
+        route = _Route(origin, self._proxy(origin))
+        connection = await self._dial(route, timeout)
+        if self._idle.get(route):
+            connection.abort()
+        else:
+            self._keep(route, connection)
+
     async def close(self) -> None:
         """Closes every connection, also those in use; the client serves no further request."""
         self._closed = True
@@ -142,7 +157,7 @@ class HttpClient:
             raise
         return connection
 
-    async def _dial(self, route: _Route) -> Connection:
+    async def _dial(self, route: _Route, timeout: float | None = None) -> Connection:
         if self._closed:
             raise UpstreamUnavailable("The gateway is shutting down and opens no more connections.")
         tls = None
@@ -151,7 +166,8 @@ class HttpClient:
                 self._ssl_context = ssl.create_default_context()
                 self._ssl_context.set_alpn_protocols(["http/1.1"])
             tls = self._ssl_context
-        connection = await dial(route.origin, route.proxy, tls, self._connect_timeout)
+        limits = [limit for limit in (timeout, self._connect_timeout) if limit is not None]
+        connection = await dial(route.origin, route.proxy, tls, min(limits, default=None))
         if self._closed:
             connection.abort()
             raise UpstreamUnavailable("The gateway is shutting down and opens no more connections.")
@@ -178,8 +194,10 @@ class HttpClient:
 
     def _release(self, route: _Route, connection: Connection) -> None:
         self._active.discard(connection)
-        if not connection.reset():
-            return
+        if connection.reset():
+            self._keep(route, connection)
+
+    def _keep(self, route: _Route, connection: Connection) -> None:
         if self._closed or self._max_idle < 1:
             connection.abort()
             return

@@ -32,9 +32,19 @@ async def dial(
     """A fresh connection to ``origin``, through ``proxy`` if given, within ``timeout`` seconds.
 
     ``tls`` is needed when the origin or its proxy is ``https``. Raises
-    :class:`UpstreamUnavailable` or :class:`UpstreamTimeout`, and :class:`Overloaded` where this process has
-    no descriptor left.
+    :class:`UpstreamUnavailable` or :class:`UpstreamTimeout`, both ``unreached``, and
+    :class:`Overloaded` where this process has no descriptor left.
     """
+    try:
+        return await _dial(origin, proxy, tls, timeout)
+    except (UpstreamUnavailable, UpstreamTimeout) as failure:
+        failure.unreached = True
+        raise
+
+
+async def _dial(
+    origin: Origin, proxy: Proxy | None, tls: ssl.SSLContext | None, timeout: float | None
+) -> Connection:
     first = origin if proxy is None else proxy.origin
     place = first.where if proxy is None else f"the proxy {first.where} (on the way to {origin.where})"
     try:

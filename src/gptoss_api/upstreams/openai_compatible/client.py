@@ -25,7 +25,7 @@ from ...loop import beside
 from ..admission import Admission, Slot
 from ..base import Capabilities, Health
 from ..clock import TurnClock
-from ..health import TurnHealth
+from ..health import LOOK_TIME, UpstreamHealth
 from ..http import HttpClient, HttpResponse
 from ..refusals import without_secrets
 from ..refused import read_refusal
@@ -105,7 +105,7 @@ class OpenAICompatibleUpstream:
         self._total_timeout = total_timeout
         self._rejected: frozenset[str] = frozenset()
         self._list = ModelList(self._fetch_models)
-        self._health = TurnHealth()
+        self._health = UpstreamHealth(self._find)
         self.name = server.title
         self.capabilities = Capabilities(
             history=True,
@@ -130,18 +130,33 @@ class OpenAICompatibleUpstream:
             yield batches
 
     async def health(self) -> Health:
-        """What the last turn told; without one, whether a key is there that the server needs."""
-        state = self._health.state
-        if state is None:
-            if self._lacks_key:
-                return Health(
-                    False, f"No key is configured for {self._profile.title}. {self._profile.key_step}"
-                )
-            return Health(True, "Not used yet.")
-        return state
+        """What the last turn or look told, or that a key is missing which the server needs."""
+        if self._lacks_key:
+            return Health(False, f"No key is configured for {self._profile.title}. {self._profile.key_step}")
+        return self._health.state
+
+    @property
+    def reached(self) -> bool:
+        return self._health.reached
+
+    async def look(self, patience: float) -> None:
+        """See :class:`gptoss_api.upstreams.base.Place`."""
+        if not self._lacks_key:
+            await self._health.look(patience)
+
+    async def _find(self) -> None:
+        await self._http.reach(self._url, LOOK_TIME)
+        if not self._profile.lists_models:
+            return
+        try:
+            await self._list.renew()
+        except UpstreamTimeout as late:
+            # A server that does one thing at a time lists nothing while it answers.
+            if late.unreached or not self._admission.active:
+                raise
 
     async def close(self) -> None:
-        """Nothing is kept open between turns."""
+        await self._health.close()
 
     async def served_models(self) -> tuple[ServedModel, ...]:
         """The gpt-oss models that the server has, as far as it tells; asked for at most every few minutes.

@@ -1,6 +1,7 @@
 """Which models a server has, and what it calls them."""
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -75,17 +76,30 @@ class ModelList:
 
     async def get(self) -> tuple[ServedModel, ...]:
         """Raises: GatewayError, if the server could not be asked now and never could before."""
-        if time.monotonic() < self._expires:
-            return self._known()
-        async with self._lock:
-            if time.monotonic() >= self._expires:
-                try:
-                    self._models = await self._fetch()
-                    self._expires = time.monotonic() + LIST_AGE
-                except GatewayError as failure:
-                    self._failure = failure.with_traceback(None)
-                    self._expires = time.monotonic() + TROUBLE_AGE
+        if time.monotonic() >= self._expires:
+            async with self._lock:
+                if time.monotonic() >= self._expires:
+                    with contextlib.suppress(GatewayError):
+                        await self._renew()
         return self._known()
+
+    async def renew(self) -> None:
+        """Asks for the list, however old the one that is there.
+
+        Raises:
+            GatewayError: if it cannot be had now.
+        """
+        async with self._lock:
+            await self._renew()
+
+    async def _renew(self) -> None:
+        try:
+            self._models = await self._fetch()
+            self._expires = time.monotonic() + LIST_AGE
+        except GatewayError as failure:
+            self._failure = failure.with_traceback(None)
+            self._expires = time.monotonic() + TROUBLE_AGE
+            raise
 
     def _known(self) -> tuple[ServedModel, ...]:
         if self._models is None:
