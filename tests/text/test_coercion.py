@@ -61,6 +61,13 @@ REFUSED = [
     ({"anyOf": [{"type": "integer"}, {"type": "object"}]}, "5"),
     ({"type": "string"}, float("inf")),
     ({"enum": ["null", "x"]}, float("nan")),
+    ({"enum": ["a"]}, None),
+    ({"enum": [1, 2]}, "one"),
+    ({"type": "integer"}, "true"),
+    ({"type": "integer"}, "[1]"),
+    ({"type": "object"}, "[1]"),
+    ({"type": "object"}, "one"),
+    ({"type": "boolean"}, "maybe"),
 ]
 
 

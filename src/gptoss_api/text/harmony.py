@@ -28,7 +28,6 @@ from .tool_calls import (
     CallArgs,
     CallEnd,
     CallStart,
-    Cancel,
     Content,
     DeclaredTool,
     ParserConfig,
@@ -133,11 +132,8 @@ class HarmonyRepair:
         self._easily = None
         if self._stopped:
             return
-        if parser.passes(event.text) and parser.thinks is (kind is ReasoningDelta):
-            out.append(event)
-        else:
-            self._withheld += len(event.text)
-            self._read(parser.feed(event.text), out)
+        self._withheld += len(event.text)
+        self._read(parser.feed(event.text), out)
         if parser.settled and parser.thinks is (kind is ReasoningDelta) and not self._stopped:
             self._easily, self._easy = kind, parser.easy
 
@@ -172,7 +168,7 @@ class HarmonyRepair:
                         out.append(ToolCallFinished(done))
                 case Problem(_, detail):
                     self._notes.append(f"leaked Harmony: {detail}")
-                case Cancel():
+                case _:
                     # What follows is the model's own continuation of a conversation that nobody had.
                     self._stopped = True
 

@@ -122,18 +122,15 @@ class TokenLimiter(Generic[S]):
             self._segment = segment
         if self.reached or not text:
             return passed, self.reached
-        before = self._chars
         self._parts.append(text)
         self._bytes += utf8_length(text)
         self._chars += len(text)
         if self._spent + self._bytes <= self._limit:
-            if self._released == before:
-                self._released = self._chars
-                passed.append((segment, text))
-                return passed, False
-            self._release("".join(self._parts), self._chars, passed)
-        else:
-            self._approach(passed)
+            # So far nothing was held back.
+            self._released = self._chars
+            passed.append((segment, text))
+            return passed, False
+        self._approach(passed)
         return passed, self.reached
 
     def finish(self) -> tuple[list[tuple[S, str]], bool]:

@@ -220,7 +220,7 @@ class JsonBlock:
 
     def _overflow(self) -> None:
         self._give_raw("E_TRUNC", f"the block is longer than {self.opening.cap} characters")
-        if self.opening.trusted:
+        if not self.literal:
             self._out.cancel("a call is too long")
 
     def _give_raw(self, code: str, reason: str) -> None:
@@ -249,7 +249,7 @@ class PairsBlock:
         self.opening = opening
         self.over = False
         self.literal = ""
-        self.returned = ""  # The beginning of what was read too far, where it is of earlier pieces.
+        self.returned = ""  # Nothing of earlier pieces is ever read too far.
         self._judge = judge
         self._out = out
         self._pairs = PairsReader()
@@ -265,8 +265,6 @@ class PairsBlock:
             self._pairs.feed(piece)
             if self._pairs.done:
                 at -= len(self._pairs.rest)
-                if at < 0:
-                    self.returned = self._pairs.rest[:-at]
                 self._complete()
             elif self._size >= self.opening.cap:
                 self._give_up("the block is too long")

@@ -65,7 +65,7 @@ class BodyReading(Reading):
                 self._state = self._in_block
                 return begin
             if CLOSER.match(text, begin) and opening.name and opening.trusted:
-                return self._no_arguments(begin)
+                return self._no_arguments(opening.name, begin)
             tag = TAG.match(text, begin)
             if tag and opening.name is None and tag[1].lower() in ("function", "invoke"):
                 self._wrapper = opening.raw + text[at:begin]
@@ -77,7 +77,7 @@ class BodyReading(Reading):
             if wait and left <= 4:
                 return at
             if opening.trusted:
-                return self._no_arguments(begin + 4)
+                return self._no_arguments(opening.name, begin + 4)
         elif opening.name is None and (line := _NAME_LINE.match(text, begin)):
             name = self._judge.names.find(line[1])
             if name:
@@ -103,10 +103,8 @@ class BodyReading(Reading):
         name = self._opening.name
         return self._opening.keyed and name is not None and self._judge.tool(name).kind == "custom"
 
-    def _no_arguments(self, end: int) -> int:
-        verdict = self._judge.keyed(self._opening.name, {}, "{}")
-        if verdict:
-            deliver(verdict, self._out, self._judge)
+    def _no_arguments(self, name: str, end: int) -> int:
+        deliver(self._judge.named(name, {}, "{}"), self._out, self._judge)
         self._after_call()
         return end
 

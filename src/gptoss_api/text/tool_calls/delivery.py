@@ -108,8 +108,7 @@ class Delivery:
         self.cancelled = any(isinstance(event, Cancel) for event in events)
 
     def arguments(self, index: int, json_text: str) -> None:
-        if json_text:
-            self._events.append(CallArgs(index, json_text))
+        self._events.append(CallArgs(index, json_text))
 
     def end(self, index: int, *, complete: bool = True) -> None:
         self._events.append(CallEnd(index, complete))
@@ -121,10 +120,9 @@ class Delivery:
         self._events.append(Problem(code, detail, index))
 
     def cancel(self, reason: str) -> None:
-        if not self.cancelled:
-            self.cancelled = True
-            self._flush()
-            self._events.append(Cancel(reason))
+        self.cancelled = True
+        self._flush()
+        self._events.append(Cancel(reason))
 
     def too_far(self) -> bool:
         """Whether so much text follows the last call that no further call will."""

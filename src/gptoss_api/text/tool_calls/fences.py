@@ -74,8 +74,6 @@ def may_hold_call(
     a call is required. ``bare`` is true where plain arguments are a call, too.
     """
     taught = word in CALL_WORDS
-    if not taught and word not in DATA_WORDS:
-        return False
     start = body.lstrip()
     settled = final or len(body) > LONGEST_START
     if not start:

@@ -91,10 +91,8 @@ class ToolNames:
         """The tool, where there is just one."""
         return next(iter(self._shown)) if len(self._shown) == 1 else None
 
-    def find(self, written: object) -> str | None:
+    def find(self, written: str) -> str | None:
         """The shown name that ``written`` means (docs/design/emulation.md, "Foreign forms")."""
-        if not isinstance(written, str):
-            return None
         name = _RECIPIENT.split(written, maxsplit=1)[-1]
         name = name.strip().split("<|", 1)[0]
         name = (name.split(None, 1) or [""])[0].strip("\"'`")

@@ -48,14 +48,17 @@ class Judge:
 
     def keyed(self, name: str | None, value: Any, written: str) -> Verdict | None:
         """The calls of a block that need not validate; ``written`` is its strict JSON text."""
-        if isinstance(value, str) or (isinstance(value, list) and len(value) == 1):
-            value = _loosened(value)
-            written = ""
+        if name is not None:
+            return self.named(name, value, written)
+        calls = unwrap(_loosened(value), self.names)
+        return self._delivered(calls, "") if calls else None
+
+    def named(self, name: str, value: Any, written: str) -> Verdict:
+        """The same of a block whose header names the tool."""
+        if isinstance(value, str | list):
+            value, written = _loosened(value), ""
         if value is None:
             value, written = {}, "{}"
-        if name is None:
-            calls = unwrap(value, self.names)
-            return self._delivered(calls, "") if calls else None
         wrapped = unwrap(value, self.names, name)
         first = next(iter(value), "") if isinstance(value, dict) else ""
         as_is: Calls = [(name, value)]
@@ -152,7 +155,7 @@ class Judge:
 
 def _loosened(value: Any) -> Any:
     """The object inside a one-item list or inside JSON text, else the value itself."""
-    inner = value[0] if isinstance(value, list) else value
+    inner = value[0] if isinstance(value, list) and len(value) == 1 else value
     if isinstance(inner, str):
         try:
             inner = decode(inner)

@@ -1,6 +1,6 @@
 """What stands at a ``<`` or a line's beginning and may open a call: tags, and Harmony's headers."""
 
-from .blocks import Opening, deliver
+from .blocks import Opening
 from .bodies import BodyReading
 from .contract import ParserConfig
 from .harmony import (
@@ -63,12 +63,8 @@ class OpenerReading(BodyReading):
                 out.problem("E_UNKNOWN_TOOL", f"no tool is called {header.name[:80]}")
             self._plain(raw)
             return end
-        if header.closed:
-            verdict = self._judge.keyed(name, {}, "{}")
-            if verdict:
-                deliver(verdict, out, self._judge)
-            self._after_call()
-            return end
+        if header.closed and name is not None:
+            return self._no_arguments(name, end)
         if not header.name and header.kind == "function":
             self._plain(raw)
             return end
@@ -124,7 +120,7 @@ class OpenerReading(BodyReading):
         if header is None:
             return at
         if isinstance(header, LeakedHeader):
-            name = self._judge.names.find(header.recipient)
+            name = self._judge.names.find(header.recipient or "")
             if name:
                 return self._open_json(text[at : header.end], name, header.end, native=True)
         self._plain(text[at])

@@ -42,13 +42,10 @@ class Reading(ABC):
         return len(text)
 
     def _plain(self, text: str) -> None:
-        """Text for sure, unless it is only the space inside a wrapper."""
-        if self._wrapper:
-            if not text.strip():
-                self._wrapper += text
-                return
+        """Text for sure, and so is the wrapper before it."""
+        if text:
             self._unwrap_text()
-        self._out.content(text)
+            self._out.content(text)
 
     def _unwrap_text(self) -> None:
         wrapper, self._wrapper = self._wrapper, ""
