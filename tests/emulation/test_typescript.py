@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gptoss_api.emulation.typescript import comment_lines, function_type
+from gptoss_api.emulation.typescript import Room, comment_lines, function_type
 
 
 def member(schema: Any, **root: Any) -> str:
@@ -238,6 +238,57 @@ def test_exponential_references_stay_small_and_fast() -> None:
     text = function_type("f", "", {"properties": {"x": {"$ref": "#/$defs/d23"}}, "$defs": defs})
     assert len(text) < 2_000_000
     assert time.thread_time() - begun < 5
+
+
+LONG = ["x"] * 10_000
+DEEP = {"properties": {"d": {}}, "x": LONG}
+REPEATED: dict[str, Any] = {
+    "a default": {"default": LONG},
+    "an example": {"examples": [LONG]},
+    "a limit": {"minimum": LONG},
+    "a pattern": {"pattern": "x y" * 10_000},
+    "what has no type": {"not": LONG},
+    "names that are needed": {"properties": {"a": {}}, "required": LONG},
+    "conditions": {"anyOf": [{"required": []}] * 3_000},
+    "choices": {"enum": list(range(10_000))},
+    "deep members": {"properties": {"a": {"properties": {"b": {"properties": {"c": DEEP}}}}}},
+    "itself": {"properties": {"a": {"$ref": "#/$defs/d"}}, "x": LONG},
+    "what stands beside it": dict.fromkeys(map(str, range(10_000)), 0),
+}
+
+
+@pytest.mark.parametrize("shared", REPEATED.values(), ids=REPEATED)
+def test_what_many_references_share_is_not_written_out_for_each(shared: dict[str, Any]) -> None:
+    members = {f"p{number}": {"$ref": "#/$defs/d", "title": "x"} for number in range(1_500)}
+    begun = time.thread_time()
+    text = function_type("f", "", {"properties": members, "$defs": {"d": shared}})
+    assert time.thread_time() - begun < 0.3
+    assert len(text) < 1_000_000
+
+
+def doubled(levels: int) -> dict[str, Any]:
+    definitions: dict[str, Any] = {f"d{levels}": {"type": "string"}}
+    for level in range(levels):
+        below = {"$ref": f"#/$defs/d{level + 1}"}
+        definitions[f"d{level}"] = {"properties": {"a": below, "b": below}}
+    return {"properties": {"x": {"$ref": "#/$defs/d0"}}, "$defs": definitions}
+
+
+def test_all_tools_of_a_request_share_the_room_for_what_references_repeat() -> None:
+    schemas = [doubled(20) for _ in range(100)]
+    room = Room()
+    begun = time.thread_time()
+    texts = [function_type("f", "", schema, room) for schema in schemas]
+    assert time.thread_time() - begun < 0.3
+    assert sum(map(len, texts)) < 200_000
+
+
+def test_what_is_written_out_by_itself_always_has_room() -> None:
+    plain = {"properties": {f"p{number}": {"type": "integer"} for number in range(60)}}
+    schemas = [doubled(20), *([plain] * 100)]
+    room = Room()
+    texts = [function_type("f", "", schema, room) for schema in schemas]
+    assert [text.count("?: number") for text in texts[1:]] == [60] * 100
 
 
 def test_very_deep_nesting_is_cut() -> None:

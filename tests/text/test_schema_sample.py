@@ -1,6 +1,7 @@
 """The demo's values conform to the schemas people use."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -76,3 +77,39 @@ def test_schemas_that_refer_to_themselves_many_times_take_no_time(required: list
 )
 def test_odd_schemas_do_no_harm(schema: Any) -> None:
     json.dumps(sample(schema))
+
+
+def many(schema: Any) -> dict[str, Any]:
+    inner = {"type": "array", "minItems": 16, "items": schema}
+    return {"type": "array", "minItems": 16, "items": inner}
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        {"default": "x" * 50_000},
+        {"const": ["x"] * 20_000},
+        {"examples": [["x"] * 20_000]},
+        {"type": "string", "minLength": 10_000},
+        {"allOf": [{"a": 1}] * 5_000},
+        {"anyOf": [None] * 10_000},
+        {"type": "object", "required": [f"p{number}" for number in range(10_000)]},
+    ],
+)
+def test_what_is_repeated_takes_little_room_and_time(repeated: dict[str, Any]) -> None:
+    begun = time.thread_time()
+    assert len(json.dumps(sample(many(repeated)))) < 300_000
+    assert time.thread_time() - begun < 0.3
+
+
+@pytest.mark.parametrize("kind", ["integer", "number"])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"multipleOf": 1e308, "minimum": 1.5e308},
+        {"multipleOf": 1e-320, "minimum": 1e300},
+        {"multipleOf": 0.5, "minimum": 10**400},
+    ],
+)
+def test_numbers_beyond_all_bounds_do_no_harm(kind: str, limits: dict[str, Any]) -> None:
+    json.dumps(sample({"type": kind, **limits}), allow_nan=False)

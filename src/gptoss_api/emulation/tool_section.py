@@ -16,7 +16,7 @@ from msgspec import Struct
 from ..core.turn import Tool, Turn
 from .names import NameMap
 from .neutralise import ClientText
-from .typescript import compact, function_type
+from .typescript import Room, compact, function_type
 
 Style = Literal["ts", "harmony", "json"]
 
@@ -128,8 +128,9 @@ def _rendered(tools: Iterable[Tool], names: NameMap, style: Style) -> str:
     if style == "json":
         lines = ",\n".join(_as_json(tool, names) for tool in tools)
         return f"# Tools\n\n{_INTRO}\n\n```json\n[{lines}]\n```\n\n"
+    room = Room()
     types = "\n\n".join(
-        function_type(names.shown(tool.name), tool.description, parameters_of(tool)) for tool in tools
+        function_type(names.shown(tool.name), tool.description, parameters_of(tool), room) for tool in tools
     )
     if style == "harmony":
         return (

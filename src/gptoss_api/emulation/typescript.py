@@ -19,9 +19,13 @@ _FENCE: Final = re.compile("`{3,}")
 _STEP: Final = 1 << 16
 _JOINT: Final = re.compile(r"[^`*/]")
 
-# Bounds for one tool. OpenAI allows 5 000 properties and 10 levels in a strict schema.
+# Bounds for one tool. OpenAI allows 5 000 properties and 10 levels in a strict schema. A node takes five
+# microseconds, as many as so many smaller steps.
 _NODES: Final = 8_000
 _CHARACTERS: Final = 400_000
+_STEPS: Final = 64
+# What all tools of a request may have beyond what is written in their schemas, by following references.
+_MORE_NODES: Final = 2_000
 _NESTING: Final = 24
 _READABLE_LEVELS: Final = 3
 _COMMENT: Final = 2_000
@@ -98,12 +102,28 @@ def _quotes(match: re.Match[str]) -> str:
     return "'" * len(match[0])
 
 
-def function_type(name: str, description: str, parameters: object) -> str:
-    """The type of one tool, in Harmony's layout, without a trailing line break."""
+class Room:
+    """What the tools of one request may take together beyond what is written in their schemas.
+
+    A schema can say much by few references.
+    """
+
+    def __init__(self) -> None:
+        self.nodes = _MORE_NODES
+        self.characters = _CHARACTERS
+
+    def take(self, nodes: int, characters: int) -> None:
+        """Nothing where a schema took less than is written in it."""
+        self.nodes = max(0, self.nodes - max(0, nodes))
+        self.characters = max(0, self.characters - max(0, characters))
+
+
+def function_type(name: str, description: str, parameters: object, room: Room | None = None) -> str:
+    """The type of one tool, in Harmony's layout, without a trailing line break; it takes of ``room``."""
     lines = comment_lines(description)
     if parameters is None or _takes_nothing(parameters):
         return "\n".join((*lines, f"type {name} = () => any;"))
-    kind = _Renderer(parameters).render(parameters, 1, 0)
+    kind = _Renderer(parameters, room or Room()).rendered()
     lines += kind.comments()
     note = f" // {'; '.join(kind.notes)}" if kind.notes else ""
     return "\n".join((*lines, f"type {name} = (_: {kind.text}) => any;{note}"))
@@ -147,11 +167,25 @@ _ANY: Final = _Type("any")
 class _Renderer:
     """Renders the schemas of one document, whose local references it follows."""
 
-    def __init__(self, root: object) -> None:
+    def __init__(self, root: object, room: Room) -> None:
         self._root = root
-        self._nodes = _NODES
-        self._characters = _CHARACTERS
+        self._room = room
+        self._written = _written(root)
+        self._nodes = min(_NODES, self._written[0] + room.nodes)
+        self._characters = min(_CHARACTERS, self._written[1] + room.characters)
         self._open: list[str] = []  # the references being inlined
+        # What was written out, with the values it stands for, as those are known by their place in memory.
+        self._shown: dict[int, tuple[object, str | None]] = {}
+        self._enumerations: dict[int, tuple[object, _Type]] = {}
+
+    def rendered(self) -> _Type:
+        """The root's type; what it took beyond what is written is gone from the room."""
+        nodes, characters = self._nodes, self._characters
+        kind = self.render(self._root, 1, 0)
+        self._room.take(
+            nodes - self._nodes - self._written[0], characters - self._characters - self._written[1]
+        )
+        return kind
 
     def render(self, schema: object, level: int, nesting: int) -> _Type:
         """``level`` counts objects around the value, ``nesting`` schemas of every kind."""
@@ -167,9 +201,9 @@ class _Renderer:
             kind = _union((kind, _Type("null")))
         description = schema.get("description")
         doc = description if isinstance(description, str) else kind.doc
-        above = (*kind.above, *_examples(schema), *self._untranslated(schema))
+        above = (*kind.above, *self._examples(schema), *self._untranslated(schema))
         self._characters -= len(doc) + sum(map(len, above))
-        return kind._replace(notes=(*kind.notes, *_limits(schema)), doc=doc, above=above)
+        return kind._replace(notes=(*kind.notes, *self._limits(schema)), doc=doc, above=above)
 
     # References
 
@@ -177,11 +211,12 @@ class _Renderer:
         pointer: str = schema["$ref"]
         target = self._resolve(pointer)
         if target is None:
-            return _Type("any", above=_json_comment({"$ref": pointer}))
+            return _Type("any", above=self._comment({"$ref": pointer}))
         if pointer in self._open:
-            return _Type("any", above=_json_comment(target, f"{pointer}, "))
+            return _Type("any", above=self._comment(target, f"{pointer}, "))
         beside = {key: value for key, value in schema.items() if key != "$ref"}
         if beside and isinstance(target, Mapping):
+            self._work(len(target) + len(beside))
             target = {**target, **beside}
         self._open.append(pointer)
         kind = self.render(target, level, nesting)
@@ -190,6 +225,7 @@ class _Renderer:
 
     def _resolve(self, pointer: str) -> object | None:
         """What a local JSON pointer names, ``None`` where it is not local or names nothing."""
+        self._work(len(pointer))
         if pointer != "#" and not pointer.startswith("#/"):
             return None
         value = self._root
@@ -215,6 +251,7 @@ class _Renderer:
             variants = schema.get(keyword)
             if not isinstance(variants, list) or not variants:
                 continue
+            self._work(16 * len(variants))
             if all(
                 isinstance(v, Mapping) and v.keys() <= _CONDITIONS_ONLY and "required" in v for v in variants
             ):
@@ -228,7 +265,7 @@ class _Renderer:
             joined.insert(0, own)
         kind = _intersection(joined) if joined else _ANY
         if conditions:
-            kind = kind._replace(above=(*kind.above, *_json_comment(conditions)))
+            kind = kind._replace(above=(*kind.above, *self._comment(conditions)))
         return kind
 
     def _all(self, schemas: Iterable[object], level: int, nesting: int) -> list[_Type]:
@@ -236,9 +273,9 @@ class _Renderer:
 
     def _own(self, schema: Mapping[str, Any], level: int, nesting: int) -> _Type | None:
         if "const" in schema:
-            return self._counted(_enumeration([schema["const"]]))
+            return self._enumeration([schema["const"]])
         if isinstance(values := schema.get("enum"), list):
-            return self._counted(_enumeration(values))
+            return self._enumeration(values)
         kind = schema.get("type")
         if isinstance(kind, list):
             return _union([self._plain(each, schema, level, nesting) for each in kind]) if kind else _ANY
@@ -246,9 +283,12 @@ class _Renderer:
             kind = next((t for keys, t in _IMPLIED if any(key in schema for key in keys)), None)
         return None if kind is None else self._plain(kind, schema, level, nesting)
 
-    def _counted(self, kind: _Type) -> _Type:
-        self._characters -= len(kind.text)
-        return kind
+    def _enumeration(self, values: list[Any]) -> _Type:
+        known = self._enumerations.get(id(values))
+        if known is None:
+            known = self._enumerations[id(values)] = values, _enumeration(values)
+        self._characters -= len(known[1].text)
+        return known[1]
 
     def _plain(self, kind: object, schema: Mapping[str, Any], level: int, nesting: int) -> _Type:
         match _TYPES.get(kind.lower()) if isinstance(kind, str) else None:
@@ -284,11 +324,14 @@ class _Renderer:
                 return _Type("{}")
             kind = self.render(others, level, nesting)
             return _Type(f"Record<string, {kind.text}>", _inner("values", [kind]), above=_docs([kind]))
-        if level > _READABLE_LEVELS and (shown := _json_comment(schema)) and '"$ref"' not in shown[0]:
+        if level > _READABLE_LEVELS and (shown := self._comment(schema)) and '"$ref"' not in shown[0]:
             # Without indentation deep objects are hard to read. References resolve only here.
             return _Type("object", above=shown)
         required = schema.get("required")
-        needed = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
+        if not isinstance(required, list):
+            required = []
+        self._work(len(required))
+        needed = {name for name in required if isinstance(name, str)}
         lines = ["{"]
         for name, member in properties.items():
             kind = self.render(member, level + 1, nesting)
@@ -306,7 +349,88 @@ class _Renderer:
 
     def _untranslated(self, schema: Mapping[str, Any]) -> tuple[str, ...]:
         found = {key: schema[key] for key in _UNTRANSLATABLE if key in schema}
-        return _json_comment(found) if found else ()
+        return self._comment(found) if found else ()
+
+    # What is said about a type
+
+    def _work(self, steps: int) -> None:
+        self._nodes -= steps // _STEPS
+
+    def _brief(self, value: object, most: int) -> str | None:
+        """``value`` as JSON of at most so many characters; nothing longer is written, and nothing twice."""
+        if not isinstance(value, Mapping | list):
+            text = None if isinstance(value, str) and len(value) > most else compact(value)
+        elif (known := self._shown.get(id(value))) is not None:
+            text = known[1]
+        else:
+            text = None if _is_longer(value, _COMMENT) else compact(value)
+            self._work(_COMMENT if text is None else len(text))
+            self._shown[id(value)] = value, text
+        return text if text and len(text) <= most else None
+
+    def _comment(self, value: object, prefix: str = "") -> tuple[str, ...]:
+        text = self._brief(value, _COMMENT)
+        return (f"{prefix}JSON Schema: {text}",) if text else ()
+
+    def _limits(self, schema: Mapping[str, Any]) -> tuple[str, ...]:
+        notes = []
+        for keyword in _LIMITS:
+            if keyword in schema:
+                value = schema[keyword]
+                if isinstance(value, str):
+                    text: str | None = " ".join(value.split()) if len(value) <= 2 * _LIMIT_COMMENT else None
+                else:
+                    text = self._brief(value, _LIMIT_COMMENT)
+                if text and len(text) <= _LIMIT_COMMENT:
+                    notes.append(f"{keyword}: {text}")
+        if schema.get("deprecated") is True:
+            notes.append("deprecated")
+        if "default" in schema and (text := self._brief(schema["default"], _COMMENT)):
+            notes.append(f"default: {text}")
+        return tuple(notes)
+
+    def _examples(self, schema: Mapping[str, Any]) -> tuple[str, ...]:
+        examples = schema.get("examples")
+        if not isinstance(examples, list) or not examples:
+            return ()
+        texts = [text for value in examples[:_EXAMPLES] if (text := self._brief(value, _LIMIT_COMMENT))]
+        return ("Examples:", *(f"- {text}" for text in texts)) if texts else ()
+
+
+def _written(schema: object) -> tuple[int, int]:
+    """The structures and the characters of strings in ``schema``."""
+    nodes = characters = 0
+    level = [schema]
+    while level:
+        structures = [value for value in level if isinstance(value, Mapping | list)]
+        nodes += len(structures)
+        characters += sum(len(value) for value in level if isinstance(value, str))
+        level = []
+        for structure in structures:
+            if isinstance(structure, Mapping):
+                characters += sum(map(len, structure))
+                level += structure.values()
+            else:
+                level += structure
+    return nodes, characters
+
+
+def _is_longer(value: object, most: int) -> bool:
+    """Whether the JSON of ``value`` has more than so many characters for sure."""
+    level = [value]
+    while level and most >= 0:
+        following: list[object] = []
+        for each in level:
+            most -= 2 + len(each) if isinstance(each, str | Mapping | list) else 1
+            if most < 0:
+                return True
+            if isinstance(each, Mapping):
+                most -= sum(map(len, each))
+                following += each.values()
+            elif isinstance(each, list):
+                following += each
+        level = following
+    return most < 0
 
 
 def _typed_as(kind: object, variant: object) -> object:
@@ -362,33 +486,3 @@ def _enumeration(values: list[Any]) -> _Type:
     texts = list(dict.fromkeys(compact(value) or "any" for value in values[:_ENUM_VALUES]))
     notes = (f"the first {_ENUM_VALUES} of {len(values)} values",) if len(values) > _ENUM_VALUES else ()
     return _Type(" | ".join(texts), notes, joint="|" if len(texts) > 1 else "")
-
-
-def _limits(schema: Mapping[str, Any]) -> tuple[str, ...]:
-    notes = []
-    for keyword in _LIMITS:
-        if keyword in schema:
-            value = schema[keyword]
-            text = " ".join(value.split()) if isinstance(value, str) else compact(value)
-            if text and len(text) <= _LIMIT_COMMENT:
-                notes.append(f"{keyword}: {text}")
-    if schema.get("deprecated") is True:
-        notes.append("deprecated")
-    if "default" in schema and (text := compact(schema["default"])) and len(text) <= _COMMENT:
-        notes.append(f"default: {text}")
-    return tuple(notes)
-
-
-def _examples(schema: Mapping[str, Any]) -> tuple[str, ...]:
-    examples = schema.get("examples")
-    if not isinstance(examples, list) or not examples:
-        return ()
-    texts = [
-        text for value in examples[:_EXAMPLES] if (text := compact(value)) and len(text) <= _LIMIT_COMMENT
-    ]
-    return ("Examples:", *(f"- {text}" for text in texts)) if texts else ()
-
-
-def _json_comment(value: object, prefix: str = "") -> tuple[str, ...]:
-    text = compact(value)
-    return (f"{prefix}JSON Schema: {text}",) if text and len(text) <= _COMMENT else ()

@@ -1,10 +1,18 @@
 """A plain value that conforms to a JSON Schema, for the demo upstream: same schema, same value."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, Final
+
+import msgspec
 
 _DEPTH: Final = 12
 _MOST_VALUES: Final = 1_000
+# A value takes as long as so many small steps.
+_STEPS: Final = 32
+# Characters of what schemas give themselves; one such value may be larger.
+_ROOM: Final = 100_000
+_NAMES: Final = 200
 _FORMATS: Final = {
     "date": "2026-01-31",
     "date-time": "2026-01-31T12:00:00Z",
@@ -30,6 +38,8 @@ class _Sampler:
     def __init__(self, root: Any) -> None:
         self._root = root
         self._left = _MOST_VALUES
+        self._room = _ROOM
+        self._sizes: dict[int, int] = {}
 
     def value(self, schema: Any, depth: int) -> Any:
         self._left -= 1
@@ -37,18 +47,36 @@ class _Sampler:
             return None
         for keyword in ("const", "default"):
             if keyword in schema:
-                return schema[keyword]
+                return self._given(schema[keyword])
         for keyword in ("enum", "examples"):
             if isinstance(schema.get(keyword), list) and schema[keyword]:
-                return schema[keyword][0]
+                return self._given(schema[keyword][0])
         if isinstance(reference := schema.get("$ref"), str):
+            self._work(len(reference))
             return self.value(_resolve(self._root, reference), depth - 1)
         for keyword in ("anyOf", "oneOf"):
             if isinstance(schema.get(keyword), list) and schema[keyword]:
+                self._work(len(schema) + len(schema[keyword]))
                 return self.value({**schema, keyword: None, **_first(schema[keyword])}, depth - 1)
         if isinstance(schema.get("allOf"), list):
+            self._work(len(schema) + _STEPS * len(schema["allOf"]))
             return self.value(_merged(schema, self._root), depth - 1)
         return self._by_type(schema, depth)
+
+    def _work(self, steps: int) -> None:
+        self._left -= steps // _STEPS
+
+    def _given(self, value: Any) -> Any:
+        """``value``, which the schema names, unless there is no room for more of them."""
+        if self._room < 0:
+            return None
+        if isinstance(value, str):
+            self._room -= len(value)
+        elif isinstance(value, dict | list):
+            if id(value) not in self._sizes:
+                self._sizes[id(value)] = _size(value)
+            self._room -= self._sizes[id(value)]
+        return value
 
     def _by_type(self, schema: Mapping[str, Any], depth: int) -> Any:
         kind = schema.get("type")
@@ -68,7 +96,7 @@ class _Sampler:
             case "null":
                 return None
             case _:
-                return _string(schema)
+                return self._given(_string(schema))
 
     def _array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
         least = schema.get("minItems")
@@ -80,14 +108,30 @@ class _Sampler:
     def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         properties = _mapping(schema.get("properties"))
         required = schema.get("required")
-        names = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
+        required = required[:_NAMES] if isinstance(required, list) else []
+        names = [name for name in required if isinstance(name, str)]
         # Without a list of required properties all are given: the demo should show something.
         if not names and self._left > _MOST_VALUES // 2:
             names = list(properties)
-        return {name: self.value(properties.get(name, {}), depth - 1) for name in names[:200]}
+        return {name: self.value(properties.get(name, {}), depth - 1) for name in names[:_NAMES]}
+
+
+def _size(value: Any) -> int:
+    try:
+        return len(msgspec.json.encode(value))
+    except (ValueError, OverflowError, RecursionError):
+        return _ROOM
 
 
 def _number(schema: Mapping[str, Any], kind: str) -> float | int:
+    try:
+        value = _fitting_number(schema)
+        return int(value) if kind == "integer" else value
+    except OverflowError:
+        return 1
+
+
+def _fitting_number(schema: Mapping[str, Any]) -> float | int:
     low, high = schema.get("minimum"), schema.get("maximum")
     above = schema.get("exclusiveMinimum")
     value: float | int = 1
@@ -100,7 +144,7 @@ def _number(schema: Mapping[str, Any], kind: str) -> float | int:
     step = schema.get("multipleOf")
     if isinstance(step, int | float) and step > 0:
         value = step * max(1, -(-value // step))
-    return int(value) if kind == "integer" else value
+    return value if isinstance(value, int) or isfinite(value) else 1
 
 
 def _string(schema: Mapping[str, Any]) -> str:
