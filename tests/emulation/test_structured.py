@@ -14,7 +14,7 @@ from gptoss_api.core.events import Finished, RefusalDelta, TextDelta
 from gptoss_api.core.turn import OutputFormat
 from gptoss_api.emulation.bounds import MAX_HELD
 from gptoss_api.emulation.json_gate import MAX_SPACE
-from gptoss_api.emulation.structured import JsonMismatch, find_json
+from gptoss_api.emulation.structured import MAX_VALUES, JsonMismatch, find_json
 from gptoss_api.text.schema import compile_schema
 
 from .scripted import OBJECT, PERSON, Forever, Thought, answered, asks, schema
@@ -54,6 +54,16 @@ def found(text: str, source: dict[str, Any] = PERSON, **settings: Any) -> Any:
 )
 def test_the_value_is_found_in_what_stands_around_it(text: str) -> None:
     assert found(text) == {"name": "Ada", "age": 36}
+
+
+def test_more_values_than_a_model_can_write_are_not_read() -> None:
+    with pytest.raises(JsonMismatch, match=f"more than {MAX_VALUES} values"):
+        found("[" + "[]," * (MAX_VALUES // 2) + "[]]", {"type": "array"})
+
+
+def test_what_stands_in_strings_is_no_value() -> None:
+    text = json.dumps({"csv": 'a,"b",[\\' * MAX_VALUES})
+    assert found(text, {"type": "object"}) == json.loads(text)
 
 
 @pytest.mark.parametrize(

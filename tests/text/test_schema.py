@@ -3,11 +3,22 @@
 Group 52 of docs/design/cases.md.
 """
 
+import subprocess
+import sys
 import time
+from typing import Any
 
 import pytest
 
-from gptoss_api.text.schema import SchemaRefused, compile_schema, json_path
+from gptoss_api.text.schema import (
+    AT_ONCE,
+    Check,
+    SchemaRefused,
+    SchemaTooLarge,
+    Unchecked,
+    compile_schema,
+    json_path,
+)
 
 
 def test_complaints_name_the_place_and_the_reason() -> None:
@@ -105,3 +116,84 @@ def test_deep_values_do_no_harm() -> None:
     for _ in range(5_000):
         value = [value]
     assert compile_schema({"type": "object"}).complaints(value)
+
+
+@pytest.mark.parametrize("source", [{"description": "x" * 300_000}, {"items": {"pattern": "a{20000}"}}])
+def test_what_is_only_too_large_is_told_apart(source: dict[str, Any]) -> None:
+    with pytest.raises(SchemaTooLarge):
+        compile_schema(source)
+
+
+# What a check may take
+
+ALTERNATIVES = compile_schema({"items": {"anyOf": [{"const": {"n": number}} for number in range(200)]}})
+ROWS = compile_schema({"items": {"properties": {"n": {"type": "integer"}}, "required": ["n"]}})
+
+
+def test_many_alternatives_over_many_items_are_not_tried() -> None:
+    assert ALTERNATIVES.is_valid([{"n": 199}] * 10)
+    with pytest.raises(Unchecked) as caught:
+        ALTERNATIVES.is_valid([{"n": 199}] * 2_000)
+    assert caught.value.fits is None
+
+
+def test_a_fault_that_would_take_long_to_describe_is_not_described() -> None:
+    """That none of so many alternatives fits is said with what is wrong with each of them."""
+    with pytest.raises(Unchecked) as caught:
+        ALTERNATIVES.complaints([{"n": 199}] * 9 + [{"n": number} for number in range(1_000)])
+    assert caught.value.fits is None
+    wide = compile_schema({"anyOf": [{"required": [f"p{number}"]} for number in range(2_000)]})
+    with pytest.raises(Unchecked) as caught:
+        wide.complaints({"a": 1})
+    assert caught.value.fits is False
+
+
+def test_of_many_faults_only_the_first_is_described() -> None:
+    started = time.thread_time()
+    assert ROWS.complaints([{"n": "x"}] * 5_000) == ['$[0].n: "x" is not of type "integer"']
+    assert len(ROWS.complaints([{"n": "x"}] * 50)) == 5
+    assert time.thread_time() - started < 0.5
+
+
+def test_what_one_check_may_take_holds_for_all_it_tries() -> None:
+    check = Check(ROWS, AT_ONCE)
+    value = [{"n": 1} for _ in range(1_000)]
+    assert check.is_valid(value)
+    with pytest.raises(Unchecked):
+        all(check.is_valid(value) for _ in range(1_000))
+
+
+def test_a_megabyte_that_fits_is_checked() -> None:
+    assert ROWS.is_valid([{"n": number, "text": "x" * 60} for number in range(12_000)])
+
+
+HOARDING = """
+import resource
+from gptoss_api.text.schema import compile_schema
+def memory():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+compile_schema({"pattern": "^.{1,9}$"})
+before = memory()
+for number in range(60):
+    pattern = "^.{1,%d}$" % (1_200 + number)
+    compile_schema({"properties": {"a": {"pattern": pattern}}}).is_valid({"a": "xé" * 600})
+    compile_schema({"anyOf": [{"title": str(each)} for each in range(number, number + 2_000)]})
+print((memory() - before) // 2**20)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_compiled_schemas_are_kept_only_while_there_is_room() -> None:
+    """120 schemas, of which the first kind takes 2 MB each and the second 6 MB."""
+    done = subprocess.run([sys.executable, "-c", HOARDING], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 60
+
+
+def test_schemas_of_everyday_size_are_all_kept() -> None:
+    sources = [
+        {"title": str(number), "properties": {f"p{each}": {"type": "string"} for each in range(30)}}
+        for number in range(40)
+    ]
+    compiled = [compile_schema(source) for source in sources]
+    assert all(compile_schema(source) is schema for source, schema in zip(sources, compiled, strict=True))

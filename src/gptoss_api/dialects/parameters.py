@@ -6,7 +6,7 @@ from typing import Any, Final
 from ..core.catalog import DEFAULT_MODEL, Model, find_model, provider_suffix
 from ..core.errors import InvalidRequest, InvalidValue
 from ..core.turn import Effort, OutputFormat
-from ..text.schema import SchemaRefused, compile_schema
+from ..text.schema import SchemaRefused, SchemaTooLarge, compile_schema
 from .reading import Fields, too_long, wrong_type
 
 MAX_CHOICES: Final = 128
@@ -88,7 +88,7 @@ def read_parameters(function: Fields, name: str, *, strict: bool) -> dict[str, A
             raise InvalidValue(
                 f"Invalid schema for function '{name}': {refused}.",
                 param=function.at("parameters"),
-                code="invalid_function_parameters",
+                code=None if isinstance(refused, SchemaTooLarge) else "invalid_function_parameters",
             ) from None
     return parameters
 

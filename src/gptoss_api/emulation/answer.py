@@ -4,6 +4,7 @@ The text runs through the tool-call parser, the stop strings, the token limit an
 """
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -23,12 +24,14 @@ from ..core.events import (
     Usage,
     UsageReported,
 )
+from ..loop import LIGHT
 from ..text.json_stream import JsonBroken
 from ..text.schema import compile_schema
 from ..text.tokens import Tokens
 from ..text.tool_calls import CallArgs, CallEnd, CallStart, Cancel, Content, ParserEvent, Problem, Reasoning
 from .attempt import Attempt
-from .calls import CallWriter, HeldCall, parser_config
+from .calls import CallWriter, HeldCall, parser_config, strict_weight
+from .checking import CHARACTERS_AT_ONCE, LOOKS_AT_ONCE
 from .delivered import Delivered
 from .ending import Ending
 from .json_gate import JsonGate
@@ -42,6 +45,8 @@ _FRAME: Final = (Started, Finished, UsageReported)
 _MOST_NOTES: Final = 8
 _LONGEST_NOTE: Final = 300
 _ANY_OBJECT: Final[dict[str, Any]] = {"type": "object"}
+# What ends the writing of something that is then judged.
+_ENDS: Final = frozenset("}]>`")
 
 
 class AnswerReading:
@@ -73,8 +78,33 @@ class AnswerReading:
             self._config = parser_config(plan.turn, plan.prompt)
             self._calls = CallWriter(plan.prompt, self._outlet)
         self._attempt = Attempt(plan, self._config)
+        # Looks that each character of what is judged as a whole may lead to.
+        self._call_weight = 0.0
+        if self._config is not None:
+            heavy = plan.turn.weight > LIGHT and any(tool.strict for tool in plan.turn.tools)
+            self._call_weight = inf if heavy else strict_weight(plan.turn.tools)
         self._shown = (TextDelta, ReasoningDelta) if plan.turn.show_reasoning else (TextDelta,)
         self._passes = self._attempt.plain and self._gate is None and plan.max_tokens is None
+
+    def takes_long(self, batch: Sequence[Event]) -> bool:
+        """Whether to feed ``batch`` may stop everybody else, so that it is better done aside."""
+        size = 0
+        for event in batch:
+            if type(event) is TextDelta or type(event) is ReasoningDelta:
+                size += len(event.text)
+        if size > CHARACTERS_AT_ONCE or not self._call_weight:
+            return size > CHARACTERS_AT_ONCE
+        waiting = self._attempt.undecided
+        if not waiting or (waiting + size) * self._call_weight <= LOOKS_AT_ONCE:
+            return False
+        return any(type(event) is TextDelta and not _ENDS.isdisjoint(event.text) for event in batch)
+
+    @property
+    def ends_slowly(self) -> bool:
+        """The same for the end of an upstream turn."""
+        size = self._attempt.size
+        weight = max(self._call_weight, 0 if self._gate is None else self._gate.weight)
+        return size > CHARACTERS_AT_ONCE or (size > 0 and size * weight > LOOKS_AT_ONCE)
 
     def feed(self, batch: Sequence[Event]) -> Sequence[Event]:
         """What of ``batch`` may be delivered now.

@@ -33,6 +33,16 @@ class Attempt:
         return self._text.getvalue()
 
     @property
+    def size(self) -> int:
+        """How many characters were written, thoughts that may hold a call included."""
+        return self._text.tell() + self._thoughts.tell()
+
+    @property
+    def undecided(self) -> int:
+        """How many characters the parser will judge together with what follows."""
+        return 0 if self._parser is None else self._parser.undecided
+
+    @property
     def thoughts(self) -> str:
         return self._thoughts.getvalue()
 

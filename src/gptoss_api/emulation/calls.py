@@ -5,16 +5,18 @@ JSON, and calls that a repair may replace are kept back until it is known.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from msgspec import Struct, field
 
+from ..core.errors import UpstreamSchemaMismatch
 from ..core.events import ToolCallStarted, new_call_id
 from ..core.turn import Tool, Turn
-from ..text.coercion import coerce
-from ..text.schema import Schema, SchemaRefused, compile_schema
+from ..text.coercion import Misfit, coerce
+from ..text.schema import Limits, Schema, SchemaRefused, Unchecked, compile_schema
 from ..text.tool_calls import DeclaredTool, ParserConfig
+from .checking import TOO_LONG, Fitter
 from .neutralise import Restorer
 from .outlet import Outlet
 from .prompt import Prompt
@@ -94,6 +96,12 @@ class CallWriter:
         return custom_input(written)
 
 
+def strict_weight(tools: Iterable[Tool]) -> float:
+    """The largest weight of the schemas that calls have to fit."""
+    schemas = (_schema_of(tool) for tool in tools if tool.strict)
+    return max((schema.weight for schema in schemas if schema is not None), default=0)
+
+
 def parser_config(turn: Turn, prompt: Prompt) -> ParserConfig:
     """How the answer to ``prompt`` is read."""
     tools = {prompt.names.shown(tool.name): tool for tool in prompt.tools}
@@ -118,18 +126,34 @@ def parser_config(turn: Turn, prompt: Prompt) -> ParserConfig:
 
 
 def _mender(tools: dict[str, Tool]) -> Callable[[str, Any], Any]:
-    """Valid arguments for what a model wrote, by the tools' schemas."""
+    """Valid arguments for what a model wrote, by the tools' schemas.
+
+    Raises:
+        UpstreamSchemaMismatch: where it would take too long to hold a strict tool's arguments to its schema.
+    """
+    fitter = Fitter()
 
     def mend(shown: str, value: Any) -> Any:
-        schema = _schema_of(tools[shown])
+        tool = tools[shown]
+        schema = _schema_of(tool)
         if schema is None:
             return value
         try:
-            return coerce(schema, value)
-        except ValueError:
-            raise ValueError("; ".join(schema.complaints(value))) from None
+            return fitter.fit(schema, value) if tool.strict else coerce(schema, value, _BRIEFLY)
+        except Misfit as misfit:
+            raise ValueError("; ".join(misfit.complaints)) from None
+        except Unchecked:
+            if not tool.strict:
+                raise ValueError("the arguments take too long to check") from None
+            raise UpstreamSchemaMismatch(
+                f"The arguments of '{tool.name}' may or may not fit: {TOO_LONG}, or leave out 'strict'."
+            ) from None
 
     return mend
+
+
+# What is not bound to fit is not worth more: 5 ms, and as much for each fault.
+_BRIEFLY: Final = Limits(pairs=10_000, stack=200, steps=300_000, fault_steps=30_000, errors=5_000)
 
 
 # Arguments of a tool without described parameters still have to be an object.

@@ -15,11 +15,13 @@ from ..core.events import Event, Finished, FinishReason
 from ..core.turn import AssistantMessage
 from ..text.harmony import UNDECLARED_TOOL
 from ..text.json_stream import JsonBroken
+from ..text.schema import Unchecked
 from ..text.tokens import Tokens
 from ..text.tool_calls import Content
 from .answer import AnswerReading, broken_json
 from .attempt import Attempt
 from .calls import HeldCall
+from .checking import TOO_LONG
 from .json_gate import JsonGate
 from .plan import Plan
 from .reasoned_call import call_in_reasoning
@@ -231,6 +233,13 @@ class ChoiceStream(AnswerReading):
             self._outlet.checked(gate.result())
         except JsonMismatch as mismatch:
             return self._mismatched(gate, mismatch)
+        except Unchecked:
+            if self._strict:
+                raise UpstreamSchemaMismatch(
+                    f"The answer may or may not fit the response format: {TOO_LONG}."
+                ) from None
+            self._note(f"the answer may not fit the response format: {TOO_LONG}")
+            self._outlet.checked(gate.raw)
         return self._complete()
 
     def _mismatched(self, gate: JsonGate, mismatch: JsonMismatch) -> Again | Complete:

@@ -23,6 +23,7 @@ from ..loop import beside, in_thread
 from ..text.tokens import Tokens
 from ..threads import Conversation, Conversations, Thoughts, Tip
 from ..upstreams.base import Capabilities, Health, Upstream
+from .checking import aside
 from .choice import Again, ChoiceStream, Complete
 from .delivered import Delivered
 from .native import NativeReading
@@ -172,7 +173,10 @@ class EmulatedUpstream:
             try:
                 async with self._upstream.open(turn) as batches:
                     async for batch in batches:
-                        out = choice.feed(reading.feed(batch) if reading is not None else batch)
+                        if choice.takes_long(batch):
+                            out = await aside(_read, choice, reading, batch)
+                        else:
+                            out = _read(choice, reading, batch)
                         if choice.cut:
                             last = out
                             if conversation is not None and choice.may_end:
@@ -193,7 +197,7 @@ class EmulatedUpstream:
             if reading is not None and reading.changed:
                 choice.rewritten = True
             if failure is None:
-                verdict = choice.end()
+                verdict = await aside(choice.end) if choice.ends_slowly else choice.end()
             else:
                 if held := [*self._held_back(reading, choice), *choice.interrupted()]:
                     yield held
@@ -238,6 +242,10 @@ class EmulatedUpstream:
             texts += (message.text for message in follow_up.messages)
         choice.plan = (await self._planner.plan_anew(choice.plan)).followed(texts)
         return choice.plan.upstream_turn
+
+
+def _read(choice: ChoiceStream, reading: NativeReading | None, batch: Events) -> Events:
+    return choice.feed(batch if reading is None else reading.feed(batch))
 
 
 async def _watch_end(batches: AsyncIterator[Events], choice: ChoiceStream) -> None:

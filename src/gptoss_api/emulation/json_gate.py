@@ -5,7 +5,7 @@ from typing import Final
 
 from ..core.errors import UpstreamSchemaMismatch
 from ..text.json_stream import JsonTransducer
-from ..text.schema import Schema
+from ..text.schema import Schema, Unchecked
 from .bounds import MAX_HELD
 from .structured import JsonMismatch, find_json
 
@@ -30,12 +30,13 @@ class JsonGate:
     ``live`` answers that start with an object leave as strict JSON (``sent``) and are over when the object
     is: while they arrive where the client sees it (``streamed``), else when the object is complete. Others
     are held back for :meth:`result`: what has been sent cannot be mended. ``over`` says that nothing more of
-    the answer is wanted.
+    the answer is wanted, ``weight`` is the schema's.
     """
 
     def __init__(self, schema: Schema, name: str, *, live: bool, streamed: bool = True) -> None:
         self.over = False
         self.sent = False
+        self.weight = schema.weight
         self._schema = schema
         self._name = name
         self._may_live = live
@@ -78,6 +79,7 @@ class JsonGate:
 
         Raises:
             JsonMismatch: when what was held back is not what was asked for.
+            Unchecked: when it takes too long to find that out.
             JsonBroken: when an object on its way to the client cannot be completed.
         """
         if self.sent:
@@ -89,7 +91,7 @@ class JsonGate:
         """What there is of an answer that was cut off: JSON if it was complete, else all as it came."""
         try:
             return self.result(cut=True)
-        except JsonMismatch:
+        except (JsonMismatch, Unchecked):
             return self.raw
 
     @property

@@ -7,10 +7,14 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from ..text.coercion import coerce
+from ..text.coercion import Misfit
 from ..text.json_stream import JsonBroken, JsonTransducer
 from ..text.schema import Schema
+from .checking import Fitter
 
+# More values than a model can write. Making them keeps everything else in the process waiting.
+MAX_VALUES: Final = 150_000
+_MARKS: Final = (",", "[", "{")
 # Starts of values that are tried at most: text full of stray braces is no answer.
 _ATTEMPTS: Final = 64
 _STARTS: Final = re.compile(r"[{\[]")
@@ -46,19 +50,30 @@ def find_json(text: str, schema: Schema, name: str = "", *, cut: bool = False) -
 
     Raises:
         JsonMismatch: when there is none.
+        Unchecked: when that cannot be found out in time.
     """
+    if _is_crowded(text):
+        raise JsonMismatch([f"the answer has more than {MAX_VALUES} values"], prose=False)
     complaints: list[str] = []
+    fitter = Fitter()
     found = list(_candidates(text, cut))
     for candidate in reversed(found):
-        if schema.is_valid(candidate.value):
-            return candidate.text
         for value in _variants(candidate.value, name):
             try:
-                return json.dumps(coerce(schema, value), ensure_ascii=False)
-            except (ValueError, RecursionError):
+                fitted = fitter.fit(schema, value)
+                return candidate.text if fitted is candidate.value else json.dumps(fitted, ensure_ascii=False)
+            except Misfit as misfit:
+                complaints = complaints or misfit.complaints
+            except RecursionError:
                 continue
-        complaints = complaints or schema.complaints(candidate.value)
     raise JsonMismatch(complaints or ["there is no JSON in the answer"], prose=not found)
+
+
+def _is_crowded(text: str) -> bool:
+    if sum(map(text.count, _MARKS)) <= MAX_VALUES:
+        return False
+    outside_strings = text.replace("\\\\", "").replace('\\"', "").split('"')[::2]
+    return sum(part.count(mark) for part in outside_strings for mark in _MARKS) > MAX_VALUES
 
 
 def _candidates(text: str, cut: bool) -> Iterator[_Candidate]:

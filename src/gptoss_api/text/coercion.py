@@ -6,62 +6,87 @@ is then valid. Strings, numbers and choices are never guessed
 (docs/design/emulation.md, "Structured output").
 """
 
-import copy
 from collections.abc import Sequence
 from math import isfinite
 from typing import Any, Final
 
 import msgspec
 
-from .schema import Schema
+from .schema import AT_ONCE, Check, Limits, Schema, Unchecked
 
 # Each round fixes one place; a value that needs more is not "almost" right.
 _ROUNDS: Final = 64
 _NOTHING: Final = object()
 
+Path = tuple[str | int, ...]
 
-def coerce(schema: Schema, value: Any) -> Any:
+
+class Misfit(ValueError):
+    """A value that does not fit, also when its form is changed; ``complaints`` say why in words."""
+
+    def __init__(self, complaints: list[str]) -> None:
+        super().__init__("the value does not fit the schema")
+        self.complaints = complaints
+
+
+def coerce(schema: Schema, value: Any, limits: Limits | None = AT_ONCE) -> Any:
     """``value`` if it is valid, else a valid value that differs only in form.
 
     Raises:
-        ValueError: when there is none.
+        Misfit: when there is none.
+        Unchecked: where that would take too long to find out.
     """
-    if schema.is_valid(value):
+    check = Check(schema, limits)
+    if check.is_valid(value):
         return value
-    fixed = copy.deepcopy(value)
+    try:
+        fixed = _mended(check, value)
+    except Unchecked:
+        raise Unchecked(fits=False) from None
+    except ValueError:
+        fixed = _NOTHING
+    if fixed is _NOTHING:
+        raise Misfit(check.complaints(value))
+    return fixed
+
+
+def _mended(check: Check, value: Any) -> Any:
+    mended: Path | None = None
     for _ in range(_ROUNDS):
-        errors = schema.errors(fixed)
-        if not errors:
-            return fixed
-        for error in errors:
-            candidate = _mend(fixed, error)
-            if candidate is not _NOTHING and len(schema.errors(candidate)) < len(errors):
-                fixed = candidate
-                break
-        else:
+        fault = check.fault(value)
+        if fault is None:
+            return value
+        place = tuple(fault.instance_path)
+        if mended is not None and place[: len(mended)] == mended:
+            # What was changed there was not the whole of it.
             break
-    raise ValueError("the value does not fit the schema")
+        change = _mend(value, place, fault.kind)
+        if change is None:
+            break
+        value, mended = change
+    return _NOTHING
 
 
-def _mend(root: Any, error: Any) -> Any:
-    path: Sequence[str | int] = error.instance_path
-    kind = error.kind
+def _mend(root: Any, path: Path, kind: Any) -> tuple[Any, Path] | None:
+    """``root`` with a change against a fault of this ``kind``, and where it has to be right after it."""
+    changed, place = _NOTHING, path
     match kind.name:
         case "type":
-            return _mend_type(root, path, kind.types)
+            changed = _mend_type(root, path, kind.types)
         case "enum":
-            return _mend_enum(root, path, kind.options)
+            changed = _mend_enum(root, path, kind.options)
         case "additionalProperties":
-            value = _at(root, path)
-            return _with(root, path, {k: v for k, v in value.items() if k not in kind.unexpected})
+            unexpected = kind.unexpected
+            changed = _with(root, path, {k: v for k, v in _at(root, path).items() if k not in unexpected})
+            place = (*path, unexpected[0])
         case "required":
-            # Only helps where the property may be null: elsewhere the number of errors stays.
-            return _with(root, path, {**_at(root, path), kind.property: None})
-        case _:
-            return _NOTHING
+            # Only helps where the property may be null.
+            changed = _with(root, path, {**_at(root, path), kind.property: None})
+            place = (*path, kind.property)
+    return None if changed is _NOTHING else (changed, place)
 
 
-def _mend_type(root: Any, path: Sequence[str | int], types: Sequence[str]) -> Any:
+def _mend_type(root: Any, path: Path, types: Sequence[str]) -> Any:
     value = _at(root, path)
     wanted = [name for name in types if name != "null"]
     if value is None and path and isinstance(path[-1], str):
@@ -119,7 +144,7 @@ def _parsed(text: str, kind: type) -> Any:
     return [text] if kind is list else _NOTHING
 
 
-def _mend_enum(root: Any, path: Sequence[str | int], options: Sequence[Any]) -> Any:
+def _mend_enum(root: Any, path: Path, options: Sequence[Any]) -> Any:
     value = _at(root, path)
     if isinstance(value, str):
         same = [o for o in options if isinstance(o, str) and o.casefold() == value.strip().casefold()]
@@ -134,13 +159,13 @@ def _mend_enum(root: Any, path: Sequence[str | int], options: Sequence[Any]) -> 
     return _with(root, path, same[0]) if len(same) == 1 else _NOTHING
 
 
-def _at(root: Any, path: Sequence[str | int]) -> Any:
+def _at(root: Any, path: Path) -> Any:
     for step in path:
         root = root[step]
     return root
 
 
-def _with(root: Any, path: Sequence[str | int], value: Any) -> Any:
+def _with(root: Any, path: Path, value: Any) -> Any:
     """A copy of ``root`` with ``value`` at ``path``; everything else is shared."""
     if not path:
         return value

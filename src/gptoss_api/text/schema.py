@@ -1,60 +1,186 @@
 """JSON Schema validation of what a model wrote, with client schemas treated as hostile.
 
-Validation is jsonschema-rs: linear-time patterns, all errors with their paths. No reference is ever
-fetched: a schema that names another document is refused at intake (docs/design/emulation.md, "Schemas").
+Validation is jsonschema-rs. It cannot be interrupted and keeps the interpreter to itself, so what a schema
+takes, and a value with it, is measured before. No reference is ever fetched: a schema that names another
+document is refused at intake.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
+from math import inf
+from threading import Lock
 from typing import Any, Final
 
 import jsonschema_rs
 import msgspec
+from msgspec import Struct
+
+from .schema_cost import Cost, Costs, TooMuch
+from .schema_parts import Part, SchemaRefused, SchemaTooLarge, take_apart
+from .schema_unfolding import Unfolding, check_unfolding
+
+__all__ = [
+    "AT_ONCE",
+    "MAX_BYTES",
+    "MAX_CACHED",
+    "Check",
+    "Limits",
+    "Schema",
+    "SchemaRefused",
+    "SchemaTooLarge",
+    "Unchecked",
+    "compile_schema",
+    "json_path",
+]
 
 MAX_BYTES: Final = 256 * 1024
-MAX_DEPTH: Final = 64
-_CACHED: Final = 256
-_REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
+# Of all compiled schemas together, estimated from above; one has 30 MB at most and 100 kB as a rule.
+MAX_CACHED: Final = 32 * 1024 * 1024
+_MAX_ENTRIES: Final = 256
+_TEXT_BYTES: Final = 40
+
+# Patterns that look around or back are matched with backtracking, all others in linear time.
+_PATTERNS: Final = jsonschema_rs.FancyRegexOptions(
+    backtrack_limit=20_000, size_limit=4 * 1024 * 1024, dfa_size_limit=256 * 1024
+)
 
 
-class SchemaRefused(ValueError):
-    """A client's schema that cannot be used; the message says why."""
+_FREE: Final = Cost(0, 0, 0)
+
+
+class Limits(Struct, frozen=True):
+    """What one check may take, with everything it tries.
+
+    ``pairs`` of parts of the schema and of the value are counted, ``stack`` of them inside each other.
+    ``steps`` of ten nanoseconds may be needed to find out whether a value fits, ``fault_steps`` to find out
+    what does not, which takes longer for each, and ``errors`` microseconds to describe it.
+    """
+
+    pairs: int
+    stack: int
+    steps: float
+    fault_steps: float
+    errors: float
+
+
+# 30 ms at a time, in which nothing else happens in the process.
+AT_ONCE: Final = Limits(pairs=300_000, stack=200, steps=3_000_000, fault_steps=300_000, errors=20_000)
+
+
+class Unchecked(Exception):
+    """What is to be known of a value would take too long to find out; ``fits`` is false where it does not."""
+
+    def __init__(self, *, fits: bool | None = None) -> None:
+        super().__init__("to check this value against this schema would take too long")
+        self.fits = fits
 
 
 class Schema:
-    """A compiled schema. Thread-safe; compile with :func:`compile_schema`."""
+    """A compiled schema. Thread-safe; compile with :func:`compile_schema`.
 
-    __slots__ = ("_validator", "source")
+    ``weight`` is how many looks each character of a text may lead to, infinite where that is up to the text.
+    """
 
-    def __init__(self, source: dict[str, Any] | bool, validator: Any) -> None:
+    __slots__ = ("root", "source", "validator", "weight")
+
+    def __init__(
+        self, source: dict[str, Any] | bool, validator: Any, root: Part, unfolding: Unfolding
+    ) -> None:
         self.source = source
-        self._validator = validator
+        self.validator = validator
+        self.root = root
+        self.weight = inf if unfolding.recursive else unfolding.parts
 
     def is_valid(self, value: Any) -> bool:
-        """Whether ``value`` fits; one that cannot be checked (:meth:`errors`) does not."""
+        """See :meth:`Check.is_valid`."""
+        return Check(self).is_valid(value)
+
+    def complaints(self, value: Any, most: int = 5) -> list[str]:
+        """See :meth:`Check.complaints`."""
+        return Check(self).complaints(value, most)
+
+
+class Check:
+    """Looks at a value, and at what is made of it, within limits that hold for all of it together.
+
+    ``None`` for ``limits`` is for where something else minds the time and the memory.
+    """
+
+    def __init__(self, schema: Schema, limits: Limits | None = AT_ONCE) -> None:
+        self._validator = schema.validator
+        self._root = schema.root
+        self._costs = None if limits is None else Costs(limits.pairs, limits.stack)
+        self._steps = inf if limits is None else limits.steps
+        self._fault_steps = inf if limits is None else limits.fault_steps
+        self._errors = inf if limits is None else limits.errors
+        # What was counted is known by its place in memory.
+        self._seen: list[Any] = []
+
+    def is_valid(self, value: Any) -> bool:
+        """Whether ``value`` fits; one that cannot be looked at does not.
+
+        Raises:
+            Unchecked: where that would take too long to find out.
+        """
         try:
-            return bool(self._validator.is_valid(value))
+            return self._is_valid(value, self._cost(value))
         except ValueError:
             return False
 
-    def errors(self, value: Any) -> "list[jsonschema_rs.ValidationError]":
-        """Every violation.
+    def fault(self, value: Any) -> "jsonschema_rs.ValidationError | None":
+        """The first thing that is wrong with ``value``.
 
         Raises:
             ValueError: where ``value`` is nested too deeply to be looked at or holds half a character.
+            Unchecked: where that would take too long to find out.
         """
-        return list(self._validator.iter_errors(value))
+        cost = self._cost(value)
+        if self._is_valid(value, cost):
+            return None
+        self._fault_steps -= cost.steps
+        if self._fault_steps < 0 or cost.first_error > self._errors:
+            raise Unchecked(fits=False)
+        try:
+            self._validator.validate(value)
+        except jsonschema_rs.ValidationError as error:
+            return error
+        return None
 
     def complaints(self, value: Any, most: int = 5) -> list[str]:
-        """What is wrong with ``value``, in words a model can act on; empty if it is valid."""
+        """What is wrong with ``value``, in words a model can act on; empty if it is valid.
+
+        Raises:
+            Unchecked: where that would take too long to find out.
+        """
         try:
-            return [
-                f"{json_path(error.instance_path)}: {error.message[:300]}"
-                for _, error in zip(range(most), self._validator.iter_errors(value), strict=False)
-            ]
+            first = self.fault(value)
+            if first is None:
+                return []
+            if self._costs is None or self._cost(value).errors > self._errors:
+                return [_complaint(first)]
+            return [_complaint(error) for error in self._validator.iter_errors(value)][:most]
         except ValueError:
             return ["$: the value is nested too deeply, or a string in it is no valid text"]
+
+    def _cost(self, value: Any) -> Cost:
+        if self._costs is None:
+            return _FREE
+        self._seen.append(value)
+        try:
+            return self._costs.of(self._root, value)
+        except TooMuch:
+            raise Unchecked from None
+
+    def _is_valid(self, value: Any, cost: Cost) -> bool:
+        self._steps -= cost.steps
+        if self._steps < 0:
+            raise Unchecked
+        return bool(self._validator.is_valid(value))
+
+
+def _complaint(error: "jsonschema_rs.ValidationError") -> str:
+    return f"{json_path(error.instance_path)}: {error.message[:300]}"
 
 
 def json_path(path: Sequence[str | int]) -> str:
@@ -71,10 +197,12 @@ def json_path(path: Sequence[str | int]) -> str:
 
 
 class _Compiled:
-    """The most recently used compiled schemas, by the hash of their JSON text."""
+    """The most recently used compiled schemas, by the hash of their JSON text, as many as memory allows."""
 
     def __init__(self) -> None:
-        self._by_hash: OrderedDict[bytes, Schema] = OrderedDict()
+        self._by_hash: OrderedDict[bytes, tuple[Schema, int]] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
 
     def get(self, source: dict[str, Any] | bool) -> Schema:
         try:
@@ -82,19 +210,22 @@ class _Compiled:
         except (TypeError, ValueError, RecursionError) as error:
             raise SchemaRefused("the schema is not JSON or is nested too deeply") from error
         key = blake2b(encoded, digest_size=16).digest()
-        if (known := self._by_hash.get(key)) is not None:
-            self._by_hash.move_to_end(key)
-            return known
-        if len(encoded) > MAX_BYTES:
-            raise SchemaRefused(f"the schema has {len(encoded)} bytes; at most {MAX_BYTES} are accepted")
-        _check(source)
-        try:
-            validator = jsonschema_rs.validator_for(source, retriever=_refuse_remote)
-        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-            raise SchemaRefused(f"the schema is not valid: {_first_line(error)}") from error
-        schema = self._by_hash[key] = Schema(source, validator)
-        if len(self._by_hash) > _CACHED:
-            self._by_hash.popitem(last=False)
+        with self._lock:
+            if (known := self._by_hash.get(key)) is not None:
+                self._by_hash.move_to_end(key)
+                return known[0]
+        schema, size = _compile(source, len(encoded))
+        with self._lock:
+            return self._kept(key, schema, size)
+
+    def _kept(self, key: bytes, schema: Schema, size: int) -> Schema:
+        if key in self._by_hash:
+            return self._by_hash[key][0]
+        self._by_hash[key] = schema, size
+        self._bytes += size
+        while len(self._by_hash) > 1 and (self._bytes > MAX_CACHED or len(self._by_hash) > _MAX_ENTRIES):
+            _, (_, freed) = self._by_hash.popitem(last=False)
+            self._bytes -= freed
         return schema
 
 
@@ -105,37 +236,23 @@ def compile_schema(source: dict[str, Any] | bool) -> Schema:
     """``source`` ready to validate; compiled schemas are cached.
 
     Raises:
-        SchemaRefused: for an invalid schema, one that refers to another document, one above
-            256 KiB or nested deeper than 64 levels.
+        SchemaRefused: for an invalid schema or one that refers to another document.
+        SchemaTooLarge: for one above 256 KiB, nested deeper than 64 levels, or with more in it than
+            :mod:`gptoss_api.text.schema_parts` and :mod:`gptoss_api.text.schema_unfolding` accept.
     """
     return _compiled.get(source)
 
 
-def _check(source: Any) -> None:
-    level: list[Any] = [source]
-    for _ in range(MAX_DEPTH):
-        following: list[Any] = []
-        for node in level:
-            if isinstance(node, Mapping):
-                for name in _REFERENCES:
-                    target = node.get(name)
-                    if isinstance(target, str) and not target.startswith("#"):
-                        raise SchemaRefused(
-                            f"{name} '{target[:100]}' points outside the schema; "
-                            "only references that start with # are followed"
-                        )
-            following.extend(_children(node))
-        if not following:
-            return
-        level = following
-    raise SchemaRefused(f"the schema is nested deeper than {MAX_DEPTH} levels")
-
-
-def _children(node: Any) -> Iterator[Any]:
-    if isinstance(node, Mapping):
-        yield from (child for child in node.values() if isinstance(child, Mapping | list))
-    elif isinstance(node, list):
-        yield from (child for child in node if isinstance(child, Mapping | list))
+def _compile(source: dict[str, Any] | bool, size: int) -> tuple[Schema, int]:
+    if size > MAX_BYTES:
+        raise SchemaTooLarge(f"the schema has {size} bytes; at most {MAX_BYTES} are accepted")
+    taken = take_apart(source, size)
+    unfolding = check_unfolding(taken.parts)
+    try:
+        validator = jsonschema_rs.validator_for(source, retriever=_refuse_remote, pattern_options=_PATTERNS)
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        raise SchemaRefused(f"the schema is not valid: {_first_line(error)}") from error
+    return Schema(source, validator, taken.parts[0], unfolding), size * _TEXT_BYTES + taken.bytes
 
 
 def _refuse_remote(uri: str) -> Any:

@@ -45,6 +45,8 @@ class Opening:
 class JsonBlock:
     """A JSON body. ``feed`` gives how much of the piece was used; ``over`` says that it ended.
 
+    ``size`` is how many characters were read.
+
     Arguments that are delivered ``as_written`` need no look at the whole of them.
     """
 
@@ -58,7 +60,7 @@ class JsonBlock:
         self._json = JsonTransducer()
         self._raw: list[str] = []
         self._strict: list[str] = []
-        self._size = 0
+        self.size = 0
         self._slice = _FIRST_SLICE
         self._index = -1  # The call's number once it streams.
         self._undecided = as_written
@@ -70,7 +72,7 @@ class JsonBlock:
         """Reads from ``at``; the index after what was used, negative where earlier pieces go back."""
         size = len(text)
         while at < size and not self.over:
-            piece = text[at : at + min(self._slice, self.opening.cap - self._size)]
+            piece = text[at : at + min(self._slice, self.opening.cap - self.size)]
             # Growing slices: a short block in a long text must not copy all of it.
             self._slice = min(2 * self._slice, self.opening.cap)
             at += len(piece)
@@ -91,7 +93,7 @@ class JsonBlock:
                     self._break()
                 if at < 0:
                     return at
-            elif self._size >= self.opening.cap:
+            elif self.size >= self.opening.cap:
                 self._overflow()
         return at
 
@@ -126,16 +128,16 @@ class JsonBlock:
 
     def _keep(self, piece: str) -> None:
         self._raw.append(piece)
-        self._size += len(piece)
+        self.size += len(piece)
 
     def _drop(self, count: int) -> None:
         """Takes back what was read too far."""
         while count and self._raw:
             last = self._raw.pop()
-            self._size -= len(last)
+            self.size -= len(last)
             if len(last) > count:
                 self._raw.append(last[: len(last) - count])
-                self._size += len(last) - count
+                self.size += len(last) - count
                 return
             count -= len(last)
 
@@ -211,7 +213,7 @@ class JsonBlock:
             self._give_raw("E_BAD_JSON", self._reason())
             return back
         self._broken_tail = text[-LONGEST_CLOSER:]
-        if self._size >= self.opening.cap:
+        if self.size >= self.opening.cap:
             self._overflow()
         return 0
 
@@ -254,19 +256,19 @@ class PairsBlock:
         self._out = out
         self._pairs = PairsReader()
         self._slice = _FIRST_SLICE
-        self._size = 0
+        self.size = 0
 
     def feed(self, text: str, at: int) -> int:
         while at < len(text) and not self.over:
-            piece = text[at : at + min(self._slice, self.opening.cap - self._size)]
+            piece = text[at : at + min(self._slice, self.opening.cap - self.size)]
             self._slice = min(2 * self._slice, self.opening.cap)
             at += len(piece)
-            self._size += len(piece)
+            self.size += len(piece)
             self._pairs.feed(piece)
             if self._pairs.done:
                 at -= len(self._pairs.rest)
                 self._complete()
-            elif self._size >= self.opening.cap:
+            elif self.size >= self.opening.cap:
                 self._give_up("the block is too long")
         return at
 

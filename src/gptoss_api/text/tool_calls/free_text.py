@@ -36,25 +36,25 @@ class FreeTextBlock:
         self._judge = judge
         self._out = out
         self._raw: list[str] = []
-        self._size = 0
+        self.size = 0
         self._tail = ""
         self._slice = _FIRST_SLICE
 
     def feed(self, text: str, at: int) -> int:
         """Reads from ``at``; the index after what was used, negative where earlier pieces go back."""
         while at < len(text) and not self.over:
-            piece = text[at : at + min(self._slice, self.opening.cap - self._size)]
+            piece = text[at : at + min(self._slice, self.opening.cap - self.size)]
             self._slice = min(2 * self._slice, self.opening.cap)
             at += len(piece)
             self._raw.append(piece)
-            self._size += len(piece)
+            self.size += len(piece)
             seen = self._tail + piece
             if found := _CLOSER.search(seen):
                 closer = seen[found.start() + 1 :]
                 at -= len(closer)
-                again = self._complete("".join(self._raw)[: self._size - len(closer)], closed=True)
+                again = self._complete("".join(self._raw)[: self.size - len(closer)], closed=True)
                 self.returned = again + closer[: max(-at, 0)]
-            elif self._size >= self.opening.cap:
+            elif self.size >= self.opening.cap:
                 self._cut(f"the block is longer than {self.opening.cap} characters")
                 self._out.cancel("a call is too long")
             self._tail = seen[-_LONGEST_CLOSER:]

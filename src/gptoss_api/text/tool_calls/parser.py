@@ -59,6 +59,11 @@ class ToolCallParser(CodeReading):
         return self._out.calls
 
     @property
+    def undecided(self) -> int:
+        """How many characters wait for what follows, to be judged together with it."""
+        return self._raw_size if self._block is None else self._block.size
+
+    @property
     def thinks(self) -> bool:
         """Whether text is taken for a chain of thought now."""
         return self._out.thought

@@ -1,0 +1,96 @@
+"""Checks what a model wrote without stopping everybody else: at once, in a thread, or in another process."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import BoundedSemaphore
+from typing import Any, Final, ParamSpec, TypeVar
+
+from ..text.coercion import Misfit, coerce
+from ..text.schema import Schema, Unchecked
+from . import checking_process
+
+# Characters of text, times the looks that each may lead to, up to which reading is cheaper than a thread.
+CHARACTERS_AT_ONCE: Final = 16_384
+LOOKS_AT_ONCE: Final = 2_000
+TOO_LONG: Final = (
+    "to check it against its schema takes too long. Simplify the schema: fewer alternatives that contain "
+    "each other, fewer and simpler patterns"
+)
+
+_THREADS: Final = 4
+# Checks in a process of their own: at the same time, and for one answer.
+_PROCESSES: Final = 2
+_PROCESSES_EACH: Final = 4
+# Seconds on the clock for seconds of processor time, on a machine that has other work.
+_PATIENCE: Final = 5 * checking_process.MAX_SECONDS
+_COMMAND: Final = (sys.executable, "-P", checking_process.__file__)
+_ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "SYSTEMROOT")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_threads: Final = ThreadPoolExecutor(_THREADS, thread_name_prefix="check")
+_processes: Final = BoundedSemaphore(_PROCESSES)
+
+
+async def aside(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """``function`` in a thread for what may take long."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: function(*args, **kwargs))
+
+
+class Fitter:
+    """Makes values fit schemas, in another process where that may take long: a few times for one answer."""
+
+    def __init__(self) -> None:
+        self._left = _PROCESSES_EACH
+
+    def fit(self, schema: Schema, value: Any) -> Any:
+        """See :func:`~gptoss_api.text.coercion.coerce`.
+
+        Raises:
+            Misfit: where there is no value that fits.
+            Unchecked: where that cannot be found out in time.
+        """
+        try:
+            return coerce(schema, value)
+        except Unchecked as unchecked:
+            known: dict[str, Any] = {} if unchecked.fits is None else {"fits": unchecked.fits}
+        if self._left:
+            self._left -= 1
+            known |= _judged_apart(schema, value)
+        match known:
+            case {"fits": True}:
+                return value
+            case {"value": fitted}:
+                return fitted
+            case {"complaints": complaints}:
+                raise Misfit(complaints)
+            case {"fits": False}:
+                raise Misfit(["$: the value does not fit the schema"])
+        raise Unchecked
+
+
+def _judged_apart(schema: Schema, value: Any) -> dict[str, Any]:
+    """What another process finds out in its time: see :func:`.checking_process.judge`."""
+    try:
+        given = json.dumps((schema.source, value)).encode()
+        with _processes:
+            done = subprocess.run(  # noqa: S603  # our own module; what is checked goes in by its input
+                _COMMAND,
+                input=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+                timeout=_PATIENCE,
+                check=False,
+            )
+        # A line that was not ended was not written to its end.
+        lines = [json.loads(line) for line in done.stdout.split(b"\n")[:-1]]
+        return {name: found for line in lines for name, found in line.items()}
+    except (OSError, subprocess.SubprocessError, ValueError, RecursionError, MemoryError):
+        return {}
