@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -151,7 +152,10 @@ async def test_who_reads_slowly_but_in_time_gets_all(start: Start, stream: bool)
                 time.sleep(0.1)
             return bytes(seen) + read_rest(connection)
 
-    assert (await asyncio.to_thread(read_slowly)).count(b"word ") >= 4_000 * PIECES
+    answer = await asyncio.to_thread(read_slowly)
+    # Where the text is cut is nobody's business here.
+    text = b"".join(re.findall(rb'"content":"([^"]*)"', answer))
+    assert text.count(b"word ") >= 4_000 * PIECES
 
 
 async def test_who_read_too_slowly_is_told_so(start: Start) -> None:
