@@ -220,7 +220,10 @@ class Settings:
         10.0, "GPTOSS_KEEPALIVE", seconds(0.01, 15), "Silence after which a stream gets an SSE comment."
     )
     max_body: int = _setting(
-        8 * 1024**2, "GPTOSS_MAX_BODY", size(1024, 1024**3), "Largest request body that is read."
+        8 * 1024**2,
+        "GPTOSS_MAX_BODY",
+        size(1024, 1024**3),
+        "Largest request body that is read; up to sixteen of them may arrive at a time.",
     )
     shutdown_timeout: float = _setting(
         30.0, "GPTOSS_SHUTDOWN_TIMEOUT", seconds(0, 3_600), "Time running answers get when the gateway stops."

@@ -27,7 +27,7 @@ def custom_input(written: str) -> str:
     """The text in a custom tool's ``{"input": …}``, or what was written where it is not that."""
     try:
         value = json.loads(written)
-    except ValueError:
+    except (ValueError, RecursionError):
         return written
     text = value.get("input") if isinstance(value, dict) else None
     return text if isinstance(text, str) else written

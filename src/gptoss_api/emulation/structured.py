@@ -20,7 +20,7 @@ _ATTEMPTS: Final = 64
 _STARTS: Final = re.compile(r"[{\[]")
 # Half of a surrogate pair: the transducer makes a valid character of it.
 _HALF: Final = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
-_FENCE: Final = re.compile(r"(?P<run>`{3,}|~{3,})[^\n]*\n")
+_FENCE: Final = re.compile(r"(?P<run>`{3,}+|~{3,}+)[^\n]*+\n")
 
 
 class JsonMismatch(Exception):

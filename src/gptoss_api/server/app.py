@@ -18,6 +18,7 @@ from .cors import Cors
 from .description import docs_page, openapi_description
 from .drain import Drain
 from .edge import Edge
+from .intake import Intake
 from .request import RequestRecord
 from .responses import KeptResponses, ResponseRoutes, ResponsesEndpoint
 from .status import Endpoint, StatusRoutes
@@ -31,7 +32,7 @@ def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> ASGIApp:
     """The whole HTTP side over ``gateway``."""
     keys = ApiKeys(settings.api_keys)
     status = StatusRoutes(gateway, drain, keys)
-    serving = Serving(drain, settings.max_body, settings.keepalive, lambda: gateway.only_upstream)
+    serving = Serving(drain, Intake(settings.max_body), settings.keepalive, lambda: gateway.only_upstream)
     router = Router(
         [
             *_turn_routes(settings, gateway, serving),

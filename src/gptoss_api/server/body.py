@@ -7,6 +7,7 @@ from typing import Final
 from starlette.types import Receive
 
 from ..core.errors import RequestTimeout, RequestTooLarge, UnsupportedEncoding
+from .intake import Arriving, too_much
 
 # Seconds: a client that pauses longer inside its own body is not coming back, and one that takes longer
 # in all is holding the connection for its own sake.
@@ -22,13 +23,14 @@ class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
 
-async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
-    """The whole request body, at most ``limit`` bytes.
+async def read_body(receive: Receive, headers: Mapping[str, str], arriving: Arriving) -> bytes:
+    """The whole request body, for which ``arriving`` has to have room.
 
     Raises:
         RequestTooLarge: before reading where ``content-length`` already says so, else while reading.
         UnsupportedEncoding: for compressed bodies; a small one could unpack to any size.
         RequestTimeout: when the body stalls.
+        Overloaded: when there is no room for it.
         ClientGone: when the client leaves.
     """
     encoding = headers.get("content-encoding", "identity").strip().lower()
@@ -36,15 +38,17 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
         raise UnsupportedEncoding(
             f"Request bodies with content-encoding '{encoding[:40]}' are not read; send plain JSON."
         )
+    limit = arriving.largest
     declared = headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)
     parts: list[bytes] = []
     size = 0
     loop = asyncio.get_running_loop()
-    latest = loop.time() + BODY_TIMEOUT
+    arriving.since = loop.time()
+    latest = arriving.since + BODY_TIMEOUT
     try:
-        async with asyncio.timeout(BODY_PAUSE) as deadline:
+        async with asyncio.timeout(BODY_PAUSE) as arriving.deadline:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -53,14 +57,22 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) ->
                 size += len(part)
                 if size > limit:
                     raise _too_large(limit)
-                if not message.get("more_body", False):
-                    return b"".join((*parts, part)) if parts else part
+                last = not message.get("more_body", False)
+                if last and not parts:
+                    return part
+                arriving.take(len(part))
+                if last:
+                    return b"".join((*parts, part))
                 parts.append(part)
-                deadline.reschedule(min(loop.time() + BODY_PAUSE, latest))
+                arriving.deadline.reschedule(min(loop.time() + BODY_PAUSE, latest))
     except TimeoutError:
+        if arriving.given_up:
+            raise too_much() from None
         raise RequestTimeout(
             f"The request body stopped arriving, or took more than {BODY_TIMEOUT:.0f} seconds."
         ) from None
+    finally:
+        arriving.deadline = None
 
 
 def weight_of(body: bytes) -> int:

@@ -18,6 +18,7 @@ from ..loop import beside
 from .body import ClientGone, read_body, weight_of
 from .drain import Drain, shutting_down
 from .exchange import Departure, EventStream, send_json
+from .intake import Arriving, Intake
 from .request import RequestRecord
 
 OpenTurn = Callable[[Turn], AbstractAsyncContextManager[AsyncIterator[Events]]]
@@ -25,13 +26,14 @@ R = TypeVar("R", bound=DialectRequest)
 
 
 class Serving(Struct, frozen=True):
-    """What every endpoint needs of the server. ``keep_alive`` is in seconds, ``max_body`` in bytes.
+    """What every endpoint needs of the server. ``intake`` is shared by all of them.
 
-    ``upstream`` tells the name of the only upstream, "" where several may answer.
+    ``keep_alive`` is in seconds. ``upstream`` tells the name of the only upstream, "" where several may
+    answer.
     """
 
     drain: Drain
-    max_body: int
+    intake: Intake
     keep_alive: float
     upstream: Callable[[], str] = str
 
@@ -69,13 +71,18 @@ class AnswerEndpoint(ABC, Generic[R]):
         drain = self._serving.drain
         try:
             with drain:
-                body = await read_body(receive, record.headers, self._serving.max_body)
-                record.weight = weight_of(body)
-                await self.serve(await self.read(body, record), record, receive, send)
+                with self._serving.intake.body(record.caller) as arriving:
+                    request = await self._received(receive, record, arriving)
+                await self.serve(request, record, receive, send)
         except asyncio.CancelledError:
             if drain.expired and not record.status:
                 raise shutting_down() from None
             raise
+
+    async def _received(self, receive: Receive, record: RequestRecord, arriving: Arriving) -> R:
+        body = await read_body(receive, record.headers, arriving)
+        record.weight = weight_of(body)
+        return await self.read(body, record)
 
     async def serve(self, request: R, record: RequestRecord, receive: Receive, send: Send) -> None:
         """Answers one request for as long as its client is there."""

@@ -22,7 +22,7 @@ _KEY: Final = re.compile(
     r"""(?:"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|[“”„][^“”„]*+[“”„]|[‘’][^‘’]*+[‘’]|[A-Za-z_$][\w$-]*+)""",
     re.DOTALL,
 )
-_KEY_GOES_ON: Final = re.compile(r"[^\s,:{}\[\]=>\"](?:[^,:{}\[\]\n\"'’”]{0,80}[\"'’”]){1,3}\s*:")
+_KEY_GOES_ON: Final = re.compile(r"[^\s,:{}\[\]=>\"](?:[^,:{}\[\]\n\"'’”]{0,80}+[\"'’”]){1,3}\s*+:")
 _WORD: Final = re.compile(r"(?:true|false|null|True|False|None|nan|NaN|-?Infinity)\b")
 _LONGEST_WORD: Final = 10
 _NEXT_ITEM: Final = re.compile(r"""["“‘'][^"”’']*+["”’']\s*+[,\]]""")

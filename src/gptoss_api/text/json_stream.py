@@ -25,6 +25,7 @@ from .json_scalars import BARE, BARE_KEY, LITERALS, LOW, plain_number
 
 MAX_DEPTH: Final = 512
 _MAX_WORD: Final = 1024
+_MOST_INNER: Final = 16
 
 _VALUE, _FIRST_ITEM, _ITEM, _FIRST_KEY, _KEY, _COLON, _AFTER, _STRING = range(8)
 _PLACES: Final = {
@@ -74,6 +75,7 @@ class JsonTransducer:
         "_comment",
         "_held",
         "_in_key",
+        "_inner",
         "_out",
         "_pending",
         "_position",
@@ -100,6 +102,8 @@ class JsonTransducer:
         self._pending = ""  # A comma and the space after it, until something follows.
         self._comment = ""  # What ends the comment being read.
         self._string = DOUBLE
+        # What followed quotes that did not end the string: where text repeats itself, they are many.
+        self._inner: set[str] = set()
         self._in_key = False
         self._position = 0
 
@@ -185,8 +189,7 @@ class JsonTransducer:
                 return end
         char = text[end]
         if char in kind.closers:
-            follow = can_follow_key if self._in_key else can_follow_value
-            closes = follow(text[end + 1 : end + 1 + LOOK], self._stack, final)
+            closes = self._closes(text[end + 1 : end + 1 + LOOK], final)
             if closes is None:
                 return end
             if closes:
@@ -202,6 +205,19 @@ class JsonTransducer:
         else:
             self._out.append("\\ufffd")
         return end + 1
+
+    def _closes(self, after: str, final: bool) -> bool | None:
+        """Whether a quote before ``after`` ends the string."""
+        inner = self._inner
+        if inner and after in inner:
+            return False
+        follow = can_follow_key if self._in_key else can_follow_value
+        closes = follow(after, self._stack, final)
+        if closes is False and not final:
+            if len(inner) >= _MOST_INNER:
+                inner.clear()
+            inner.add(after)
+        return closes
 
     def _close_string(self) -> None:
         self._out.append('"')
@@ -359,6 +375,7 @@ class JsonTransducer:
             if len(start) < 3 and start == char * len(start) and not final:
                 return at
         self._string = string_kind(char)
+        self._inner.clear()
         self._in_key = key
         self._begin('"')
         self._state = _STRING

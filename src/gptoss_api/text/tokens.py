@@ -25,6 +25,7 @@ _SEGMENT: Final = 256
 _SEGMENTS: Final = 512
 _SEGMENT_BYTES: Final = 8 << 20
 
+_PIECE_OF_HALVES: Final = 1 << 14
 _CODE_POINTS: Final = regex.compile(r"(?s)[\ud800-\udbff][\udc00-\udfff]|.")
 
 
@@ -228,4 +229,13 @@ class StreamCounter:
 
 def _without_surrogates(text: str) -> str:
     """Pairs of surrogates become their character, lone ones U+FFFD, as in tiktoken."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    # The codec calls back for each that is replaced, which in one go would stop every other thread.
+    pieces: list[str] = []
+    at = 0
+    while at < len(text):
+        end = at + _PIECE_OF_HALVES
+        if "\ud800" <= text[end - 1 : end] <= "\udbff" and end < len(text):
+            end -= 1
+        pieces.append(text[at:end].encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+        at = end
+    return "".join(pieces)

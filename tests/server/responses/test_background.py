@@ -13,6 +13,7 @@ from gptoss_api.core.errors import InvalidRequest, NotFound, StateUnavailable
 from gptoss_api.core.events import Events, Finished, Started, TextDelta, Usage, UsageReported
 from gptoss_api.dialects.responses import ResponseRequest, ResponsesDialect
 from gptoss_api.server.drain import Drain
+from gptoss_api.server.intake import Intake
 from gptoss_api.server.request import RequestRecord
 from gptoss_api.server.responses import KeptResponses, ResponseRoutes, background
 from gptoss_api.server.responses.background import DEAD_AFTER, BackgroundRuns, Run
@@ -28,7 +29,7 @@ class Process:
         self.drain = Drain()
         self.go = asyncio.Event()
         self.runs = BackgroundRuns(self.kept, self._open, self.drain)
-        self.routes = ResponseRoutes(self.kept, self.runs, Serving(self.drain, 1024, 10.0))
+        self.routes = ResponseRoutes(self.kept, self.runs, Serving(self.drain, Intake(1024), 10.0))
 
     @asynccontextmanager
     async def _open(self, request: ResponseRequest) -> AsyncIterator[AsyncIterator[Events]]:
