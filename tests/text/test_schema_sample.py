@@ -99,7 +99,7 @@ def many(schema: Any) -> dict[str, Any]:
 def test_what_is_repeated_takes_little_room_and_time(repeated: dict[str, Any]) -> None:
     begun = time.thread_time()
     assert len(json.dumps(sample(many(repeated)))) < 300_000
-    assert time.thread_time() - begun < 0.3
+    assert time.thread_time() - begun < 3
 
 
 @pytest.mark.parametrize("kind", ["integer", "number"])
