@@ -11,6 +11,8 @@ from .reading import Fields, too_long, wrong_type
 
 MAX_CHOICES: Final = 128
 MAX_STOPS: Final = 4
+# Characters. Every piece of an answer is compared with all beginnings of a stop string.
+MAX_STOP: Final = 1_000
 MAX_METADATA: Final = 16
 
 EFFORTS: Final[dict[str, Effort]] = {
@@ -152,6 +154,8 @@ def read_stop(body: Fields) -> tuple[str, ...]:
     for index, text in enumerate(stops):
         if not isinstance(text, str):
             raise wrong_type(f"stop[{index}]", "a string", text)
+        if len(text) > MAX_STOP:
+            raise too_long(f"stop[{index}]" if isinstance(stop, list) else "stop", text, MAX_STOP)
     # An empty string would stop every answer before it begins.
     return tuple(text for text in stops if text)
 

@@ -18,8 +18,9 @@ def call_in_reasoning(config: ParserConfig, reasoning: str) -> HeldCall | None:
     Only for an answer that is empty: models draft calls in their thoughts, and of several drafts only the
     last was meant (docs/design/emulation.md, "What gpt-oss does with described tools").
     """
-    openers = list(_OPENER.finditer(reasoning, max(0, len(reasoning) - _TAIL)))
-    if not openers or _CLOSED.search(reasoning) is None:
+    tail = max(0, len(reasoning) - _TAIL)
+    openers = list(_OPENER.finditer(reasoning, tail))
+    if not openers or _CLOSED.search(reasoning, tail) is None:
         return None
     parser = ToolCallParser(config, keyed_only=True)
     events = [*parser.feed(reasoning[openers[-1].start() :]), *parser.finish()]

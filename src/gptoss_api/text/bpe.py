@@ -57,10 +57,12 @@ _STRETCH: Final = 1 << 16
 _WINDOW: Final = 1 << 12
 # How far a pattern looks past the end of a piece: for the longest contraction.
 _AHEAD: Final = 3
-# Windows remembered while one piece is merged; a run of one character has only one.
-_WINDOWS: Final = 32
+# Windows remembered; a run of one character has only one.
+_WINDOWS: Final = 16
 # Borders that are tried before a window is made larger.
 _BORDERS: Final = 8
+
+Merge = Callable[[bytes], list[int]]
 
 # What a piece consists of, for those that are longer than a stretch.
 _CASELESS: Final = r"\p{Lm}\p{Lo}\p{M}"
@@ -224,16 +226,24 @@ def merge(piece: bytes, ranks: Mapping[bytes, int]) -> list[int]:
     """Where the tokens of a piece begin, and its length at the end."""
     if len(piece) <= _SHORT:
         return merge_short(piece, ranks)
-    return [*token_starts(piece, ranks), len(piece)]
+    return [*token_starts(piece, window_merger(ranks)), len(piece)]
 
 
-def token_starts(piece: bytes, ranks: Mapping[bytes, int], most: int = NO_LIMIT) -> list[int]:
-    """Where the tokens of a piece begin, of all or of more than ``most``; linear in the length."""
+def window_merger(ranks: Mapping[bytes, int]) -> Merge:
+    """:func:`merge_long`, which remembers: what is the same all along is merged only once."""
+    return lru_cache(_WINDOWS)(partial(merge_long, ranks=ranks))
+
+
+def token_starts(piece: bytes, merged: Merge, most: int = NO_LIMIT) -> list[int]:
+    """Where the tokens of a piece begin, of all or of more than ``most``; linear in the length.
+
+    ``merged`` is a :func:`window_merger`.
+    """
     width = _WINDOW
     while True:
         starts: list[int] = []
         try:
-            for found in _windows(piece, ranks, width):
+            for found in _windows(piece, merged, width):
                 starts += found
                 if len(starts) > most:
                     break
@@ -247,14 +257,12 @@ class _TooNarrow(Exception):
     """Windows of this width cannot be joined."""
 
 
-def _windows(piece: bytes, ranks: Mapping[bytes, int], width: int) -> Iterator[list[int]]:
+def _windows(piece: bytes, merged: Merge, width: int) -> Iterator[list[int]]:
     """Where the tokens of a piece begin, a list for each window of it.
 
     A sequence of tokens is the merged text exactly if each two neighbours are what their own bytes merge to.
     So windows are merged by themselves, and joined where that holds across their border.
     """
-    # What is the same all along is merged only once.
-    merged = lru_cache(_WINDOWS)(partial(merge_long, ranks=ranks))
     begin, starts = 0, merged(piece[:width])
     while len(piece) - begin > width:
         # The last tokens of a window may be others once it is known what follows.

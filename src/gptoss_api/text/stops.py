@@ -14,6 +14,8 @@ S = TypeVar("S", bound=Hashable)
 
 # A run this long in which no place is found to cut the count is cut all the same.
 _RUN: Final = 4096
+# Characters that are counted at the latest when so many came, however far the limit is.
+_FAR: Final = 16_384
 
 
 class StopScanner:
@@ -75,8 +77,8 @@ class TokenLimiter(Generic[S]):
 
     The answer consists of segments (reasoning, text, each call), every one counted for itself;
     ``S`` is what the caller names them by. While the bytes alone show that the limit is far,
-    nothing is counted; near it, the last words are held back until their count is certain. A
-    complete answer of exactly ``limit`` tokens does not reach the limit.
+    nothing is held back, and little is counted; near it, the last words are held back until their
+    count is certain. A complete answer of exactly ``limit`` tokens does not reach the limit.
 
     Exact but for one case: in a run of more than 4096 characters without a space, line break or
     punctuation the cut may be off by a token.
@@ -125,7 +127,7 @@ class TokenLimiter(Generic[S]):
         self._parts.append(text)
         self._bytes += utf8_length(text)
         self._chars += len(text)
-        if self._spent + self._bytes <= self._limit:
+        if self._spent + self._bytes <= self._limit and self._chars <= _FAR:
             # So far nothing was held back.
             self._released = self._chars
             passed.append((segment, text))
@@ -163,7 +165,7 @@ class TokenLimiter(Generic[S]):
 
     def _joint(self, tail: str) -> int:
         """Up to where the tail's count is certain, or 0."""
-        start = max(self._searched - 1, 0)
+        start = max(self._searched - 1, len(tail) - 2 * _RUN, 0)
         joint = last_joint(tail[start:])
         joint = joint + start if joint else 0
         if len(tail) - joint > _RUN:

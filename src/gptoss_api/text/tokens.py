@@ -14,7 +14,7 @@ from typing import Final
 
 import regex
 
-from .bpe import NO_LIMIT, last_joint, load_ranks, merge, piece_lists, pieces, token_starts
+from .bpe import NO_LIMIT, last_joint, load_ranks, merge, piece_lists, pieces, token_starts, window_merger
 
 # Counts of pieces that are remembered (a few MB at most), and up to which length in characters.
 _PIECES: Final = 50_000
@@ -37,10 +37,11 @@ def utf8_length(text: str) -> int:
 class _PieceCounts(dict[str, int]):
     """Tokens of each piece seen, found out at the first look."""
 
-    __slots__ = ("ranks",)
+    __slots__ = ("merged", "ranks")
 
     def __init__(self, ranks: Mapping[bytes, int]) -> None:
         self.ranks = ranks
+        self.merged = window_merger(ranks)
 
     def __missing__(self, piece: str) -> int:
         data = piece.encode()
@@ -127,7 +128,7 @@ class Tokens:
         try:
             for found in piece_lists(text):
                 if len(found) == 1 and len(found[0]) > _PIECE:
-                    count += len(token_starts(found[0].encode(), known.ranks, most - count))
+                    count += len(token_starts(found[0].encode(), known.merged, most - count))
                 else:
                     count += sum(map(known.__getitem__, found))
                 if count > most:
@@ -174,11 +175,12 @@ class Tokens:
         kept = 0
         try:
             for piece in pieces(text):
-                count = known[piece]
-                if count > left:
+                count = known[piece] if len(piece) <= _PIECE else 0
+                if not count or count > left:
                     data = piece.encode()
-                    end = merge(data, known.ranks)[max(left, 0)]
-                    return kept + len(data[:end].decode(errors="ignore"))
+                    starts = token_starts(data, known.merged, left)
+                    if (count := len(starts)) > left:
+                        return kept + len(data[: starts[max(left, 0)]].decode(errors="ignore"))
                 left -= count
                 kept += len(piece)
         except UnicodeEncodeError:

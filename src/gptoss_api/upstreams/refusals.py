@@ -26,7 +26,7 @@ _TIMEOUTS: Final = frozenset({408, 504, 524})
 _UNAVAILABLE: Final = frozenset({503, 521, 522, 523, 529})
 
 _HTML: Final = re.compile(r"\s*(?:<!doctype|<html|<head|<\?xml)", re.I)
-_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
+_TITLE: Final = re.compile(r"<title[^<>]*>([^<]*)</title>", re.I)
 # Of what an upstream says. A secret that is cut would not be known for one, so more is read than is shown.
 _READ: Final = 16 * 1024
 

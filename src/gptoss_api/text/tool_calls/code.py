@@ -6,10 +6,10 @@ from typing import Final
 
 from .blocks import deliver
 from .contract import ParserConfig
-from .fences import CALL_WORDS, DATA_WORDS, Fence, close_fence, may_hold_call, open_fence
+from .fences import CALL_WORDS, DATA_WORDS, LONGEST_RUN, Fence, close_fence, may_hold_call, open_fence
 from .judging import Judge
 from .openers import OpenerReading
-from .reading import SPACE
+from .reading import SPACE, State
 from .shapes import LONGEST_START
 
 _MAX_HELD_FENCE: Final = 1024 * 1024
@@ -22,6 +22,8 @@ class CodeReading(OpenerReading):
     def __init__(self, config: ParserConfig, judge: Judge, keyed_only: bool) -> None:
         super().__init__(config, judge, keyed_only)
         self._run = ""  # The back-quotes that opened inline code.
+        self._long_run = ""  # The character of a run that is too long to be a mark, and what follows it.
+        self._resumed: State = self._text
         self._fence = Fence("```", "", "")
         self._in_line = False  # Inside a fence: the current line has begun.
         self._raw: list[str] = []  # What is held until the message ends.
@@ -33,6 +35,9 @@ class CodeReading(OpenerReading):
 
     def _ticks(self, text: str, at: int, end: int, final: bool, begin: int | None = None) -> int:
         begin = at if begin is None else begin
+        if end - at > LONGEST_RUN:
+            self._plain(text[begin:end])
+            return self._over_run(text, end)
         if end == len(text) and not final:
             return begin
         if self._out.line_start and end - at >= 3:
@@ -52,13 +57,31 @@ class CodeReading(OpenerReading):
         if found is None:
             self._out.content(text[at:])
             return len(text)
-        if found.end() == len(text) and text[found.start()] == "`" and not final:
+        long = found.end() - found.start() > LONGEST_RUN
+        if found.end() == len(text) and text[found.start()] == "`" and not final and not long:
             self._out.content(text[at : found.start()])
             return found.start()
         self._out.content(text[at : found.end()])
+        if long:
+            return self._over_run(text, found.end())
         if found[0] == "\n" or found[0] == self._run:
             self._state = self._text
         return found.end()
+
+    def _over_run(self, text: str, end: int) -> int:
+        """A run that is too long to be a mark is text, with all that follows of it."""
+        if end == len(text):
+            self._long_run = text[-1]
+            self._resumed, self._state = self._state, self._rest_of_run
+        return end
+
+    def _rest_of_run(self, text: str, at: int, _final: bool) -> int:
+        rest = text[at:].lstrip(self._long_run)
+        if rest:
+            self._state = self._resumed
+        end = len(text) - len(rest)
+        self._plain(text[at:end])
+        return end
 
     def _open_fence(self, fence: Fence, text: str, begin: int, at: int, final: bool) -> int:
         self._fence = fence

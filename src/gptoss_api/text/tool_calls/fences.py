@@ -13,6 +13,8 @@ from .shapes import LONGEST_START, call_shaped
 CALL_WORDS: Final = frozenset(("tool_call", "tool_calls", "function_call", "tool_code", "tool"))
 DATA_WORDS: Final = frozenset(("json", "xml", "", "text", "plaintext"))
 _MAX_RUN: Final = 200
+# A longer run of back-quotes or tildes is no mark, nor is one with more space behind it.
+LONGEST_RUN: Final = 1_000
 
 
 class Fence(Struct, frozen=True):
@@ -26,8 +28,9 @@ class Fence(Struct, frozen=True):
 @lru_cache(maxsize=64)
 def _closing(char: str, size: int) -> tuple[re.Pattern[str], re.Pattern[str]]:
     mark = re.escape(char)
-    whole = re.compile(rf"^[ \t]{{0,3}}{mark}{{{size},}}[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
-    return whole, re.compile(rf"[ \t]{{0,3}}{mark}*[ \t]*\r?\Z")
+    space = rf"[ \t]{{0,{LONGEST_RUN}}}"
+    whole = re.compile(rf"^[ \t]{{0,3}}{mark}{{{size},{LONGEST_RUN}}}{space}(?:\r?\n|\Z)", re.MULTILINE)
+    return whole, re.compile(rf"[ \t]{{0,3}}{mark}{{0,{LONGEST_RUN}}}{space}\r?\Z")
 
 
 def open_fence(text: str, at: int, end: int, final: bool) -> Fence | bool | None:

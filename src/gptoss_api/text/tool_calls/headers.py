@@ -93,6 +93,8 @@ class ToolNames:
 
     def find(self, written: str) -> str | None:
         """The shown name that ``written`` means (docs/design/emulation.md, "Foreign forms")."""
+        if len(written) > MAX_HEADER:
+            return None
         name = _RECIPIENT.split(written, maxsplit=1)[-1]
         name = name.strip().split("<|", 1)[0]
         name = (name.split(None, 1) or [""])[0].strip("\"'`")

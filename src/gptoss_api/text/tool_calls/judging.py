@@ -31,7 +31,8 @@ class Judge:
         self.required = config.mode in ("required", "named")
         self._client: str | None = None
         key = re.escape(config.key) if config.key else r"\Z.\Z"
-        self._keyed_opener = re.compile(rf"<tool[_-]call\s[^<>]{{0,{MAX_HEADER}}}{key}[^<>]*>", re.IGNORECASE)
+        other = rf"[^<>]{{0,{MAX_HEADER}}}"
+        self._keyed_opener = re.compile(rf"<tool[_-]call\s{other}{key}{other}>", re.IGNORECASE)
 
     def tool(self, name: str) -> DeclaredTool:
         return self.config.tools[name]

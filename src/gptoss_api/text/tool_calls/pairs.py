@@ -1,8 +1,10 @@
 """Arguments written as elements: ``<parameter=K>``, ``<parameter name="K">``, ``<arg_key>`` (form F4, F2)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+from msgspec import Struct
 
 from .shapes import decode
 
@@ -12,11 +14,15 @@ _TOKEN: Final = re.compile(
     re.IGNORECASE,
 )
 _LONGEST: Final = 16
-_PAIR: Final = re.compile(
-    r"<parameter(?:\s*=\s*|\s+name\s*=\s*)[\"'“]?(?P<key>[^\"'”>]+?)[\"'”]?(?:\s[^>]*)?>(?P<value>.*?)</parameter>"
-    r"|<arg_key>(?P<key2>.*?)</arg_key>\s*<arg_value>(?P<value2>.*?)</arg_value>",
-    re.IGNORECASE | re.DOTALL,
+_OPENER: Final = re.compile(
+    r"<parameter(?:\s*=\s*|\s+name\s*=\s*)[\"'“]?(?P<key>\s*+[^\"'”>\s]{1,256}+)[\"'”]?+(?:\s[^>]{0,256}+)?+>"
+    r"|<arg_key>",
+    re.IGNORECASE,
 )
+_PARAMETER_END: Final = re.compile(r"</parameter>", re.IGNORECASE)
+_KEY_END: Final = re.compile(r"</arg_key>", re.IGNORECASE)
+_VALUE: Final = re.compile(r"\s*+<arg_value>", re.IGNORECASE)
+_VALUE_END: Final = re.compile(r"</arg_value>", re.IGNORECASE)
 _CDATA: Final = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 _HIDDEN: Final = re.compile(r"\0([0-9]+)\0")
 
@@ -83,17 +89,58 @@ class PairsReader:
             hidden.append(found[1])
             return f"\0{len(hidden) - 1}\0"
 
-        for found in _PAIR.finditer(_CDATA.sub(hide, self.raw.replace("\0", ""))):
-            key = (found["key"] or found["key2"] or "").strip()
-            value = found["value"] if found["value"] is not None else found["value2"]
+        text = _CDATA.sub(hide, self.raw.replace("\0", ""))
+        for pair in _pairs(text):
+            value = text[pair.begin : pair.end]
             value = value.strip() if "\0" in value else value.removeprefix("\n").removesuffix("\n")
             shown = _HIDDEN.sub(lambda mark: hidden[int(mark[1])], value)
-            arguments[key] = _typed(shown, properties.get(key))
+            arguments[pair.key] = _typed(shown, properties.get(pair.key))
         return arguments
 
     def stray_text(self) -> bool:
         """Whether anything but pairs stands in the block."""
-        return bool(_TOKEN.sub("", _PAIR.sub("", _CDATA.sub("", self.raw))).strip())
+        text = _CDATA.sub("", self.raw)
+        others: list[str] = []
+        at = 0
+        for pair in _pairs(text):
+            others.append(text[at : pair.start])
+            at = pair.after
+        return bool(_TOKEN.sub("", "".join((*others, text[at:]))).strip())
+
+
+class _Pair(Struct):
+    """An element from ``start`` to ``after``, its value from ``begin`` to ``end``."""
+
+    key: str
+    start: int
+    begin: int
+    end: int
+    after: int
+
+
+def _pairs(text: str) -> Iterator[_Pair]:
+    """The pairs in ``text``, in time that grows with its length, whatever is opened and never closed."""
+    at = 0
+    absent: set[re.Pattern[str]] = set()
+
+    def find(pattern: re.Pattern[str], start: int) -> re.Match[str] | None:
+        found = None if pattern in absent else pattern.search(text, start)
+        if found is None:
+            absent.add(pattern)
+        return found
+
+    while opener := _OPENER.search(text, at):
+        at = begin = opener.end()
+        key, closer = opener["key"], _PARAMETER_END
+        if key is None:
+            named = find(_KEY_END, at)
+            value = named and _VALUE.match(text, named.end())
+            if named is None or value is None:
+                continue
+            key, begin, closer = text[at : named.start()], value.end(), _VALUE_END
+        if closed := find(closer, begin):
+            at = closed.end()
+            yield _Pair(key.strip(), opener.start(), begin, closed.start(), at)
 
 
 def _typed(text: str, schema: Any) -> Any:

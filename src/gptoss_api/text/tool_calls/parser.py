@@ -30,8 +30,8 @@ _MAX_HELD_MESSAGE: Final = 64 * 1024
 _BLANK: Final = re.compile(r"[ \t\r\n]*+")
 _EASY: Final = re.compile(r"[^<`\n]*[^<`\s]")
 _EASY_AT_ONCE: Final = re.compile(r"[^<`\n]+")
-# What tags and tokens begin with; the last two are letters i where case does not count.
-_ANGLE: Final = r"<(?=[tTfFiI\u0130\u0131]|\|?\Z|\|[semcr])"
+# What tags and tokens begin with.
+_ANGLE: Final = r"<(?=[tTfFiI]|\|?\Z|\|[semcr])"
 # Indentation counts as the line's start, for it may have come as a piece of its own.
 _STOP: Final = re.compile(rf"{_ANGLE}|`+|^[ \t\r]*(?:~+|[{BARE_LETTERS}])", re.MULTILINE)
 _LINE_STOP: Final = re.compile(rf"[ \t\r]*(?:~+|[{BARE_LETTERS}])")
