@@ -12,16 +12,17 @@ import pytest
 from msgspec.structs import replace
 
 from gptoss_api.core.errors import UpstreamSchemaMismatch
-from gptoss_api.core.events import Event, TextDelta, ToolCallStarted
+from gptoss_api.core.events import Event, Finished, TextDelta, ToolCallStarted
 from gptoss_api.core.turn import OutputFormat, Tool, Turn
 from gptoss_api.emulation import EmulationSettings, checking
 from gptoss_api.emulation.checking import Fitter, aside
 from gptoss_api.emulation.choice import ChoiceStream
+from gptoss_api.loop import LIGHT
 from gptoss_api.text.coercion import Misfit
 from gptoss_api.text.schema import Unchecked, compile_schema
 from tests.text.parsing import pieces_of
 
-from .scripted import WEATHER, Outcome, ScriptedUpstream, answered, asks, block, play
+from .scripted import WEATHER, Answer, Outcome, ScriptedUpstream, answered, asks, block, play
 
 Json = dict[str, Any]
 
@@ -109,6 +110,15 @@ def test_one_answer_has_a_few_processes(processes: list[Json]) -> None:
     assert len(processes) == 4
 
 
+def test_what_is_not_bound_to_fit_has_little_time_and_no_process(processes: list[Json]) -> None:
+    loose, schema = Fitter(loose=True), compile_schema(FORM)
+    value = {"rows": [{"n": 199}] * 10}
+    assert loose.fit(schema, value) is value
+    with pytest.raises(Unchecked):
+        all(loose.fit(schema, value) for _ in range(100))
+    assert not processes
+
+
 async def test_what_is_done_aside_is_done_in_a_thread() -> None:
     assert await aside(threading.current_thread) is not threading.current_thread()
 
@@ -116,9 +126,9 @@ async def test_what_is_done_aside_is_done_in_a_thread() -> None:
 # Whole answers
 
 
-def played(turn: Turn, text: str, **settings: Any) -> Outcome:
+def played(turn: Turn, answer: Answer, **settings: Any) -> Outcome:
     """The upstream writes in pieces of some hundred characters."""
-    upstream = ScriptedUpstream([text], lambda whole: pieces_of(whole, 700))
+    upstream = ScriptedUpstream([answer], lambda whole: pieces_of(whole, 700))
     return asyncio.run(play(turn, upstream, EmulationSettings(secret=b"secret", **settings)))
 
 
@@ -157,6 +167,18 @@ def test_arguments_that_cannot_be_checked_are_no_call(repair: Any, monkeypatch: 
     assert not any(isinstance(event, ToolCallStarted) for event in outcome.events)
 
 
+def test_an_answer_that_was_cut_off_is_delivered_as_far_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    says(monkeypatch, "")
+    outcome = played(ASKS, [TEXT, Finished("length")])
+    assert (outcome.text, outcome.reason) == (TEXT, "length")
+
+
+def test_arguments_for_a_schema_that_is_too_large_are_bound_by_nothing() -> None:
+    loose = replace(TOOL, strict=False, parameters={"anyOf": [{}] * 7_000})
+    marked = block("{}", "plant").replace('key="KEY" ', "")
+    assert played(asks(tools=[loose]), marked).calls == [("plant", "{}")]
+
+
 def test_arguments_that_nothing_binds_are_not_worth_a_process(processes: list[Json]) -> None:
     loose = replace(TOOL, strict=False)
     assert played(asks(tools=[loose]), block(TEXT, "plant")).calls == [("plant", TEXT)]
@@ -182,6 +204,10 @@ def test_what_judges_much_is_read_aside(monkeypatch: pytest.MonkeyPatch) -> None
     assert not read
     assert answered(asks(tools=[note]), long).calls
     assert 0 < len(read) < 40
+    read.clear()
+    heavy = asks(tools=[note], weight=LIGHT + 1)
+    assert answered(heavy, short).calls
+    assert read
     read.clear()
     assert answered(asks(), "x" * 20_000).text
     assert read

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from gptoss_api.text import schema as schema_module
 from gptoss_api.text.schema import (
-    AT_ONCE,
     Check,
     SchemaRefused,
     SchemaTooLarge,
@@ -53,6 +53,11 @@ def test_at_most_five_complaints_are_given() -> None:
 def test_references_to_other_documents_are_refused_and_never_fetched(source: dict[str, object]) -> None:
     with pytest.raises(SchemaRefused, match="points outside"):
         compile_schema(source)
+
+
+def test_the_library_would_not_be_let_out_either() -> None:
+    with pytest.raises(ValueError, match="not followed"):
+        schema_module._refuse_remote("http://127.0.0.1:1/schema.json")
 
 
 def test_an_id_does_not_make_a_local_reference_remote() -> None:
@@ -124,6 +129,67 @@ def test_what_is_only_too_large_is_told_apart(source: dict[str, Any]) -> None:
         compile_schema(source)
 
 
+@pytest.mark.parametrize("source", [True, False])
+def test_schemas_may_be_true_or_false(source: bool) -> None:
+    assert compile_schema(source).is_valid(1) is source
+
+
+def test_a_reference_may_count_in_a_list_and_not_beyond_its_end() -> None:
+    source = {"anyOf": [{"type": "integer"}, {"items": {"$ref": "#/anyOf/0"}}]}
+    assert compile_schema(source).is_valid([1])
+    for pointer in ("#/anyOf/2", "#/anyOf/x", "#/anyOf/0/type/x"):
+        with pytest.raises(SchemaRefused, match="points to nothing"):
+            compile_schema({**source, "not": {"$ref": pointer}})
+
+
+def test_levels_have_a_limit() -> None:
+    def nested(levels: int) -> dict[str, Any]:
+        source: dict[str, Any] = {}
+        for _ in range(levels):
+            source = {"items": source}
+        return source
+
+    compile_schema(nested(63))
+    with pytest.raises(SchemaTooLarge, match="deeper than 64"):
+        compile_schema(nested(64))
+
+
+def test_references_among_many_schemas_with_an_id_have_a_limit() -> None:
+    definitions = {f"d{number}": {"$id": f"http://x/{number}", "type": "integer"} for number in range(300)}
+    members = {f"p{number}": {"$ref": f"#/$defs/d{number}"} for number in range(200)}
+    with pytest.raises(SchemaTooLarge, match="too many references"):
+        compile_schema({"properties": members, "$defs": definitions})
+
+
+def test_two_that_compile_the_same_at_once_keep_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = {"title": "compiled twice"}
+    compile_it = schema_module._compile
+
+    def meanwhile(source: Any, size: int) -> Any:
+        monkeypatch.setattr(schema_module, "_compile", compile_it)
+        others.append(compile_schema(source))
+        return compile_it(source, size)
+
+    others: list[Any] = []
+    monkeypatch.setattr(schema_module, "_compile", meanwhile)
+    assert [compile_schema(source)] == others
+
+
+def test_what_the_library_is_of_two_minds_about_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Undecided:
+        def is_valid(self, _: object) -> bool:
+            return False
+
+        def validate(self, _: object) -> None:
+            pass
+
+    schema = compile_schema({"title": "of two minds"})
+    monkeypatch.setattr(schema, "validator", Undecided())
+    with pytest.raises(Unchecked) as caught:
+        schema.complaints(1)
+    assert caught.value.fits is False
+
+
 # What a check may take
 
 ALTERNATIVES = compile_schema({"items": {"anyOf": [{"const": {"n": number}} for number in range(200)]}})
@@ -156,7 +222,7 @@ def test_of_many_faults_only_the_first_is_described() -> None:
 
 
 def test_what_one_check_may_take_holds_for_all_it_tries() -> None:
-    check = Check(ROWS, AT_ONCE)
+    check = Check(ROWS)
     value = [{"n": 1} for _ in range(1_000)]
     assert check.is_valid(value)
     with pytest.raises(Unchecked):

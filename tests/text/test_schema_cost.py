@@ -4,6 +4,7 @@ import json
 import random
 import time
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
 import jsonschema_rs
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gptoss_api.text.schema import Allowance
 from gptoss_api.text.schema_cost import Cost, Costs, TooMuch
 from gptoss_api.text.schema_parts import take_apart
 
@@ -21,7 +23,7 @@ ERROR = 30
 
 
 def cost(source: Any, value: Any, pairs: int = 1_000_000, stack: int = 200) -> Cost:
-    return Costs(pairs, stack).of(take_apart(source, 1_000).parts[0], value)
+    return Costs(Allowance(pairs, stack, inf, inf, inf)).of(take_apart(source, 1_000).parts[0], value)
 
 
 class Looks:

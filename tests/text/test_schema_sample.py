@@ -38,6 +38,8 @@ SCHEMAS: list[dict[str, Any]] = [
     {"type": "string", "format": "date-time", "minLength": 20},
     {"type": "number", "multipleOf": 5, "minimum": 7},
     {"type": "string", "maxLength": 2},
+    {"type": "number", "maximum": 0},
+    {"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"type": "integer", "minimum": 3}}},
     {},
 ]
 
@@ -72,6 +74,7 @@ def test_schemas_that_refer_to_themselves_many_times_take_no_time(required: list
         {"$ref": "#/a/b"},
         {"type": []},
         {"properties": 1},
+        {"default": ["\ud800"]},
         True,
     ],
 )

@@ -13,8 +13,8 @@ from msgspec import Struct, field
 from ..core.errors import UpstreamSchemaMismatch
 from ..core.events import ToolCallStarted, new_call_id
 from ..core.turn import Tool, Turn
-from ..text.coercion import Misfit, coerce
-from ..text.schema import Limits, Schema, SchemaRefused, Unchecked, compile_schema
+from ..text.coercion import Misfit
+from ..text.schema import Schema, SchemaRefused, Unchecked, compile_schema
 from ..text.tool_calls import DeclaredTool, ParserConfig
 from .checking import TOO_LONG, Fitter
 from .neutralise import Restorer
@@ -131,7 +131,7 @@ def _mender(tools: dict[str, Tool]) -> Callable[[str, Any], Any]:
     Raises:
         UpstreamSchemaMismatch: where it would take too long to hold a strict tool's arguments to its schema.
     """
-    fitter = Fitter()
+    binding, loose = Fitter(), Fitter(loose=True)
 
     def mend(shown: str, value: Any) -> Any:
         tool = tools[shown]
@@ -139,7 +139,7 @@ def _mender(tools: dict[str, Tool]) -> Callable[[str, Any], Any]:
         if schema is None:
             return value
         try:
-            return fitter.fit(schema, value) if tool.strict else coerce(schema, value, _BRIEFLY)
+            return (binding if tool.strict else loose).fit(schema, value)
         except Misfit as misfit:
             raise ValueError("; ".join(misfit.complaints)) from None
         except Unchecked:
@@ -150,10 +150,6 @@ def _mender(tools: dict[str, Tool]) -> Callable[[str, Any], Any]:
             ) from None
 
     return mend
-
-
-# What is not bound to fit is not worth more: 5 ms, and as much for each fault.
-_BRIEFLY: Final = Limits(pairs=10_000, stack=200, steps=300_000, fault_steps=30_000, errors=5_000)
 
 
 # Arguments of a tool without described parameters still have to be an object.

@@ -11,7 +11,7 @@ from threading import BoundedSemaphore
 from typing import Any, Final, ParamSpec, TypeVar
 
 from ..text.coercion import Misfit, coerce
-from ..text.schema import Schema, Unchecked
+from ..text.schema import Allowance, Schema, Unchecked, at_once
 from . import checking_process
 
 # Characters of text, times the looks that each may lead to, up to which reading is cheaper than a thread.
@@ -43,11 +43,19 @@ async def aside(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
     return await asyncio.get_running_loop().run_in_executor(_threads, lambda: function(*args, **kwargs))
 
 
-class Fitter:
-    """Makes values fit schemas, in another process where that may take long: a few times for one answer."""
+def _briefly() -> Allowance:
+    return Allowance(pairs=10_000, stack=200, steps=300_000, fault_steps=30_000, errors=5_000)
 
-    def __init__(self) -> None:
-        self._left = _PROCESSES_EACH
+
+class Fitter:
+    """Makes what one answer holds fit schemas, a few times in another process where that may take long.
+
+    A ``loose`` one has less time, and no processes, for what is not bound to fit.
+    """
+
+    def __init__(self, *, loose: bool = False) -> None:
+        self._allowance = _briefly() if loose else at_once()
+        self._left = 0 if loose else _PROCESSES_EACH
 
     def fit(self, schema: Schema, value: Any) -> Any:
         """See :func:`~gptoss_api.text.coercion.coerce`.
@@ -57,7 +65,7 @@ class Fitter:
             Unchecked: where that cannot be found out in time.
         """
         try:
-            return coerce(schema, value)
+            return coerce(schema, value, self._allowance)
         except Unchecked as unchecked:
             known: dict[str, Any] = {} if unchecked.fits is None else {"fits": unchecked.fits}
         if self._left:

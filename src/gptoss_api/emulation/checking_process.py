@@ -26,12 +26,12 @@ def judge(source: dict[str, Any] | bool, value: Any, tell: Callable[[dict[str, A
     """Tells whether ``value`` ``fits``, and if it does not, how it would (``value``) or why it cannot
     (``complaints``), each as soon as it is known."""
     schema = compile_schema(source)
-    fits = Check(schema, None).is_valid(value)
+    fits = Check(schema, unlimited=True).is_valid(value)
     tell({"fits": fits})
     if fits:
         return
     try:
-        tell({"value": coerce(schema, value, None)})
+        tell({"value": coerce(schema, value, unlimited=True)})
     except Misfit as misfit:
         tell({"complaints": misfit.complaints})
 

@@ -64,8 +64,6 @@ def find_json(text: str, schema: Schema, name: str = "", *, cut: bool = False) -
                 return candidate.text if fitted is candidate.value else json.dumps(fitted, ensure_ascii=False)
             except Misfit as misfit:
                 complaints = complaints or misfit.complaints
-            except RecursionError:
-                continue
     raise JsonMismatch(complaints or ["there is no JSON in the answer"], prose=not found)
 
 

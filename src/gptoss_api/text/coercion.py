@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from .schema import AT_ONCE, Check, Limits, Schema, Unchecked
+from .schema import Allowance, Check, Schema, Unchecked
 
 # Each round fixes one place; a value that needs more is not "almost" right.
 _ROUNDS: Final = 64
@@ -29,14 +29,14 @@ class Misfit(ValueError):
         self.complaints = complaints
 
 
-def coerce(schema: Schema, value: Any, limits: Limits | None = AT_ONCE) -> Any:
-    """``value`` if it is valid, else a valid value that differs only in form.
+def coerce(schema: Schema, value: Any, allowance: Allowance | None = None, *, unlimited: bool = False) -> Any:
+    """``value`` if it is valid, else a valid value that differs only in form; see :class:`Check`.
 
     Raises:
         Misfit: when there is none.
         Unchecked: where that would take too long to find out.
     """
-    check = Check(schema, limits)
+    check = Check(schema, allowance, unlimited=unlimited)
     if check.is_valid(value):
         return value
     try:
@@ -124,24 +124,25 @@ def _is_number(value: Any) -> bool:
 
 
 def _number(text: str, wanted: str) -> Any:
-    try:
-        number = msgspec.json.decode(text.strip())
-    except msgspec.DecodeError:
-        return _NOTHING
+    number = _decoded(text.strip())
     if isinstance(number, bool) or not isinstance(number, int | float):
         return _NOTHING
     return number if wanted == "number" or isinstance(number, int) else _NOTHING
 
 
 def _parsed(text: str, kind: type) -> Any:
-    try:
-        parsed = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        # A lone word where a list of words is wanted is a list of one.
-        return [text] if kind is list else _NOTHING
+    parsed = _decoded(text)
     if isinstance(parsed, kind):
         return parsed
+    # A lone word where a list of words is wanted is a list of one.
     return [text] if kind is list else _NOTHING
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return _NOTHING
 
 
 def _mend_enum(root: Any, path: Path, options: Sequence[Any]) -> Any:

@@ -21,15 +21,15 @@ from .schema_parts import Part, SchemaRefused, SchemaTooLarge, take_apart
 from .schema_unfolding import Unfolding, check_unfolding
 
 __all__ = [
-    "AT_ONCE",
     "MAX_BYTES",
     "MAX_CACHED",
+    "Allowance",
     "Check",
-    "Limits",
     "Schema",
     "SchemaRefused",
     "SchemaTooLarge",
     "Unchecked",
+    "at_once",
     "compile_schema",
     "json_path",
 ]
@@ -49,12 +49,12 @@ _PATTERNS: Final = jsonschema_rs.FancyRegexOptions(
 _FREE: Final = Cost(0, 0, 0)
 
 
-class Limits(Struct, frozen=True):
-    """What one check may take, with everything it tries.
+class Allowance(Struct):
+    """What checks may take together; it grows less with each.
 
-    ``pairs`` of parts of the schema and of the value are counted, ``stack`` of them inside each other.
-    ``steps`` of ten nanoseconds may be needed to find out whether a value fits, ``fault_steps`` to find out
-    what does not, which takes longer for each, and ``errors`` microseconds to describe it.
+    ``pairs`` of parts of a schema and of a value are counted, ``stack`` of them inside each other. ``steps``
+    of ten nanoseconds may be needed to find out whether values fit, ``fault_steps`` to find out what does
+    not, which takes longer for each, and ``errors`` microseconds to describe one value.
     """
 
     pairs: int
@@ -64,8 +64,9 @@ class Limits(Struct, frozen=True):
     errors: float
 
 
-# 30 ms at a time, in which nothing else happens in the process.
-AT_ONCE: Final = Limits(pairs=300_000, stack=200, steps=3_000_000, fault_steps=300_000, errors=20_000)
+def at_once() -> Allowance:
+    """For what is checked with everything else in the process waiting: 30 ms at a time."""
+    return Allowance(pairs=300_000, stack=200, steps=3_000_000, fault_steps=300_000, errors=20_000)
 
 
 class Unchecked(Exception):
@@ -102,18 +103,18 @@ class Schema:
 
 
 class Check:
-    """Looks at a value, and at what is made of it, within limits that hold for all of it together.
+    """Looks at a value, and at what is made of it, with an allowance of its own if it is given none.
 
-    ``None`` for ``limits`` is for where something else minds the time and the memory.
+    ``unlimited`` is for where something else minds the time and the memory.
     """
 
-    def __init__(self, schema: Schema, limits: Limits | None = AT_ONCE) -> None:
+    def __init__(
+        self, schema: Schema, allowance: Allowance | None = None, *, unlimited: bool = False
+    ) -> None:
         self._validator = schema.validator
         self._root = schema.root
-        self._costs = None if limits is None else Costs(limits.pairs, limits.stack)
-        self._steps = inf if limits is None else limits.steps
-        self._fault_steps = inf if limits is None else limits.fault_steps
-        self._errors = inf if limits is None else limits.errors
+        self._allowance = allowance or at_once()
+        self._costs = None if unlimited else Costs(self._allowance)
         # What was counted is known by its place in memory.
         self._seen: list[Any] = []
 
@@ -138,14 +139,15 @@ class Check:
         cost = self._cost(value)
         if self._is_valid(value, cost):
             return None
-        self._fault_steps -= cost.steps
-        if self._fault_steps < 0 or cost.first_error > self._errors:
+        self._allowance.fault_steps -= cost.steps
+        if self._allowance.fault_steps < 0 or cost.first_error > self._allowance.errors:
             raise Unchecked(fits=False)
         try:
             self._validator.validate(value)
         except jsonschema_rs.ValidationError as error:
             return error
-        return None
+        # Where the library says two things, the one that refuses counts.
+        raise Unchecked(fits=False)
 
     def complaints(self, value: Any, most: int = 5) -> list[str]:
         """What is wrong with ``value``, in words a model can act on; empty if it is valid.
@@ -157,7 +159,7 @@ class Check:
             first = self.fault(value)
             if first is None:
                 return []
-            if self._costs is None or self._cost(value).errors > self._errors:
+            if self._costs is None or self._cost(value).errors > self._allowance.errors:
                 return [_complaint(first)]
             return [_complaint(error) for error in self._validator.iter_errors(value)][:most]
         except ValueError:
@@ -173,8 +175,8 @@ class Check:
             raise Unchecked from None
 
     def _is_valid(self, value: Any, cost: Cost) -> bool:
-        self._steps -= cost.steps
-        if self._steps < 0:
+        self._allowance.steps -= cost.steps
+        if self._allowance.steps < 0:
             raise Unchecked
         return bool(self._validator.is_valid(value))
 

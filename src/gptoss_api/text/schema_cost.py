@@ -5,7 +5,7 @@ inside it. What is tried is counted instead: each pair of a part and a value onc
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from .schema_parts import Part, Reading
 
@@ -35,23 +35,28 @@ class Cost(NamedTuple):
 _NOTHING: Final = Cost(0, 0, 0)
 
 
+class Room(Protocol):
+    """How much may be counted; see :class:`gptoss_api.text.schema.Allowance`."""
+
+    pairs: int
+    stack: int
+
+
 class TooMuch(Exception):
     """Already counting takes too long, or a validator's stack might not do."""
 
 
 class Costs:
-    """Counts for one schema and one value.
+    """Counts for one schema and one value, and what is made of it.
 
-    ``pairs`` of parts and values are looked at, at most, and ``stack`` of them one because of the other: as
-    deep is a validator's stack.
+    What may be counted goes off the ``pairs`` of parts and values; its ``stack`` is how many of them may be
+    looked at one because of the other: as deep is a validator's stack.
     """
 
-    def __init__(self, pairs: int, stack: int) -> None:
-        self._pairs = pairs
-        self._stack = stack
+    def __init__(self, room: Room) -> None:
+        self._room = room
         self._known: dict[tuple[int, int], Cost] = {}
         self._sizes: dict[int, float] = {}
-        self._scalars: dict[int, _Scalar] = {}
 
     def of(self, part: Part, value: Any) -> Cost:
         """What a look with ``part`` at ``value`` takes.
@@ -61,23 +66,23 @@ class Costs:
             TooMuch: where that is not known after so many pairs.
         """
         try:
-            return self._of(part, value, self._stack)
+            return self._of(part, value, self._room.stack)
         except RecursionError:
             raise ValueError("the value is nested too deeply") from None
 
-    def _of(self, part: Part, value: Any, room: int) -> Cost:
+    def _of(self, part: Part, value: Any, stack: int) -> Cost:
         if not isinstance(value, dict | list):
-            return self._scalar(part).cost(value)
+            return _scalar(part).cost(value)
         place = (id(part), id(value))
         known = self._known.get(place)
         if known is None:
-            self._pairs -= 1 + len(value)
-            if self._pairs < 0 or room <= 0:
+            self._room.pairs -= 1 + len(value)
+            if self._room.pairs < 0 or stack <= 0:
                 raise TooMuch
-            known = self._known[place] = self._structure(part, value, room - 1)
+            known = self._known[place] = self._structure(part, value, stack - 1)
         return known
 
-    def _structure(self, part: Part, value: dict[str, Any] | list[Any], room: int) -> Cost:
+    def _structure(self, part: Part, value: dict[str, Any] | list[Any], stack: int) -> Cost:
         steps = part.steps + part.structure + _MEMBER * len(value)
         error = _ERROR + part.telling + _PER_VALUE * self._size(value)
         errors = error * part.errors
@@ -85,24 +90,24 @@ class Costs:
         if part.unique and isinstance(value, list):
             steps += _UNIQUE * self._size(value)
         for each in part.here:
-            cost = self._of(each, value, room)
+            cost = self._of(each, value, stack)
             steps += part.times * cost.steps
             errors += cost.errors
             first = max(first, cost.first_error)
         alternatives = 0.0
         for each in part.alternatives:
-            cost = self._of(each, value, room)
+            cost = self._of(each, value, stack)
             steps += part.times * cost.steps
             alternatives += cost.errors
         # That none fits is said with all that is wrong with each.
         first = max(first, error + alternatives)
         errors += alternatives
         inside = (
-            self._object(part, value, room) if isinstance(value, dict) else self._array(part, value, room)
+            self._object(part, value, stack) if isinstance(value, dict) else self._array(part, value, stack)
         )
         return Cost(steps + inside.steps, errors + inside.errors, max(first, inside.first_error))
 
-    def _object(self, part: Part, value: dict[str, Any], room: int) -> Cost:
+    def _object(self, part: Part, value: dict[str, Any], stack: int) -> Cost:
         steps = errors = first = 0.0
         members, additional, names = part.members, part.additional, part.names
         always = [*(each for _, each in part.patterned), *part.left_over, *part.left_over]
@@ -112,12 +117,12 @@ class Costs:
             declared = members.get(name, additional)
             for each in (declared, *always) if always else (declared,):
                 if each is not None:
-                    cost = self._of(each, member, room)
+                    cost = self._of(each, member, stack)
                     steps += cost.steps
                     errors += cost.errors
                     first = max(first, cost.first_error)
             if names is not None:
-                cost = self._of(names, name, room)
+                cost = self._of(names, name, stack)
                 steps += cost.steps
                 errors += cost.errors
                 first = max(first, cost.first_error)
@@ -125,7 +130,7 @@ class Costs:
                 steps += reading.steps(len(name))
         return Cost(steps, errors, first)
 
-    def _array(self, part: Part, value: list[Any], room: int) -> Cost:
+    def _array(self, part: Part, value: list[Any], stack: int) -> Cost:
         steps = errors = first = 0.0
         always = [*part.left_over, *part.left_over]
         if part.contains is not None:
@@ -137,7 +142,7 @@ class Costs:
             declared = prefix[index] if index < len(prefix) else part.items
             for each in (declared, *always) if always else (declared,):
                 if each is not None:
-                    cost = self._of(each, item, room)
+                    cost = self._of(each, item, stack)
                     steps += cost.steps
                     errors += cost.errors
                     first = max(first, cost.first_error)
@@ -154,14 +159,6 @@ class Costs:
             else:
                 known = 1 + sum(map(self._size, value))
             self._sizes[id(value)] = known
-        return known
-
-    def _scalar(self, part: Part) -> "_Scalar":
-        known = self._scalars.get(id(part))
-        if known is None:
-            here = [self._scalar(each) for each in part.here]
-            alternatives = [self._scalar(each) for each in part.alternatives]
-            known = self._scalars[id(part)] = _combined(part, here, alternatives)
         return known
 
 
@@ -186,6 +183,15 @@ class _Scalar(NamedTuple):
             steps += self.number * _EXTREME + _HUGE_STEPS
         error = _ERROR + self.telling + _PER_VALUE * _scalar_size(value)
         return Cost(steps, self.errors * error, self.first_error * error)
+
+
+def _scalar(part: Part) -> _Scalar:
+    """What is known of a part once it was asked for."""
+    known: _Scalar | None = part.scalar
+    if known is None:
+        here = [_scalar(each) for each in part.here]
+        known = part.scalar = _combined(part, here, [_scalar(each) for each in part.alternatives])
+    return known
 
 
 def _combined(part: Part, here: Sequence[_Scalar], alternatives: Sequence[_Scalar]) -> _Scalar:

@@ -97,8 +97,8 @@ class Part:
 
     __slots__ = (
         "additional", "alternatives", "contains", "errors", "here", "items", "leaf", "left_over", "members",
-        "names", "number", "patterned", "prefix", "reading", "steps", "structure", "telling", "times",
-        "unique",
+        "names", "number", "patterned", "prefix", "reading", "scalar", "steps", "structure", "telling",
+        "times", "unique",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -121,6 +121,8 @@ class Part:
         self.items: Part | None = None
         self.contains: Part | None = None
         self.left_over: Sequence[Part] = ()
+        # What was found out about it, by those who want to keep it here.
+        self.scalar: Any = None
 
     @property
     def beside(self) -> Sequence["Part"]:
