@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -326,6 +327,25 @@ async def test_a_call_that_is_demanded_and_does_not_come_is_asked_for() -> None:
     assert [call.name for call in collector.choices[0].tool_calls] == ["get_weather"]
     assert backend.asked[1].body["messages"][-1]["content"].endswith("get_weather, client_python.")
     assert backend.asked[1].body["tool_choice"] == "required"
+
+
+@pytest.mark.parametrize(
+    ("server", "member", "told", "known"),
+    [
+        ("vllm", "stop_reason", "END", "END"),
+        ("vllm", "stop_reason", 200012, None),
+        ("sglang", "matched_stop", "END", "END"),
+        ("generic", "stop_reason", "end_turn", None),  # Not one that was asked for.
+        ("generic", "stop_reason", ["END"], None),
+    ],
+)
+async def test_the_stop_string_that_a_server_tells_is_known(
+    server: str, member: str, told: Any, known: str | None
+) -> None:
+    shape = replace(SHAPES[server], extra={member: told})
+    async with gateway_to(Backend(server, streamed(shape))) as gateway:
+        collector, _ = await ask(gateway, turn(stop=("END",)))
+    assert collector.choices[0].stop_sequence == known
 
 
 async def test_an_empty_answer_is_asked_for_again() -> None:

@@ -231,10 +231,12 @@ class Outcome:
         }
 
 
-async def play(turn: Turn, upstream: ScriptedUpstream, settings: EmulationSettings) -> Outcome:
+async def play(
+    turn: Turn, upstream: ScriptedUpstream, settings: EmulationSettings, tokens: Tokens = TOKENS
+) -> Outcome:
     outcome = Outcome(upstream)
     try:
-        async with EmulatedUpstream(upstream, TOKENS, settings).open(turn) as batches:
+        async with EmulatedUpstream(upstream, tokens, settings).open(turn) as batches:
             async for batch in batches:
                 outcome.batches.append(batch)
     except GatewayError as error:

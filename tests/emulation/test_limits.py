@@ -12,6 +12,7 @@ import pytest
 from gptoss_api.core.errors import UpstreamFailure
 from gptoss_api.core.events import ChoiceStarted, Finished, Started, TextDelta, ToolCallStarted
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
+from gptoss_api.upstreams.base import Capabilities
 
 from .scripted import (
     CALL,
@@ -55,6 +56,27 @@ def test_a_stop_string_ends_the_text_before_it(stops: tuple[str, ...], text: str
     assert (outcome.text, outcome.reason) == (text, "stop")
     assert outcome.upstream.aborted == [text != WORDS]
     assert outcome.started.emulated == ("stop",)
+
+
+def test_the_end_says_which_stop_string_was_hit() -> None:
+    for stops, hit in ((("five", "four"), "four"), (("ten!",), None), ((" ",), " ")):
+        assert answered(asks(stop=stops), WORDS).choice.stop_sequence == hit
+    # What is cut at a limit, or ends with a call, did not end at a stop string.
+    assert answered(asks(stop=("four",), max_tokens=2), WORDS).choice.stop_sequence is None
+    called = answered(asks(tools=[WEATHER], stop=("!",)), f"So.\n\n{CALL}\nDone!")
+    assert (called.choice.stop_sequence, called.reason) == (None, "tool_calls")
+
+
+@pytest.mark.parametrize(
+    "capabilities", [Capabilities(threads=True, stop=True), Capabilities(True, stop=True)]
+)
+def test_the_stop_string_that_an_upstream_tells_is_handed_on(capabilities: Capabilities) -> None:
+    told = Finished("stop", stop_sequence="four")
+    outcome = answered(asks(stop=("four",)), ["one two ", told], capabilities=capabilities)
+    assert (outcome.text, outcome.choice.stop_sequence) == ("one two ", "four")
+    # A second turn is one of its own.
+    outcome = answered(asks(stop=("four",)), ["", told], "one", capabilities=capabilities)
+    assert (outcome.text, outcome.choice.stop_sequence) == ("one", None)
 
 
 def test_a_stop_string_does_not_count_in_reasoning() -> None:

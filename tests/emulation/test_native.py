@@ -45,6 +45,17 @@ def test_a_sound_history_goes_up_as_it_is() -> None:
     assert ids(*history) == [("a", "b"), ("a",), ("b",)]
 
 
+def test_a_failure_of_a_tool_is_told_in_words() -> None:
+    failed = ToolResultMessage("no such city", call_id="a", is_error=True)
+    lost = ToolResultMessage("", call_id="gone", name="get_weather", is_error=True)
+    sent = native_turn(asks("Hello!", called("a"), failed, lost, tools=[WEATHER])).messages
+    told = [(m.text, m.is_error) for m in sent if isinstance(m, ToolResultMessage)]
+    assert told == [
+        ("The tool call failed:\nno such city", False),
+        ("The tool call failed and returned nothing.", False),
+    ]
+
+
 def test_a_call_id_that_comes_again_is_made_one_of_its_own() -> None:
     first, one, second, two = ids(
         called("a"), ToolResultMessage("x", call_id="a"), called("a"), ToolResultMessage("y", call_id="a")

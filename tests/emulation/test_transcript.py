@@ -50,6 +50,16 @@ def test_a_missing_result_is_said_to_be_missing() -> None:
     assert results(calls(("1", "read")), UserMessage("so?")) == [("read", "(no result was returned)")]
 
 
+def test_a_failure_of_a_tool_is_told_in_words() -> None:
+    failed = ToolResultMessage("no such file", "1", is_error=True)
+    silent = ToolResultMessage(" ", "2", is_error=True)
+    assert results(calls(("1", "read"), ("2", "bash")), failed, silent) == [
+        ("read", "The tool call failed:\nno such file"),
+        ("client_bash", "The tool call failed and returned nothing."),
+    ]
+    assert results(UserMessage("a"), failed) == [("unknown", "The tool call failed:\nno such file")]
+
+
 def test_a_result_that_answers_nothing_is_unknown() -> None:
     assert results(UserMessage("a"), ToolResultMessage("r", "9")) == [("unknown", "r")]
     assert results(UserMessage("a"), ToolResultMessage("r", "9", "bash")) == [("client_bash", "r")]

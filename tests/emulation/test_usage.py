@@ -5,6 +5,7 @@ Groups 17, 57 and 70 of docs/design/cases.md; docs/design/emulation.md, "Token c
 
 import asyncio
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -15,13 +16,15 @@ from gptoss_api.core.events import Event, Events, Finished, Started, TextDelta, 
 from gptoss_api.core.turn import AssistantMessage, InstructionMessage, UserMessage
 from gptoss_api.dialects.chat import ChatDialect
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
-from gptoss_api.emulation.usage import LEAST_ANSWER, MESSAGE_OVERHEAD, SYSTEM_OVERHEAD
+from gptoss_api.emulation.usage import AT_ONCE, LEAST_ANSWER, MESSAGE_OVERHEAD, SYSTEM_OVERHEAD
+from gptoss_api.text.bpe import NO_LIMIT
 from gptoss_api.text.tokens import Tokens
 from gptoss_api.upstreams.base import Capabilities
 
 from .scripted import (
     CALL,
     PARIS,
+    TEXT_ONLY,
     TOKENS,
     WEATHER,
     Outcome,
@@ -30,6 +33,7 @@ from .scripted import (
     Thought,
     answered,
     asks,
+    play,
     schema,
 )
 
@@ -106,6 +110,39 @@ def test_a_cut_answer_and_several_turns_are_counted_here() -> None:
         usage = answered(turn, *answers, capabilities=REPORTING).usage
         assert usage.estimated
         assert usage.prompt_tokens == TOKENS.count("Hello!") + FRAME
+
+
+# The prompt's tokens at the start
+
+
+@pytest.mark.parametrize("capabilities", [TEXT_ONLY, REPORTING], ids=["emulated", "native"])
+@pytest.mark.parametrize("length", [5, AT_ONCE + 1])
+def test_the_start_tells_the_prompts_tokens_where_they_are_wanted(
+    capabilities: Capabilities, length: int
+) -> None:
+    turn = asks("a" * length, wants_prompt_tokens=True, n=2)
+    outcome = answered(turn, "Yes.", "No.", capabilities=capabilities)
+    assert outcome.started.prompt_tokens == outcome.usage.prompt_tokens
+
+
+class CountlessTokens(Tokens):
+    def count_parts(self, parts: Iterable[str], most: int = NO_LIMIT) -> int:
+        raise AssertionError("the prompt was counted")
+
+
+def test_a_prompt_is_not_counted_for_nobody() -> None:
+    answer: list[Step] = ["Hello.", Finished("stop"), UsageReported(REPORTED)]
+    upstream = ScriptedUpstream([answer], lambda text: [text], capabilities=REPORTING)
+    warm = CountlessTokens()
+    warm.warm()
+    outcome = asyncio.run(play(asks(), upstream, EmulationSettings(), warm))
+    assert (outcome.started.prompt_tokens, outcome.usage) == (None, REPORTED)
+
+
+def test_what_was_counted_already_is_told() -> None:
+    # A prompt of that length is counted before it is sent.
+    outcome = answered(asks(prompt_of(WINDOW // 2)), "Yes.")
+    assert outcome.started.prompt_tokens == outcome.usage.prompt_tokens == WINDOW // 2 + FRAME
 
 
 # The window (group 17)

@@ -71,6 +71,10 @@ DIFFERENT: dict[str, tuple[list[Message], list[Message]]] = {
         [called("{}", call_id="1"), called("{}", call_id="2"), ToolResultMessage("r", "1")],
         [called("{}", call_id="1"), called("{}", call_id="2"), ToolResultMessage("r", "2")],
     ),
+    "failure": (
+        [called("{}"), ToolResultMessage("r", "1", is_error=True)],
+        [called("{}"), ToolResultMessage("r", "1")],
+    ),
     "result of nothing": ([ToolResultMessage("r", "9", "f")], [ToolResultMessage("r", "9", "g")]),
 }
 

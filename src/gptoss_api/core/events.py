@@ -39,7 +39,8 @@ class Started(Struct, frozen=True):
     ``emulated`` lists features the gateway provides itself (``history``, ``tools``,
     ``json_schema``, ``stop`` …), ``ignored`` the client's options without effect. ``thread_id`` and
     ``account`` name the upstream conversation where there is one. ``repairs`` counts the upstream turns
-    spent on mending before anything was delivered.
+    spent on mending before anything was delivered. ``prompt_tokens`` is the gateway's own count where it is
+    known by then, as it always is where ``Turn.wants_prompt_tokens``; ``Usage`` at the end has the last word.
     """
 
     upstream: str
@@ -50,6 +51,7 @@ class Started(Struct, frozen=True):
     emulated: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     repairs: int = 0
+    prompt_tokens: int | None = None
 
 
 class ChoiceStarted(Struct, frozen=True, gc=False):
@@ -107,12 +109,14 @@ class Finished(Struct, frozen=True):
     """A choice is complete.
 
     ``repairs`` counts the upstream turns spent on mending this answer; ``notes`` says in words
-    what was repaired or could not be (for the ``x_gptoss`` object of the last chunk).
+    what was repaired or could not be (for the ``x_gptoss`` object of the last chunk). ``stop_sequence`` is
+    the one of ``Turn.stop`` that ended the answer, where that is known.
     """
 
     reason: FinishReason
     repairs: int = 0
     notes: tuple[str, ...] = ()
+    stop_sequence: str | None = None
 
 
 Event = (

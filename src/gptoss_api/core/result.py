@@ -30,6 +30,7 @@ class Choice(Struct):
     finish_reason: FinishReason | None = None
     repairs: int = 0
     notes: tuple[str, ...] = ()
+    stop_sequence: str | None = None
 
 
 class _Pieces(Struct):
@@ -51,6 +52,7 @@ class _Pieces(Struct):
             finish_reason=finished.reason if finished else None,
             repairs=finished.repairs if finished else 0,
             notes=finished.notes if finished else (),
+            stop_sequence=finished.stop_sequence if finished else None,
         )
 
 

@@ -48,11 +48,15 @@ class AssistantMessage(Struct, frozen=True, tag="assistant"):
 
 
 class ToolResultMessage(Struct, frozen=True, tag="tool"):
-    """A tool's output. ``call_id`` names the call it answers, ``name`` the tool where known."""
+    """A tool's output. ``call_id`` names the call it answers, ``name`` the tool where known.
+
+    ``is_error`` says that the tool failed and that ``text`` tells how.
+    """
 
     text: str
     call_id: str | None = None
     name: str | None = None
+    is_error: bool = False
 
 
 Message = InstructionMessage | UserMessage | AssistantMessage | ToolResultMessage
@@ -123,7 +127,7 @@ class Turn(Struct, frozen=True):
     never shared between callers, and queues are fair between them. ``thread`` continues an upstream
     conversation; ``messages`` then holds only what that conversation has not seen. ``new_thread`` asks that
     none be continued. ``weight`` is how much work the turn makes, in characters; 0 means
-    little.
+    little. ``wants_prompt_tokens`` asks for ``Started.prompt_tokens``, for which the answer then waits.
     """
 
     model: str
@@ -146,3 +150,4 @@ class Turn(Struct, frozen=True):
     new_thread: bool = False
     provider: str = ""
     weight: int = 0
+    wants_prompt_tokens: bool = False

@@ -67,6 +67,7 @@ class AnswerReading:
         self._budget = RepairBudget(strict_format=plan.turn.output_format.strict)
         self._notes: list[str] = []
         self._reason: FinishReason | None = None
+        self._stop_sequence: str | None = None  # Of the upstream's telling.
         self._shortened = False  # Something ended in the middle.
         self._muted = False  # The text of a repair adds nothing to what was delivered.
         self._kept: KeptAnswer | None = None
@@ -144,8 +145,9 @@ class AnswerReading:
             case Started():
                 # A repair continues what the first turn began.
                 self.started = event if self.started is None else replace(event, thread=self.started.thread)
-            case Finished(reason, _, notes):
+            case Finished(reason, _, notes, stop_sequence):
                 self._reason = self.ending.reason = reason
+                self._stop_sequence = stop_sequence
                 for note in notes:
                     self._note(note)
             case UsageReported(usage):

@@ -46,6 +46,10 @@ class Attempt:
     def thoughts(self) -> str:
         return self._thoughts.getvalue()
 
+    @property
+    def stop_sequence(self) -> str | None:
+        return None if self._scanner is None else self._scanner.matched
+
     def think(self, text: str) -> None:
         """Raises: UpstreamFailure, where the reasoning has no end."""
         if self._parser is not None:

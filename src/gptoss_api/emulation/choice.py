@@ -268,7 +268,7 @@ class ChoiceStream(AnswerReading):
         self.raw_text = self._attempt.text
         self._muted = muted
         self._keeping = False
-        self._reason = None
+        self._reason = self._stop_sequence = None
         self.ending.next_turn()
         self.cut = False
         if self._gate is not None:
@@ -285,7 +285,11 @@ class ChoiceStream(AnswerReading):
         if partial and self._gate is not None and not self._begun:
             self._outlet.checked(self._gate.remains())
         events = self._taken()
-        return Complete([*events, Finished(self._finish_reason(), self.repairs, tuple(self._notes))])
+        reason = self._finish_reason()
+        stopped_at = None
+        if reason == "stop" and not (self._calls is not None and self._calls.begun):
+            stopped_at = self._attempt.stop_sequence or self._stop_sequence
+        return Complete([*events, Finished(reason, self.repairs, tuple(self._notes), stopped_at)])
 
     def _finish_reason(self) -> FinishReason:
         if self._shortened or self._outlet.reached:

@@ -124,7 +124,7 @@ class EmulatedUpstream:
         for index in range(plan.turn.n):
             choice = ChoiceStream(plan, self._tokens, strict=self._strict)
             choices.append(choice)
-            async with aclosing(self._choice(choice, conversation)) as batches:
+            async with aclosing(self._choice(choice, prompt, conversation)) as batches:
                 opening = index > 0
                 async for batch in batches:
                     if opening:
@@ -155,7 +155,7 @@ class EmulatedUpstream:
         )
 
     async def _choice(
-        self, choice: ChoiceStream, conversation: Conversation | None
+        self, choice: ChoiceStream, prompt: PromptCount, conversation: Conversation | None
     ) -> AsyncGenerator[Events, None]:
         """One choice, over as many upstream turns as its repairs take.
 
@@ -183,7 +183,7 @@ class EmulatedUpstream:
                                 await _watch_end(batches, choice)
                             break
                         if out:
-                            yield out if begun else _opened(choice, out)
+                            yield out if begun else await _opened(choice, prompt, out)
                             begun = True
             except ThreadLost:
                 if turn.thread is None:
@@ -204,7 +204,7 @@ class EmulatedUpstream:
                 verdict = choice.failed(failure)
             last = [*last, *verdict.events]
             if last:
-                yield last if begun else _opened(choice, last)
+                yield last if begun else await _opened(choice, prompt, last)
                 begun = True
             if isinstance(verdict, Complete):
                 return
@@ -284,8 +284,10 @@ async def _keep_thread(conversation: Conversation, choice: ChoiceStream, usage: 
     await conversation.keep(choice.delivered.message, tip)
 
 
-def _opened(choice: ChoiceStream, events: Events) -> Events:
+async def _opened(choice: ChoiceStream, prompt: PromptCount, events: Events) -> Events:
     """The first events of a choice, with what the client is told before them: repairs up to now included."""
     if choice.started is None:
         return events
-    return [choice.plan.announce(choice.started, choice.repairs), *events]
+    plan = choice.plan
+    counted = await prompt.total() if plan.turn.wants_prompt_tokens else prompt.known
+    return [plan.announce(choice.started, choice.repairs, counted), *events]

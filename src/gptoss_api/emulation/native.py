@@ -28,7 +28,7 @@ from ..text.tool_calls import DeclaredTool
 from .calls import custom_input
 from .names import NameMap
 from .tool_section import offered_tools, parameters_of
-from .transcript import UNKNOWN, pair
+from .transcript import UNKNOWN, pair, result_text
 
 
 def native_turn(turn: Turn) -> Turn:
@@ -164,8 +164,9 @@ def _message(message: Message, names: NameMap) -> Message:
     match message:
         case AssistantMessage() if message.tool_calls:
             return replace(message, tool_calls=tuple(_call(call, names) for call in message.tool_calls))
-        case ToolResultMessage() if message.name:
-            return replace(message, name=names.shown(message.name))
+        case ToolResultMessage() if message.name or message.is_error:
+            name = names.shown(message.name) if message.name else None
+            return replace(message, text=result_text(message), name=name, is_error=False)
         case _:
             return message
 

@@ -68,13 +68,14 @@ class Plan(Struct, frozen=True):
             return None
         return NativeReading(self.turn, offers_tools=self.prompt is None)
 
-    def announce(self, started: Started, repairs: int) -> Started:
+    def announce(self, started: Started, repairs: int, prompt_tokens: int | None = None) -> Started:
         """The upstream's ``Started`` with what the client should know."""
         return replace(
             started,
             emulated=self.emulated,
             ignored=self.ignored,
             repairs=repairs,
+            prompt_tokens=prompt_tokens,
             thread=self.thread or started.thread,
         )
 
@@ -126,8 +127,8 @@ def make_plan(
             show_reasoning=turn.show_reasoning or tools,
         )
     else:
-        segments = tuple(message.text for message in turn.messages)
         upstream_turn = turn if capabilities.verbatim else native_turn(turn)
+        segments = tuple(message.text for message in upstream_turn.messages)
     max_tokens = None if capabilities.max_tokens else turn.max_tokens
     stop = () if capabilities.stop else turn.stop
     if max_tokens is not None:

@@ -27,6 +27,16 @@ from .typescript import compact
 
 NO_RESULT: Final = "(no result was returned)"
 UNKNOWN: Final = "unknown"
+# The model's format has no other way to say it.
+_FAILED: Final = "The tool call failed:"
+_FAILED_SILENTLY: Final = "The tool call failed and returned nothing."
+
+
+def result_text(result: ToolResultMessage) -> str:
+    """What the model reads as the tool's output: it is told in words where the tool failed."""
+    if not result.is_error:
+        return result.text
+    return f"{_FAILED}\n{result.text}" if result.text.strip() else _FAILED_SILENTLY
 
 
 class Entry(Struct, frozen=True):
@@ -144,10 +154,10 @@ class Transcript:
                     missing = len(messages) - 1 if index == last_assistant else index
                     for call in pairing.calls.get(index, ()):
                         entries += self._call(call, index, missing)
-                case ToolResultMessage(text, _, name):
+                case ToolResultMessage(name=name):
                     if index in pairing.orphans:
                         shown = self._names.shown(name) if name else UNKNOWN
-                        entries.append(self._result(shown, text, index))
+                        entries.append(self._result(shown, message, index))
         return entries
 
     def _message(
@@ -177,12 +187,13 @@ class Transcript:
             arguments = call.arguments.strip() or "{}"
         yield Entry("tool_call", "", f' name="{shown}"', self._client.inside(arguments, json=True), source)
         for index, result in paired.results:
-            yield self._result(shown, result.text, index)
+            yield self._result(shown, result, index)
         if not paired.results:
             yield Entry("tool_result", "", f' name="{shown}"', NO_RESULT, missing)
 
-    def _result(self, shown: str, text: str, source: int) -> Entry:
-        return Entry("tool_result", "", f' name="{shown}"', self._client.inside(text), source)
+    def _result(self, shown: str, result: ToolResultMessage, source: int) -> Entry:
+        body = self._client.inside(result_text(result))
+        return Entry("tool_result", "", f' name="{shown}"', body, source)
 
 
 _OPENER: Final = re.compile(r"^[ \t]*<tool_call([^<>\n]{0,360})>\s*(?=[{\[])", re.MULTILINE)

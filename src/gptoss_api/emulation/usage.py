@@ -41,6 +41,7 @@ class PromptCount:
         self._frame = (known or SYSTEM_OVERHEAD) + MESSAGE_OVERHEAD
         self._characters = sum(map(len, segments))
         self._task: asyncio.Task[int] | None = None
+        self._counted: int | None = None
 
     def __enter__(self) -> "PromptCount":
         if self._characters > AT_ONCE or not self._tokens.loaded:
@@ -69,15 +70,24 @@ class PromptCount:
         if count + reserve > window:
             raise ContextLengthExceeded(count, window, reserve)
 
+    @property
+    def known(self) -> int | None:
+        """What :meth:`total` gives, where that is counted already."""
+        return self._counted
+
     async def total(self) -> int:
         """All of the prompt's tokens, Harmony's frame included; afterwards the ranks are loaded.
 
         Of a prompt larger than the window some number that is larger, too.
         """
+        if self._counted is not None:
+            return self._counted
         return self._count() if self._task is None else await self._task
 
     def _count(self) -> int:
-        return self._frame + self._tokens.count_parts(self._segments, max(self._window - self._frame, 0))
+        room = max(self._window - self._frame, 0)
+        self._counted = self._frame + self._tokens.count_parts(self._segments, room)
+        return self._counted
 
     def _estimate(self) -> int:
         """About how many tokens the prompt has, from samples of it."""

@@ -203,5 +203,5 @@ class HarmonyRepair:
         reason = "tool_calls" if self._calls and finished.reason == "stop" else finished.reason
         if not self._calls and reason == "tool_calls":
             reason = "stop"
-        out.append(Finished(reason, finished.repairs, (*finished.notes, *self._notes)))
+        out.append(replace(finished, reason=reason, notes=(*finished.notes, *self._notes)))
         return out

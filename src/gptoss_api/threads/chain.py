@@ -55,7 +55,7 @@ class Chain:
             position = -1 if message.call_id is None else self._calls.get(message.call_id, -1)
             # A result that answers no known call has only its name to go by.
             answers = str(position) if position >= 0 else _part(message.name)
-            return f"tool {answers} {_part(message.text)}"
+            return f"tool {answers} {_part(message.text)}{' failed' if message.is_error else ''}"
         return f"{message.role} {_part(message.name)}{_part(message.text)}"
 
     def _call(self, call: ToolCall) -> str:

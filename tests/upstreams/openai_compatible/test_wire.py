@@ -38,6 +38,17 @@ def said(*events: Any) -> Choice:
 END = chunk(finish="stop")
 
 
+@pytest.mark.parametrize("content", ["Hello", {"text": "Hello"}], ids=["strict", "loose"])
+@pytest.mark.parametrize(("reason", "known"), [("stop", "END"), ("length", None)])
+def test_the_stop_string_is_that_of_an_answer_that_stopped(content: Any, reason: str, known: Any) -> None:
+    wire, collector = ChatWire(PROFILES["vllm"], stop=("END",)), Collector()
+    ending = chunk({"content": content}, finish=reason)
+    ending["choices"][0]["stop_reason"] = "END"
+    collector.feed(wire.feed([json.dumps(ending).encode()]))
+    collector.feed(wire.finish())
+    assert (collector.choices[0].text, collector.choices[0].stop_sequence) == ("Hello", known)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(SHAPES)), st.integers(0, 10_000))
 def test_cuts_make_no_difference(shape: str, seed: int) -> None:

@@ -51,6 +51,8 @@ class Choice(Struct, gc=False):
     message: Delta | None = None
     finish_reason: str | None = None
     index: int | None = None
+    stop_reason: Any = None  # vLLM
+    matched_stop: Any = None  # SGLang
 
 
 class Chunk(Struct, gc=False):
@@ -104,7 +106,12 @@ def _choice(value: Mapping[str, Any]) -> Choice:
     if not isinstance(said, dict):
         raise Unreadable("a choice without a delta")
     reason = value.get("finish_reason")
-    return Choice(delta=_delta(said), finish_reason=reason if isinstance(reason, str) else None)
+    return Choice(
+        delta=_delta(said),
+        finish_reason=reason if isinstance(reason, str) else None,
+        stop_reason=value.get("stop_reason"),
+        matched_stop=value.get("matched_stop"),
+    )
 
 
 def _delta(said: Mapping[str, Any]) -> Delta:

@@ -246,7 +246,12 @@ class OpenAICompatibleUpstream:
                 async with AsyncExitStack() as stack:
                     response = await self._request(stack, turn, model, clock)
                     stack.enter_context(clock.at_end(response.abandon, slot.release))
-                    wire = ChatWire(self._profile, show_reasoning=turn.show_reasoning, redact=self._redact)
+                    wire = ChatWire(
+                        self._profile,
+                        show_reasoning=turn.show_reasoning,
+                        redact=self._redact,
+                        stop=turn.stop,
+                    )
                     async with aclosing(read_answer(response, wire, clock, slot.release)) as batches:
                         async for events in batches:
                             if not delivered:

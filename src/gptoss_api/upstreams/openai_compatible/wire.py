@@ -28,7 +28,7 @@ from ...text.loose_json import DONE, HalfJoiner, Unreadable, joined, read_values
 from ...text.sse import SseDecoder, Stray
 from ..refusals import LOOKS
 from .calls import CallAssembler, CallDelta
-from .chunks import Chunk, Delta, decode_chunk, usable_chunk
+from .chunks import Choice, Chunk, Delta, decode_chunk, usable_chunk
 from .failures import failure_of_event
 from .profiles import Profile
 from .usage import read_timings, read_usage
@@ -64,13 +64,20 @@ class ChatWire:
     ``failure`` is set when the server reported one; what ``feed`` returned up to then came before it, and
     nothing comes after. ``done`` says that nothing further will matter. ``carried`` counts the chunks with
     a finish reason and those after one that say something. ``redact`` knows the secrets that the server may
-    repeat in an error.
+    repeat in an error. ``stop`` are the strings that the server was asked to stop at.
 
     What a strict reader refuses is read leniently. What cannot be read even so and may be a part of the
     answer is a failure: an answer with a gap never looks complete.
     """
 
-    def __init__(self, profile: Profile, *, show_reasoning: bool = True, redact: Redactor = LOOKS) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        show_reasoning: bool = True,
+        redact: Redactor = LOOKS,
+        stop: Sequence[str] = (),
+    ) -> None:
         self.failure: GatewayError | None = None
         self.done = False
         self.carried = 0
@@ -79,6 +86,8 @@ class ChatWire:
         self._redact = redact
         self._calls = CallAssembler()
         self._reason: FinishReason | None = None
+        self._stop = stop
+        self._stopped_at: str | None = None
         self._broken_reason = ""
         self._usage: Usage | None = None
         self._timings: Any = None
@@ -157,7 +166,8 @@ class ChatWire:
         out += self._calls.finish(truncated=reason == "length")
         if self._calls.count and reason == "stop":
             reason = "tool_calls"
-        out.append(Finished(reason, notes=self._closing_notes(reason)))
+        stopped_at = self._stopped_at if reason == "stop" else None
+        out.append(Finished(reason, notes=self._closing_notes(reason), stop_sequence=stopped_at))
         if usage := self._usage or read_timings(self._timings):
             out.append(UsageReported(usage))
         return out
@@ -178,7 +188,7 @@ class ChatWire:
                 if delta is not None:
                     self._delta(delta, out)
                 if choice.finish_reason:
-                    self._end(choice.finish_reason)
+                    self._end(choice)
                     self.carried += 1
                 elif self._reason is not None and delta is not None and delta.says_something:
                     self.carried += 1
@@ -317,12 +327,16 @@ class ChatWire:
             out.append(TextDelta(self._held))
             self._held = ""
 
-    def _end(self, reason: str) -> None:
+    def _end(self, choice: Choice) -> None:
         """The last reason counts: some proxies give one with every chunk."""
+        reason = choice.finish_reason or ""
         known = _REASONS.get(reason)
         # "abort", "error" and the like: whatever it means, the answer is not whole.
         self._broken_reason = joined(reason[:_LONGEST_REASON]) if known is None else ""
         self._reason = known or "stop"
+        # Both also name other ends, such as the id of a token.
+        told = (each for each in (choice.stop_reason, choice.matched_stop) if each in self._stop)
+        self._stopped_at = next(told, None)
 
 
 def _begins(text: str, at: int) -> bool:
