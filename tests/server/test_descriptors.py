@@ -18,6 +18,15 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
 import gptoss_api.server.listening as listening
 listening._QUIET = 2.0
 """
+# What uvloop does when a thread takes the descriptor that it keeps back for the time when none is left.
+CLOSES_LISTENER = """
+import asyncio, uvicorn
+startup = uvicorn.Server.startup
+async def and_close(self, sockets=None):
+    await startup(self, sockets=sockets)
+    asyncio.get_running_loop().call_later(1.0, lambda: self.servers[0].close())
+uvicorn.Server.startup = and_close
+"""
 WORDS = "no descriptors are left"
 
 
@@ -47,6 +56,13 @@ def test_running_out_of_descriptors_is_told_once_and_passes(gateway: StartGatewa
         time.sleep(3.0)
     assert running.log().count(WORDS) == 2
     assert "Traceback" not in running.log()
+
+
+def test_a_listener_that_the_event_loop_closes_is_opened_again(gateway: StartGateway) -> None:
+    running = gateway(GPTOSS_UPSTREAM="demo", before=CLOSES_LISTENER)
+    end = time.monotonic() + 3.0
+    while time.monotonic() < end:
+        assert ask(running, "POST", CHAT, HELLO).status == 200
 
 
 def test_enough_descriptors_are_no_news(gateway: StartGateway) -> None:

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Final
 
-_BACKLOG: Final = 2048
+BACKLOG: Final = 2048
 # Ports below it are the administrator's.
 _FIRST_FREE: Final = 1024
 
@@ -73,7 +73,7 @@ def _listener(family: int, address: object, port: int) -> socket.socket:
         if sys.platform != "win32":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
         listener.setblocking(False)
     except OSError:
         listener.close()

@@ -22,7 +22,7 @@ from ..telemetry.logs import hide_from_logs
 from ..text.bpe import RanksDamaged
 from .app import create_app
 from .drain import Drain
-from .listening import DescriptorWatch, listen, remedy
+from .listening import BACKLOG, DescriptorWatch, listen, remedy
 from .protocol import bounded_protocol
 
 T = TypeVar("T")
@@ -74,6 +74,38 @@ class DrainingServer(uvicorn.Server):
         self._grace = grace
         self._deadline: float | None = None
         self._descriptors = descriptors
+        self._listeners: list[socket.socket] = []
+        self._duplicates: list[socket.socket] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])
+        self._listeners = sockets or []
+        for listener in self._listeners:
+            self._duplicates.append(listener.dup())
+            self.servers.append(await self._listen_on(self._duplicates[-1]))
+
+    async def _listen_on(self, listener: socket.socket) -> asyncio.Server:
+        config, state, shared = self.config, self.server_state, self.lifespan.state
+
+        def protocol() -> asyncio.Protocol:
+            return config.http_protocol_class(config=config, server_state=state, app_state=shared)  # type: ignore[call-arg]
+
+        return await asyncio.get_running_loop().create_server(protocol, sock=listener, backlog=BACKLOG)
+
+    async def _keep_listening(self) -> None:
+        """Listens anew on what the event loop has closed.
+
+        uvloop keeps a descriptor back for the time when none is left. A thread that opens a file in just that
+        moment takes it, and then the loop closes the listener itself, for good. That is why it is given a
+        duplicate: meanwhile connections wait with the system.
+        """
+        for number, duplicate in enumerate(self._duplicates):
+            if duplicate.fileno() != -1:
+                continue
+            with contextlib.suppress(OSError):
+                again = self._listeners[number].dup()
+                self._duplicates[number] = again
+                self.servers[number] = await self._listen_on(again)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -88,6 +120,7 @@ class DrainingServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if self._drain.draining and not self.should_exit:
             await self._drain_on()
+        await self._keep_listening()
         if counter % _TICKS_PER_SECOND == 0:
             self._descriptors.look(len(self.server_state.connections))
         return await super().on_tick(counter)
