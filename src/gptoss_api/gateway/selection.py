@@ -7,7 +7,7 @@ from typing import Final
 from ..config import ConfigError, Settings, UpstreamSettings
 from ..config.upstreams import named_upstream
 from ..core.kinds import AUTO, DEMO, SITE
-from ..routing.discovery import FoundServer
+from ..routing.discovery import FoundServer, find_local_servers
 from ..upstreams.chatkit import Credentials
 from .building import find_usable_key
 
@@ -40,6 +40,32 @@ class Selection:
     @property
     def names(self) -> str:
         return ", ".join(entry.name for entry in self.upstreams) or DEMO
+
+
+def choose_upstreams(
+    settings: Settings,
+    credentials: Credentials,
+    environ: Mapping[str, str],
+    find_servers: Callable[[], list[FoundServer]] | None = None,
+) -> Selection:
+    """Which upstreams answer, and why in words; this machine's ports are looked at last."""
+
+    def look() -> list[FoundServer]:
+        return find_local_servers(own_port=settings.port)
+
+    return select_upstreams(settings, credentials, environ, find_servers or look)
+
+
+def read_credentials(settings: Settings) -> Credentials:
+    """The login at gpt-oss.com, from the settings or the file that keeps it.
+
+    Raises:
+        ConfigError: for a configured text without cookies.
+    """
+    try:
+        return Credentials.load(settings.cookie, settings.credentials_file)
+    except ValueError as error:
+        raise ConfigError(f"GPTOSS_COOKIE: {error}") from None
 
 
 def select_upstreams(

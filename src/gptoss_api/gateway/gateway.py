@@ -1,0 +1,217 @@
+"""What the server asks for answers: the chosen upstreams, put together."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+
+from msgspec import Struct
+
+from ..config import Settings
+from ..core.catalog import MODELS, Model, find_model
+from ..core.errors import GatewayError, ModelNotFound
+from ..core.events import Events
+from ..core.kinds import AUTO
+from ..core.turn import Turn
+from ..emulation import EmulatedUpstream, EmulationSettings
+from ..routing import Route, Router
+from ..telemetry.logs import hide_from_logs
+from ..text.tokens import Tokens
+from ..upstreams.base import Health, Place, Upstream
+from ..upstreams.chatkit import ChatKitUpstream
+from ..upstreams.demo import DemoUpstream
+from ..upstreams.http import HttpClient
+from ..upstreams.openai_compatible import OpenAICompatibleUpstream
+from .building import UpstreamBuilder
+from .memory import Memory
+from .selection import Selection, choose_upstreams, read_credentials, select_login
+
+_log = logging.getLogger(__name__)
+
+# Lists of models are waited for as long as a person would, and the state as long as a balancer does.
+_LIST_TIME = 3.0
+_STATE_TIME = 0.8
+
+
+class UpstreamState(Struct, frozen=True):
+    """One upstream as ``GET /`` shows it."""
+
+    name: str
+    kind: str
+    health: Health
+
+
+class Gateway:
+    """What the server asks for answers.
+
+    ``environ`` is the process environment unless given. A gateway that ``joins`` others that serve already,
+    as a worker does, starts with what stops the first one: a login that cannot be read.
+
+    Raises:
+        ConfigError: for settings that only show to be wrong when they are used.
+    """
+
+    def __init__(
+        self, settings: Settings, environ: Mapping[str, str] | None = None, *, joins: bool = False
+    ) -> None:
+        environ = os.environ if environ is None else environ
+        self._credentials = read_credentials(settings)
+        selection = choose_upstreams(settings, self._credentials, environ)
+        if not joins:
+            selection.refuse_unreadable_login()
+        self._http = HttpClient(
+            connect_timeout=settings.connect_timeout, max_idle_per_origin=settings.max_concurrency
+        )
+        self.tokens = Tokens()
+        self.memory = Memory(settings)
+        self._emulation = EmulationSettings(
+            style=settings.tool_style, secret=self.memory.secret, repair=settings.repair
+        )
+        self._builder = UpstreamBuilder(settings, self._credentials, self._http, environ)
+        self._awaits_login = selection.is_demo and settings.upstream == AUTO
+        self._credentials.hide_with(hide_from_logs)
+        self._use(selection)
+
+    def _use(self, selection: Selection) -> None:
+        """Has every turn from now on answered by ``selection``."""
+        self._selection = selection
+        entries = selection.upstreams
+        self._upstreams: list[Place] = [
+            self._builder.build(entry, alone=len(entries) == 1) for entry in entries
+        ] or [DemoUpstream()]
+        emulated = [
+            EmulatedUpstream(
+                upstream,
+                self.tokens,
+                self._emulation,
+                conversations=self.memory.conversations,
+                thoughts=self.memory.thoughts,
+            )
+            for upstream in self._upstreams
+        ]
+        # A lone upstream needs no router: there is nobody else to ask while it would rest.
+        self._upstream: Upstream = (
+            emulated[0]
+            if len(emulated) == 1
+            else Router(
+                [
+                    Route(upstream, entry.order or 0, entry.weight or 1.0, entry.first_byte_timeout)
+                    for upstream, entry in zip(emulated, entries, strict=True)
+                ]
+            )
+        )
+
+    def _look_for_login(self) -> None:
+        """Lets a demo that ``auto`` fell to make room for a login; a look costs one call of ``stat``."""
+        if not self._awaits_login:
+            return
+        self._credentials.follow()
+        if (site := select_login(self._credentials)) is not None:
+            self._awaits_login = False
+            self._use(site)
+            log = _log.warning if site.unreadable else _log.info
+            log("answers come from %s instead of the demo: %s", site.names, site.because)
+
+    @property
+    def selection(self) -> Selection:
+        """Which upstreams answer, and why."""
+        self._look_for_login()
+        return self._selection
+
+    @property
+    def upstream(self) -> Upstream:
+        """What answers every turn."""
+        self._look_for_login()
+        return self._upstream
+
+    @property
+    def is_demo(self) -> bool:
+        return self.selection.is_demo
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown, beside the secrets among the settings."""
+        return (*self._credentials.secrets, *self._builder.keys, *self.memory.secrets)
+
+    def open(self, turn: Turn) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
+        """Answers ``turn``; see :meth:`gptoss_api.upstreams.base.Upstream.open`."""
+        return self.upstream.open(turn)
+
+    @property
+    def only_upstream(self) -> str:
+        """The name of the upstream that answers every turn, "" where there are several."""
+        name = self.upstream.name
+        return name if len(self._upstreams) == 1 else ""
+
+    async def look(self, patience: float) -> None:
+        """Looks for the upstreams of which too little is known, for at most ``patience`` seconds."""
+        self._look_for_login()
+        await asyncio.gather(*(upstream.look(patience) for upstream in self._upstreams))
+
+    async def health(self) -> Health:
+        """Whether a turn could be answered now; never ready for upstreams that are not known to be there."""
+        await self.look(_STATE_TIME)
+        return await self.upstream.health()
+
+    async def states(self) -> list[UpstreamState]:
+        """Every upstream by itself, where there are several; as :meth:`health` found them."""
+        upstream = self.upstream
+        if not isinstance(upstream, Router):
+            return []
+        return [
+            UpstreamState(entry.name, entry.kind, health)
+            for entry, health in zip(self._selection.upstreams, await upstream.healths(), strict=True)
+        ]
+
+    async def models(self, patience: float = _LIST_TIME) -> list[Model]:
+        """What the upstreams that were ever reached serve: canonical ids first, then their own names.
+
+        Both canonical ids are there where those upstreams do not tell. A look at the others is waited for,
+        ``patience`` seconds at most.
+        """
+        await self.look(patience)
+        reached = [upstream for upstream in self._upstreams if upstream.reached]
+        lists = await asyncio.gather(*(_served_models(upstream) for upstream in reached))
+        own: dict[str, Model] = {}
+        served: set[str] = set()
+        for upstream, models in zip(reached, lists, strict=True):
+            for canonical, name in models:
+                served.add(canonical)
+                if name != canonical:
+                    own.setdefault(name, _model(name, upstream.name))
+        canonical_models = [model for model in MODELS if (reached and not served) or model.id in served]
+        return [*canonical_models, *own.values()]
+
+    async def close(self) -> None:
+        for upstream in self._upstreams:
+            await upstream.close()
+        await self._http.close()
+        await self.memory.close()
+
+
+async def _served_models(upstream: Place) -> list[tuple[str, str]]:
+    """Canonical ids with the names under which ``upstream`` serves them and clients may ask for them."""
+    if isinstance(upstream, ChatKitUpstream | DemoUpstream):
+        return [(model.id, model.id) for model in MODELS]
+    if not isinstance(upstream, OpenAICompatibleUpstream):
+        return []
+    try:
+        async with asyncio.timeout(_LIST_TIME):
+            served = await upstream.served_models()
+    except (GatewayError, TimeoutError):
+        return []
+    return [(model.id, model.name if _can_be_asked_for(model.name) else model.id) for model in served]
+
+
+def _can_be_asked_for(name: str) -> bool:
+    try:
+        find_model(name)
+    except ModelNotFound:
+        return False
+    return True
+
+
+def _model(name: str, upstream: str) -> Model:
+    known = find_model(name)
+    return Model(name, known.display_name, known.created, owned_by=upstream)
