@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gptoss_api.core.events import Started, TextDelta
 from gptoss_api.core.turn import Tool, Turn, UserMessage
-from gptoss_api.emulation.choice import ChoiceStream
+from gptoss_api.emulation.answer.choice import ChoiceStream
 from gptoss_api.emulation.plan import make_plan
 from gptoss_api.text.tokens import Tokens
 from gptoss_api.upstreams.base import Capabilities

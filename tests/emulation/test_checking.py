@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from gptoss_api.core.errors import UpstreamSchemaMismatch
 from gptoss_api.core.events import Event, Finished, TextDelta, ToolCallStarted
 from gptoss_api.core.turn import OutputFormat, Tool, Turn
-from gptoss_api.emulation import EmulationSettings, checking
-from gptoss_api.emulation.checking import Fitter, aside
-from gptoss_api.emulation.choice import ChoiceStream
+from gptoss_api.emulation import EmulationSettings
+from gptoss_api.emulation.answer import checking
+from gptoss_api.emulation.answer.checking import Fitter, aside
+from gptoss_api.emulation.answer.choice import ChoiceStream
 from gptoss_api.loop import LIGHT
 from gptoss_api.text.coercion import Misfit
 from gptoss_api.text.schema import Unchecked, compile_schema

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gptoss_api.emulation import checking_process
-from gptoss_api.emulation.checking_process import MAX_MEMORY, MAX_SECONDS, judge
+from gptoss_api.emulation.answer import checking_process
+from gptoss_api.emulation.answer.checking_process import MAX_MEMORY, MAX_SECONDS, judge
 
 UNREADABLE = "$: the value is nested too deeply, or a string in it is no valid text"
 ITEMS = {"type": "array", "items": {"type": "integer"}}
@@ -58,7 +58,8 @@ LIMITED = pytest.mark.skipif(sys.platform != "linux", reason="the system has to 
 
 
 def limited(then: str) -> "subprocess.CompletedProcess[str]":
-    program = f"from gptoss_api.emulation.checking_process import _limit_itself\n_limit_itself()\n{then}"
+    module = "gptoss_api.emulation.answer.checking_process"
+    program = f"from {module} import _limit_itself\n_limit_itself()\n{then}"
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )

@@ -10,7 +10,8 @@ import pytest
 from gptoss_api.core.errors import ThreadLost, UpstreamFailure, UpstreamIncomplete
 from gptoss_api.core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallFinished
 from gptoss_api.core.turn import Turn
-from gptoss_api.emulation import EmulatedUpstream, EmulationSettings, bounds
+from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
+from gptoss_api.emulation.answer import bounds
 
 from .scripted import (
     CALL,

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from gptoss_api.core.errors import InternalError
-from gptoss_api.emulation.key import conversation_key, opening_hash
+from gptoss_api.emulation.prompt.key import conversation_key, opening_hash
 from gptoss_api.text.digest import digest
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss_api.emulation.names import NameMap
+from gptoss_api.emulation.prompt.names import NameMap
 
 
 @pytest.mark.parametrize(

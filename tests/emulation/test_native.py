@@ -19,7 +19,8 @@ from gptoss_api.core.turn import (
     ToolChoice,
     ToolResultMessage,
 )
-from gptoss_api.emulation.native import NativeReading, native_turn
+from gptoss_api.emulation.answer.native import NativeReading
+from gptoss_api.emulation.prompt.native import native_turn
 
 from .scripted import NOTE, PARIS, WEATHER, asks
 

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss_api.emulation.neutralise import ClientText, Restorer, escape_tags, neutralise, restore, tidy
+from gptoss_api.emulation.prompt.neutralise import (
+    ClientText,
+    Restorer,
+    escape_tags,
+    neutralise,
+    restore,
+    tidy,
+)
 
 CONTROL_TOKENS = [
     "<|start|>",
@@ -151,7 +158,7 @@ def test_how_a_long_text_is_divided_changes_nothing(text: str, step: int) -> Non
     """In steps shorter than a marker: no marker goes on behind the beginning of another."""
     whole = neutralise(text), neutralise(text, json=True), escape_tags(text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gptoss_api.emulation.neutralise._STEP", step + 120)
+        patch.setattr("gptoss_api.emulation.prompt.neutralise._STEP", step + 120)
         text = "x" * 120 + text
         divided = neutralise(text), neutralise(text, json=True), escape_tags(text)
     assert [each.removeprefix("x" * 120) for each in divided] == [*whole]

@@ -20,7 +20,7 @@ from gptoss_api.core.turn import (
     Turn,
     UserMessage,
 )
-from gptoss_api.emulation.prompt import Prompt, render_prompt
+from gptoss_api.emulation.prompt.render import Prompt, render_prompt
 
 from .golden_files import check_golden
 from .test_neutralise import CONTROL_TOKENS, hostile

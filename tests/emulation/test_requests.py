@@ -11,7 +11,7 @@ import pytest
 from gptoss_api.core.errors import GatewayError
 from gptoss_api.core.turn import Turn
 from gptoss_api.dialects.chat import ChatDialect
-from gptoss_api.emulation.prompt import render_prompt
+from gptoss_api.emulation.prompt.render import render_prompt
 
 HI = {"role": "user", "content": "Hi"}
 

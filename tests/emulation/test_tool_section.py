@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from gptoss_api.core.turn import Tool, ToolChoice, Turn, UserMessage
-from gptoss_api.emulation.tool_section import (
+from gptoss_api.emulation.prompt.tool_section import (
     Style,
     ToolList,
     offered_tools,

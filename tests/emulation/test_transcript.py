@@ -11,9 +11,9 @@ from gptoss_api.core.turn import (
     ToolResultMessage,
     UserMessage,
 )
-from gptoss_api.emulation.names import NameMap
-from gptoss_api.emulation.neutralise import ClientText
-from gptoss_api.emulation.transcript import Transcript, called_names, pair, split_raw_calls
+from gptoss_api.emulation.prompt.names import NameMap
+from gptoss_api.emulation.prompt.neutralise import ClientText
+from gptoss_api.emulation.prompt.transcript import Transcript, called_names, pair, split_raw_calls
 
 DECLARED = NameMap.of(["read", "bash"])
 

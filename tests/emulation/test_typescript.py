@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gptoss_api.emulation.typescript import Room, comment_lines, function_type
+from gptoss_api.emulation.prompt.typescript import Room, comment_lines, function_type
 
 
 def member(schema: Any, **root: Any) -> str:
@@ -219,7 +219,7 @@ def test_every_line_of_a_description_is_a_comment() -> None:
 def test_how_a_long_description_is_divided_changes_nothing(text: str, step: int) -> None:
     whole = "\n".join(comment_lines(text))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gptoss_api.emulation.typescript._STEP", step)
+        patch.setattr("gptoss_api.emulation.prompt.typescript._STEP", step)
         assert "\n".join(comment_lines(text)) == whole
 
 

@@ -8,7 +8,7 @@ import pytest
 from gptoss_api.core.errors import InvalidValue
 from gptoss_api.dialects.parameters import MAX_STOP, read_stop
 from gptoss_api.dialects.reading import Fields
-from gptoss_api.emulation.structured import JsonMismatch, find_json
+from gptoss_api.emulation.answer.structured import JsonMismatch, find_json
 from gptoss_api.text.schema import compile_schema
 from gptoss_api.text.stops import TokenLimiter
 from gptoss_api.text.tokens import Tokens

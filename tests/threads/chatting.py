@@ -18,7 +18,7 @@ from gptoss_api.core.turn import (
     Turn,
     UserMessage,
 )
-from gptoss_api.emulation.emulated import EmulatedUpstream, EmulationSettings
+from gptoss_api.emulation.upstream import EmulatedUpstream, EmulationSettings
 from gptoss_api.state import GuardedStore
 from gptoss_api.text.tokens import Tokens
 from gptoss_api.threads import Caps, Conversations, Thoughts

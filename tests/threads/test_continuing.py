@@ -11,7 +11,7 @@ from gptoss_api.core.turn import (
     ToolChoice,
     ToolResultMessage,
 )
-from gptoss_api.emulation import emulated
+from gptoss_api.emulation import upstream as emulated
 from tests.simulator import Answer as Reply
 from tests.simulator import Pause, Simulator, Stall
 

@@ -1,5 +1,5 @@
 """Gives an upstream what it lacks: whole conversations, tools, structured output, limits, usage."""
 
-from .emulated import EmulatedUpstream, EmulationSettings
+from .upstream import EmulatedUpstream, EmulationSettings
 
 __all__ = ["EmulatedUpstream", "EmulationSettings"]

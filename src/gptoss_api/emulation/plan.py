@@ -16,9 +16,10 @@ from ..core.turn import (
 )
 from ..threads import Tip
 from ..upstreams.base import Capabilities
-from .native import NativeReading, native_turn
-from .prompt import Prompt, render_prompt
-from .tool_section import Style
+from .answer.native import NativeReading
+from .prompt.native import native_turn
+from .prompt.render import Prompt, render_prompt
+from .prompt.tool_section import Style
 
 
 class Continued(Struct, frozen=True):

@@ -7,10 +7,10 @@ from ..loop import beside
 from ..text.digest import digest
 from ..threads import Conversation, Conversations, Thoughts, Tip, opening_texts
 from ..upstreams.base import Upstream
-from .key import opening_hash
 from .plan import Continued, Plan, make_plan
-from .prompt import Prompt, render_suffix
-from .tool_section import Style, tools_digest
+from .prompt.key import opening_hash
+from .prompt.render import Prompt, render_suffix
+from .prompt.tool_section import Style, tools_digest
 
 
 class Planner:

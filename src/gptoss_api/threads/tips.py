@@ -43,7 +43,7 @@ class Tip(Struct, frozen=True, array_like=True):
 
     ``key`` is that of the tool calls, ``sections`` are the parts of prompts that the thread has seen.
     ``control_tokens`` and ``tags`` say what client text in it was escaped (all four:
-    :class:`gptoss_api.emulation.prompt.Prompt`). ``tokens`` is what the whole conversation comes to.
+    :class:`gptoss_api.emulation.prompt.render.Prompt`). ``tokens`` is what the whole conversation comes to.
     """
 
     thread: str

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
-from ..text.tool_calls import Problem
+from ...text.tool_calls import Problem
 from .calls import HeldCall
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ..core.events import Event, Finished, FinishReason, TextDelta
+from ...core.events import Event, Finished, FinishReason, TextDelta
 
 # Characters of white space that may follow a complete answer
 # (docs/design/emulation.md, "When a thread goes on").

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from ..text.coercion import Misfit
-from ..text.json_stream import JsonBroken, JsonTransducer
-from ..text.schema import Schema
+from ...text.coercion import Misfit
+from ...text.json_stream import JsonBroken, JsonTransducer
+from ...text.schema import Schema
 from .checking import Fitter
 
 # More values than a model can write. Making them keeps everything else in the process waiting.

@@ -1,10 +1,9 @@
-"""Tools for an upstream that calls them itself, and its answers read back.
+"""A turn for an upstream that takes whole conversations and calls tools itself.
 
 Its format knows functions only, and some names mean tools of the model's own to it: custom tools become
 functions with one string, and such names get an alias (docs/design/emulation.md, "Tool names"). A strict
 server wants every result to answer a call before it by an id of that call's own: a history that clients
-trimmed, merged or numbered otherwise is made so. What leaks of Harmony is repaired on the way back; the same
-goes for every answer whose text nobody else reads for calls.
+trimmed, merged or numbered otherwise is made so.
 """
 
 import json
@@ -12,20 +11,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ..core.events import (
-    Event,
-    Finished,
-    ReasoningDelta,
-    TextDelta,
-    ToolCallDelta,
-    ToolCallFinished,
-    ToolCallStarted,
-    new_call_id,
-)
-from ..core.turn import AssistantMessage, Message, Tool, ToolCall, ToolResultMessage, Turn
-from ..text.harmony import HarmonyRepair, mentions_tokens
-from ..text.tool_calls import DeclaredTool
-from .calls import custom_input
+from ...core.events import new_call_id
+from ...core.turn import AssistantMessage, Message, Tool, ToolCall, ToolResultMessage, Turn
 from .names import NameMap
 from .tool_section import offered_tools, parameters_of
 from .transcript import UNKNOWN, pair, result_text
@@ -41,63 +28,6 @@ def native_turn(turn: Turn) -> Turn:
         tools=tuple(_tool(tool, names) for tool in offered_tools(turn)),
         tool_choice=replace(choice, names=tuple(names.shown(name) for name in choice.names)),
     )
-
-
-class NativeReading:
-    """Reads one upstream turn's answer to ``turn``; ``offers_tools`` says that the upstream got the tools."""
-
-    def __init__(self, turn: Turn, *, offers_tools: bool) -> None:
-        names = _names(turn)
-        tools = offered_tools(turn) if offers_tools else ()
-        self._tools = {names.shown(tool.name): tool for tool in tools}
-        self._named = turn.tool_choice.mode == "named"
-        self._repair = HarmonyRepair(
-            {
-                shown: DeclaredTool(parameters_of(tool), tool.strict, tool.kind)
-                for shown, tool in self._tools.items()
-            },
-            clean=not mentions_tokens(_texts(turn)),
-            parallel=turn.parallel_tool_calls,
-        )
-        # The JSON of custom tools' calls, by number.
-        self._custom: dict[int, list[str]] = {}
-
-    def feed(self, batch: Sequence[Event]) -> Sequence[Event]:
-        """What ``batch`` says in the client's terms.
-
-        Raises:
-            UpstreamFailure: at the end of an answer that is nothing but a call nobody offered.
-        """
-        events = self._repair.feed(batch)
-        return events if not self._tools else [said for event in events for said in self._restored(event)]
-
-    @property
-    def changed(self) -> bool:
-        """Whether the client gets something else than what the model wrote; asked at the end."""
-        return self._repair.changed
-
-    def flush(self) -> Sequence[Event]:
-        """What is held back of an answer that broke off."""
-        return [event for event in self._repair.flush() if isinstance(event, TextDelta | ReasoningDelta)]
-
-    def _restored(self, event: Event) -> Sequence[Event]:
-        match event:
-            case ToolCallStarted(index, _, shown):
-                tool = self._tools[shown]
-                if tool.kind == "custom":
-                    self._custom[index] = []
-                return (replace(event, name=tool.name, kind=tool.kind),)
-            case ToolCallDelta(index, arguments) if index in self._custom:
-                self._custom[index].append(arguments)
-                return ()
-            case ToolCallFinished(index) if index in self._custom:
-                text = custom_input("".join(self._custom.pop(index)))
-                return (ToolCallDelta(index, text), event)
-            case Finished("tool_calls") if self._named:
-                # OpenAI ends a turn that had to call one named function with "stop".
-                return (replace(event, reason="stop"),)
-            case _:
-                return (event,)
 
 
 def _names(turn: Turn) -> NameMap:
@@ -176,10 +106,3 @@ def _call(call: ToolCall, names: NameMap) -> ToolCall:
     if call.kind == "custom":
         arguments = json.dumps({"input": arguments}, ensure_ascii=False)
     return ToolCall(call.id, names.shown(call.name), arguments)
-
-
-def _texts(turn: Turn) -> Sequence[str]:
-    return [
-        *(message.text for message in turn.messages),
-        *(tool.description for tool in turn.tools),
-    ]

@@ -10,17 +10,17 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from ..core.errors import UpstreamSchemaMismatch
-from ..core.events import ToolCallStarted, new_call_id
-from ..core.turn import Tool, Turn
-from ..text.coercion import Misfit
-from ..text.schema import Schema, SchemaRefused, Unchecked, compile_schema
-from ..text.tool_calls import DeclaredTool, ParserConfig
+from ...core.errors import UpstreamSchemaMismatch
+from ...core.events import ToolCallStarted, new_call_id
+from ...core.turn import Tool, Turn
+from ...text.coercion import Misfit
+from ...text.schema import Schema, SchemaRefused, Unchecked, compile_schema
+from ...text.tool_calls import DeclaredTool, ParserConfig
+from ..prompt.neutralise import Restorer
+from ..prompt.render import Prompt
+from ..prompt.tool_section import parameters_of
 from .checking import TOO_LONG, Fitter
-from .neutralise import Restorer
 from .outlet import Outlet
-from .prompt import Prompt
-from .tool_section import parameters_of
 
 
 def custom_input(written: str) -> str:

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from ..core.errors import UpstreamSchemaMismatch
-from ..core.events import (
+from ...core.errors import UpstreamSchemaMismatch
+from ...core.events import (
     Event,
     Finished,
     FinishReason,
@@ -24,11 +24,12 @@ from ..core.events import (
     Usage,
     UsageReported,
 )
-from ..loop import LIGHT
-from ..text.json_stream import JsonBroken
-from ..text.schema import compile_schema
-from ..text.tokens import Tokens
-from ..text.tool_calls import CallArgs, CallEnd, CallStart, Cancel, Content, ParserEvent, Problem, Reasoning
+from ...loop import LIGHT
+from ...text.json_stream import JsonBroken
+from ...text.schema import compile_schema
+from ...text.tokens import Tokens
+from ...text.tool_calls import CallArgs, CallEnd, CallStart, Cancel, Content, ParserEvent, Problem, Reasoning
+from ..plan import Plan
 from .attempt import Attempt
 from .calls import CallWriter, HeldCall, parser_config, strict_weight
 from .checking import CHARACTERS_AT_ONCE, LOOKS_AT_ONCE
@@ -37,7 +38,6 @@ from .ending import Ending
 from .json_gate import JsonGate
 from .kept import KeptAnswer
 from .outlet import Outlet
-from .plan import Plan
 from .repair import RepairBudget
 
 # What stands around the text of an answer and is not delivered itself.

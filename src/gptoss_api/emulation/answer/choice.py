@@ -10,20 +10,20 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..core.errors import GatewayError, UpstreamEmpty, UpstreamSchemaMismatch
-from ..core.events import Event, Finished, FinishReason
-from ..core.turn import AssistantMessage
-from ..text.harmony import UNDECLARED_TOOL
-from ..text.json_stream import JsonBroken
-from ..text.schema import Unchecked
-from ..text.tokens import Tokens
-from ..text.tool_calls import Content
+from ...core.errors import GatewayError, UpstreamEmpty, UpstreamSchemaMismatch
+from ...core.events import Event, Finished, FinishReason
+from ...core.turn import AssistantMessage
+from ...text.harmony import UNDECLARED_TOOL
+from ...text.json_stream import JsonBroken
+from ...text.schema import Unchecked
+from ...text.tokens import Tokens
+from ...text.tool_calls import Content
+from ..plan import Plan
 from .answer import AnswerReading, broken_json
 from .attempt import Attempt
 from .calls import HeldCall
 from .checking import TOO_LONG
 from .json_gate import JsonGate
-from .plan import Plan
 from .reasoned_call import call_in_reasoning
 from .repair import (
     Kind,

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from ..text.tool_calls import CallArgs, CallEnd, CallStart, Content, ParserConfig, ToolCallParser
+from ...text.tool_calls import CallArgs, CallEnd, CallStart, Content, ParserConfig, ToolCallParser
 from .calls import HeldCall
 
 _OPENER: Final = re.compile(r"<tool[_-]call\b", re.IGNORECASE)

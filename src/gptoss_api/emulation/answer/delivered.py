@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from io import StringIO
 
-from ..core.events import (
+from ...core.events import (
     Event,
     ReasoningDelta,
     RefusalDelta,
@@ -11,11 +11,11 @@ from ..core.events import (
     ToolCallDelta,
     ToolCallStarted,
 )
-from ..core.turn import AssistantMessage, ToolCall
-from ..loop import in_thread
-from ..text.tokens import Tokens
+from ...core.turn import AssistantMessage, ToolCall
+from ...loop import in_thread
+from ...text.tokens import Tokens
+from ..usage import AT_ONCE
 from . import bounds
-from .usage import AT_ONCE
 
 
 class Delivered:

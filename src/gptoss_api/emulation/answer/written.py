@@ -1,8 +1,8 @@
 """Whether an answer reached its client as the model wrote it."""
 
-from ..core.turn import AssistantMessage
-from .prompt import Prompt
-from .typescript import compact
+from ...core.turn import AssistantMessage
+from ..prompt.render import Prompt
+from ..prompt.typescript import compact
 
 
 def is_as_written(raw: str, answer: AssistantMessage, prompt: Prompt) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from ..core.turn import AssistantMessage, InstructionMessage, Message, Tool, Turn, UserMessage
+from ...core.turn import AssistantMessage, InstructionMessage, Message, Tool, Turn, UserMessage
 from .key import conversation_key, opening_hash
 from .names import NameMap
 from .neutralise import ClientText, Restorer, tidy

@@ -3,9 +3,9 @@
 import re
 from typing import Final
 
-from ..core.errors import UpstreamSchemaMismatch
-from ..text.json_stream import JsonTransducer
-from ..text.schema import Schema, Unchecked
+from ...core.errors import UpstreamSchemaMismatch
+from ...text.json_stream import JsonTransducer
+from ...text.schema import Schema, Unchecked
 from .bounds import MAX_HELD
 from .structured import JsonMismatch, find_json
 

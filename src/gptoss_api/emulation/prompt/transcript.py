@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from ..core.turn import (
+from ...core.turn import (
     AssistantMessage,
     InstructionMessage,
     Message,

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
 from typing import Any, Final, ParamSpec, TypeVar
 
-from ..text.coercion import Misfit, coerce
-from ..text.schema import Allowance, Schema, Unchecked, at_once
+from ...text.coercion import Misfit, coerce
+from ...text.schema import Allowance, Schema, Unchecked, at_once
 from . import checking_process
 
 # Characters of text, times the looks that each may lead to, up to which reading is cheaper than a thread.

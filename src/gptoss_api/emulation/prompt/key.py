@@ -10,8 +10,8 @@ from base64 import b32encode
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from ..core.errors import InternalError
-from ..text.digest import digest
+from ...core.errors import InternalError
+from ...text.digest import digest
 
 _VERSION: Final = b"gptoss-api prompt 1"
 # Each attempt searches all client text once.

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from io import StringIO
 
-from ..text.stops import StopScanner
-from ..text.tool_calls import ParserConfig, ParserEvent, ToolCallParser
+from ...text.stops import StopScanner
+from ...text.tool_calls import ParserConfig, ParserEvent, ToolCallParser
+from ..plan import Plan
 from . import bounds
 from .calls import HeldCall
-from .plan import Plan
 
 
 class Attempt:

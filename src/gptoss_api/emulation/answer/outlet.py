@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from ..core.events import (
+from ...core.events import (
     Event,
     ReasoningDelta,
     RefusalDelta,
@@ -12,8 +12,8 @@ from ..core.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
-from ..text.stops import TokenLimiter
-from ..text.tokens import Tokens
+from ...text.stops import TokenLimiter
+from ...text.tokens import Tokens
 from .json_gate import JsonGate
 
 # Reasoning, text, the call with this number, or the end of that call.

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ..core.errors import UpstreamFailure
+from ...core.errors import UpstreamFailure
 
 # Every token of a model's window, each as long as the longest one there is: nothing honest is longer.
 MAX_ANSWER: Final = 131_072 * 128

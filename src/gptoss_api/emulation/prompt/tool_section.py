@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from ..core.turn import Tool, Turn
+from ...core.turn import Tool, Turn
 from .names import NameMap
 from .neutralise import ClientText
 from .typescript import Room, compact, function_type

@@ -23,14 +23,14 @@ from ..loop import beside, in_thread
 from ..text.tokens import Tokens
 from ..threads import Conversation, Conversations, Thoughts, Tip
 from ..upstreams.base import Capabilities, Health, Upstream
-from .checking import aside
-from .choice import Again, ChoiceStream, Complete
-from .delivered import Delivered
-from .native import NativeReading
-from .neutralise import neutralise
+from .answer.checking import aside
+from .answer.choice import Again, ChoiceStream, Complete
+from .answer.delivered import Delivered
+from .answer.native import NativeReading
 from .plan import Plan
 from .planner import Planner
-from .tool_section import Style
+from .prompt.neutralise import neutralise
+from .prompt.tool_section import Style
 from .usage import MESSAGE_OVERHEAD, PromptCount
 
 # Seconds a complete answer may take to end (docs/design/emulation.md, "When a thread goes on").

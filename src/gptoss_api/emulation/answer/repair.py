@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from ..core.errors import GatewayError, UpstreamFailure
-from ..text.tool_calls import Problem
-from .neutralise import neutralise, tidy
+from ...core.errors import GatewayError, UpstreamFailure
+from ...text.tool_calls import Problem
+from ..prompt.neutralise import neutralise, tidy
 
 Kind = Literal["empty", "tools", "format"]
 

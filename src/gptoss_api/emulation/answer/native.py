@@ -1,0 +1,89 @@
+"""The answer of an upstream that calls tools itself, in the client's terms.
+
+Names and kinds of tools are those that the client gave them. What leaks of Harmony is repaired; the same goes
+for every answer whose text nobody else reads for calls.
+"""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from ...core.events import (
+    Event,
+    Finished,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallFinished,
+    ToolCallStarted,
+)
+from ...core.turn import Turn
+from ...text.harmony import HarmonyRepair, mentions_tokens
+from ...text.tool_calls import DeclaredTool
+from ..prompt.names import NameMap
+from ..prompt.tool_section import offered_tools, parameters_of
+from .calls import custom_input
+
+
+class NativeReading:
+    """Reads one upstream turn's answer to ``turn``; ``offers_tools`` says that the upstream got the tools."""
+
+    def __init__(self, turn: Turn, *, offers_tools: bool) -> None:
+        names = NameMap.of(tool.name for tool in turn.tools)
+        tools = offered_tools(turn) if offers_tools else ()
+        self._tools = {names.shown(tool.name): tool for tool in tools}
+        self._named = turn.tool_choice.mode == "named"
+        self._repair = HarmonyRepair(
+            {
+                shown: DeclaredTool(parameters_of(tool), tool.strict, tool.kind)
+                for shown, tool in self._tools.items()
+            },
+            clean=not mentions_tokens(_texts(turn)),
+            parallel=turn.parallel_tool_calls,
+        )
+        # The JSON of custom tools' calls, by number.
+        self._custom: dict[int, list[str]] = {}
+
+    def feed(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """What ``batch`` says in the client's terms.
+
+        Raises:
+            UpstreamFailure: at the end of an answer that is nothing but a call nobody offered.
+        """
+        events = self._repair.feed(batch)
+        return events if not self._tools else [said for event in events for said in self._restored(event)]
+
+    @property
+    def changed(self) -> bool:
+        """Whether the client gets something else than what the model wrote; asked at the end."""
+        return self._repair.changed
+
+    def flush(self) -> Sequence[Event]:
+        """What is held back of an answer that broke off."""
+        return [event for event in self._repair.flush() if isinstance(event, TextDelta | ReasoningDelta)]
+
+    def _restored(self, event: Event) -> Sequence[Event]:
+        match event:
+            case ToolCallStarted(index, _, shown):
+                tool = self._tools[shown]
+                if tool.kind == "custom":
+                    self._custom[index] = []
+                return (replace(event, name=tool.name, kind=tool.kind),)
+            case ToolCallDelta(index, arguments) if index in self._custom:
+                self._custom[index].append(arguments)
+                return ()
+            case ToolCallFinished(index) if index in self._custom:
+                text = custom_input("".join(self._custom.pop(index)))
+                return (ToolCallDelta(index, text), event)
+            case Finished("tool_calls") if self._named:
+                # OpenAI ends a turn that had to call one named function with "stop".
+                return (replace(event, reason="stop"),)
+            case _:
+                return (event,)
+
+
+def _texts(turn: Turn) -> Sequence[str]:
+    return [
+        *(message.text for message in turn.messages),
+        *(tool.description for tool in turn.tools),
+    ]
