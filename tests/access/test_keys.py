@@ -4,6 +4,7 @@ import pytest
 
 from gptoss_api.access import ApiKeys
 from gptoss_api.core.errors import InvalidApiKey
+from gptoss_api.dialects.openai_errors import openai_error
 
 KEYS = ApiKeys(["first-key-1234", "second-key-5678"])
 
@@ -56,7 +57,7 @@ def test_a_wrong_key_is_refused_and_not_repeated(key: str) -> None:
     with pytest.raises(InvalidApiKey, match="Incorrect") as refused:
         KEYS.authenticate({"authorization": f"Bearer {key}"})
     assert key not in refused.value.message
-    assert refused.value.status == 401
+    assert openai_error(refused.value).status == 401
     assert refused.value.should_retry is False
 
 

@@ -12,6 +12,7 @@ from gptoss_api.core.errors import (
 )
 from gptoss_api.core.events import Finished, ReasoningDelta, Started, TextDelta, UsageReported
 from gptoss_api.core.turn import AssistantMessage, Tool, ToolCall, ToolResultMessage, UserMessage
+from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.upstreams.openai_compatible import PROFILES
 from tests.upstreams.chatkit.scripted import Reply, Step
 from tests.upstreams.chatkit.transcripts import sse
@@ -158,7 +159,7 @@ async def test_8_an_answer_without_a_proper_end_is_an_error(shape: str, finish: 
     async with connected(backend) as upstream:
         with pytest.raises(UpstreamIncomplete) as raised:
             await ask(upstream, turn())
-    assert raised.value.code == "upstream_incomplete"
+    assert openai_error(raised.value).code == "upstream_incomplete"
 
 
 @EVERY_SHAPE
@@ -208,7 +209,7 @@ async def test_11_spent_credits_are_a_quota(shape: str, form: Any) -> None:
     async with connected(Backend(shape, json_reply(402, form))) as upstream:
         with pytest.raises(InsufficientQuota) as raised:
             await ask(upstream, turn())
-    assert (raised.value.status, raised.value.code) == (429, "insufficient_quota")
+    assert (openai_error(raised.value).status, openai_error(raised.value).code) == (429, "insufficient_quota")
 
 
 @EVERY_KIND

@@ -12,13 +12,16 @@ from gptoss_api.core.errors import (
     InvalidRequest,
     ModelNotFound,
     PermissionDenied,
+    RefusedByUpstream,
     RequestTooLarge,
+    UnparsedByUpstream,
     UpstreamFailure,
     UpstreamLoginRequired,
     UpstreamRateLimited,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.upstreams.openai_compatible import PROFILES
 from gptoss_api.upstreams.openai_compatible.failures import failure_of_event, failure_of_response
 from tests.upstreams.chatkit.scripted import Reply
@@ -93,11 +96,17 @@ CASES: list[tuple[str, int, Any, type[GatewayError], str]] = [
         "cerebras",
         422,
         {"detail": [{"loc": ["body"], "msg": "field required"}]},
-        InvalidRequest,
+        RefusedByUpstream,
         "field required",
     ),
     ("ollama", 404, {"error": {"message": "model 'gpt-oss:20b' not found"}}, ModelNotFound, "Ollama"),
-    ("generic", 400, {"error": {"message": "bad", "param": "top_k", "code": "odd"}}, InvalidRequest, "bad"),
+    (
+        "generic",
+        400,
+        {"error": {"message": "bad", "param": "top_k", "code": "odd"}},
+        RefusedByUpstream,
+        "bad",
+    ),
     ("generic", 408, {"error": "slow"}, UpstreamTimeout, "in time"),
     ("generic", 524, {"error": "slow"}, UpstreamTimeout, "in time"),
     ("generic", 529, {"error": "overloaded"}, UpstreamUnavailable, "not available"),
@@ -133,7 +142,7 @@ async def test_param_and_code_of_a_refusal_are_passed_on() -> None:
     async with connected(Backend("vllm", json_reply(400, {"error": error}))) as upstream:
         with pytest.raises(InvalidRequest) as raised:
             await ask(upstream, turn())
-    assert (raised.value.param, raised.value.code) == ("top_k", "invalid_value")
+    assert (raised.value.param, openai_error(raised.value).code) == ("top_k", "invalid_value")
 
 
 @pytest.mark.parametrize("kind", PROFILES)
@@ -163,7 +172,7 @@ async def test_a_prompt_that_is_too_long_says_so(kind: str, form: str, numbers: 
         with pytest.raises(InvalidRequest) as raised:
             await ask(upstream, turn())
     failure = raised.value
-    assert (failure.status, failure.code) == (400, "context_length_exceeded")
+    assert (openai_error(failure).status, openai_error(failure).code) == (400, "context_length_exceeded")
     if numbers:
         assert isinstance(failure, ContextLengthExceeded)
         assert (failure.prompt_tokens, failure.limit) == numbers
@@ -182,7 +191,7 @@ async def test_a_prompt_that_is_too_long_says_so(kind: str, form: str, numbers: 
 def test_a_prompt_that_is_too_long_is_known_by_the_words_alone(words: str) -> None:
     body = json.dumps({"error": {"message": words}}).encode()
     failure = failure_of_response(PROFILES["together"], 422, "application/json", body)
-    assert (failure.status, failure.code) == (400, "context_length_exceeded")
+    assert (openai_error(failure).status, openai_error(failure).code) == (400, "context_length_exceeded")
 
 
 def test_llama_cpp_says_the_numbers_beside_the_message() -> None:
@@ -250,8 +259,8 @@ async def test_what_a_server_could_not_read_of_its_model_is_asked_for_once_more(
     async with connected(stubborn) as upstream:
         with pytest.raises(UpstreamFailure) as raised:
             await ask(upstream, turn())
-    assert raised.value.code == "upstream_parse_failed"
-    assert raised.value.status == 502
+    assert openai_error(raised.value).code == "upstream_parse_failed"
+    assert openai_error(raised.value).status == 502
     assert len(stubborn.asked) == 2
 
 
@@ -302,7 +311,7 @@ async def test_a_web_page_is_no_answer(status: int, page: str, code: str, retrya
     async with connected(backend) as upstream:
         with pytest.raises(GatewayError) as raised:
             await ask(upstream, turn())
-    assert (raised.value.code, raised.value.retryable) == (code, retryable)
+    assert (openai_error(raised.value).code, raised.value.retryable) == (code, retryable)
     assert "Together" in raised.value.message
 
 
@@ -385,7 +394,7 @@ async def test_no_half_of_a_key_is_shown_where_a_long_message_is_cut(
         ({"error": DEPLETED}, InsufficientQuota),
         ({"error": {"code": "429", "message": "slow down"}}, UpstreamRateLimited),
         ({"error": {"status": 429, "message": "slow down"}}, UpstreamRateLimited),
-        ({"error": 'error parsing tool call: raw=\'{"x":"no credits left"}\''}, UpstreamFailure),
+        ({"error": 'error parsing tool call: raw=\'{"x":"no credits left"}\''}, UnparsedByUpstream),
         ({"error": {}}, UpstreamFailure),
         ({"error": ["odd"]}, UpstreamFailure),
     ],

@@ -21,6 +21,7 @@ from gptoss_api.core.turn import (
 )
 from gptoss_api.dialects.chat import ChatDialect
 from gptoss_api.dialects.completions import CompletionsDialect
+from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.dialects.responses import ResponsesDialect
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.text.tokens import Tokens
@@ -139,7 +140,7 @@ async def test_a_call_nobody_offered_is_answered_once_with_what_there_is(shape: 
     async with gateway_to(stubborn) as gateway:
         with pytest.raises(UpstreamFailure) as raised:
             await ask(gateway, turn())
-    assert raised.value.code == "upstream_undeclared_tool"
+    assert openai_error(raised.value).code == "upstream_undeclared_tool"
     assert len(stubborn.asked) == 2
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from gptoss_api.core.errors import InvalidValue
 from gptoss_api.dialects.chat import ChatDialect
+from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.dialects.responses import ResponsesDialect
 from gptoss_api.text.schema_unfolding import MAX_UNFOLDED
 from tests.text.test_schema_unfolding import TWICE, doubled
@@ -52,7 +53,11 @@ CASES: dict[str, tuple[Any, dict[str, Any], str]] = {
 @pytest.mark.parametrize(("dialect", "body", "param"), CASES.values(), ids=CASES)
 def test_what_unfolds_too_far_is_refused(dialect: Any, body: dict[str, Any], param: str) -> None:
     error = refused(dialect, body)
-    assert (error.status, error.code, error.param) == (400, "invalid_value", param)
+    assert (openai_error(error).status, openai_error(error).code, error.param) == (
+        400,
+        "invalid_value",
+        param,
+    )
     assert f"at most {MAX_UNFOLDED} are accepted" in error.message
 
 
@@ -66,4 +71,4 @@ def test_a_tool_that_is_not_strict_may_have_any_schema() -> None:
 def test_what_is_no_schema_at_all_has_the_code_that_openai_gives() -> None:
     function = FUNCTION | {"parameters": {"type": "no such type"}}
     error = refused(ChatDialect(), CHAT | {"tools": [{"type": "function", "function": function}]})
-    assert error.code == "invalid_function_parameters"
+    assert openai_error(error).code == "invalid_function_parameters"

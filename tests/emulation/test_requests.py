@@ -11,6 +11,7 @@ import pytest
 from gptoss_api.core.errors import GatewayError
 from gptoss_api.core.turn import Turn
 from gptoss_api.dialects.chat import ChatDialect
+from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.emulation.prompt.render import render_prompt
 
 HI = {"role": "user", "content": "Hi"}
@@ -28,7 +29,7 @@ def shown(*messages: Any, **parameters: Any) -> str:
 def refused(*messages: Any, **parameters: Any) -> tuple[int, str | None]:
     with pytest.raises(GatewayError) as caught:
         read(*messages, **parameters)
-    return caught.value.status, caught.value.param
+    return openai_error(caught.value).status, caught.value.param
 
 
 def says(role: str, content: Any, **more: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 from gptoss_api.core.errors import UpstreamRateLimited, UpstreamSchemaMismatch
 from gptoss_api.core.events import Finished, RefusalDelta, TextDelta
 from gptoss_api.core.turn import OutputFormat
+from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.emulation.answer.bounds import MAX_HELD
 from gptoss_api.emulation.answer.json_gate import MAX_SPACE
 from gptoss_api.emulation.answer.structured import MAX_VALUES, JsonMismatch, find_json
@@ -273,7 +274,7 @@ def test_another_schema_is_asked_for_once() -> None:
 def test_an_answer_that_never_fits_is_an_error_with_the_reasons() -> None:
     outcome = answered(person, "{}", "{}", '{"name": "Ada", "age": "old"}')
     assert isinstance(outcome.error, UpstreamSchemaMismatch)
-    assert outcome.error.status == 502
+    assert openai_error(outcome.error).status == 502
     assert '$.age: "old" is not of type "integer"' in outcome.error.message
 
 

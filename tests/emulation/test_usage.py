@@ -15,6 +15,7 @@ from gptoss_api.core.errors import ContextLengthExceeded
 from gptoss_api.core.events import Event, Events, Finished, Started, TextDelta, Usage, UsageReported
 from gptoss_api.core.turn import AssistantMessage, InstructionMessage, UserMessage
 from gptoss_api.dialects.chat import ChatDialect
+from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.emulation.usage import AT_ONCE, LEAST_ANSWER, MESSAGE_OVERHEAD, SYSTEM_OVERHEAD
 from gptoss_api.text.bpe import NO_LIMIT
@@ -162,7 +163,7 @@ def test_a_prompt_may_fill_the_window_but_for_its_answer(settings: dict[str, Any
     error = answered(asks(prompt_of(room + 1), **settings)).error
     assert isinstance(error, ContextLengthExceeded)
     assert (error.prompt_tokens, error.limit) == (WINDOW - reserve + 1, WINDOW)
-    assert error.code == "context_length_exceeded"
+    assert openai_error(error).code == "context_length_exceeded"
 
 
 def test_a_prompt_that_is_too_long_is_never_sent() -> None:

@@ -16,6 +16,8 @@ from gptoss_api.core.errors import (
     ModelNotFound,
     Overloaded,
     PermissionDenied,
+    PromptTooLong,
+    UndeclaredToolCalled,
     UpstreamEmpty,
     UpstreamFailure,
     UpstreamIncomplete,
@@ -58,7 +60,7 @@ ELSEWHERE: list[GatewayError] = [
     ModelNotFound("other models"),
     Overloaded("full"),
     ContextLengthExceeded(9000, 8192),
-    InvalidRequest("too long", code="context_length_exceeded"),
+    PromptTooLong("too long"),
 ]
 
 
@@ -195,7 +197,7 @@ async def test_an_upstream_that_does_not_begin_in_time_is_passed_over() -> None:
 
 
 async def test_failures_of_the_model_do_not_make_its_server_rest() -> None:
-    failure = UpstreamFailure("odd call", code="upstream_undeclared_tool")
+    failure = UndeclaredToolCalled("odd call")
     first = Played("first", (failure,))
     router = in_turn(first, Played("second"))
     for _ in range(10):

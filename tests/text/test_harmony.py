@@ -20,6 +20,7 @@ from gptoss_api.core.events import (
     ToolCallStarted,
 )
 from gptoss_api.core.result import Choice, Collector
+from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.text.harmony import HarmonyRepair, mentions_tokens
 from gptoss_api.text.tool_calls import DeclaredTool
 
@@ -232,7 +233,7 @@ def test_a_call_nobody_offered_that_is_the_whole_answer_is_a_failure() -> None:
     machine.feed([ReasoningDelta("I will search."), *native("browser.search")])
     with pytest.raises(UpstreamFailure, match=r"'browser\.search'") as raised:
         machine.feed([Finished("tool_calls")])
-    assert raised.value.code == "upstream_undeclared_tool"
+    assert openai_error(raised.value).code == "upstream_undeclared_tool"
 
 
 def test_leaked_and_native_calls_are_numbered_together() -> None:

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from gptoss_api.core.errors import InvalidValue
+from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.dialects.parameters import MAX_STOP, read_stop
 from gptoss_api.dialects.reading import Fields
 from gptoss_api.emulation.answer.structured import JsonMismatch, find_json
@@ -113,5 +114,5 @@ def test_a_stop_string_has_a_longest_length(stop: object) -> None:
     assert read_stop(Fields({"stop": "x" * MAX_STOP})) == ("x" * MAX_STOP,)
     with pytest.raises(InvalidValue, match="maximum length 1000") as caught:
         read_stop(Fields({"stop": stop}))
-    assert caught.value.code == "string_above_max_length"
+    assert openai_error(caught.value).code == "string_above_max_length"
     assert caught.value.param == ("stop" if isinstance(stop, str) else "stop[1]")

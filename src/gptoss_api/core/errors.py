@@ -1,76 +1,159 @@
-"""Every way a request can fail: HTTP status, OpenAI ``type``/``code``/``param`` and what to do next.
+"""Every way a request can fail, by its meaning::
 
-The table is docs/design/conformance.md, "Errors"; dialects shape these errors for their own clients.
-Messages are for the person at the other end: they say what happened and what mends it, and
-never carry a secret.
+    GatewayError
+        InvalidRequest
+            MissingParameter
+            InvalidType
+            InvalidValue
+                EmptyArray
+                ArrayTooLong
+                StringTooLong
+                TooManyProperties
+                IntegerTooSmall
+                IntegerTooLarge
+                DecimalTooSmall
+                DecimalTooLarge
+                InvalidToolSchema
+            UnsupportedValue
+            UnsupportedParameter
+            TooManyValues
+            RefusedByUpstream
+            PromptTooLong
+                ContextLengthExceeded
+        InvalidApiKey
+        PermissionDenied
+            HostNotAllowed
+            OriginNotAllowed
+        NotFound
+            PreviousResponseNotFound
+        MethodNotAllowed
+        RequestTimeout
+        ClientTooSlow
+        RequestTooLarge
+        UnsupportedEncoding
+        ModelNotFound
+        Overloaded
+        StateUnavailable
+        InternalError
+        UpstreamLoginRequired
+        InsufficientQuota
+        UpstreamRateLimited
+        UpstreamUnavailable
+        UpstreamTimeout
+        UpstreamFailure
+            UpstreamEmpty
+            UpstreamIncomplete
+            UpstreamChallenge
+            UpstreamForbidden
+            ThreadLost
+            UndeclaredToolCalled
+            UnparsedByUpstream
+            UpstreamSchemaMismatch
+
+What a client API makes of them (status, type, code) is that dialect's own table; OpenAI's is
+``dialects/openai_errors.py``. Messages are for the person at the other end: they say what happened and what
+mends it, and never carry a secret.
 """
-
-from typing import ClassVar
 
 
 class GatewayError(Exception):
     """A failure with a meaning for the client.
 
-    ``retry_after`` is in seconds. ``should_retry`` set to ``False`` tells SDKs that repeating the
-    request cannot help (header ``x-should-retry``). ``retryable`` says whether the gateway itself
-    may try again, here or elsewhere, as long as nothing was delivered. ``unreached`` says that there
-    was no connection to the upstream that could have told more.
+    ``param`` says where in the request the fault is, as a path such as ``messages[0].content``.
+    ``retry_after`` is in seconds. ``should_retry`` set to ``False`` says that repeating the request cannot
+    help. ``retryable`` says whether the gateway itself may try again, here or elsewhere, as long as nothing
+    was delivered. ``unreached`` says that there was no connection to the upstream that could have told more.
     """
 
-    status: ClassVar[int] = 500
-    type: ClassVar[str] = "server_error"
-    default_code: ClassVar[str | None] = "internal_error"
     retryable: bool = False
     unreached: bool = False
     should_retry: bool | None = None
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        param: str | None = None,
-        code: str | None = None,
-        retry_after: float | None = None,
-    ) -> None:
+    def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
-        self.code = code if code is not None else self.default_code
         self.retry_after = retry_after
 
 
 class InvalidRequest(GatewayError):
-    """The request itself is wrong; ``param`` is a path such as ``messages[0].content``."""
-
-    status = 400
-    type = "invalid_request_error"
-    default_code: ClassVar[str | None] = None
+    """The request itself is wrong."""
 
 
 class MissingParameter(InvalidRequest):
-    default_code = "missing_required_parameter"
+    """Something that has to be there is not."""
 
 
 class InvalidType(InvalidRequest):
-    default_code = "invalid_type"
+    """A value of another JSON type than is wanted."""
 
 
 class InvalidValue(InvalidRequest):
-    default_code = "invalid_value"
+    """A value of the right type that cannot be."""
+
+
+class EmptyArray(InvalidValue):
+    """An array that needs at least one item."""
+
+
+class ArrayTooLong(InvalidValue):
+    """An array of more items than are taken."""
+
+
+class StringTooLong(InvalidValue):
+    """A string of more characters than are taken."""
+
+
+class TooManyProperties(InvalidValue):
+    """An object of more members than are taken."""
+
+
+class IntegerTooSmall(InvalidValue):
+    """A whole number below the least."""
+
+
+class IntegerTooLarge(InvalidValue):
+    """A whole number above the most."""
+
+
+class DecimalTooSmall(InvalidValue):
+    """A number below the least."""
+
+
+class DecimalTooLarge(InvalidValue):
+    """A number above the most."""
+
+
+class InvalidToolSchema(InvalidValue):
+    """The schema of a strict tool's arguments is none."""
 
 
 class UnsupportedValue(InvalidRequest):
-    default_code = "unsupported_value"
+    """A value of the client API that has no meaning here."""
 
 
 class UnsupportedParameter(InvalidRequest):
-    default_code = "unsupported_parameter"
+    """A parameter of the client API that has no meaning here."""
 
 
-class ContextLengthExceeded(InvalidRequest):
+class TooManyValues(InvalidRequest):
+    """A body of more members and items than are read."""
+
+
+class RefusedByUpstream(InvalidRequest):
+    """A server refused the request as wrong; ``upstream_code`` is its own word for why, where it has one."""
+
+    def __init__(self, message: str, *, param: str | None = None, upstream_code: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.upstream_code = upstream_code
+
+
+class PromptTooLong(InvalidRequest):
+    """The messages do not fit the model's context."""
+
+
+class ContextLengthExceeded(PromptTooLong):
     """``prompt_tokens`` is what the prompt has; an estimate where it was counted only up to ``limit``."""
-
-    default_code = "context_length_exceeded"
 
     def __init__(self, prompt_tokens: int, limit: int, reserved: int = 0, *, counted: bool = True) -> None:
         most = prompt_tokens if counted else limit
@@ -91,61 +174,36 @@ class ContextLengthExceeded(InvalidRequest):
         self.reserved = reserved
 
 
-class ModelNotFound(GatewayError):
-    status = 404
-    type = "invalid_request_error"
-    default_code = "model_not_found"
-
-
 class InvalidApiKey(GatewayError):
     """No key of ours, or a wrong one."""
 
-    status = 401
-    type = "invalid_request_error"
-    default_code = "invalid_api_key"
-    should_retry = False
-
-
-class UpstreamLoginRequired(GatewayError):
-    """The upstream wants a login, or the one it was given has expired."""
-
-    status = 401
-    type = "authentication_error"
-    default_code = "upstream_login_required"
     should_retry = False
 
 
 class PermissionDenied(GatewayError):
-    status = 403
-    type = "permission_error"
-    default_code = "permission_denied"
+    """Who asks may not have this."""
+
     should_retry = False
 
 
-class InsufficientQuota(GatewayError):
-    status = 429
-    type = "insufficient_quota"
-    default_code = "insufficient_quota"
-    should_retry = False
+class HostNotAllowed(PermissionDenied):
+    """The request asks for a host name that the gateway does not answer to."""
 
 
-class UpstreamRateLimited(GatewayError):
-    status = 429
-    type = "rate_limit_error"
-    default_code = "upstream_rate_limited"
-    retryable = True
+class OriginNotAllowed(PermissionDenied):
+    """The request comes from a web page that may not use the gateway."""
 
 
 class NotFound(GatewayError):
-    status = 404
-    type = "invalid_request_error"
-    default_code = "not_found"
+    """There is nothing at this path, or nothing with this id that the caller may see."""
+
+
+class PreviousResponseNotFound(NotFound):
+    """The response that a request continues, or one before it, is not stored."""
 
 
 class MethodNotAllowed(GatewayError):
-    status = 405
-    type = "invalid_request_error"
-    default_code = "method_not_allowed"
+    """The path is there, but for the methods in ``allow`` only."""
 
     def __init__(self, message: str, *, allow: tuple[str, ...]) -> None:
         super().__init__(message)
@@ -155,91 +213,103 @@ class MethodNotAllowed(GatewayError):
 class RequestTimeout(GatewayError):
     """The client did not send the whole of its request in time."""
 
-    status = 408
-    type = "invalid_request_error"
-    default_code = "request_timeout"
-
 
 class ClientTooSlow(GatewayError):
     """The client did not read its answer in the time that an answer may take."""
 
-    status = 408
-    type = "invalid_request_error"
-    default_code = "client_too_slow"
-
 
 class RequestTooLarge(GatewayError):
-    status = 413
-    type = "invalid_request_error"
-    default_code = "request_too_large"
+    """More bytes than the gateway or the upstream reads."""
 
 
 class UnsupportedEncoding(GatewayError):
     """A request body in a content encoding that is not read."""
 
-    status = 415
-    type = "invalid_request_error"
-    default_code = "unsupported_content_encoding"
+
+class ModelNotFound(GatewayError):
+    """A model that is not one of these, or that no upstream serves."""
+
+
+class Overloaded(GatewayError):
+    """Too much is waiting already, or the gateway is shutting down."""
+
+
+class StateUnavailable(GatewayError):
+    """What is kept between requests cannot be reached now."""
 
 
 class InternalError(GatewayError):
     """A bug of ours. The client learns the request id, never the trace."""
 
 
-class UpstreamFailure(GatewayError):
-    """The upstream broke the turn: an error of its own, or an answer that is no answer."""
+class UpstreamLoginRequired(GatewayError):
+    """The upstream wants a login, or the one it was given has expired."""
 
-    status = 502
-    type = "api_error"
-    default_code = "upstream_error"
+    should_retry = False
+
+
+class InsufficientQuota(GatewayError):
+    """The account at the upstream has nothing left."""
+
+    should_retry = False
+
+
+class UpstreamRateLimited(GatewayError):
+    """The upstream takes no more requests for now."""
+
     retryable = True
-
-
-class UpstreamEmpty(UpstreamFailure):
-    default_code = "upstream_empty"
-
-
-class UpstreamIncomplete(UpstreamFailure):
-    default_code = "upstream_incomplete"
-
-
-class ThreadLost(UpstreamFailure):
-    """The upstream no longer knows the conversation; a new one with the whole history mends it."""
-
-    default_code = "upstream_thread_lost"
-
-
-class UpstreamSchemaMismatch(UpstreamFailure):
-    default_code = "upstream_schema_mismatch"
-    retryable = False
-
-
-class Overloaded(GatewayError):
-    """Too much is waiting already, or the gateway is shutting down."""
-
-    status = 503
-    type = "api_error"
-    default_code = "overloaded"
-
-
-class StateUnavailable(GatewayError):
-    """What is kept between requests cannot be reached now."""
-
-    status = 503
-    type = "api_error"
-    default_code = "state_unavailable"
 
 
 class UpstreamUnavailable(GatewayError):
     """The upstream cannot be reached at all, or every one of them is resting."""
 
-    status = 503
-    type = "api_error"
-    default_code = "upstream_unavailable"
     retryable = True
 
 
 class UpstreamTimeout(GatewayError):
-    status = 504
-    type = "api_error"
-    default_code = "upstream_timeout"
+    """The upstream took longer than it may."""
+
+
+class UpstreamFailure(GatewayError):
+    """The upstream broke the turn: an error of its own, or an answer that is no answer."""
+
+    retryable = True
+
+
+class UpstreamEmpty(UpstreamFailure):
+    """An answer without anything in it."""
+
+
+class UpstreamIncomplete(UpstreamFailure):
+    """An answer that broke off."""
+
+
+class UpstreamChallenge(UpstreamFailure):
+    """The upstream wants to see a browser."""
+
+    retryable = False
+
+
+class UpstreamForbidden(UpstreamFailure):
+    """The upstream refuses to answer and does not say what would change that."""
+
+    retryable = False
+    should_retry = False
+
+
+class ThreadLost(UpstreamFailure):
+    """The upstream no longer knows the conversation; a new one with the whole history mends it."""
+
+
+class UndeclaredToolCalled(UpstreamFailure):
+    """The model called a tool that the request does not have, and said nothing else."""
+
+
+class UnparsedByUpstream(UpstreamFailure):
+    """The upstream could not read what the model wrote."""
+
+
+class UpstreamSchemaMismatch(UpstreamFailure):
+    """The answer does not have the form that was asked for, and could not be mended."""
+
+    retryable = False

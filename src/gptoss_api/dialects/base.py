@@ -1,12 +1,35 @@
 """What a client API is: it parses a request into a Turn and renders events into its own bytes."""
 
-from collections.abc import Mapping
-from typing import Protocol
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
-from ..core.errors import GatewayError
+from ..core.errors import GatewayError, InvalidApiKey, MethodNotAllowed
 from ..core.events import Events
 from ..core.result import Collector
 from ..core.turn import Turn
+
+
+class ErrorResponse(NamedTuple):
+    """The response to a request that failed. ``headers`` have lower-case names."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+
+def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
+    """What HTTP says of a failure, and ``x-should-retry``, which OpenAI's and Anthropic's SDKs obey."""
+    headers: list[tuple[bytes, bytes]] = []
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+    if error.should_retry is not None:
+        headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+    if isinstance(error, InvalidApiKey):
+        headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allow).encode()))
+    return headers
 
 
 class StreamRenderer(Protocol):
@@ -55,6 +78,6 @@ class Dialect(Protocol):
         """
         ...
 
-    def error_body(self, error: GatewayError, request_id: str) -> bytes:
-        """The JSON body of a failed request in this API's own shape."""
+    def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
+        """What is answered in this API's own shape to a request that failed before its first byte."""
         ...

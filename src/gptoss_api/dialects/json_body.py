@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..core.errors import InvalidRequest
+from ..core.errors import InvalidRequest, TooManyValues
 
 # Deeper than any schema or conversation, shallow enough for every recursive reader behind this one.
 MAX_DEPTH: Final = 128
@@ -158,9 +158,8 @@ def _too_many(body: bytes) -> InvalidRequest:
         return _too_deep()
     except msgspec.DecodeError:
         pass
-    return InvalidRequest(
-        f"The body holds more than {MAX_VALUES} values (members and items of objects and arrays).",
-        code="too_many_values",
+    return TooManyValues(
+        f"The body holds more than {MAX_VALUES} values (members and items of objects and arrays)."
     )
 
 

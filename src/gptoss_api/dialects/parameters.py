@@ -4,7 +4,7 @@ import re
 from typing import Any, Final
 
 from ..core.catalog import DEFAULT_MODEL, Model, find_model, provider_suffix
-from ..core.errors import InvalidRequest, InvalidValue
+from ..core.errors import IntegerTooLarge, InvalidRequest, InvalidToolSchema, InvalidValue, TooManyProperties
 from ..core.turn import Effort, OutputFormat
 from ..text.schema import SchemaRefused, SchemaTooLarge, compile_schema
 from .reading import Fields, too_long, wrong_type
@@ -87,11 +87,10 @@ def read_parameters(function: Fields, name: str, *, strict: bool) -> dict[str, A
         try:
             compile_schema(parameters)
         except SchemaRefused as refused:
-            raise InvalidValue(
-                f"Invalid schema for function '{name}': {refused}.",
-                param=function.at("parameters"),
-                code=None if isinstance(refused, SchemaTooLarge) else "invalid_function_parameters",
-            ) from None
+            said, param = f"Invalid schema for function '{name}': {refused}.", function.at("parameters")
+            if isinstance(refused, SchemaTooLarge):
+                raise InvalidValue(said, param=param) from None
+            raise InvalidToolSchema(said, param=param) from None
     return parameters
 
 
@@ -132,11 +131,10 @@ def read_include_usage(body: Fields, stream: bool) -> bool:
 def read_n(body: Fields, most: int) -> int:
     n = body.integer("n", 1, MAX_CHOICES) or 1
     if n > most:
-        raise InvalidValue(
+        raise IntegerTooLarge(
             f"Invalid 'n': integer above maximum value. This gateway gives at most {most} "
             f"choices, but {n} were asked for.",
             param="n",
-            code="integer_above_max_value",
         )
     return n
 
@@ -179,11 +177,10 @@ def read_metadata(body: Fields) -> dict[str, str]:
     if metadata is None:
         return {}
     if len(metadata.members) > MAX_METADATA:
-        raise InvalidValue(
+        raise TooManyProperties(
             f"Invalid 'metadata': too many properties. Expected an object with at most {MAX_METADATA} "
             f"properties, but got an object with {len(metadata.members)} properties instead.",
             param="metadata",
-            code="object_above_max_properties",
         )
     for key in metadata.members:
         if len(key) > 64:

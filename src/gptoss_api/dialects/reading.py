@@ -1,10 +1,23 @@
 """Reads JSON objects of requests member by member, with OpenAI's errors for everything wrong."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from ..core.errors import InvalidType, InvalidValue, MissingParameter
+from ..core.errors import (
+    ArrayTooLong,
+    DecimalTooLarge,
+    DecimalTooSmall,
+    EmptyArray,
+    IntegerTooLarge,
+    IntegerTooSmall,
+    InvalidType,
+    InvalidValue,
+    MissingParameter,
+    StringTooLong,
+)
 from .json_body import described
+
+NumberKind = Literal["integer", "decimal"]
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
@@ -111,18 +124,16 @@ class Fields:
         if not isinstance(value, list):
             raise wrong_type(path, f"an array of {of}", value)
         if len(value) < least:
-            raise InvalidValue(
+            raise EmptyArray(
                 f"Invalid '{path}': empty array. Expected an array with minimum length {least}, "
                 "but got an empty array instead.",
                 param=path,
-                code="empty_array",
             )
         if most is not None and len(value) > most:
-            raise InvalidValue(
+            raise ArrayTooLong(
                 f"Invalid '{path}': array too long. Expected an array with maximum length {most}, "
                 f"but got an array with length {len(value)} instead.",
                 param=path,
-                code="array_above_max_length",
             )
         return value
 
@@ -156,12 +167,11 @@ def unknown_value(path: str, value: str, choices: Sequence[str]) -> InvalidValue
     )
 
 
-def too_long(path: str, value: str, most: int) -> InvalidValue:
-    return InvalidValue(
+def too_long(path: str, value: str, most: int) -> StringTooLong:
+    return StringTooLong(
         f"Invalid '{path}': string too long. Expected a string with maximum length {most}, "
         f"but got a string with length {len(value)} instead.",
         param=path,
-        code="string_above_max_length",
     )
 
 
@@ -173,14 +183,15 @@ def listed(choices: Sequence[str]) -> str:
     return f"{', '.join(quoted[:-1])}, and {quoted[-1]}"
 
 
-def _check_range(path: str, kind: str, value: float, low: float, high: float) -> None:
+def _check_range(path: str, kind: NumberKind, value: float, low: float, high: float) -> None:
     if low <= value <= high:
         return
     above = value > high
     side, sign, bound = ("above maximum", "<=", high) if above else ("below minimum", ">=", low)
-    raise InvalidValue(
+    said = (
         f"Invalid '{path}': {kind} {side} value. Expected a value {sign} {bound}, "
-        f"but got {str(value)[:40]} instead.",
-        param=path,
-        code=f"{kind}_{'above_max' if above else 'below_min'}_value",
+        f"but got {str(value)[:40]} instead."
     )
+    if kind == "integer":
+        raise IntegerTooLarge(said, param=path) if above else IntegerTooSmall(said, param=path)
+    raise DecimalTooLarge(said, param=path) if above else DecimalTooSmall(said, param=path)

@@ -10,7 +10,10 @@ from ..core.errors import (
     ModelNotFound,
     Overloaded,
     PermissionDenied,
+    PromptTooLong,
     RequestTooLarge,
+    UndeclaredToolCalled,
+    UnparsedByUpstream,
     UpstreamFailure,
     UpstreamLoginRequired,
     UpstreamRateLimited,
@@ -18,9 +21,6 @@ from ..core.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-
-# Failures of the model, not of the server it runs on.
-_MODELS_FAULT = frozenset({"upstream_undeclared_tool", "upstream_parse_failed"})
 
 
 class Judgement(Struct, frozen=True):
@@ -37,16 +37,17 @@ def judge(failure: GatewayError) -> Judgement:
     match failure:
         case InvalidRequest():
             # A shorter window is the upstream's own; everything else is wrong everywhere.
-            return Judgement(elsewhere=failure.code == "context_length_exceeded")
+            return Judgement(elsewhere=isinstance(failure, PromptTooLong))
         case InternalError():
             return Judgement(elsewhere=False)
         case ModelNotFound() | RequestTooLarge() | Overloaded() | UpstreamSchemaMismatch():
             return Judgement(elsewhere=True)
         case UpstreamLoginRequired() | InsufficientQuota() | PermissionDenied():
             return Judgement(elsewhere=True, counts=True, lasting=True)
-        case UpstreamFailure():
-            return Judgement(elsewhere=True, counts=failure.code not in _MODELS_FAULT)
-        case UpstreamRateLimited() | UpstreamUnavailable() | UpstreamTimeout():
+        case UndeclaredToolCalled() | UnparsedByUpstream():
+            # The model's doing, not that of the server it runs on.
+            return Judgement(elsewhere=True)
+        case UpstreamFailure() | UpstreamRateLimited() | UpstreamUnavailable() | UpstreamTimeout():
             return Judgement(elsewhere=True, counts=True)
         case _:
             return Judgement(elsewhere=False)

@@ -9,7 +9,7 @@ from ..access import ApiKeys, HostPolicy, OriginPolicy
 from ..config import Settings
 from ..dialects.chat import ChatDialect
 from ..dialects.completions import CompletionsDialect
-from ..dialects.openai_errors import error_body
+from ..dialects.openai_errors import error_response
 from ..dialects.responses import ResponsesDialect, Sealer
 from ..gateway import Gateway
 from ..telemetry.logs import log_request
@@ -53,7 +53,7 @@ def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> ASGIApp:
         hosts=HostPolicy(settings.allowed_hosts),
         cors=Cors(OriginPolicy(settings.cors_origin)),
         drain=drain,
-        error_body=error_body,
+        error_response=error_response,
         finished=_log,
     )
 

@@ -1,7 +1,6 @@
 """The outermost layer: request ids, Host and Origin policy, CORS, keys, and the error boundary."""
 
 import asyncio
-import math
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -12,13 +11,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..access import ApiKeys, HostPolicy
 from ..core.errors import (
     GatewayError,
-    InvalidApiKey,
+    HostNotAllowed,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
-    PermissionDenied,
+    OriginNotAllowed,
     RequestTimeout,
 )
+from ..dialects.base import ErrorResponse
 from .body import ClientGone
 from .cors import Cors, options_headers
 from .drain import Drain, shutting_down
@@ -44,7 +44,7 @@ class Edge:
         hosts: HostPolicy,
         cors: Cors,
         drain: Drain,
-        error_body: Callable[[GatewayError, str], bytes],
+        error_response: Callable[[GatewayError, str], ErrorResponse],
         finished: Callable[[RequestRecord, Scope], None],
     ) -> None:
         self._app = app
@@ -52,7 +52,7 @@ class Edge:
         self._hosts = hosts
         self._cors = cors
         self._drain = drain
-        self._error_body = error_body
+        self._error_response = error_response
         self._finished = finished
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,18 +98,16 @@ class Edge:
     ) -> None:
         _check_host(scope)
         if not self._hosts.allowed(record.headers.get("host")):
-            raise PermissionDenied(
+            raise HostNotAllowed(
                 "This gateway does not answer to the Host name of this request. Without API keys it answers "
                 "only to loopback names; add yours to GPTOSS_ALLOWED_HOSTS or set GPTOSS_API_KEYS.",
-                code="host_not_allowed",
             )
         if origin is not None and allowed_origin is None and not self._keys.required:
             # A page can send a simple request without a preflight and need not read the answer to
             # spend the account; where keys are set it lacks one.
-            raise PermissionDenied(
+            raise OriginNotAllowed(
                 "Web pages of this origin may not use this gateway. Add the origin to CORS_ORIGIN, "
                 "or set GPTOSS_API_KEYS.",
-                code="origin_not_allowed",
             )
         if scope["method"] != "OPTIONS" and not is_open(scope["path"]):
             record.caller = self._keys.authenticate(record.headers)
@@ -122,19 +120,11 @@ class Edge:
             # The response has begun and cannot become another one. That it stays incomplete makes the
             # server close the connection, which is the only honest signal left.
             return
-        headers: list[tuple[bytes, bytes]] = []
-        if error.retry_after is not None:
-            headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
-        if error.should_retry is not None:
-            headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
-        if isinstance(error, InvalidApiKey):
-            headers.append((b"www-authenticate", b"Bearer"))
-        if isinstance(error, MethodNotAllowed):
-            headers.append((b"allow", ", ".join(error.allow).encode()))
+        status, headers, body = self._error_response(error, record.id)
         if "expect" in record.headers or isinstance(error, RequestTimeout) or self._drain.draining:
             # A body that was announced is not asked for any more, and a late one not waited for.
-            headers.append((b"connection", b"close"))
-        await send_json(send, error.status, self._error_body(error, record.id), headers)
+            headers = [*headers, (b"connection", b"close")]
+        await send_json(send, status, body, headers)
 
 
 def _check_host(scope: Scope) -> None:

@@ -15,7 +15,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ..core.errors import InvalidRequest
-from ..dialects.openai_errors import error_body
+from ..dialects.openai_errors import error_response
 from .listening import DescriptorWatch
 from .request import new_request_id
 
@@ -209,7 +209,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         # In the middle of an answer there is no place for another one.
         if self._is_idle() or self._is_unanswered():
             request_id = new_request_id()
-            body = error_body(InvalidRequest(message), request_id)
+            body = error_response(InvalidRequest(message), request_id).body
             lines = [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
             self.transport.write(
                 b"%scontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %s\r\n%s"

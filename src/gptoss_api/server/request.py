@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from ..core.errors import GatewayError, InternalError
 from ..core.events import Events, Finished, ReasoningDelta, Started, TextDelta, Usage, UsageReported
 from ..core.turn import Turn
+from ..dialects.openai_errors import openai_error
 
 # Ids of proxies in front of us are kept when they are harmless to log and to send back.
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
@@ -87,7 +88,9 @@ class RequestRecord:
                 self.repairs += event.repairs
 
     def fail(self, error: GatewayError) -> None:
-        self.outcome = error.code or error.type
+        """The log has one vocabulary for all client APIs: OpenAI's codes."""
+        _, kind, code = openai_error(error)
+        self.outcome = code or kind
 
     def bug(self) -> InternalError:
         """The failure that stands for the exception being handled, which goes into the log."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from ..core.errors import UpstreamFailure
+from ..core.errors import UndeclaredToolCalled
 from ..core.events import (
     Event,
     Events,
@@ -39,7 +39,6 @@ from .tool_calls import (
 from .tool_calls.headers import ToolNames
 from .tool_calls.markers import TOKEN
 
-UNDECLARED_TOOL: Final = "upstream_undeclared_tool"
 _LONGEST_NAME: Final = 80
 
 
@@ -82,7 +81,7 @@ class HarmonyRepair:
         """What ``events`` are, repaired.
 
         Raises:
-            UpstreamFailure: at the end of an answer that is nothing but a call nobody offered.
+            UndeclaredToolCalled: at the end of an answer that is nothing but a call nobody offered.
         """
         out: list[Event] = []
         for event in events:
@@ -195,10 +194,9 @@ class HarmonyRepair:
         out: list[Event] = []
         self._pause(out, truncated=finished.reason == "length")
         if self._undeclared and not self._calls and not self._answered:
-            raise UpstreamFailure(
+            raise UndeclaredToolCalled(
                 f"The model called {self._undeclared!r}, which is not among the request's tools, and "
-                "answered nothing else. Ask again.",
-                code=UNDECLARED_TOOL,
+                "answered nothing else. Ask again."
             )
         reason = "tool_calls" if self._calls and finished.reason == "stop" else finished.reason
         if not self._calls and reason == "tool_calls":

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ..core.errors import (
     GatewayError,
+    RefusedByUpstream,
     RequestTooLarge,
     UpstreamRateLimited,
     UpstreamTimeout,
@@ -45,7 +46,8 @@ def without_secrets(failure: GatewayError, redact: Redactor) -> GatewayError:
     """``failure`` without what its upstream repeated of the secrets that ``redact`` knows."""
     failure.message = redact(failure.message)
     failure.param = None if failure.param is None else redact(failure.param)
-    failure.code = None if failure.code is None else redact(failure.code)
+    if isinstance(failure, RefusedByUpstream) and failure.upstream_code is not None:
+        failure.upstream_code = redact(failure.upstream_code)
     return failure
 
 

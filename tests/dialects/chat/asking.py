@@ -8,6 +8,7 @@ import pytest
 from gptoss_api.core.errors import GatewayError
 from gptoss_api.core.turn import Turn
 from gptoss_api.dialects.chat import ChatDialect, ChatRequest
+from gptoss_api.dialects.openai_errors import openai_error
 
 HELLO: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
 NOTHING: Any = object()
@@ -36,8 +37,8 @@ def refusal(**members: Any) -> GatewayError:
 def assert_refused(param: str | None, code: str | None, says: str = "", **members: Any) -> None:
     """The request is refused for one parameter, which the message names or explains."""
     error = refusal(**members)
-    assert (error.status, error.type) == (400, "invalid_request_error")
-    assert (error.param, error.code) == (param, code)
+    assert (openai_error(error).status, openai_error(error).type) == (400, "invalid_request_error")
+    assert (error.param, openai_error(error).code) == (param, code)
     assert says in error.message
 
 

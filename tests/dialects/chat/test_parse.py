@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gptoss_api.core.errors import GatewayError, InvalidRequest, ModelNotFound
 from gptoss_api.core.turn import OutputFormat, Turn, UserMessage
 from gptoss_api.dialects.chat import ChatDialect
+from gptoss_api.dialects.openai_errors import openai_error
 
 from .asking import HELLO, NOTHING, assert_refused, body, read, refusal, turn, words
 
@@ -52,7 +53,11 @@ def test_the_model(asked: Any, served: str) -> None:
 def test_an_unknown_model() -> None:
     error = refusal(model="gpt-9")
     assert isinstance(error, ModelNotFound)
-    assert (error.status, error.param, error.code) == (404, "model", "model_not_found")
+    assert (openai_error(error).status, error.param, openai_error(error).code) == (
+        404,
+        "model",
+        "model_not_found",
+    )
     assert "gpt-oss-20b" in error.message
 
 
@@ -332,7 +337,7 @@ def test_any_object_is_a_turn_or_a_refusal(members: dict[str, Any], complete: bo
     if isinstance(outcome, Turn):
         assert outcome.messages
     else:
-        assert outcome.status in (400, 404)
+        assert openai_error(outcome).status in (400, 404)
         assert outcome.message
 
 

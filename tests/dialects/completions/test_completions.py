@@ -11,6 +11,7 @@ from gptoss_api.core.events import ChoiceStarted, Event, Finished, ReasoningDelt
 from gptoss_api.core.result import Collector
 from gptoss_api.core.turn import UserMessage
 from gptoss_api.dialects.completions import CompletionRequest, CompletionsDialect
+from gptoss_api.dialects.openai_errors import openai_error
 
 from ..events import STARTED, THOUGHT_AND_TEXT, USAGE, data_events, rendered
 from ..strict import strictly
@@ -73,7 +74,11 @@ def test_each_prompt_is_a_turn_of_its_own() -> None:
 def test_what_cannot_be_done_is_refused_by_name(members: Any, param: str, code: str | None) -> None:
     with pytest.raises(GatewayError) as caught:
         parse(**members)
-    assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, code)
+    assert (openai_error(caught.value).status, caught.value.param, openai_error(caught.value).code) == (
+        400,
+        param,
+        code,
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from gptoss_api.core.turn import (
     ToolResultMessage,
     UserMessage,
 )
+from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.dialects.responses import ResponseRequest, ResponsesDialect, Sealer
 
 SEALER = Sealer(b"k" * 32)
@@ -181,7 +182,7 @@ def test_a_picture_from_a_tool_is_named_and_reported_but_ends_nothing() -> None:
 
 def test_a_picture_from_the_user_is_refused_by_name() -> None:
     error = refusal(input=[{"role": "user", "content": [{"type": "input_image", "image_url": "https://x"}]}])
-    assert (error.status, error.code, error.param) == (
+    assert (openai_error(error).status, openai_error(error).code, error.param) == (
         400,
         "unsupported_value",
         "input[0].content[0].type",
@@ -235,7 +236,7 @@ def test_a_picture_from_the_user_is_refused_by_name() -> None:
 )
 def test_what_is_wrong_is_named(members: dict[str, Any], param: str, code: str | None) -> None:
     error = refusal(**members)
-    assert (error.param, error.code) == (param, code)
+    assert (error.param, openai_error(error).code) == (param, code)
 
 
 def test_a_reference_to_an_unknown_item_is_not_found() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from gptoss_api.core.errors import GatewayError
 from gptoss_api.core.turn import AssistantMessage, ToolChoice
+from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.dialects.responses import ResponseRequest, ResponsesDialect
 from gptoss_api.dialects.responses.tools import flat_name
 
@@ -182,12 +183,16 @@ def test_a_bare_name_that_two_namespaces_have_is_no_choice() -> None:
 )
 def test_a_hosted_tool_that_is_demanded_is_refused(choice: Any) -> None:
     error = refusal(tools=[WEATHER, SEARCH], tool_choice=choice)
-    assert (error.status, error.code, error.param) == (400, "unsupported_value", "tool_choice")
+    assert (openai_error(error).status, openai_error(error).code, error.param) == (
+        400,
+        "unsupported_value",
+        "tool_choice",
+    )
 
 
 def test_a_demanded_call_with_only_hosted_tools_is_refused_by_name() -> None:
     error = refusal(tools=[SEARCH], tool_choice="required")
-    assert error.code == "unsupported_value"
+    assert openai_error(error).code == "unsupported_value"
     assert "web_search" in error.message
 
 

@@ -6,6 +6,7 @@ import pytest
 from msgspec import Raw, json
 
 from gptoss_api.core.errors import InvalidRequest, NotFound, StateUnavailable
+from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.server.responses.conversation import page, read_chain
 from gptoss_api.server.responses.kept import Kept, KeptResponses
 from gptoss_api.state import GuardedStore, MemoryStore, Store, StoreUnavailable
@@ -68,7 +69,7 @@ async def test_a_chain_with_a_missing_link_is_not_answered_as_if_it_were_whole(k
     await kept.delete("ann", "r1")
     with pytest.raises(NotFound) as caught:
         await read_chain(kept, "ann", "r2")
-    assert caught.value.code == "previous_response_not_found"
+    assert openai_error(caught.value).code == "previous_response_not_found"
 
 
 @pytest.mark.parametrize("status", ["queued", "in_progress", "failed", "cancelled"])

@@ -20,8 +20,10 @@ from gptoss_api.core.errors import (
     Overloaded,
     RequestTooLarge,
     ThreadLost,
+    UpstreamChallenge,
     UpstreamEmpty,
     UpstreamFailure,
+    UpstreamForbidden,
     UpstreamIncomplete,
     UpstreamLoginRequired,
     UpstreamRateLimited,
@@ -30,6 +32,7 @@ from gptoss_api.core.errors import (
 )
 from gptoss_api.core.events import Event, Finished, ReasoningDelta, Started, TextDelta
 from gptoss_api.core.turn import InstructionMessage, ThreadRef, Turn, UserMessage
+from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.chatkit import ChatKitUpstream, Credentials
 from gptoss_api.upstreams.http import HttpClient
@@ -302,8 +305,8 @@ JSON = "application/json"
         (401, PAGE, "<html>", UpstreamLoginRequired, "upstream_login_required"),
         (402, JSON, '{"error":"You have depleted your credits"}', InsufficientQuota, "insufficient_quota"),
         (403, JSON, '{"error":"Please log in first"}', UpstreamLoginRequired, "upstream_login_required"),
-        (403, JSON, '{"error":{"message":"no"}}', UpstreamFailure, "upstream_forbidden"),
-        (403, PAGE, "<title>Just a moment...</title>", UpstreamFailure, "upstream_challenge"),
+        (403, JSON, '{"error":{"message":"no"}}', UpstreamForbidden, "upstream_forbidden"),
+        (403, PAGE, "<title>Just a moment...</title>", UpstreamChallenge, "upstream_challenge"),
         (429, JSON, '{"error":"Too many requests"}', UpstreamRateLimited, "upstream_rate_limited"),
         (404, JSON, '{"detail":"Not Found"}', UpstreamFailure, "upstream_error"),
         (408, JSON, "{}", UpstreamTimeout, "upstream_timeout"),
@@ -329,7 +332,7 @@ async def test_answers_that_are_no_stream_are_named(
         with pytest.raises(kind) as caught:
             await events_of(upstream, turn())
     assert type(caught.value) is kind
-    assert caught.value.code == code
+    assert openai_error(caught.value).code == code
 
 
 async def test_a_redirect_to_the_login_means_a_login() -> None:

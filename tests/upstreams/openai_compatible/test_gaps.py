@@ -19,6 +19,7 @@ from gptoss_api.core.errors import (
 )
 from gptoss_api.core.events import Event, ToolCallFinished, ToolCallStarted
 from gptoss_api.core.result import Choice, Collector
+from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.text.sse import SseDecoder
 from gptoss_api.upstreams.openai_compatible import PROFILES
 from gptoss_api.upstreams.openai_compatible.wire import ChatWire
@@ -158,7 +159,7 @@ def test_names_and_errors_are_text_that_can_be_sent() -> None:
     error = r'{"error":{"message":"bad \ud83d","code":"\ud83d","param":"\ud83d","status":400}}'
     _, failure = read([sse(error)])
     assert failure is not None
-    assert f"{failure.message}{failure.code}{failure.param}".encode()
+    assert f"{failure.message}{openai_error(failure).code}{failure.param}".encode()
     _, failure = read([sse(chunk(r'{"content":"a\ud83d"}', r'"odd\ud83d"'))])
     assert type(failure) is UpstreamIncomplete
     assert failure.message.encode()

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from ...core.errors import GatewayError
 from ...core.result import Collector
 from ...core.turn import Turn
+from ..base import ErrorResponse
 from ..json_body import decode_object
-from ..openai_errors import error_body
+from ..openai_errors import error_response
 from ..reading import Fields
 from .chunks import ChunkRenderer
 from .completion import render_completion
@@ -72,8 +73,8 @@ class ChatDialect:
         )
         return ChatRequest(replace(turn, show_reasoning=bool(reasoning)), parsed.stream, shape)
 
-    def error_body(self, error: GatewayError, request_id: str) -> bytes:
-        return error_body(error, request_id)
+    def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
+        return error_response(error, request_id)
 
     def _fields_for(self, user_agent: str) -> tuple[str, ...]:
         if self._reasoning_fields != "auto":

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from ...core.errors import InvalidRequest, UnsupportedParameter
+from ...core.errors import MissingParameter, UnsupportedParameter
 from ...core.turn import InstructionMessage
 from ..parameters import read_include_usage
 from ..reading import Fields
@@ -34,10 +34,8 @@ def read_responses_body(body: Fields) -> Parsed:
     if asked.instructions:
         messages = (InstructionMessage(asked.instructions), *messages)
     if not messages:
-        raise InvalidRequest(
-            "Invalid 'input': there is nothing to answer. Send 'messages'.",
-            param="messages",
-            code="missing_required_parameter",
+        raise MissingParameter(
+            "Invalid 'input': there is nothing to answer. Send 'messages'.", param="messages"
         )
     turn = replace(
         asked.turn,

@@ -8,8 +8,9 @@ from msgspec import Struct
 from ...core.errors import GatewayError
 from ...core.result import Collector
 from ...core.turn import Turn
+from ..base import ErrorResponse
 from ..json_body import decode_object
-from ..openai_errors import error_body
+from ..openai_errors import error_response
 from ..reading import Fields
 from .parse import read_request
 from .texts import TextRenderer, TextShape, render_texts
@@ -51,5 +52,5 @@ class CompletionsDialect:
         shape = TextShape(echoed=parsed.echoed, n=parsed.turns[0].n, include_usage=parsed.include_usage)
         return CompletionRequest(parsed.turns, parsed.stream, shape)
 
-    def error_body(self, error: GatewayError, request_id: str) -> bytes:
-        return error_body(error, request_id)
+    def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
+        return error_response(error, request_id)

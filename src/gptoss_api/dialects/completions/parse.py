@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ...core.errors import InvalidValue, UnsupportedParameter, UnsupportedValue
+from ...core.errors import ArrayTooLong, InvalidValue, UnsupportedParameter, UnsupportedValue
 from ...core.turn import Turn, UserMessage
 from ..parameters import (
     EFFORTS,
@@ -70,11 +70,10 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
     n = read_n(body, max_n)
     _refuse_unsupported(body, n)
     if len(prompts) * n > MAX_CHOICES:
-        raise InvalidValue(
+        raise ArrayTooLong(
             f"Invalid 'prompt': {len(prompts)} prompts with n = {n} make {len(prompts) * n} completions, "
             f"but a request may have at most {MAX_CHOICES}.",
             param="prompt",
-            code="array_above_max_length",
         )
     check_options(body)
     effort = body.choice("reasoning_effort", tuple(EFFORTS))

@@ -7,11 +7,12 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ...core.errors import GatewayError, InvalidRequest
+from ...core.errors import GatewayError, MissingParameter
 from ...core.result import Collector
 from ...core.turn import InstructionMessage, Message, Turn, UserMessage
+from ..base import ErrorResponse
 from ..json_body import decode_object
-from ..openai_errors import error_body
+from ..openai_errors import error_response
 from ..reading import Fields
 from .items import ItemReader
 from .objects import Frame, new_response_id
@@ -139,12 +140,11 @@ class ResponsesDialect:
             chain=chain,
         )
         if not messages and not request.is_probe:
-            raise InvalidRequest(
+            raise MissingParameter(
                 "Invalid 'input': there is nothing to answer. Send a text or at least one item.",
                 param="input",
-                code="missing_required_parameter",
             )
         return request
 
-    def error_body(self, error: GatewayError, request_id: str) -> bytes:
-        return error_body(error, request_id)
+    def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
+        return error_response(error, request_id)

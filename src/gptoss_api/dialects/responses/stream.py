@@ -25,6 +25,7 @@ from ...core.events import (
     Usage,
     UsageReported,
 )
+from ..openai_errors import openai_error
 from .objects import (
     Frame,
     ItemStatus,
@@ -151,7 +152,8 @@ class ResponseStream:
             self._close_all("incomplete", out)
             self._conclude("failed", out, error)
         else:
-            said = {"code": error.code, "message": error.message, "param": error.param}
+            code = openai_error(error).code
+            said = {"code": code, "message": error.message, "param": error.param}
             self._emit("error", encode(said)[1:-1], out)
         return b"".join(out)
 

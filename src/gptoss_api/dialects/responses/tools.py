@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from ...core.errors import InvalidRequest, InvalidValue, UnsupportedValue
+from ...core.errors import ArrayTooLong, InvalidRequest, InvalidValue, UnsupportedValue
 from ...core.turn import Tool, ToolChoice
 from ..parameters import read_name, read_parameters
 from ..reading import Fields, as_object, unknown_value, wrong_type
@@ -75,11 +75,10 @@ def read_toolbox(body: Fields, added: Sequence[Fields] = ()) -> Toolbox:
         reader.read(item)
     tools = tuple(reader.tools.values())
     if len(tools) > MAX_TOOLS:
-        raise InvalidValue(
+        raise ArrayTooLong(
             f"Invalid 'tools': array too long. At most {MAX_TOOLS} tools are accepted, namespaces included, "
             f"but got {len(tools)}.",
             param="tools",
-            code="array_above_max_length",
         )
     names = Names(reader.flat, {flat: called for called, flat in reader.flat.items()})
     dropped = tuple(dict.fromkeys(reader.dropped))

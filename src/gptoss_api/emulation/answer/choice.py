@@ -10,10 +10,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ...core.errors import GatewayError, UpstreamEmpty, UpstreamSchemaMismatch
+from ...core.errors import GatewayError, UndeclaredToolCalled, UpstreamEmpty, UpstreamSchemaMismatch
 from ...core.events import Event, Finished, FinishReason
 from ...core.turn import AssistantMessage
-from ...text.harmony import UNDECLARED_TOOL
 from ...text.json_stream import JsonBroken
 from ...text.schema import Unchecked
 from ...text.tokens import Tokens
@@ -92,7 +91,7 @@ class ChoiceStream(AnswerReading):
         swallowed = isinstance(failure, UpstreamEmpty) or is_native_call(failure)
         if swallowed and self._calls is not None and self.delivered.empty and self._budget.allows("empty"):
             return self._again("empty", empty_nudge(self._key))
-        undeclared = failure.code == UNDECLARED_TOOL and self.plan.prompt is None
+        undeclared = isinstance(failure, UndeclaredToolCalled) and self.plan.prompt is None
         if undeclared and self.delivered.empty and self._budget.allows("tools"):
             return self._again("tools", undeclared_request(self._names))
         if self.repairs and self.started is not None and self._without_repair(failure):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ...core.errors import InvalidRequest, NotFound
+from ...core.errors import InvalidRequest, NotFound, PreviousResponseNotFound
 from ...dialects.responses import Asked, response_of_item
 from ...loop import beside
 from .kept import RUNNING, Kept, KeptResponses
@@ -22,10 +22,9 @@ async def read_chain(
         previous = await kept.get(caller, previous_id)
         before = await kept.get_all(caller, previous.chain)
     except NotFound as error:
-        raise NotFound(
+        raise PreviousResponseNotFound(
             f"Previous response with id '{previous_id[:100]}' not found. {error.message}",
             param="previous_response_id",
-            code="previous_response_not_found",
         ) from None
     if previous.status in RUNNING or previous.status in ("failed", "cancelled"):
         raise InvalidRequest(

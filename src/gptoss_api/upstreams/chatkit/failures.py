@@ -13,7 +13,9 @@ from ...core.errors import (
     GatewayError,
     InsufficientQuota,
     ThreadLost,
+    UpstreamChallenge,
     UpstreamFailure,
+    UpstreamForbidden,
     UpstreamLoginRequired,
     UpstreamRateLimited,
 )
@@ -126,13 +128,12 @@ def failure_of_response(
     if status == 401 or (300 <= status < 400 and re.search(r"login|auth|huggingface\.co", location, re.I)):
         return login_required()
     if is_page and status in (200, 401, 403, 429, 503) and _CHALLENGE.search(text[:20_000]):
-        failure = UpstreamFailure(
+        challenge = UpstreamChallenge(
             f"gpt-oss.com answered with a browser check ({said}), which the gateway cannot pass.",
-            code="upstream_challenge",
             retry_after=retry_after,
         )
-        failure.retryable = failure.should_retry = False
-        return failure
+        challenge.should_retry = False
+        return challenge
     if (
         named := failure_of_status(status, "gpt-oss.com", f" ({said}).", retry_after=retry_after)
     ) is not None:
@@ -146,9 +147,7 @@ def failure_of_response(
         if _SIGN_IN.search(message):
             return login_required()
     if status == 403:
-        failure = UpstreamFailure(f"gpt-oss.com refused the request ({said}).", code="upstream_forbidden")
-        failure.retryable = failure.should_retry = False
-        return failure
+        return UpstreamForbidden(f"gpt-oss.com refused the request ({said}).")
     what = "a web page" if is_page else "something else"
     failure = UpstreamFailure(
         f"gpt-oss.com answered with {what} instead of an event stream ({said}).", retry_after=retry_after

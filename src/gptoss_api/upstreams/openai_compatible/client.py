@@ -15,6 +15,7 @@ from ...core.errors import (
     GatewayError,
     InvalidRequest,
     ModelNotFound,
+    UnparsedByUpstream,
     UpstreamLoginRequired,
     UpstreamTimeout,
 )
@@ -31,7 +32,7 @@ from ..refusals import without_secrets
 from ..refused import read_refusal
 from ..retry_after import read_retry_after
 from ..retrying import retry_pause
-from .failures import CODE_PARSE_FAILURE, failure_of_response
+from .failures import failure_of_response
 from .models import ModelList, ServedModel, read_models
 from .profiles import Profile
 from .requests import PassedOptions, encode_request, optional_fields, sends_reasoning
@@ -285,7 +286,7 @@ class OpenAICompatibleUpstream:
             raise UpstreamLoginRequired(f"No key is configured for {profile.title}. {profile.key_step}")
 
     def _retry_pause(self, failure: GatewayError) -> float | None:
-        if failure.code == CODE_PARSE_FAILURE:
+        if isinstance(failure, UnparsedByUpstream):
             # The model wrote it, not the server: it may write something better at once.
             return 0.0
         return retry_pause(failure) if self._asks_again else None

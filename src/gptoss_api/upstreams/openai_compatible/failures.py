@@ -14,9 +14,12 @@ from ...core.errors import (
     ContextLengthExceeded,
     GatewayError,
     InsufficientQuota,
-    InvalidRequest,
     ModelNotFound,
     PermissionDenied,
+    PromptTooLong,
+    RefusedByUpstream,
+    UnparsedByUpstream,
+    UpstreamChallenge,
     UpstreamFailure,
     UpstreamLoginRequired,
     UpstreamRateLimited,
@@ -80,8 +83,6 @@ _CHALLENGE: Final = re.compile(
 
 # Cloudflare's answer to programs: a code and no page.
 _PLAIN_CHALLENGE: Final = re.compile(r"\s*error code: 10\d\d\s*\Z", re.I)
-
-CODE_PARSE_FAILURE: Final = "upstream_parse_failed"
 
 
 class ErrorForm(msgspec.Struct, frozen=True):
@@ -182,9 +183,7 @@ def failure_of_form(
     if _CONTEXT.search(words):
         return _too_long(form, f"{title}: {shown}")
     if _PARSE_FAILURE.search(words):
-        return UpstreamFailure(
-            f"{title} could not read what the model wrote: {shown}", code=CODE_PARSE_FAILURE
-        )
+        return UnparsedByUpstream(f"{title} could not read what the model wrote: {shown}")
     if _QUOTA.search(words):
         # Inside a stream there is no status; by now these are not the model's own words.
         return InsufficientQuota(f"The account at {title} has no credits left: {shown}")
@@ -195,10 +194,10 @@ def failure_of_form(
     if named is not None and not isinstance(named, UpstreamUnavailable):
         return named
     if status in (400, 409, 422):
-        return InvalidRequest(
+        return RefusedByUpstream(
             f"{title} refused the request: {shown}",
             param=excerpt(form.param or "") or None,
-            code=excerpt(form.code) or None,
+            upstream_code=excerpt(form.code) or None,
         )
     if _RATE_LIMIT.search(words):
         return UpstreamRateLimited(f"{title} is limiting requests: {shown}", retry_after=retry_after)
@@ -214,13 +213,10 @@ def _failure_of_page(
 ) -> GatewayError:
     shown = excerpt(redact(page_title(text))) or "no title"
     if _CHALLENGE.search(text[:20_000]):
-        failure = UpstreamFailure(
+        return UpstreamChallenge(
             f"{profile.title} answered with a browser check (HTTP {status}: {shown}), which the gateway "
-            "cannot pass.",
-            code="upstream_challenge",
+            "cannot pass."
         )
-        failure.retryable = False
-        return failure
     said = f" (HTTP {status}: {shown})."
     # A proxy's page for a server that it cannot reach.
     named = failure_of_status(503 if status == 502 else status, profile.title, said, retry_after=retry_after)
@@ -238,9 +234,7 @@ def _too_long(form: ErrorForm, said: str) -> GatewayError:
     limit = form.limit or _first_number(_LIMITS, form.message)
     if prompt and limit:
         return ContextLengthExceeded(prompt, limit)
-    return InvalidRequest(
-        f"The messages are too long for the model. {said}", param="messages", code="context_length_exceeded"
-    )
+    return PromptTooLong(f"The messages are too long for the model. {said}", param="messages")
 
 
 def _first_number(patterns: tuple[re.Pattern[str], ...], text: str) -> int | None:
