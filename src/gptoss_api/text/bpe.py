@@ -1,30 +1,23 @@
-"""The byte pair encoding o200k_base: its ranks, how text falls into pieces, how pieces merge.
+"""The byte pair encoding o200k_base: how text falls into pieces, and how pieces merge.
 
 gpt-oss uses o200k_harmony, which is o200k_base plus special tokens; for ordinary text, in which
 look-alikes of special tokens are text too, both give the same tokens (docs/design/emulation.md,
-"Token counts"). The ranks are OpenAI's, re-packed by ``scripts/build_ranks.py``; see ``data/NOTICE``.
+"Token counts"). The ranks are those of :mod:`gptoss_api.text.ranks`.
 """
 
-import hashlib
-import lzma
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from heapq import heapify, heappop, heappush
-from importlib.resources import files
 from itertools import chain
 from typing import Any, Final
 
 import regex
 
-# OpenAI's o200k_base.tiktoken, and our packing of it.
-SOURCE_SHA256: Final = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
-PACKED_SHA256: Final = "55c8d4e9628b17746c6eac2ca89b91296df28008139e0b20a24270b1aeeeca2b"
+from .ranks import NO_RANK, Ranks
 
-TOKENS: Final = 199_998
 # More tokens than any text has.
 NO_LIMIT: Final = 1 << 62
-_RANKS_FILE: Final = "o200k_base.ranks.xz"
 
 # OpenAI's pattern for o200k_base (tiktoken, "openai_public.py").
 PATTERN: Final = "|".join(
@@ -42,8 +35,8 @@ _unicode_pieces = regex.compile(PATTERN).findall
 
 # The same for ASCII text, where it is three times as fast.
 _ascii_pieces = re.compile(
-    r"[^\r\nA-Za-z0-9]?(?:[A-Z]*[a-z]+|[A-Z]+)(?:'(?:[sStTmMdD]|[rRvV][eE]|[lL][lL]))?"
-    r"|[0-9]{1,3}| ?[^\sA-Za-z0-9]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    r"[^\r\nA-Za-z0-9]?(?:[a-z]++|[A-Z]++[a-z]*+)(?:'(?:[sStTmMdD]|[rRvV][eE]|[lL][lL]))?+"
+    r"|[0-9]{1,3}+| ?[^\sA-Za-z0-9]++[\r\n/]*+|\s*[\r\n]+|\s+(?!\S)|\s+",
     re.ASCII,
 ).findall
 
@@ -84,44 +77,6 @@ _last_joint = regex.compile(r"(?r)(?<=\S)(?= )|(?<=[\r\n])(?=[^\s/])|(?<=\p{L})(
 
 # Up to here merging by looking for the smallest rank again and again is the faster way.
 _SHORT: Final = 64
-_NO_RANK: Final = 1 << 30
-
-
-class RanksDamaged(RuntimeError):
-    """The token ranks shipped with the package are missing or not the ones it was built with."""
-
-
-def load_ranks() -> dict[bytes, int]:
-    """Every token with its rank, in order of rank. Takes about 70 ms; gives way to other threads.
-
-    Raises:
-        RanksDamaged: if the data file is missing or altered.
-    """
-    try:
-        packed = files(__package__).joinpath("data", _RANKS_FILE).read_bytes()
-    except OSError as error:
-        raise RanksDamaged(
-            f"{_RANKS_FILE} cannot be read ({error.strerror}); reinstall gptoss-api"
-        ) from error
-    return unpack(packed)
-
-
-def unpack(packed: bytes) -> dict[bytes, int]:
-    """Read the packed ranks: xz over one length byte per token, then all tokens in order of rank."""
-    digest = hashlib.sha256(packed).hexdigest()
-    if digest != PACKED_SHA256:
-        raise RanksDamaged(
-            f"{_RANKS_FILE} is damaged (sha256 {digest}, expected {PACKED_SHA256}); reinstall gptoss-api"
-        )
-    data = lzma.decompress(packed)
-    ranks = {}
-    start = TOKENS
-    # A plain loop, though dict(zip(…)) looks quicker: it is not, and would stop every other thread.
-    for rank in range(TOKENS):
-        end = start + data[rank]
-        ranks[data[start:end]] = rank
-        start = end
-    return ranks
 
 
 def pieces(text: str) -> Iterable[str]:
@@ -222,14 +177,14 @@ def last_joint(text: str) -> int:
     return found.start() if found else 0
 
 
-def merge(piece: bytes, ranks: Mapping[bytes, int]) -> list[int]:
+def merge(piece: bytes, ranks: Ranks) -> list[int]:
     """Where the tokens of a piece begin, and its length at the end."""
     if len(piece) <= _SHORT:
         return merge_short(piece, ranks)
     return [*token_starts(piece, window_merger(ranks)), len(piece)]
 
 
-def window_merger(ranks: Mapping[bytes, int]) -> Merge:
+def window_merger(ranks: Ranks) -> Merge:
     """:func:`merge_long`, which remembers: what is the same all along is merged only once."""
     return lru_cache(_WINDOWS)(partial(merge_long, ranks=ranks))
 
@@ -280,17 +235,17 @@ def _windows(piece: bytes, merged: Merge, width: int) -> Iterator[list[int]]:
     yield [begin + start for start in starts[:-1]]
 
 
-def merge_short(piece: bytes, ranks: Mapping[bytes, int], merged: list[int] | None = None) -> list[int]:
+def merge_short(piece: bytes, ranks: Ranks, merged: list[int] | None = None) -> list[int]:
     """Merge the leftmost pair of the smallest rank until there is none; quadratic in the length.
 
     ``merged``, if given, receives the rank of every merge in turn.
     """
-    rank_of = ranks.get
+    rank_of = ranks.of
     starts = list(range(len(piece) + 1))
-    pairs = [rank_of(piece[i : i + 2], _NO_RANK) for i in range(len(piece) - 1)]
+    pairs = ranks.of_pairs(piece)
     while pairs:
         rank = min(pairs)
-        if rank == _NO_RANK:
+        if rank == NO_RANK:
             break
         if merged is not None:
             merged.append(rank)
@@ -298,34 +253,34 @@ def merge_short(piece: bytes, ranks: Mapping[bytes, int], merged: list[int] | No
         del starts[i + 1]
         del pairs[i]
         if i < len(pairs):
-            pairs[i] = rank_of(piece[starts[i] : starts[i + 2]], _NO_RANK)
+            pairs[i] = rank_of(piece[starts[i] : starts[i + 2]])
         if i:
-            pairs[i - 1] = rank_of(piece[starts[i - 1] : starts[i + 1]], _NO_RANK)
+            pairs[i - 1] = rank_of(piece[starts[i - 1] : starts[i + 1]])
     return starts
 
 
-def merge_long(piece: bytes, ranks: Mapping[bytes, int]) -> list[int]:
+def merge_long(piece: bytes, ranks: Ranks) -> list[int]:
     """The same in n log n: all pairs of one rank at once, rank by rank.
 
     That is exact because in o200k a merged token never merges again at a lower rank, which
     ``scripts/build_ranks.py`` checks.
     """
-    rank_of = ranks.get
+    rank_of = ranks.of
     length = len(piece)
     following = list(range(1, length + 2))
     before = list(range(-1, length))
-    pairs = [rank_of(piece[i : i + 2], _NO_RANK) for i in range(length - 1)]
-    pairs.append(_NO_RANK)
+    pairs = ranks.of_pairs(piece)
+    pairs.append(NO_RANK)
     places: dict[int, list[int]] = {}
     for i, rank in enumerate(pairs):
         if rank in places:
             places[rank].append(i)
         else:
             places[rank] = [i]
-    places.pop(_NO_RANK)
+    places.pop(NO_RANK)
     order = list(places)
     heapify(order)
-    dead = _NO_RANK + 1
+    dead = NO_RANK + 1
     while order:
         rank = heappop(order)
         for i in sorted(places.pop(rank)):
@@ -338,16 +293,16 @@ def merge_long(piece: bytes, ranks: Mapping[bytes, int]) -> list[int]:
             changed = [i]
             if end < length:
                 before[end] = i
-                pairs[i] = rank_of(piece[i : following[end]], _NO_RANK)
+                pairs[i] = rank_of(piece[i : following[end]])
             else:
-                pairs[i] = _NO_RANK
+                pairs[i] = NO_RANK
             left = before[i]
             if left >= 0:
-                pairs[left] = rank_of(piece[left:end], _NO_RANK)
+                pairs[left] = rank_of(piece[left:end])
                 changed.append(left)
             for place in changed:
                 new = pairs[place]
-                if new == _NO_RANK:
+                if new == NO_RANK:
                     continue
                 if new in places:
                     places[new].append(place)
