@@ -7,6 +7,7 @@ from typing import Any
 
 from gptoss_api.core.events import Event
 from gptoss_api.core.result import Collector
+from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.core.turn import Turn, UserMessage
 from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.http import HttpClient
@@ -162,11 +163,11 @@ async def connected(backend: Backend, **options: Any) -> AsyncIterator[OpenAICom
     """An upstream for the running ``backend``."""
     async with backend.running():
         http = HttpClient(trust_env=False)
-        profile = PROFILES[backend.kind]
+        kind = SERVER_KINDS[backend.kind]
         server = Server(
-            profile,
+            kind,
             backend.url.removesuffix("/chatkit") + "/v1",
-            key=KEY if profile.key_env else "",
+            key=KEY if kind.needs_key else "",
             **{name: options.pop(name) for name in ("models", "name", "headers") if name in options},
         )
         limits: dict[str, Any] = {"idle_timeout": 5.0, "total_timeout": 10.0, "asks_again": False} | options

@@ -21,6 +21,7 @@ from gptoss_api.core.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.upstreams.openai_compatible import PROFILES
 from gptoss_api.upstreams.openai_compatible.failures import failure_of_event, failure_of_response
@@ -190,14 +191,14 @@ async def test_a_prompt_that_is_too_long_says_so(kind: str, form: str, numbers: 
 )
 def test_a_prompt_that_is_too_long_is_known_by_the_words_alone(words: str) -> None:
     body = json.dumps({"error": {"message": words}}).encode()
-    failure = failure_of_response(PROFILES["together"], 422, "application/json", body)
+    failure = failure_of_response(SERVER_KINDS["together"], 422, "application/json", body)
     assert (openai_error(failure).status, openai_error(failure).code) == (400, "context_length_exceeded")
 
 
 def test_llama_cpp_says_the_numbers_beside_the_message() -> None:
     body = b"""{"error": {"code": 400, "message": "too big", "type": "exceed_context_size_error",
         "n_prompt_tokens": 9, "n_ctx": 8}}"""
-    failure = failure_of_response(PROFILES["llamacpp"], 400, "application/json", body)
+    failure = failure_of_response(SERVER_KINDS["llamacpp"], 400, "application/json", body)
     assert isinstance(failure, ContextLengthExceeded)
     assert (failure.prompt_tokens, failure.limit) == (9, 8)
 
@@ -400,4 +401,4 @@ async def test_no_half_of_a_key_is_shown_where_a_long_message_is_cut(
     ],
 )
 def test_an_error_inside_a_stream_says_its_kind(event: Any, expected: type[GatewayError]) -> None:
-    assert type(failure_of_event(PROFILES["openrouter"], event)) is expected
+    assert type(failure_of_event(SERVER_KINDS["openrouter"], event)) is expected

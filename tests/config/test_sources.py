@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gptoss_api.config import OPTIONS, ConfigError, Resolution, resolve
-from gptoss_api.upstreams.chatkit.client import DEFAULT_URL
+from gptoss_api.core.servers import SERVER_KINDS, SITE
 
 SECRET = "k-very-secret-1"
 
@@ -172,7 +172,9 @@ def test_every_setting_is_described_and_its_default_is_one_that_is_allowed() -> 
 
 
 def test_the_default_address_is_told_as_it_is() -> None:
-    assert next(option.default for option in OPTIONS if option.name == "chatkit_url") == DEFAULT_URL
+    assert (
+        next(option.default for option in OPTIONS if option.name == "chatkit_url") == SERVER_KINDS[SITE].url
+    )
 
 
 def test_the_password_of_a_store_is_not_shown() -> None:

@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from gptoss_api.core.errors import GatewayError
 from gptoss_api.core.events import Event, Finished, ReasoningDelta, TextDelta
 from gptoss_api.core.result import Collector
+from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.server.protocol import BoundedHttpProtocol
 from gptoss_api.text.harmony import HarmonyRepair
 from gptoss_api.text.json_stream import JsonBroken, JsonTransducer
@@ -82,8 +83,8 @@ def chat_wire(data: bytes) -> None:
     """The reader of OpenAI-compatible answers, streamed and as one body."""
     whole, pieces = pieces_of(data)
     kind = _KINDS[data[0] % len(_KINDS)] if data else _KINDS[0]
-    _ended(ChatWire(PROFILES[kind]), lambda wire: wire.feed_body(whole))
-    assert _read(ChatWire(PROFILES[kind]), [whole]) == _read(ChatWire(PROFILES[kind]), pieces)
+    _ended(ChatWire(SERVER_KINDS[kind]), lambda wire: wire.feed_body(whole))
+    assert _read(ChatWire(SERVER_KINDS[kind]), [whole]) == _read(ChatWire(SERVER_KINDS[kind]), pieces)
 
 
 def chatkit_wire(data: bytes) -> None:

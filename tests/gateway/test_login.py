@@ -94,8 +94,10 @@ def test_who_does_not_need_the_file_is_not_stopped_by_it(
 def auto(simulator: Simulator, gateway: StartGateway, tmp_path: Path) -> Callable[..., RunningGateway]:
     """Starts gateways that find nothing; to them and their workers the simulator is the site."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import gptoss_api.gateway.building as building, gptoss_api.upstreams.demo as demo\n"
-        f"building.DEFAULT_URL = {simulator.chatkit_url!r}\ndemo.PACE = 0\n"
+        "from msgspec.structs import replace\n"
+        "import gptoss_api.core.servers as servers, gptoss_api.upstreams.demo as demo\n"
+        "site = servers.SERVER_KINDS[servers.SITE]\n"
+        f"servers.SERVER_KINDS[servers.SITE] = replace(site, url={simulator.chatkit_url!r})\ndemo.PACE = 0\n"
     )
 
     def start(**variables: str) -> RunningGateway:

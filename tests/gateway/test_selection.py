@@ -11,6 +11,7 @@ from unittest.mock import ANY
 import pytest
 
 from gptoss_api.config import ConfigError, resolve
+from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.gateway import Gateway, choose_upstreams, read_credentials
 from gptoss_api.gateway.selection import Selection
 from gptoss_api.routing import Router
@@ -113,7 +114,7 @@ def test_a_hugging_face_token_is_found_where_the_hub_keeps_it(
     for file in ("elsewhere", "token", "cache/huggingface/token"):
         (home / file).write_text("hf_file\n")
     found = find_key(
-        PROFILES["huggingface"], {name: text.format(home=home) for name, text in environ.items()}
+        SERVER_KINDS["huggingface"], {name: text.format(home=home) for name, text in environ.items()}
     )
     assert found is not None
     assert where in found.where
@@ -123,8 +124,8 @@ def test_a_hugging_face_token_is_found_where_the_hub_keeps_it(
 
 def test_a_token_for_another_kind_and_an_empty_one_are_none(home: Path) -> None:
     (home / "token").write_text("\n")
-    assert find_key(PROFILES["huggingface"], {"HF_HOME": str(home)}) is None
-    assert find_key(PROFILES["groq"], {"HF_TOKEN": "hf_x"}) is None
+    assert find_key(SERVER_KINDS["huggingface"], {"HF_HOME": str(home)}) is None
+    assert find_key(SERVER_KINDS["groq"], {"HF_TOKEN": "hf_x"}) is None
 
 
 @pytest.mark.parametrize(
@@ -158,8 +159,8 @@ def test_what_cannot_be_a_key_stops_the_start_and_is_not_repeated(text: str, sai
 
 def test_white_space_around_a_key_is_no_part_of_it(home: Path) -> None:
     (home / "token").write_text("\ufeff hf_file \r\n", encoding="utf-8")
-    assert find_key(PROFILES["huggingface"], {"HF_HOME": str(home)}) == ("hf_file", ANY)
-    assert find_key(PROFILES["groq"], {"GROQ_API_KEY": " gsk_x\n"}) == ("gsk_x", "GROQ_API_KEY")
+    assert find_key(SERVER_KINDS["huggingface"], {"HF_HOME": str(home)}) == ("hf_file", ANY)
+    assert find_key(SERVER_KINDS["groq"], {"GROQ_API_KEY": " gsk_x\n"}) == ("gsk_x", "GROQ_API_KEY")
 
 
 async def test_servers_are_found_on_this_machine_and_gateways_are_not() -> None:

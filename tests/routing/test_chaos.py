@@ -12,12 +12,13 @@ import pytest
 
 from gptoss_api.core.events import Started
 from gptoss_api.core.result import Collector
+from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.routing import Breaker, Route, Router
 from gptoss_api.text.tokens import Tokens
 from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.http import HttpClient
-from gptoss_api.upstreams.openai_compatible import PROFILES, OpenAICompatibleUpstream, Server
+from gptoss_api.upstreams.openai_compatible import OpenAICompatibleUpstream, Server
 from tests.backends.server import Backend, ask, json_reply, turn
 from tests.upstreams.chatkit.scripted import Asked, Reply
 
@@ -63,7 +64,7 @@ async def test_no_client_sees_a_failure_while_one_upstream_answers(caplog: pytes
         stack.push_async_callback(http.close)
 
         def route(order: int, name: str, url: str) -> Route:
-            server = Server(PROFILES["generic"], url, name=name, models={"gpt-oss-120b": "m"})
+            server = Server(SERVER_KINDS["generic"], url, name=name, models={"gpt-oss-120b": "m"})
             upstream = OpenAICompatibleUpstream(
                 http, Admission(CLIENTS, CLIENTS), server, idle_timeout=5.0, asks_again=False
             )

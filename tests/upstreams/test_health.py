@@ -16,6 +16,7 @@ from gptoss_api.core.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.base import Place
 from gptoss_api.upstreams.chatkit import ChatKitUpstream, Credentials
@@ -27,7 +28,7 @@ from gptoss_api.upstreams.health import (
     UpstreamHealth,
 )
 from gptoss_api.upstreams.http import HttpClient
-from gptoss_api.upstreams.openai_compatible import PROFILES, OpenAICompatibleUpstream, Server
+from gptoss_api.upstreams.openai_compatible import OpenAICompatibleUpstream, Server
 from tests.backends.server import Backend, connected, json_reply, turn
 from tests.upstreams.chatkit.scripted import Asked, Reply, ScriptedServer
 
@@ -213,7 +214,9 @@ async def place(kind: str, port: int) -> AsyncIterator[Place]:
     upstream: Place = (
         ChatKitUpstream(http, admission, Credentials(), url=f"http://127.0.0.1:{port}/chatkit")
         if kind == "gpt-oss.com"
-        else OpenAICompatibleUpstream(http, admission, Server(PROFILES[kind], f"http://127.0.0.1:{port}/v1"))
+        else OpenAICompatibleUpstream(
+            http, admission, Server(SERVER_KINDS[kind], f"http://127.0.0.1:{port}/v1")
+        )
     )
     try:
         yield upstream

@@ -9,11 +9,12 @@ import pytest
 
 from gptoss_api.core.errors import ClientTooSlow, UpstreamTimeout
 from gptoss_api.core.events import Finished
+from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.base import Upstream
 from gptoss_api.upstreams.chatkit import ChatKitUpstream, Credentials
 from gptoss_api.upstreams.http import HttpClient
-from gptoss_api.upstreams.openai_compatible import PROFILES, OpenAICompatibleUpstream, Server
+from gptoss_api.upstreams.openai_compatible import OpenAICompatibleUpstream, Server
 from tests.backends.server import turn
 from tests.upstreams.chatkit.scripted import Reply, ScriptedServer, Step
 from tests.upstreams.chatkit.transcripts import new, sse
@@ -50,7 +51,7 @@ async def serving(
             ChatKitUpstream(http, admission, Credentials(), url=server.url, **limits)
             if kind == "gpt-oss.com"
             else OpenAICompatibleUpstream(
-                http, admission, Server(PROFILES["generic"], server.url, models=SERVED), **limits
+                http, admission, Server(SERVER_KINDS["generic"], server.url, models=SERVED), **limits
             )
         )
         try:

@@ -13,6 +13,7 @@ import platformdirs
 
 from ..access.loopback import is_loopback
 from ..access.origins import ANY, LOOPBACK
+from ..core.servers import SERVER_KINDS, SITE
 from .upstreams import UpstreamSettings, upstream_choice, upstream_tables
 from .values import (
     Kind,
@@ -155,7 +156,7 @@ class Settings:
         "GPTOSS_CHATKIT_URL",
         http_url,
         "Address of the ChatKit server.",
-        shown="https://api.gpt-oss.com/chatkit",
+        shown=SERVER_KINDS[SITE].url,
     )
     chatkit_dialect: Literal["auto", "old", "new"] = _setting(
         "auto",

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..access.loopback import is_loopback
-from ..core.kinds import AUTO, DEMO, SERVER_KINDS, SITE
 from ..core.redaction import Redactor
+from ..core.servers import AUTO, DEMO, SERVER_KINDS
 from .exposure import open_files, weak_keys
 from .settings import OPTIONS, Option, Settings, config_folder
 from .upstreams import named_upstream, upstream_choice
@@ -112,7 +112,7 @@ def _check_names(settings: Settings, sources: Mapping[str, Source]) -> None:
     configured = [entry.name for entry in settings.upstreams]
     for word in settings.upstream.split(", "):
         if word not in (AUTO, DEMO, *configured) and named_upstream(word) is None:
-            known = (*configured, SITE, *SERVER_KINDS, DEMO, AUTO)
+            known = (*configured, *SERVER_KINDS, DEMO, AUTO)
             near = difflib.get_close_matches(word, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             source, allowed = sources["upstream"].name, upstream_choice.allowed

@@ -11,28 +11,15 @@ from urllib.parse import urlsplit
 
 from ..core.catalog import MODELS, find_model
 from ..core.errors import ModelNotFound
-from ..core.kinds import AUTO, DEMO, SERVER_KINDS, SITE
+from ..core.servers import AUTO, DEMO, GENERIC, SERVER_KINDS, ServerKind
 from .values import Kind, Misfit, http_url, number, path, seconds, word_list
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.@:-]{0,63}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w{0,127}")
 _HEADER: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 _RESERVED: Final = frozenset({AUTO, DEMO})
-_KINDS: Final = (SITE, *SERVER_KINDS)
-_WITHOUT_ADDRESS: Final = frozenset({"generic", "cloudflare"})
-_ADDRESSED_KINDS: Final = tuple(kind for kind in _KINDS if kind not in _WITHOUT_ADDRESS)
-
-# Where a short address names a server that is known: by its host, or by its usual port on this machine.
-_HOSTS: Final = {
-    "router.huggingface.co": "huggingface",
-    "api.groq.com": "groq",
-    "openrouter.ai": "openrouter",
-    "api.cerebras.ai": "cerebras",
-    "api.together.xyz": "together",
-    "api.together.ai": "together",
-    "api.cloudflare.com": "cloudflare",
-}
-_PORTS: Final = {11434: "ollama", 1234: "lmstudio", 30000: "sglang"}
+# The kinds that a word alone can mean.
+_WORDS: Final = tuple(kind.name for kind in SERVER_KINDS.values() if not kind.needs_address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +50,20 @@ class UpstreamSettings:
 
 def named_upstream(word: str) -> UpstreamSettings | None:
     """The upstream that ``word`` means by itself: a kind, or an address; ``None`` where it is a name."""
-    if word in _ADDRESSED_KINDS:
+    if word in _WORDS:
         return UpstreamSettings(word, word)
     if not word.startswith(("http://", "https://")):
         return None
     parts = urlsplit(word)
-    kind = _HOSTS.get(parts.hostname or "", "")
-    if not kind:
-        kind = _PORTS.get(parts.port or 0, "generic")
     url = word if parts.path.strip("/") else f"{word.rstrip('/')}/v1"
-    return UpstreamSettings(parts.netloc, kind, url)
+    return UpstreamSettings(parts.netloc, _kind_at(parts.hostname or "", parts.port or 0).name, url)
+
+
+def _kind_at(host: str, port: int) -> ServerKind:
+    """What an address is: its host tells, or else a port that only one kind uses."""
+    kinds = SERVER_KINDS.values()
+    by_port = (kind for kind in kinds if kind.port_is_telling and kind.port == port)
+    return next((kind for kind in kinds if host in kind.hosts), next(by_port, GENERIC))
 
 
 def _parse_choice(value: object) -> str:
@@ -117,9 +108,9 @@ def _parse_table(table: object, where: str) -> UpstreamSettings:
             raise Misfit(f"{where}: {str(key)[:60]!r} is not known; expected one of {known}")
     kind = table.get("kind")
     if kind is None and "url" in table:
-        kind = "generic"
-    if kind not in _KINDS:
-        raise Misfit(f"{where}: kind is {kind!r}; expected one of {', '.join(_KINDS)}")
+        kind = GENERIC.name
+    if not isinstance(kind, str) or kind not in SERVER_KINDS:
+        raise Misfit(f"{where}: kind is {kind!r}; expected one of {', '.join(SERVER_KINDS)}")
     name = table.get("name", kind)
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _RESERVED:
         raise Misfit(f"{where}: {name!r} cannot be a name; expected letters, digits and _ . -")
@@ -132,7 +123,7 @@ def _parse_table(table: object, where: str) -> UpstreamSettings:
                 raise Misfit(f"{where}: {key}: {misfit}") from None
             except ValueError:
                 raise Misfit(f"{where}: {key} is not allowed; expected {allowed}") from None
-    if kind in _WITHOUT_ADDRESS and "url" not in values:
+    if SERVER_KINDS[kind].needs_address and "url" not in values:
         raise Misfit(f"{where}: url is missing; expected the server's address up to /v1")
     return UpstreamSettings(name, kind, **values)
 
@@ -211,7 +202,7 @@ def _show(value: tuple[UpstreamSettings, ...]) -> str:
 
 upstream_choice: Final = Kind(
     _parse_choice,
-    f"{AUTO}, {SITE}, {DEMO}, {', '.join(_ADDRESSED_KINDS[1:])}, an address such as "
+    f"{AUTO}, {_WORDS[0]}, {DEMO}, {', '.join(_WORDS[1:])}, an address such as "
     "http://127.0.0.1:8080/v1, or a name in [[upstreams]]; several, separated by commas, are asked in order",
 )
 upstream_tables: Final = Kind(

@@ -6,12 +6,11 @@ from typing import Final, ParamSpec, TypeVar
 from msgspec.structs import replace
 
 from ..config import ConfigError, Settings, UpstreamSettings
-from ..core.kinds import SITE
+from ..core.servers import GENERIC, SERVER_KINDS, ServerKind
 from ..upstreams.admission import Admission
 from ..upstreams.chatkit import ChatKitUpstream, Credentials
-from ..upstreams.chatkit.client import DEFAULT_URL
 from ..upstreams.http import HttpClient
-from ..upstreams.openai_compatible import PROFILES, OpenAICompatibleUpstream, Server
+from ..upstreams.openai_compatible import OpenAICompatibleUpstream, Server
 from ..upstreams.openai_compatible.keys import FoundKey, UnusableKey, checked_key, find_key, read_key_file
 
 _ALL: Final = "[[upstreams]]"
@@ -20,13 +19,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def find_usable_key(kind: str, environ: Mapping[str, str]) -> FoundKey | None:
+def find_usable_key(kind: ServerKind, environ: Mapping[str, str]) -> FoundKey | None:
     """The key for a kind of server, if there is one.
 
     Raises:
         ConfigError: for something that was set for one and cannot be it.
     """
-    return _usable(find_key, PROFILES[kind], environ)
+    return _usable(find_key, kind, environ)
 
 
 def _usable(find: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -53,30 +52,34 @@ class UpstreamBuilder:
 
     def build(self, entry: UpstreamSettings, *, alone: bool) -> ChatKitUpstream | OpenAICompatibleUpstream:
         """Raises: ConfigError, for a key that should be somewhere and is not."""
-        return self._chatkit(entry) if entry.kind == SITE else self._server(entry, alone=alone)
+        kind = SERVER_KINDS[entry.kind]
+        match kind.protocol:
+            case "chatkit":
+                return self._chatkit(entry, kind)
+            case "chat_completions":
+                return self._server(entry, kind, alone=alone)
 
-    def _chatkit(self, entry: UpstreamSettings) -> ChatKitUpstream:
+    def _chatkit(self, entry: UpstreamSettings, kind: ServerKind) -> ChatKitUpstream:
         settings = self._settings
         return ChatKitUpstream(
             self._http,
             self._admission(entry),
             self._credentials,
-            url=entry.url or settings.chatkit_url or DEFAULT_URL,
+            url=entry.url or settings.chatkit_url or kind.url,
             dialect=settings.chatkit_dialect,
             idle_timeout=entry.idle_timeout or settings.idle_timeout,
             total_timeout=entry.total_timeout or settings.total_timeout,
         )
 
-    def _server(self, entry: UpstreamSettings, *, alone: bool) -> OpenAICompatibleUpstream:
-        profile = PROFILES[entry.kind]
-        if entry.kind == "generic":
+    def _server(self, entry: UpstreamSettings, kind: ServerKind, *, alone: bool) -> OpenAICompatibleUpstream:
+        key = self._key(entry, kind)
+        if kind == GENERIC:
             # Of these there may be several, and nobody knows them by a name of their own.
-            profile = replace(profile, title=entry.name)
-        key = self._key(entry)
+            kind = replace(kind, title=entry.name)
         self.keys += filter(None, (key, *entry.headers.values()))
         server = Server(
-            profile,
-            entry.url or profile.url,
+            kind,
+            entry.url or kind.url,
             key=key,
             name=entry.name,
             models=entry.models,
@@ -91,7 +94,7 @@ class UpstreamBuilder:
             asks_again=alone,
         )
 
-    def _key(self, entry: UpstreamSettings) -> str:
+    def _key(self, entry: UpstreamSettings, kind: ServerKind) -> str:
         if entry.key_env is not None:
             text = _usable(checked_key, self._environ.get(entry.key_env, ""), entry.key_env)
             if not text:
@@ -102,10 +105,10 @@ class UpstreamBuilder:
                 return _usable(read_key_file, entry.key_file)
             except OSError as error:
                 raise ConfigError(f"{_ALL} {entry.name}: {entry.key_file}: {error.strerror}") from None
-        if (found := find_usable_key(entry.kind, self._environ)) is not None:
+        if (found := find_usable_key(kind, self._environ)) is not None:
             return found.key
         # An address in GPTOSS_UPSTREAM has no place for a key of its own.
-        given = entry.kind == "generic" and entry not in self._settings.upstreams
+        given = kind == GENERIC and entry not in self._settings.upstreams
         return (self._settings.upstream_key or "") if given else ""
 
     def _admission(self, entry: UpstreamSettings) -> Admission:

@@ -12,7 +12,7 @@ from ..config import Settings
 from ..core.catalog import MODELS, Model, find_model
 from ..core.errors import GatewayError, ModelNotFound
 from ..core.events import Events
-from ..core.kinds import AUTO
+from ..core.servers import AUTO
 from ..core.turn import Turn
 from ..emulation import EmulatedUpstream, EmulationSettings
 from ..routing import Route, Router

@@ -6,12 +6,11 @@ from typing import Final
 
 from ..config import ConfigError, Settings, UpstreamSettings
 from ..config.upstreams import named_upstream
-from ..core.kinds import AUTO, DEMO, SITE
+from ..core.servers import AUTO, DEMO, SERVER_KINDS, SITE
 from ..routing.discovery import FoundServer, find_local_servers
 from ..upstreams.chatkit import Credentials
 from .building import find_usable_key
 
-_HUGGING_FACE: Final = "huggingface"
 _SITE: Final = UpstreamSettings(SITE, SITE)
 
 
@@ -90,14 +89,8 @@ def select_upstreams(
         return login
     if settings.chatkit_url is not None:
         return Selection((_SITE,), "GPTOSS_CHATKIT_URL is configured")
-    if (found := find_usable_key(_HUGGING_FACE, environ)) is not None:
-        return Selection(
-            (UpstreamSettings(_HUGGING_FACE, _HUGGING_FACE),),
-            f"a Hugging Face token was found ({found.where}) and no login at gpt-oss.com",
-            warning="answers come from the Hugging Face router, which bills the account of the token that "
-            f"was found ({found.where}); to prevent that, set GPTOSS_UPSTREAM to what shall answer, such as "
-            "gpt-oss.com, ollama or demo",
-        )
+    if (paid := _select_by_key(environ)) is not None:
+        return paid
     if servers := find_servers():
         return Selection(
             tuple(
@@ -115,6 +108,20 @@ def select_login(credentials: Credentials) -> Selection | None:
         return Selection((_SITE,), "a login at gpt-oss.com is configured")
     if credentials.unreadable:
         return _with_login(Selection((_SITE,), "a login at gpt-oss.com is kept, but unreadable"), credentials)
+    return None
+
+
+def _select_by_key(environ: Mapping[str, str]) -> Selection | None:
+    """The first server that may be taken because there is a key for it: whose key that is pays."""
+    for kind in SERVER_KINDS.values():
+        if kind.taken_for_key and (found := find_usable_key(kind, environ)) is not None:
+            return Selection(
+                (UpstreamSettings(kind.name, kind.name),),
+                f"a {kind.title} token was found ({found.where}) and no login at gpt-oss.com",
+                warning=f"answers come from {kind.taken_for_key}, which bills the account of the token that "
+                f"was found ({found.where}); to prevent that, set GPTOSS_UPSTREAM to what shall answer, such "
+                "as gpt-oss.com, ollama or demo",
+            )
     return None
 
 

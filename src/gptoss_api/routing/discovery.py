@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ..core.kinds import ServerKind
+from ..core.servers import SERVER_KINDS
 from ..upstreams.openai_compatible.models import ServedModel, read_models
 
 TIMEOUT: Final = 0.3
@@ -21,7 +21,7 @@ _LARGEST_LIST: Final = 1024 * 1024
 class LocalServer(Struct, frozen=True):
     """Where a kind of server listens unless told otherwise."""
 
-    kind: ServerKind
+    kind: str
     port: int
 
     @property
@@ -41,13 +41,7 @@ class FoundServer(Struct, frozen=True):
         return f"{self.server.kind} at 127.0.0.1:{self.server.port} lists {names}"
 
 
-LOCAL_SERVERS: Final = (
-    LocalServer("ollama", 11434),
-    LocalServer("lmstudio", 1234),
-    LocalServer("llamacpp", 8080),
-    LocalServer("vllm", 8000),
-    LocalServer("sglang", 30000),
-)
+LOCAL_SERVERS: Final = tuple(LocalServer(kind.name, kind.port) for kind in SERVER_KINDS.values() if kind.port)
 
 
 def find_local_servers(

@@ -27,11 +27,11 @@ from ..core.events import (
     ToolCallStarted,
     new_call_id,
 )
+from ..core.servers import DEMO
 from ..core.turn import InstructionMessage, OutputFormat, Tool, ToolResultMessage, Turn, UserMessage
 from ..text.schema_sample import sample
 from .base import Capabilities, Health
 
-NAME: Final = "demo"
 CONNECT_COMMAND: Final = "gptoss-api login && gptoss-api serve --upstream gpt-oss.com"
 LABEL: Final = "[gptoss-api demo: no model is behind this answer]"
 HOW_TO_CONNECT: Final = f"To connect gpt-oss.com: {CONNECT_COMMAND}"
@@ -50,7 +50,7 @@ _WORDS: Final = re.compile(r"\S+\s*|\s+")
 class DemoUpstream:
     """Answers every turn itself."""
 
-    name = NAME
+    name = DEMO
     reached = True
     capabilities = Capabilities(history=True, tools=True, json_object=True, json_schema=True, verbatim=True)
 
@@ -81,7 +81,7 @@ async def _paced(events: Iterator[Event]) -> AsyncIterator[Events]:
 
 
 def _answer(turn: Turn, tool: Tool | None) -> Iterator[Event]:
-    yield Started(upstream=NAME, model=turn.model)
+    yield Started(upstream=DEMO, model=turn.model)
     if turn.show_reasoning:
         for word in _words(f"{LABEL} The demo does not think. It was asked for {turn.model} and says so."):
             yield ReasoningDelta(word)

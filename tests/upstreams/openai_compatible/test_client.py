@@ -13,6 +13,7 @@ from gptoss_api.core.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.core.turn import InstructionMessage, ToolResultMessage, UserMessage
 from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.http import HttpClient
@@ -181,7 +182,7 @@ async def test_silence_and_length_are_bounded() -> None:
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
     http = HttpClient(trust_env=False)
     upstream = OpenAICompatibleUpstream(
-        http, Admission(1, 0), Server(PROFILES["ollama"], "http://127.0.0.1:9/v1")
+        http, Admission(1, 0), Server(SERVER_KINDS["ollama"], "http://127.0.0.1:9/v1")
     )
     with pytest.raises(UpstreamUnavailable):
         await ask(upstream, turn())
@@ -194,7 +195,7 @@ async def test_only_so_many_turns_run_at_once() -> None:
     backend = Backend("vllm", Reply([b": x\n\n", 30.0]))
     async with backend.running():
         http = HttpClient(trust_env=False)
-        server = Server(PROFILES["vllm"], backend.url.removesuffix("/chatkit") + "/v1")
+        server = Server(SERVER_KINDS["vllm"], backend.url.removesuffix("/chatkit") + "/v1")
         upstream = OpenAICompatibleUpstream(http, Admission(1, 0), server)
         async with upstream.open(turn()):
             with pytest.raises(Overloaded):
@@ -212,7 +213,9 @@ async def test_own_headers_are_sent() -> None:
 
 async def test_health_says_which_key_is_missing() -> None:
     http = HttpClient(trust_env=False)
-    upstream = OpenAICompatibleUpstream(http, Admission(1, 0), Server(PROFILES["groq"], PROFILES["groq"].url))
+    upstream = OpenAICompatibleUpstream(
+        http, Admission(1, 0), Server(SERVER_KINDS["groq"], SERVER_KINDS["groq"].url)
+    )
     health = await upstream.health()
     assert not health.ready
     assert "GROQ_API_KEY" in health.detail
@@ -223,7 +226,7 @@ async def test_an_address_of_ones_own_may_need_no_key() -> None:
     backend = Backend("groq")
     http = HttpClient(trust_env=False)
     async with backend.running():
-        server = Server(PROFILES["groq"], backend.url.removesuffix("/chatkit") + "/v1")
+        server = Server(SERVER_KINDS["groq"], backend.url.removesuffix("/chatkit") + "/v1")
         upstream = OpenAICompatibleUpstream(http, Admission(1, 1), server)
         await upstream.look(2.0)
         assert (await upstream.health()).ready

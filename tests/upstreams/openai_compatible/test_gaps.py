@@ -19,9 +19,9 @@ from gptoss_api.core.errors import (
 )
 from gptoss_api.core.events import Event, ToolCallFinished, ToolCallStarted
 from gptoss_api.core.result import Choice, Collector
+from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.text.sse import SseDecoder
-from gptoss_api.upstreams.openai_compatible import PROFILES
 from gptoss_api.upstreams.openai_compatible.wire import ChatWire
 
 END = '{"choices":[{"delta":{},"finish_reason":"stop"}]}'
@@ -44,7 +44,7 @@ def sse(*payloads: str | bytes) -> bytes:
 
 def read(chunks: Iterable[bytes]) -> tuple[list[Event], GatewayError | None]:
     """Every event, and the failure if the answer ended with one."""
-    wire, decoder = ChatWire(PROFILES["generic"]), SseDecoder()
+    wire, decoder = ChatWire(SERVER_KINDS["generic"]), SseDecoder()
     events: list[Event] = []
     for each in chunks:
         events += wire.feed(decoder.feed(each))
@@ -264,7 +264,7 @@ def test_what_the_end_cuts_off_after_the_answer_is_no_gap() -> None:
     ],
 )
 def test_a_body_that_is_no_answer_is_a_failure(body: bytes, kind: type[GatewayError]) -> None:
-    wire = ChatWire(PROFILES["generic"])
+    wire = ChatWire(SERVER_KINDS["generic"])
     assert wire.feed_body(body) == []
     with pytest.raises(kind):
         wire.finish()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gptoss_api.core.errors import UpstreamEmpty, UpstreamFailure, UpstreamIncomplete
 from gptoss_api.core.result import Choice, Collector
+from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.text.sse import SseDecoder
-from gptoss_api.upstreams.openai_compatible import PROFILES
 from gptoss_api.upstreams.openai_compatible.usage import read_timings, read_usage
 from gptoss_api.upstreams.openai_compatible.wire import ChatWire
 from tests.backends.shapes import SHAPES, Answer, kind_of
@@ -19,7 +19,7 @@ from tests.upstreams.chatkit.transcripts import sse
 
 
 def read(chunks: list[bytes], kind: str = "generic") -> Collector:
-    wire, decoder, collector = ChatWire(PROFILES[kind]), SseDecoder(), Collector()
+    wire, decoder, collector = ChatWire(SERVER_KINDS[kind]), SseDecoder(), Collector()
     for chunk in chunks:
         collector.feed(wire.feed(decoder.feed(chunk)))
     collector.feed(wire.feed_rest(decoder.finish()))
@@ -41,7 +41,7 @@ END = chunk(finish="stop")
 @pytest.mark.parametrize("content", ["Hello", {"text": "Hello"}], ids=["strict", "loose"])
 @pytest.mark.parametrize(("reason", "known"), [("stop", "END"), ("length", None)])
 def test_the_stop_string_is_that_of_an_answer_that_stopped(content: Any, reason: str, known: Any) -> None:
-    wire, collector = ChatWire(PROFILES["vllm"], stop=("END",)), Collector()
+    wire, collector = ChatWire(SERVER_KINDS["vllm"], stop=("END",)), Collector()
     ending = chunk({"content": content}, finish=reason)
     ending["choices"][0]["stop_reason"] = "END"
     collector.feed(wire.feed([json.dumps(ending).encode()]))
@@ -193,7 +193,7 @@ def test_usage_that_says_nothing_is_none(value: Any) -> None:
     ],
 )
 def test_a_stream_may_be_called_json(body: bytes) -> None:
-    wire = ChatWire(PROFILES["generic"])
+    wire = ChatWire(SERVER_KINDS["generic"])
     collector = Collector()
     collector.feed([*wire.feed_body(body), *wire.finish()])
     assert collector.choices[0].text == "a"

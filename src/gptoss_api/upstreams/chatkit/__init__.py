@@ -1,6 +1,6 @@
 """The gpt-oss.com website, speaking both dialects of the ChatKit protocol."""
 
-from .client import DEFAULT_URL, NAME, ChatKitUpstream
+from .client import ChatKitUpstream
 from .credentials import Credentials
 
-__all__ = ["DEFAULT_URL", "NAME", "ChatKitUpstream", "Credentials"]
+__all__ = ["ChatKitUpstream", "Credentials"]

@@ -18,6 +18,7 @@ from ...core.errors import (
 )
 from ...core.events import Events, Started
 from ...core.redaction import Redactor
+from ...core.servers import SERVER_KINDS, SITE
 from ...core.turn import Turn, UserMessage
 from ...loop import beside
 from ..admission import Admission, Slot
@@ -35,9 +36,6 @@ from .failures import LOGIN_STEP, failure_of_response
 from .requests import Dialect, encode_body, request_headers
 from .stream import AnswerStream
 from .wire import ChatKitWire
-
-NAME: Final = "gpt-oss.com"
-DEFAULT_URL: Final = "https://api.gpt-oss.com/chatkit"
 
 # How long the end of a stream may take after the answer before its connection is given up, in seconds.
 DRAIN_TIME: Final = 3.0
@@ -72,7 +70,7 @@ class ChatKitUpstream:
     :class:`ThreadLost` says that a continued conversation is gone.
     """
 
-    name = NAME
+    name = SITE
     capabilities = Capabilities(threads=True)
 
     def __init__(
@@ -81,7 +79,7 @@ class ChatKitUpstream:
         admission: Admission,
         credentials: Credentials,
         *,
-        url: str = DEFAULT_URL,
+        url: str = SERVER_KINDS[SITE].url,
         dialect: Literal["auto", "old", "new"] = "auto",
         idle_timeout: float | None = 120.0,
         total_timeout: float | None = 900.0,
@@ -148,7 +146,7 @@ class ChatKitUpstream:
     async def _answer(
         self, turn: Turn, text: str, place: AsyncExitStack, slot: Slot
     ) -> AsyncGenerator[Events, None]:
-        clock = TurnClock(NAME, self._total_timeout)
+        clock = TurnClock(SITE, self._total_timeout)
         may_retry = True
         while True:
             delivered = streaming = False
@@ -195,7 +193,7 @@ class ChatKitUpstream:
         if thread is not None and wire.thread_id is not None and wire.thread_id != thread.id:
             raise ThreadLost("gpt-oss.com answered in another conversation than the one it was asked in.")
         return Started(
-            upstream=NAME,
+            upstream=SITE,
             model=turn.model,
             thread="new" if thread is None else "reused",
             thread_id=wire.thread_id or (thread.id if thread is not None else None),
@@ -286,7 +284,7 @@ class ChatKitUpstream:
         return self._redact
 
     async def _refusal(self, response: HttpResponse, content_type: str) -> GatewayError:
-        body = await read_refusal(response, NAME, self._redactor())
+        body = await read_refusal(response, SITE, self._redactor())
         return failure_of_response(
             response.status,
             content_type,
@@ -322,4 +320,4 @@ def _unreadable(reason: str) -> str:
 
 def _is_the_site(url: str) -> bool:
     host = urlsplit(url).hostname or ""
-    return host == NAME or host.endswith(f".{NAME}")
+    return host == SITE or host.endswith(f".{SITE}")

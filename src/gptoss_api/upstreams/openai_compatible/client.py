@@ -21,6 +21,7 @@ from ...core.errors import (
 )
 from ...core.events import Events, Started
 from ...core.redaction import Redactor
+from ...core.servers import ServerKind
 from ...core.turn import Turn
 from ...loop import beside
 from ..admission import Admission, Slot
@@ -34,7 +35,7 @@ from ..retry_after import read_retry_after
 from ..retrying import retry_pause
 from .failures import failure_of_response
 from .models import ModelList, ServedModel, read_models
-from .profiles import Profile
+from .profiles import PROFILES
 from .requests import PassedOptions, encode_request, optional_fields, sends_reasoning
 from .stream import read_answer
 from .wire import ChatWire
@@ -63,7 +64,7 @@ class Server(Struct, frozen=True):
     everything that it serves. ``headers`` are sent with every request. ``name`` is how the gateway calls it.
     """
 
-    profile: Profile
+    kind: ServerKind
     url: str
     key: str = ""
     name: str = ""
@@ -72,7 +73,7 @@ class Server(Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        return self.name or self.profile.kind
+        return self.name or self.kind.name
 
 
 class OpenAICompatibleUpstream:
@@ -98,7 +99,7 @@ class OpenAICompatibleUpstream:
         self._http = http
         self._admission = admission
         self._server = server
-        self._profile = profile = server.profile
+        self._profile = profile = PROFILES[server.kind.name]
         self._url = server.url.rstrip("/")
         # Headers may hold keys too, and servers repeat what they got.
         self._redact = Redactor((server.key, *server.headers.values()))
@@ -133,7 +134,7 @@ class OpenAICompatibleUpstream:
     async def health(self) -> Health:
         """What the last turn or look told, or that a key is missing which the server needs."""
         if self._lacks_key:
-            return Health(False, f"No key is configured for {self._profile.title}. {self._profile.key_step}")
+            return Health(False, self._lacks_key)
         return self._health.state
 
     @property
@@ -184,10 +185,10 @@ class OpenAICompatibleUpstream:
         name = self._server.models.get(turn.model)
         if name is None and self._server.models:
             raise self._no_model(turn.model, tuple(self._server.models))
-        if not name and self._profile.local:
+        if not name and not self._server.kind.needs_key:
             name = await self._listed_name(turn.model)
         name = name or self._profile.models[turn.model]
-        if self._profile.kind == "huggingface" and turn.provider:
+        if self._profile.takes_provider and turn.provider:
             name = f"{name.partition(':')[0]}:{turn.provider}"
         return name
 
@@ -217,7 +218,7 @@ class OpenAICompatibleUpstream:
                 body = await response.read_all(MODELS_SIZE)
                 if response.status != 200:
                     failure = failure_of_response(
-                        self._profile,
+                        self._server.kind,
                         response.status,
                         response.headers.get("content-type") or "",
                         body,
@@ -233,9 +234,10 @@ class OpenAICompatibleUpstream:
     # -- one turn ----------------------------------------------------------------------------------
 
     async def _answer(self, turn: Turn, slot: Slot) -> AsyncGenerator[Events, None]:
-        clock = TurnClock(self._profile.title, self._total_timeout)
+        clock = TurnClock(self._server.kind.title, self._total_timeout)
         try:
-            self._require_key()
+            if self._lacks_key:
+                raise UpstreamLoginRequired(self._lacks_key)
             model = await self.model_name(turn)
         except GatewayError as error:
             self._health.note(error)
@@ -248,7 +250,7 @@ class OpenAICompatibleUpstream:
                     response = await self._request(stack, turn, model, clock)
                     stack.enter_context(clock.at_end(response.abandon, slot.release))
                     wire = ChatWire(
-                        self._profile,
+                        self._server.kind,
                         show_reasoning=turn.show_reasoning,
                         redact=self._redact,
                         stop=turn.stop,
@@ -275,15 +277,12 @@ class OpenAICompatibleUpstream:
             await asyncio.sleep(pause)
 
     @property
-    def _lacks_key(self) -> bool:
-        """Whether the kind's own address would refuse every turn; what stands in front of it may have one."""
-        profile = self._profile
-        return bool(profile.key_env) and not self._server.key and self._url == profile.url
-
-    def _require_key(self) -> None:
-        profile = self._profile
-        if self._lacks_key:
-            raise UpstreamLoginRequired(f"No key is configured for {profile.title}. {profile.key_step}")
+    def _lacks_key(self) -> str:
+        """What to say where the kind's own address would refuse every turn; a proxy may have a key."""
+        kind = self._server.kind
+        if self._server.key or not kind.needs_key or self._url != kind.url:
+            return ""
+        return f"No key is configured for {kind.title}. {kind.key_step}"
 
     def _retry_pause(self, failure: GatewayError) -> float | None:
         if isinstance(failure, UnparsedByUpstream):
@@ -317,7 +316,7 @@ class OpenAICompatibleUpstream:
     async def _refusal(self, response: HttpResponse, content_type: str) -> GatewayError:
         body = await read_refusal(response, self.name, self._redact)
         return failure_of_response(
-            self._profile,
+            self._server.kind,
             response.status,
             content_type,
             body,

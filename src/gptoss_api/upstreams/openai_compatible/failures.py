@@ -26,9 +26,9 @@ from ...core.errors import (
     UpstreamUnavailable,
 )
 from ...core.redaction import Redactor
+from ...core.servers import ServerKind
 from ...text.loose_json import Unreadable, decode_loosely, joined
 from ..refusals import LOOKS, excerpt, failure_of_status, is_web_page, message_in, page_title
-from .profiles import Profile
 
 # Longer than for a web site: validation messages name the field at their end.
 _EXCERPT_LENGTH: Final = 400
@@ -125,7 +125,7 @@ def read_error(value: Any) -> ErrorForm:
 
 
 def failure_of_response(
-    profile: Profile,
+    server: ServerKind,
     status: int,
     content_type: str,
     body: bytes,
@@ -139,20 +139,20 @@ def failure_of_response(
     """
     text = body.decode("utf-8", "replace")
     if is_web_page(content_type, text) or _PLAIN_CHALLENGE.match(text):
-        return _failure_of_page(profile, status, text, retry_after, redact)
+        return _failure_of_page(server, status, text, retry_after, redact)
     try:
         form = read_error(decode_loosely(body))
     except Unreadable:
         form = ErrorForm(text)
     if not form.message:
         form = msgspec.structs.replace(form, message=text)
-    return failure_of_form(profile, _without_secrets(form, redact), status, retry_after=retry_after)
+    return failure_of_form(server, _without_secrets(form, redact), status, retry_after=retry_after)
 
 
-def failure_of_event(profile: Profile, value: Any, redact: Redactor = LOOKS) -> GatewayError:
+def failure_of_event(server: ServerKind, value: Any, redact: Redactor = LOOKS) -> GatewayError:
     """An error inside a stream."""
     form = _without_secrets(read_error(value), redact)
-    return failure_of_form(profile, form, form.status or 500)
+    return failure_of_form(server, form, form.status or 500)
 
 
 def _without_secrets(form: ErrorForm, redact: Redactor) -> ErrorForm:
@@ -166,16 +166,16 @@ def _without_secrets(form: ErrorForm, redact: Redactor) -> ErrorForm:
 
 
 def failure_of_form(
-    profile: Profile, form: ErrorForm, status: int, *, retry_after: float | None = None
+    server: ServerKind, form: ErrorForm, status: int, *, retry_after: float | None = None
 ) -> GatewayError:
     """The meaning of an error with this HTTP ``status``."""
     words = f"{form.code} {form.type} {form.message}"
     shown = excerpt(form.message, _EXCERPT_LENGTH) or f"HTTP {status} without a reason"
-    title = profile.title
+    title = server.title
     if status == 402 or (status in (400, 403, 429) and _QUOTA.search(words)):
         return InsufficientQuota(f"The account at {title} has no credits left: {shown}")
     if status == 401:
-        step = profile.key_step or "Set GPTOSS_UPSTREAM_KEY, or key_env in [[upstreams]]."
+        step = server.key_step or "Set GPTOSS_UPSTREAM_KEY, or key_env in [[upstreams]]."
         return UpstreamLoginRequired(f"{title} did not accept the key it was given: {shown} {step}")
     named = failure_of_status(status, title, f": {shown}", retry_after=retry_after)
     if isinstance(named, UpstreamRateLimited):
@@ -190,7 +190,7 @@ def failure_of_form(
     if status in (400, 404, 422) and _NO_MODEL.search(words):
         return ModelNotFound(f"{title} does not serve the model: {shown}", param="model")
     if status == 403:
-        return PermissionDenied(f"{title} refused the request: {shown} {profile.key_step}".rstrip())
+        return PermissionDenied(f"{title} refused the request: {shown} {server.key_step}".rstrip())
     if named is not None and not isinstance(named, UpstreamUnavailable):
         return named
     if status in (400, 409, 422):
@@ -209,21 +209,21 @@ def failure_of_form(
 
 
 def _failure_of_page(
-    profile: Profile, status: int, text: str, retry_after: float | None, redact: Redactor
+    server: ServerKind, status: int, text: str, retry_after: float | None, redact: Redactor
 ) -> GatewayError:
     shown = excerpt(redact(page_title(text))) or "no title"
     if _CHALLENGE.search(text[:20_000]):
         return UpstreamChallenge(
-            f"{profile.title} answered with a browser check (HTTP {status}: {shown}), which the gateway "
+            f"{server.title} answered with a browser check (HTTP {status}: {shown}), which the gateway "
             "cannot pass."
         )
     said = f" (HTTP {status}: {shown})."
     # A proxy's page for a server that it cannot reach.
-    named = failure_of_status(503 if status == 502 else status, profile.title, said, retry_after=retry_after)
+    named = failure_of_status(503 if status == 502 else status, server.title, said, retry_after=retry_after)
     if named is not None:
         return named
     failure = UpstreamFailure(
-        f"{profile.title} answered with a web page (HTTP {status}: {shown}); is the address of its API right?"
+        f"{server.title} answered with a web page (HTTP {status}: {shown}); is the address of its API right?"
     )
     failure.retryable = False
     return failure

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from .profiles import Profile
+from ...core.servers import ServerKind
 
 
 class UnusableKey(ValueError):
@@ -18,16 +18,16 @@ class FoundKey(NamedTuple):
     where: str
 
 
-def find_key(profile: Profile, environ: Mapping[str, str]) -> FoundKey | None:
+def find_key(kind: ServerKind, environ: Mapping[str, str]) -> FoundKey | None:
     """The key for a kind of server, from the places where its own programs look.
 
     Raises:
         UnusableKey: for the first that was set to something else than a key.
     """
-    for name in profile.key_env:
+    for name in kind.key_variables:
         if text := checked_key(environ.get(name, ""), name):
             return FoundKey(text, name)
-    return _hub_login(environ) if profile.kind == "huggingface" else None
+    return _hub_login(environ) if kind.name == "huggingface" else None
 
 
 def read_key_file(path: Path) -> str:

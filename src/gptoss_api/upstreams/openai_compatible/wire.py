@@ -24,13 +24,13 @@ from ...core.events import (
     UsageReported,
 )
 from ...core.redaction import Redactor
+from ...core.servers import ServerKind
 from ...text.loose_json import DONE, HalfJoiner, Unreadable, joined, read_values
 from ...text.sse import SseDecoder, Stray
 from ..refusals import LOOKS
 from .calls import CallAssembler, CallDelta
 from .chunks import Choice, Chunk, Delta, decode_chunk, usable_chunk
 from .failures import failure_of_event
-from .profiles import Profile
 from .usage import read_timings, read_usage
 
 _REASONS: Final[dict[str, FinishReason]] = {
@@ -72,7 +72,7 @@ class ChatWire:
 
     def __init__(
         self,
-        profile: Profile,
+        server: ServerKind,
         *,
         show_reasoning: bool = True,
         redact: Redactor = LOOKS,
@@ -81,7 +81,7 @@ class ChatWire:
         self.failure: GatewayError | None = None
         self.done = False
         self.carried = 0
-        self._profile = profile
+        self._server = server
         self._show_reasoning = show_reasoning
         self._redact = redact
         self._calls = CallAssembler()
@@ -148,11 +148,11 @@ class ChatWire:
         if self.failure is not None:
             raise self.failure
         if self._malformed:
-            _log.debug("%s sent %d events that say nothing", self._profile.title, self._malformed)
+            _log.debug("%s sent %d events that say nothing", self._server.title, self._malformed)
         out: list[Event] = []
         if self._loose:
             self._say_halves(out)
-        title = self._profile.title
+        title = self._server.title
         if self._broken_reason:
             raise UpstreamIncomplete(f"{title} broke the answer off ({self._broken_reason}).")
         if self._reason is None:
@@ -195,7 +195,7 @@ class ChatWire:
         elif chunk.error is None and chunk.usage is None:
             self._without_choices(raw)
         if chunk.error is not None and chunk.error != "":
-            self.failure = failure_of_event(self._profile, {"error": chunk.error}, self._redact)
+            self.failure = failure_of_event(self._server, {"error": chunk.error}, self._redact)
             return
         if chunk.usage is not None or chunk.groq is not None:
             reported = chunk.usage
@@ -229,7 +229,7 @@ class ChatWire:
         """Something that may be a part of the answer is lost; what the end cut off is judged by the end."""
         if not self._at_rest:
             self.failure = UpstreamIncomplete(
-                f"{self._profile.title} sent {what}: the answer has a gap. Ask again."
+                f"{self._server.title} sent {what}: the answer has a gap. Ask again."
             )
 
     def _stray(self, lines: bytes) -> None:
@@ -237,7 +237,7 @@ class ChatWire:
         try:
             for value in read_values(lines):
                 if isinstance(value, dict) and value.get("error"):
-                    self.failure = failure_of_event(self._profile, value, self._redact)
+                    self.failure = failure_of_event(self._server, value, self._redact)
                 elif isinstance(value, dict):
                     self._without_choices(value)
                 if self.failure is not None:
@@ -259,7 +259,7 @@ class ChatWire:
             value.get("object") == "error" or "code" in value or "type" in value
         )
         if flat or isinstance(value.get("detail"), str | list):
-            self.failure = failure_of_event(self._profile, value, self._redact)
+            self.failure = failure_of_event(self._server, value, self._redact)
 
     def _delta(self, delta: Delta, out: list[Event]) -> None:
         if self._loose:
