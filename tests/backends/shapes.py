@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from gptoss_api.upstreams.openai_compatible import PROFILES
 from tests.upstreams.chatkit.transcripts import Json
 
 USAGE = {
@@ -128,7 +129,7 @@ def _halves(text: str) -> list[str]:
     return [piece for piece in (text[:middle], text[middle:]) if piece]
 
 
-SHAPES: dict[str, Shape] = {
+_PARTICULAR: dict[str, Shape] = {
     "huggingface": Shape(reasoning=("reasoning_content",)),
     "huggingface by groq": Shape(usage="x_groq", extra={"channel": "analysis"}),
     "ollama": Shape(calls="whole"),
@@ -155,6 +156,9 @@ SHAPES: dict[str, Shape] = {
     "generic": Shape(reasoning=("reasoning_text",), indexed=False, with_ids=False, done=False),
     "generic, thinking": Shape(reasoning=("thinking",), calls="whole", indexed=False),
 }
+
+# Kinds of which nothing particular is known write as most do.
+SHAPES = {kind: Shape() for kind in PROFILES if kind not in _PARTICULAR} | _PARTICULAR
 
 
 def kind_of(shape: str) -> Any:
