@@ -13,9 +13,9 @@ from gptoss_api.emulation.answer.structured import JsonMismatch, find_json
 from gptoss_api.text.schema import compile_schema
 from gptoss_api.text.stops import TokenLimiter
 from gptoss_api.text.tokens import Tokens
-from gptoss_api.text.tool_calls.fences import LONGEST_RUN
-from gptoss_api.text.tool_calls.headers import ToolNames
-from gptoss_api.text.tool_calls.pairs import PairsReader
+from gptoss_api.text.tool_calls.blocks import ElementsReader
+from gptoss_api.text.tool_calls.code import LONGEST_RUN
+from gptoss_api.text.tool_calls.judge import ToolNames
 
 from .parsing import parse
 
@@ -49,7 +49,7 @@ def test_a_run_without_end_is_read_once(before: str, mark: str) -> None:
 
 @pytest.mark.parametrize("unit", ["<arg_key>", "<arg_key>a</arg_key>", "<parameter=a ", "<parameter="])
 def test_elements_that_are_opened_and_never_closed_are_looked_at_once(unit: str) -> None:
-    reader = PairsReader()
+    reader = ElementsReader()
     reader.feed(unit * 20_000 + "</arg_value></tool_call>")
     assert reader.done
     start = time.thread_time()
@@ -59,7 +59,7 @@ def test_elements_that_are_opened_and_never_closed_are_looked_at_once(unit: str)
 
 
 def test_pairs_stand_between_others_that_are_none() -> None:
-    reader = PairsReader()
+    reader = ElementsReader()
     reader.feed(
         "<arg_key>no</arg_key> <parameter name='a' type=x>1</parameter> <arg_key> b </arg_key>\n"
         "<arg_value>\ntwo\n</arg_value><PARAMETER = “c”>[3]</Parameter></tool_call>"

@@ -36,8 +36,8 @@ from .tool_calls import (
     Reasoning,
     ToolCallParser,
 )
-from .tool_calls.headers import ToolNames
-from .tool_calls.markers import TOKEN
+from .tool_calls.grammar import TOKEN
+from .tool_calls.judge import ToolNames
 
 _LONGEST_NAME: Final = 80
 
@@ -134,7 +134,7 @@ class HarmonyRepair:
         self._withheld += len(event.text)
         self._read(parser.feed(event.text), out)
         if parser.settled and parser.thinks is (kind is ReasoningDelta) and not self._stopped:
-            self._easily, self._easy = kind, parser.easy
+            self._easily, self._easy = kind, parser.is_plain
 
     def _pause(self, out: list[Event], *, truncated: bool = False) -> None:
         """Something else begins: what was held back is what it seems to be."""

@@ -3,7 +3,7 @@
 Source: docs/design/emulation.md, "Forms of a call", "Foreign forms" and "The streaming parser".
 """
 
-from .contract import (
+from .events import (
     CallArgs,
     CallEnd,
     CallStart,

@@ -1,21 +1,77 @@
-"""The body of a call while it is read: JSON that streams or waits, elements, or broken text."""
+"""The bodies of calls: JSON, elements, or a custom tool's text as it is. One machine each, one contract.
+
+``feed(text, at)`` reads from an index on and gives the index after what belongs to the block, below zero
+where what was read too far is of earlier pieces (``returned`` is then the part of it that they had). ``over``
+says that the block has ended: as calls, which were delivered, or as the text in ``literal``. ``finish`` is
+the end of all text; ``size`` is how many characters were read.
+
+==================================== ==================================== ==================================
+block                                delivers                             holds back, at most
+==================================== ==================================== ==================================
+JSON under a header with the key,    as it is read, once its first key is 400 characters, then 160 (a bare
+for a tool that is not strict        known for one of the arguments       word: 1,024)
+any other JSON                       when it is complete and was judged   all of it: 1 MiB if the header is
+                                                                          trusted, else 64 KiB
+JSON broken beyond mending, under a  as it was written, at a closing tag  all of it, as above
+trusted header
+elements                             when their closing tag was read      all of it, as above
+a custom tool's text                 when a closing tag begins a line     all of it, 1 MiB
+==================================== ==================================== ==================================
+
+Pieces are read in slices that grow, so that a short block in a long text does not cost a copy of all that
+follows it.
+"""
 
 import json
 import re
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
 
 from ..json_stream import JsonBroken, JsonTransducer
-from .delivery import MAX_CALLS, Delivery
-from .judging import Judge, Verdict
-from .markers import CLOSER, LONGEST_CLOSER
-from .pairs import PairsReader
-from .shapes import read_strict, unwrap
+from .events import Delivery, ProblemCode
+from .grammar import CLOSER, LONGEST_CLOSER
+from .judge import Judge, Verdict, decode, deliver, read_strict, unwrap
 
-MAX_KEYED: Final = 1024 * 1024
-MAX_UNKEYED: Final = 64 * 1024
+_MAX_TRUSTED: Final = 1024 * 1024
+_MAX_UNTRUSTED: Final = 64 * 1024
 _FIRST_SLICE: Final = 512
 _FIRST_KEY: Final = re.compile(r'\{\s*"((?:[^"\\]|\\.)*+)"\s*:')
 _LONGEST_KEY: Final = 400
+
+_ELEMENT: Final = re.compile(
+    r"<(?P<open>parameter(?=\W)|arg_value>)|</(?P<shut>parameter|arg_value)>"
+    r"|(?P<cdata><!\[CDATA\[)|(?P<end></(?:function|invoke|tool[_-]?call)>)",
+    re.IGNORECASE,
+)
+_LONGEST_ELEMENT: Final = 16
+_PAIR: Final = re.compile(
+    r"<parameter(?:\s*=\s*|\s+name\s*=\s*)[\"'“]?(?P<key>\s*+[^\"'”>\s]{1,256}+)[\"'”]?+(?:\s[^>]{0,256}+)?+>"
+    r"|<arg_key>",
+    re.IGNORECASE,
+)
+_PARAMETER_END: Final = re.compile(r"</parameter>", re.IGNORECASE)
+_KEY_END: Final = re.compile(r"</arg_key>", re.IGNORECASE)
+_VALUE: Final = re.compile(r"\s*+<arg_value>", re.IGNORECASE)
+_VALUE_END: Final = re.compile(r"</arg_value>", re.IGNORECASE)
+_CDATA: Final = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+_HIDDEN: Final = re.compile(r"\0([0-9]+)\0")
+
+# An input may hold closing tags of its own, but a patch has none at a line's start: every line of its
+# files begins with "+", "-" or a space.
+_INPUT_END: Final = re.compile(
+    r"\n(?:</(?:tool[_\-\u2011 ]?calls?|function[_\-\u2011 ]?calls?|function|invoke)>"
+    r"|<\|(?:call|end|return)\|>)",
+    re.IGNORECASE,
+)
+_LONGEST_INPUT_END: Final = len("\n</function_calls>")
+# What the end of the text leaves of a closing tag that is cut, or stands behind the last line.
+_LEFT_OVER: Final = re.compile(
+    r"(?:</(?:tool|function)[_\-\u2011 ]?calls?>|<\|(?:call|end|return)\|>|(?<=\n)</\w*|(?<=\n)<)\s*\Z",
+    re.IGNORECASE,
+)
+_FENCED: Final = re.compile(r"(```+|~~~+)[\w-]*[ \t]*\r?\n(.*\n)?[ \t]*\1[ \t]*\Z", re.DOTALL)
 
 
 class Opening:
@@ -39,22 +95,17 @@ class Opening:
 
     @property
     def cap(self) -> int:
-        return MAX_KEYED if self.trusted else MAX_UNKEYED
+        return _MAX_TRUSTED if self.trusted else _MAX_UNTRUSTED
 
 
 class JsonBlock:
-    """A JSON body. ``feed`` gives how much of the piece was used; ``over`` says that it ended.
-
-    ``size`` is how many characters were read.
-
-    Arguments that are delivered ``as_written`` need no look at the whole of them.
-    """
+    """A JSON body; arguments that are delivered ``as_written`` need no look at the whole of them."""
 
     def __init__(self, opening: Opening, judge: Judge, out: Delivery, *, as_written: bool) -> None:
         self.opening = opening
         self.over = False
         self.literal = ""
-        self.returned = ""  # The beginning of what was read too far, where it is of earlier pieces.
+        self.returned = ""
         self._judge = judge
         self._out = out
         self._json = JsonTransducer()
@@ -225,18 +276,18 @@ class JsonBlock:
         if not self.literal:
             self._out.cancel("a call is too long")
 
-    def _give_raw(self, code: str, reason: str) -> None:
+    def _give_raw(self, code: ProblemCode, reason: str) -> None:
         """Ends the block without valid arguments: as it was written (trusted) or as text."""
         self.over = True
         name = self.opening.name
         raw = "".join(self._raw)
         if self._index >= 0:
-            self._out.problem("E_TRUNC" if code == "E_TRUNC" else "E_BAD_JSON", reason, self._index)
+            self._out.problem(code, reason, self._index)
             self._out.end(self._index, complete=False)
             if code == "E_BAD_JSON":
                 self._out.cancel("a call's arguments are broken")
         elif self.opening.trusted and name and not (self.opening.native and self._out.calls):
-            self._out.problem("E_TRUNC" if code == "E_TRUNC" else "E_BAD_JSON", reason, self._out.calls)
+            self._out.problem(code, reason, self._out.calls)
             index = self._out.start(name)
             self._out.arguments(index, raw.strip())
             self._out.end(index, complete=False)
@@ -244,17 +295,17 @@ class JsonBlock:
             self.literal = self.opening.raw + raw
 
 
-class PairsBlock:
+class ElementsBlock:
     """A body of elements; the values are typed by the schema."""
 
     def __init__(self, opening: Opening, judge: Judge, out: Delivery) -> None:
         self.opening = opening
         self.over = False
         self.literal = ""
-        self.returned = ""  # Nothing of earlier pieces is ever read too far.
+        self.returned = ""  # Stays so: nothing of earlier pieces is ever read too far.
         self._judge = judge
         self._out = out
-        self._pairs = PairsReader()
+        self._pairs = ElementsReader()
         self._slice = _FIRST_SLICE
         self.size = 0
 
@@ -300,12 +351,207 @@ class PairsBlock:
         self.literal = self.opening.raw + self._pairs.raw
 
 
-def deliver(verdict: Verdict, out: Delivery, judge: Judge) -> None:
-    """Sends the calls of a verdict, each in one piece, as many as may still be made."""
-    if verdict.complaint:
-        out.problem("E_SCHEMA", verdict.complaint, out.calls)
-    most = MAX_CALLS - out.calls if judge.config.parallel else 1
-    for name, json_text in verdict.calls[:most]:
-        index = out.start(name)
-        out.arguments(index, json_text)
-        out.end(index)
+class ElementsReader:
+    """Reads up to the block's own closing tag, which inside a value or CDATA is just text."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self.rest = ""
+        self.size = 0
+        self._pieces: list[str] = []
+        self._held = ""
+        self._in_value = False
+        self._in_cdata = False
+
+    def feed(self, text: str) -> None:
+        text = self._held + text
+        at, size = 0, len(text)
+        while at < size:
+            if self._in_cdata:
+                end = text.find("]]>", at)
+                if end < 0:
+                    break
+                self._in_cdata, at = False, end + 3
+                continue
+            found = _ELEMENT.search(text, at)
+            if found is None:
+                break
+            at = found.end()
+            if found["cdata"]:
+                self._in_cdata = True
+            elif found["open"]:
+                self._in_value = True
+            elif found["shut"]:
+                self._in_value = False
+            elif not self._in_value:
+                self.done = True
+                self._keep(text[:at])
+                self.rest = text[at:]
+                return
+        tail = max(at, size - _LONGEST_ELEMENT)
+        self._keep(text[:tail])
+        self._held = text[tail:]
+
+    def _keep(self, text: str) -> None:
+        self._pieces.append(text)
+        self.size += len(text)
+
+    @property
+    def raw(self) -> str:
+        return "".join(self._pieces) + ("" if self.done else self._held)
+
+    def arguments(self, schema: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The pairs, each value read as the type that ``schema`` gives it."""
+        properties = schema.get("properties") if schema else None
+        if not isinstance(properties, Mapping):
+            properties = {}
+        arguments: dict[str, Any] = {}
+        # Tags inside CDATA are text: hidden while the pairs are told apart.
+        hidden: list[str] = []
+
+        def hide(found: re.Match[str]) -> str:
+            hidden.append(found[1])
+            return f"\0{len(hidden) - 1}\0"
+
+        text = _CDATA.sub(hide, self.raw.replace("\0", ""))
+        for pair in _pairs(text):
+            value = text[pair.begin : pair.end]
+            value = value.strip() if "\0" in value else value.removeprefix("\n").removesuffix("\n")
+            shown = _HIDDEN.sub(lambda mark: hidden[int(mark[1])], value)
+            arguments[pair.key] = _typed(shown, properties.get(pair.key))
+        return arguments
+
+    def stray_text(self) -> bool:
+        """Whether anything but pairs stands in the block."""
+        text = _CDATA.sub("", self.raw)
+        others: list[str] = []
+        at = 0
+        for pair in _pairs(text):
+            others.append(text[at : pair.start])
+            at = pair.after
+        return bool(_ELEMENT.sub("", "".join((*others, text[at:]))).strip())
+
+
+class _Pair(Struct):
+    """An element from ``start`` to ``after``, its value from ``begin`` to ``end``."""
+
+    key: str
+    start: int
+    begin: int
+    end: int
+    after: int
+
+
+def _pairs(text: str) -> Iterator[_Pair]:
+    """The pairs in ``text``, in time that grows with its length, whatever is opened and never closed."""
+    at = 0
+    absent: set[re.Pattern[str]] = set()
+
+    def find(pattern: re.Pattern[str], start: int) -> re.Match[str] | None:
+        found = None if pattern in absent else pattern.search(text, start)
+        if found is None:
+            absent.add(pattern)
+        return found
+
+    while opener := _PAIR.search(text, at):
+        at = begin = opener.end()
+        key, closer = opener["key"], _PARAMETER_END
+        if key is None:
+            named = find(_KEY_END, at)
+            value = named and _VALUE.match(text, named.end())
+            if named is None or value is None:
+                continue
+            key, begin, closer = text[at : named.start()], value.end(), _VALUE_END
+        if closed := find(closer, begin):
+            at = closed.end()
+            yield _Pair(key.strip(), opener.start(), begin, closed.start(), at)
+
+
+def _typed(text: str, schema: Any) -> Any:
+    types = schema.get("type") if isinstance(schema, Mapping) else None
+    wanted = {types} if isinstance(types, str) else set(types or ())
+    if "string" in wanted:
+        return text
+    try:
+        return decode(text.strip())
+    except ValueError:
+        return text
+
+
+class FreeTextBlock:
+    """A keyed block whose text is the input, up to a closing tag at a line's start or the text's end."""
+
+    def __init__(self, opening: Opening, judge: Judge, out: Delivery) -> None:
+        self.opening = opening
+        self.over = False
+        self.literal = ""
+        self.returned = ""
+        self._judge = judge
+        self._out = out
+        self._raw: list[str] = []
+        self.size = 0
+        self._tail = ""
+        self._slice = _FIRST_SLICE
+
+    def feed(self, text: str, at: int) -> int:
+        """Reads from ``at``; the index after what was used, negative where earlier pieces go back."""
+        while at < len(text) and not self.over:
+            piece = text[at : at + min(self._slice, self.opening.cap - self.size)]
+            self._slice = min(2 * self._slice, self.opening.cap)
+            at += len(piece)
+            self._raw.append(piece)
+            self.size += len(piece)
+            seen = self._tail + piece
+            if found := _INPUT_END.search(seen):
+                closer = seen[found.start() + 1 :]
+                at -= len(closer)
+                again = self._complete("".join(self._raw)[: self.size - len(closer)], closed=True)
+                self.returned = again + closer[: max(-at, 0)]
+            elif self.size >= self.opening.cap:
+                self._cut(f"the block is longer than {self.opening.cap} characters")
+                self._out.cancel("a call is too long")
+            self._tail = seen[-_LONGEST_INPUT_END:]
+        return at
+
+    def finish(self, truncated: bool) -> None:
+        """The text ended inside the block; ``truncated`` where a limit cut it."""
+        if truncated:
+            self._cut("the text ends before the block does")
+        else:
+            self.returned = self._complete("".join(self._raw), closed=False)
+
+    def _complete(self, raw: str, *, closed: bool) -> str:
+        """Delivers the call; gives what follows it, where a further call was begun without closing this."""
+        self.over = True
+        name = self.opening.name
+        assert name is not None
+        end = self._judge.swallowed_call(raw)
+        body, again = (raw, "") if end < 0 else (raw[:end], raw[end:])
+        body = body.rstrip()
+        if not closed or again:
+            body = _LEFT_OVER.sub("", body).rstrip()
+        arguments = json.dumps({"input": _input(body)}, ensure_ascii=False)
+        deliver(Verdict(((name, arguments),)), self._out, self._judge)
+        return again
+
+    def _cut(self, reason: str) -> None:
+        self.over = True
+        name = self.opening.name
+        assert name is not None
+        self._out.problem("E_TRUNC", reason, self._out.calls)
+        index = self._out.start(name)
+        self._out.arguments(index, "".join(self._raw).strip())
+        self._out.end(index, complete=False)
+
+
+def _input(text: str) -> str:
+    """The input out of a code fence, or out of the quotes of a JSON string."""
+    if fenced := _FENCED.fullmatch(text):
+        return (fenced[2] or "").strip("\r\n")
+    if text.startswith('"'):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return text
+        return value if isinstance(value, str) else text
+    return text

@@ -1,56 +1,107 @@
-"""Code in the answer: inline code and fences are text, unless a fence holds a call and ends the message."""
+"""Code in the answer: it is text, unless a fence holds a call and ends the message (forms C1, C2).
+
+One machine, entered at a run of back-quotes or tildes and left where the code ends.
+
+============================== ======================================== ====================================
+reading                        left at                                  holds back, at most
+============================== ======================================== ====================================
+a run that may open a fence    the end of its line                      the line so far, 360 characters
+the beginning of a fence       what shows whether it may hold a call    600 characters
+inline code                    the same run again, or the line's end    the back-quotes at its end, 1,000
+a run too long to be a mark    its end                                  nothing
+a fence                        its closing line                         a line that may become it, 2,000
+a fence that may hold a call   what follows its closing line            all of it, 1 MiB
+============================== ======================================== ====================================
+
+A held fence is no call before the message has ended: whoever writes on after a fence explains it.
+"""
 
 import re
-from abc import abstractmethod
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
-from .blocks import deliver
-from .contract import ParserConfig
-from .fences import CALL_WORDS, DATA_WORDS, LONGEST_RUN, Fence, close_fence, may_hold_call, open_fence
-from .judging import Judge
-from .openers import OpenerReading
-from .reading import SPACE, State
-from .shapes import LONGEST_START
+from msgspec import Struct
 
-_MAX_HELD_FENCE: Final = 1024 * 1024
+from .events import Delivery
+from .grammar import MAX_HEADER, SPACE, TAG, TAG_PREFIXES, may_become, read_tag
+from .judge import LONGEST_START, Judge, call_shaped
+
+CALL_WORDS: Final = frozenset(("tool_call", "tool_calls", "function_call", "tool_code", "tool"))
+_DATA_WORDS: Final = frozenset(("json", "xml", "", "text", "plaintext"))
+_MAX_RUN: Final = 200
+# A longer run of back-quotes or tildes is no mark, nor is one with more space behind it.
+LONGEST_RUN: Final = 1_000
+_MAX_HELD: Final = 1024 * 1024
 _INLINE_STOP: Final = re.compile(r"`+|\n")
 
 
-class CodeReading(OpenerReading):
-    """Reads code, and holds a fence that may be a call."""
+class HeldFence(Struct, frozen=True):
+    """A whole fence that may be a call: its info line's first word, all of it as written, and its content."""
 
-    def __init__(self, config: ParserConfig, judge: Judge, keyed_only: bool) -> None:
-        super().__init__(config, judge, keyed_only)
+    word: str
+    raw: str
+    content: str
+
+
+class CodeReader:
+    """Reads code from the run that opens it; ``over`` where text goes on.
+
+    ``tags`` says that fences may hold calls, ``keyed_only`` that only those with the key are meant.
+    """
+
+    def __init__(self, judge: Judge, out: Delivery, *, tags: bool, keyed_only: bool) -> None:
+        self.over = True
+        self.size = 0  # How many characters of a fence are held until the message ends.
+        self._judge = judge
+        self._out = out
+        self._tags = tags
+        self._keyed_only = keyed_only
+        self._reading: Callable[[str, int, bool], int] = self._inline
         self._run = ""  # The back-quotes that opened inline code.
-        self._long_run = ""  # The character of a run that is too long to be a mark, and what follows it.
-        self._resumed: State = self._text
-        self._fence = Fence("```", "", "")
-        self._in_line = False  # Inside a fence: the current line has begun.
-        self._raw: list[str] = []  # What is held until the message ends.
-        self._raw_size = 0
-        self._raw_body = 0
+        self._long_run = ""  # The character of a run that is too long to be a mark.
+        self._fence = _Fence("", "", "")
+        self._line_begun = False  # Inside a fence.
+        self._held: list[str] = []
+        self._closed = 0  # How many of the held characters are content: 0 while the fence is open.
 
-    @abstractmethod
-    def _calls_inside(self, content: str) -> bool: ...
+    def open(self, text: str, begin: int, at: int, end: int, final: bool) -> int:
+        """What the run ``text[at:end]``, indented from ``begin``, opens: the index after what is decided.
 
-    def _ticks(self, text: str, at: int, end: int, final: bool, begin: int | None = None) -> int:
-        begin = at if begin is None else begin
+        ``over`` turns false where it opens code; ``begin`` itself is given where more is needed.
+        """
         if end - at > LONGEST_RUN:
-            self._plain(text[begin:end])
+            self._out.plain(text[begin:end])
             return self._over_run(text, end)
         if end == len(text) and not final:
             return begin
         if self._out.line_start and end - at >= 3:
-            fence = open_fence(text, at, end, final)
+            fence = _open_fence(text, at, end, final)
             if fence is None:
                 return begin
-            if isinstance(fence, Fence):
-                return self._open_fence(fence, text, begin, at, final)
-        self._plain(text[begin:end])
+            if isinstance(fence, _Fence):
+                return self._enter(fence, text, begin, at, final)
+        self._out.plain(text[begin:end])
         if text[at] == "`":
             self._run = text[at:end]
-            self._state = self._inline
+            self._go_on(self._inline)
         return end
+
+    def read(self, text: str, at: int, final: bool) -> int:
+        """The index up to which ``text`` is decided from ``at``."""
+        return self._reading(text, at, final)
+
+    def take_held(self) -> HeldFence | None:
+        """The fence that is held when the message ends."""
+        if not self._held:
+            return None
+        raw = self._take_raw()
+        content = raw[len(self._fence.opening) : self._closed or len(raw)]
+        return HeldFence(self._fence.word, raw, content)
+
+    def _go_on(self, reading: Callable[[str, int, bool], int]) -> None:
+        self._reading = reading
+        self.over = False
 
     def _inline(self, text: str, at: int, final: bool) -> int:
         found = _INLINE_STOP.search(text, at)
@@ -65,105 +116,179 @@ class CodeReading(OpenerReading):
         if long:
             return self._over_run(text, found.end())
         if found[0] == "\n" or found[0] == self._run:
-            self._state = self._text
+            self._leave()
         return found.end()
+
+    def _leave(self) -> None:
+        self._run = ""
+        self.over = True
 
     def _over_run(self, text: str, end: int) -> int:
         """A run that is too long to be a mark is text, with all that follows of it."""
         if end == len(text):
             self._long_run = text[-1]
-            self._resumed, self._state = self._state, self._rest_of_run
+            self._go_on(self._rest_of_run)
         return end
 
-    def _rest_of_run(self, text: str, at: int, _final: bool) -> int:
+    def _rest_of_run(self, text: str, at: int, final: bool) -> int:
         rest = text[at:].lstrip(self._long_run)
-        if rest:
-            self._state = self._resumed
         end = len(text) - len(rest)
-        self._plain(text[at:end])
+        self._out.plain(text[at:end])
+        if not rest:
+            return end
+        if self._run:
+            self._reading = self._inline
+            return self._inline(text, end, final)
+        self._leave()
         return end
 
-    def _open_fence(self, fence: Fence, text: str, begin: int, at: int, final: bool) -> int:
-        self._fence = fence
+    def _enter(self, fence: "_Fence", text: str, begin: int, at: int, final: bool) -> int:
         body = at + len(fence.opening)
         may: bool | None = False
-        if self._tags and not self._wrapper and (fence.word in CALL_WORDS or fence.word in DATA_WORDS):
+        if self._tags and not self._out.wrapper and (fence.word in CALL_WORDS or fence.word in _DATA_WORDS):
             free = (self._out.blank or self._judge.required) and not self._keyed_only
-            start = text[body : body + LONGEST_START + 1]
-            may = may_hold_call(
-                fence.word,
-                start,
-                self.config.key,
-                self._judge.names,
-                free=free,
-                bare=self._judge.bare_tool() is not None,
-                final=final,
-            )
+            may = _may_hold_call(fence.word, text[body : body + LONGEST_START + 1], self._judge, free, final)
             if may is None and not final:
                 return begin
+        self._fence = fence
+        self._line_begun = False
+        self._closed = 0
         if may:
             self._out.content(text[begin:at])
-            self._raw.append(fence.opening)
-            self._raw_size = len(fence.opening)
-            self._state = self._candidate
+            self._hold(fence.opening)
+            self._go_on(self._candidate)
         else:
-            self._plain(text[begin:body])
-            self._state = self._fenced
-        self._in_line = False
+            self._out.plain(text[begin:body])
+            self._go_on(self._fenced)
         return body
 
     def _fenced(self, text: str, at: int, final: bool) -> int:
-        end, over = close_fence(self._fence, text, at, final, not self._in_line)
+        end, over = _close_fence(self._fence, text, at, final, not self._line_begun)
         self._out.content(text[at : max(end, over)])
         if over >= 0:
-            self._state = self._text
+            self._leave()
             return over
-        if end > at:
-            self._in_line = text[end - 1] != "\n"
+        self._pass(text, at, end)
         return end
 
     def _candidate(self, text: str, at: int, final: bool) -> int:
         """A fence that may hold a call is held until what follows it is known."""
-        end, over = close_fence(self._fence, text, at, final, not self._in_line)
-        taken = text[at : max(end, over)]
-        self._raw.append(taken)
-        self._raw_size += len(taken)
-        if over >= 0:
-            self._raw_body = self._raw_size - (over - end)
-            self._state = self._candidate_tail
-        if self._raw_size > _MAX_HELD_FENCE:
-            self._flush_raw()
-            self._state = self._fenced if over < 0 else self._text
+        end, over = _close_fence(self._fence, text, at, final, not self._line_begun)
+        self._hold(text[at : max(end, over)])
+        if self.size > _MAX_HELD:
+            self._out.content(self._take_raw())
+            self._go_on(self._fenced)
+            if over >= 0:
+                self._leave()
+        elif over >= 0:
+            self._closed = self.size - (over - end)
+            self._reading = self._after_candidate
         if over >= 0:
             return over
-        if end > at:
-            self._in_line = text[end - 1] != "\n"
+        self._pass(text, at, end)
         return end
 
-    def _candidate_tail(self, text: str, at: int, _final: bool) -> int:
+    def _pass(self, text: str, at: int, end: int) -> None:
+        if end > at:
+            self._line_begun = text[end - 1] != "\n"
+
+    def _after_candidate(self, text: str, at: int, _final: bool) -> int:
         begin = SPACE.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
-        self._raw.append(text[at:begin])
-        self._raw_size += begin - at
+        self._hold(text[at:begin])
         if begin < len(text):
-            self._flush_raw()
-            self._state = self._text
+            self._out.content(self._take_raw())
+            self._leave()
         return begin
 
-    def _flush_raw(self) -> None:
-        raw = "".join(self._raw)
-        self._raw.clear()
-        self._raw_size = 0
-        self._out.content(raw)
+    def _hold(self, text: str) -> None:
+        self._held.append(text)
+        self.size += len(text)
 
-    def _judge_fence(self) -> None:
-        """The message ended with a held fence: a call, or text after all."""
-        raw = "".join(self._raw)
-        end = self._raw_body if self._state == self._candidate_tail else len(raw)
-        content = raw[len(self._fence.opening) : end]
-        if content.lstrip().startswith("<"):
-            if not self._calls_inside(content):
-                self._flush_raw()
-        elif verdict := self._judge.message(content):
-            deliver(verdict, self._out, self._judge)
-        else:
-            self._flush_raw()
+    def _take_raw(self) -> str:
+        raw = "".join(self._held)
+        self._held.clear()
+        self.size = 0
+        return raw
+
+
+class _Fence(Struct, frozen=True):
+    """``run`` is the opening run, ``word`` the first word of the info line, ``opening`` the raw line."""
+
+    run: str
+    word: str
+    opening: str
+
+
+@lru_cache(maxsize=64)
+def _closing(char: str, size: int) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    mark = re.escape(char)
+    space = rf"[ \t]{{0,{LONGEST_RUN}}}"
+    whole = re.compile(rf"^[ \t]{{0,3}}{mark}{{{size},{LONGEST_RUN}}}{space}(?:\r?\n|\Z)", re.MULTILINE)
+    return whole, re.compile(rf"[ \t]{{0,3}}{mark}{{0,{LONGEST_RUN}}}{space}\r?\Z")
+
+
+def _open_fence(text: str, at: int, end: int, final: bool) -> _Fence | bool | None:
+    """The fence whose run is ``text[at:end]``; ``False``: it is inline code, ``None``: more is needed."""
+    line = text.find("\n", end, end + MAX_HEADER)
+    if line < 0:
+        if len(text) - end < MAX_HEADER and not final:
+            return None if text[at] == "~" or text.find("`", end) < 0 else False
+        return False
+    info = text[end:line].strip()
+    if text[at] == "`" and "`" in info:
+        return False
+    return _Fence(text[at:end], (info.split(None, 1) or [""])[0].lower(), text[at : line + 1])
+
+
+def _close_fence(fence: _Fence, text: str, at: int, final: bool, line_start: bool) -> tuple[int, int]:
+    """How far ``text`` from ``at`` belongs to the fence, and where it is over (-1: not yet)."""
+    whole, partial = _closing(fence.run[0], min(len(fence.run), _MAX_RUN))
+    search = at
+    while found := whole.search(text, search):
+        begin = found.start()
+        if begin == at and not line_start and (begin == 0 or text[begin - 1] != "\n"):
+            search = text.find("\n", begin)
+            if search < 0:
+                break
+            continue
+        if not final and found.end() == len(text) and text[-1] != "\n":
+            return begin, -1
+        return begin, found.end()
+    last = text.rfind("\n", at) + 1
+    if last == 0:
+        last = at if line_start else len(text)
+    if not final and last < len(text) and partial.match(text, last):
+        return last, -1
+    return len(text), -1
+
+
+def _may_hold_call(word: str, body: str, judge: Judge, free: bool, final: bool) -> bool | None:
+    """Whether the fence whose content begins with ``body`` may hold a call; ``None``: not known yet.
+
+    ``free`` is true where an unkeyed call in an ordinary fence counts: nothing precedes the fence, or
+    a call is required.
+    """
+    names = judge.names
+    taught = word in CALL_WORDS
+    start = body.lstrip()
+    settled = final or len(body) > LONGEST_START
+    if not start:
+        return False if settled else None
+    if start[0] == "{" and judge.bare_tool() is not None:
+        return True
+    if start[0] in "{[":
+        return call_shaped(start, names, settled) if taught or free else False
+    if start[0] != "<":
+        return False
+    found = TAG.match(start)
+    if found is None:
+        return None if may_become(start, 0, TAG_PREFIXES) and not settled else False
+    end = start.find(">", 0, MAX_HEADER)
+    if end < 0:
+        return None if len(start) < MAX_HEADER and not settled else False
+    header = read_tag(found[1].lower(), start[found.end() : end])
+    if header.key is not None:
+        return header.key == judge.config.key and names.find(header.name) is not None
+    if header.kind == "wrapper":
+        return taught or free
+    return (taught or free) and (not header.name or names.find(header.name) is not None)

@@ -10,7 +10,8 @@ from typing import Final
 import regex
 from msgspec import Struct
 
-from .markers import MAX_HEADER
+from .events import Delivery
+from .grammar import MAX_HEADER, TOKEN, TOKEN_PREFIXES, may_become
 
 _HEADER: Final = regex.compile(
     r"(?:<\|start\|>(?P<role>[^<{]*+))?(?P<rest>(?:<\|(?:channel|constrain)\|>[^<{]*+)*+)(?:<\|message\|>|(?=\{))"
@@ -23,13 +24,13 @@ _BARE: Final = regex.compile(
 )
 _THOUGHT: Final = regex.compile(r"analysis(?=[A-Z][a-z'’ ])|assistantfinal")
 BARE_LETTERS: Final = "act"
-THOUGHT_END: Final = re.compile(r"<\||assistant(?=final|commentary|analysis)")
-THOUGHT_END_PREFIXES: Final = frozenset(
+_THOUGHT_END: Final = re.compile(r"<\||assistant(?=final|commentary|analysis)")
+_THOUGHT_END_PREFIXES: Final = frozenset(
     marker[:size]
     for marker in ("<|", "assistantfinal", "assistantcommentary", "assistantanalysis")
     for size in range(1, len(marker))
 )
-LONGEST_THOUGHT_END: Final = len("assistantcommentary")
+_LONGEST_THOUGHT_END: Final = len("assistantcommentary")
 
 
 class LeakedHeader(Struct, frozen=True):
@@ -72,3 +73,56 @@ def _read(pattern: "regex.Pattern[str]", text: str, at: int, final: bool) -> Lea
     known = _CHANNEL.search(rest)
     name = groups.get("name") or (recipient[1] if recipient else None)
     return LeakedHeader(found.end(), role, known[1] if known else "", name)
+
+
+class ThoughtReader:
+    """Leaked reasoning, up to the next token or, where it is ``glued``, to a role that lost its tokens.
+
+    Holds back what may become either end: at most 18 characters.
+    """
+
+    def __init__(self, out: Delivery, *, glued: bool) -> None:
+        self.over = False
+        self._out = out
+        self._glued = glued
+
+    def read(self, text: str, at: int, final: bool) -> int:
+        """The index up to which ``text`` is decided from ``at``; with ``over``, where the answer goes on."""
+        search = at
+        while found := _THOUGHT_END.search(text, search):
+            begin = found.start()
+            if text[begin] == "<":
+                if TOKEN.match(text, begin):
+                    return self._end(text, at, begin)
+                if not final and may_become(text, begin, TOKEN_PREFIXES):
+                    self._out.reasoning(text[at:begin])
+                    return begin
+            elif self._glued:
+                return self._end(text, at, begin)
+            search = begin + 1
+        keep = len(text) if final else _settled(text, at)
+        self._out.reasoning(text[at:keep])
+        return keep
+
+    def _end(self, text: str, at: int, begin: int) -> int:
+        self.over = True
+        self._out.reasoning(text[at:begin])
+        self._out.line_start = True
+        if text.startswith("assistantfinal", begin):
+            self._out.answer()
+            return begin + len("assistantfinal")
+        return begin
+
+
+def _settled(text: str, at: int) -> int:
+    """Up to where ``text`` has no beginning of a thought's end."""
+    size = len(text)
+    return next(
+        (
+            begin
+            for begin in range(max(at, size - _LONGEST_THOUGHT_END), size)
+            if text[begin:] in _THOUGHT_END_PREFIXES
+            or (text[begin] == "<" and may_become(text, begin, TOKEN_PREFIXES))
+        ),
+        size,
+    )

@@ -8,7 +8,10 @@ import re
 from itertools import product
 from typing import Final
 
+from msgspec import Struct
+
 MAX_HEADER: Final = 360
+SPACE: Final = re.compile(r"\s*+")
 
 _JOINTS: Final = ("_", "-", "\u2011", " ", "")
 _TAG_NAMES: Final = (
@@ -74,6 +77,13 @@ BODY_PREFIXES: Final = TAG_PREFIXES | _prefixes(("<parameter", "<arg_key"))
 LONGEST_CLOSER: Final = max(map(len, _CLOSER_PREFIXES)) + 2 * _MAX_SLACK
 _LONGEST: Final = max(map(len, BODY_PREFIXES | TOKEN_PREFIXES | INVENTED_PREFIXES | INVENTED_LINE_PREFIXES))
 
+# Inside a tag.
+_STRAIGHT: Final = str.maketrans({"“": '"', "”": '"', "„": '"', "″": '"', "‘": "'", "’": "'", "＝": "="})
+_ATTRIBUTE: Final = re.compile(r"""([\w.-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+?)(?=\s|/?$))""")
+# A name may drag a control token along; any other tag or code inside is no header.
+_TAG_END: Final = re.compile(r"(?<!\|)>|<(?!\|)|`")
+_BARE_NAME: Final = re.compile(r"[\s:=]+([A-Za-z_][\w.-]*)\s*/?$")
+
 
 def may_become(text: str, at: int, prefixes: frozenset[str]) -> bool:
     """Whether what ``text`` ends with, from ``at``, may still grow into one of the markers."""
@@ -83,3 +93,52 @@ def may_become(text: str, at: int, prefixes: frozenset[str]) -> bool:
 def may_close(text: str, at: int) -> bool:
     """The same for what closes a call, which may hold some space."""
     return len(text) - at <= LONGEST_CLOSER and _SLACK.sub("", text[at:].lower()) in _CLOSER_PREFIXES
+
+
+class TagHeader(Struct, frozen=True):
+    """An opening tag: ``kind`` is ``call``, ``wrapper`` (several calls) or ``function``."""
+
+    kind: str
+    name: str
+    key: str | None
+    closed: bool
+
+
+def tag_end(text: str, at: int, word_end: int) -> tuple[int, str]:
+    """Where the tag at ``at`` is over, with what stands between its word and its ``>``.
+
+    ``(-1, "...")``: it may still be a tag, more is needed; ``(-1, "")``: it is none.
+    """
+    found = _TAG_END.search(text, word_end, at + MAX_HEADER)
+    if found is None:
+        return -1, "..." if len(text) - at < MAX_HEADER else ""
+    if found[0] == ">":
+        return found.end(), text[word_end : found.start()]
+    if found[0] == "<" and found.end() == len(text):
+        return -1, "..."
+    return -1, ""
+
+
+def read_tag(word: str, attributes: str) -> TagHeader:
+    """The meaning of ``<word attributes>``; ``attributes`` excludes the final ``>``."""
+    text = attributes.translate(_STRAIGHT)
+    kind = "function"
+    if word.endswith("call"):
+        kind = "call"
+    elif word.endswith("calls"):
+        kind = "wrapper"
+    name, key = "", None
+    for found in _ATTRIBUTE.finditer(text):
+        value = next((group for group in found.groups()[1:] if group is not None), "").strip()
+        match found[1].lower():
+            case "name":
+                name = value
+            case "key":
+                key = value
+    if (
+        not name
+        and key is None
+        and (bare := _BARE_NAME.fullmatch(text.rstrip().replace('"', "").replace("'", "")))
+    ):
+        name = bare[1]
+    return TagHeader(kind, name, key, text.rstrip().endswith("/"))
