@@ -268,7 +268,7 @@ def test_json_that_is_no_call_is_the_answer() -> None:
 # Upstreams with tools of their own
 
 
-NATIVE = Capabilities(history=True, tools=True, stop=True, max_tokens=True, usage=True)
+NATIVE = Capabilities(history=True, tools=True, stop=True, max_tokens=True)
 
 
 def test_calls_of_the_upstream_pass() -> None:

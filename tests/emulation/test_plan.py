@@ -11,9 +11,7 @@ from gptoss_api.upstreams.base import Capabilities
 
 from .scripted import OBJECT, WEATHER, asks, schema
 
-ALL = Capabilities(
-    history=True, tools=True, json_object=True, json_schema=True, stop=True, max_tokens=True, usage=True
-)
+ALL = Capabilities(history=True, tools=True, json_object=True, json_schema=True, stop=True, max_tokens=True)
 CHAT: list[Message] = [UserMessage("a"), AssistantMessage("b"), UserMessage("c")]
 
 

@@ -92,7 +92,7 @@ def test_lone_surrogates_are_counted() -> None:
 
 
 REPORTED = Usage(10, 5, 2, 1, estimated=False)
-REPORTING = Capabilities(history=True, usage=True, threads=True)
+REPORTING = Capabilities(history=True, threads=True)
 
 
 def test_usage_that_the_upstream_reports_counts() -> None:

@@ -16,9 +16,9 @@ from gptoss_api.gateway import Gateway, choose_upstreams, read_credentials
 from gptoss_api.gateway.selection import Selection
 from gptoss_api.routing import Router
 from gptoss_api.routing.discovery import FoundServer, LocalServer, find_local_servers
+from gptoss_api.upstreams.base import ServedModel
 from gptoss_api.upstreams.openai_compatible import PROFILES
 from gptoss_api.upstreams.openai_compatible.keys import find_key
-from gptoss_api.upstreams.openai_compatible.models import ServedModel
 from tests.backends.server import Backend, ask, json_reply, turn
 from tests.upstreams.chatkit.scripted import Asked, Reply
 

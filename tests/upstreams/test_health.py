@@ -18,7 +18,7 @@ from gptoss_api.core.errors import (
 )
 from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.upstreams.admission import Admission
-from gptoss_api.upstreams.base import Place
+from gptoss_api.upstreams.base import Backend as AnyBackend
 from gptoss_api.upstreams.chatkit import ChatKitUpstream, Credentials
 from gptoss_api.upstreams.health import (
     ABSENCE_TIME,
@@ -208,10 +208,10 @@ async def test_a_look_ends_with_the_upstream() -> None:
 
 
 @asynccontextmanager
-async def place(kind: str, port: int) -> AsyncIterator[Place]:
+async def place(kind: str, port: int) -> AsyncIterator[AnyBackend]:
     http = HttpClient(trust_env=False)
     admission = Admission(1, 0)
-    upstream: Place = (
+    upstream: AnyBackend = (
         ChatKitUpstream(http, admission, Credentials(), url=f"http://127.0.0.1:{port}/chatkit")
         if kind == "gpt-oss.com"
         else OpenAICompatibleUpstream(

@@ -64,7 +64,6 @@ class EmulatedUpstream:
         json_schema=True,
         stop=True,
         max_tokens=True,
-        usage=True,
     )
 
     def __init__(

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from ..config import ConfigError, Settings, UpstreamSettings
 from ..core.servers import GENERIC, SERVER_KINDS, ServerKind
 from ..upstreams.admission import Admission
+from ..upstreams.base import Backend
 from ..upstreams.chatkit import ChatKitUpstream, Credentials
 from ..upstreams.http import HttpClient
 from ..upstreams.openai_compatible import OpenAICompatibleUpstream, Server
@@ -50,7 +51,7 @@ class UpstreamBuilder:
         self._http = http
         self._environ = environ
 
-    def build(self, entry: UpstreamSettings, *, alone: bool) -> ChatKitUpstream | OpenAICompatibleUpstream:
+    def build(self, entry: UpstreamSettings, *, alone: bool) -> Backend:
         """Raises: ConfigError, for a key that should be somewhere and is not."""
         kind = SERVER_KINDS[entry.kind]
         match kind.protocol:

@@ -9,8 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from msgspec import Struct
 
 from ..config import Settings
-from ..core.catalog import MODELS, Model, find_model
-from ..core.errors import GatewayError, ModelNotFound
+from ..core.catalog import Model
 from ..core.events import Events
 from ..core.servers import AUTO
 from ..core.turn import Turn
@@ -18,19 +17,17 @@ from ..emulation import EmulatedUpstream, EmulationSettings
 from ..routing import Route, Router
 from ..telemetry.logs import hide_from_logs
 from ..text.tokens import Tokens
-from ..upstreams.base import Health, Place, Upstream
-from ..upstreams.chatkit import ChatKitUpstream
+from ..upstreams.base import Backend, Health, Upstream
 from ..upstreams.demo import DemoUpstream
 from ..upstreams.http import HttpClient
-from ..upstreams.openai_compatible import OpenAICompatibleUpstream
 from .building import UpstreamBuilder
 from .memory import Memory
+from .models import LIST_TIME, list_models
 from .selection import Selection, choose_upstreams, read_credentials, select_login
 
 _log = logging.getLogger(__name__)
 
-# Lists of models are waited for as long as a person would, and the state as long as a balancer does.
-_LIST_TIME = 3.0
+# As long as a balancer waits for the state, in seconds.
 _STATE_TIME = 0.8
 
 
@@ -77,7 +74,7 @@ class Gateway:
         """Has every turn from now on answered by ``selection``."""
         self._selection = selection
         entries = selection.upstreams
-        self._upstreams: list[Place] = [
+        self._upstreams: list[Backend] = [
             self._builder.build(entry, alone=len(entries) == 1) for entry in entries
         ] or [DemoUpstream()]
         emulated = [
@@ -91,16 +88,15 @@ class Gateway:
             for upstream in self._upstreams
         ]
         # A lone upstream needs no router: there is nobody else to ask while it would rest.
-        self._upstream: Upstream = (
-            emulated[0]
-            if len(emulated) == 1
-            else Router(
+        self._router = None
+        if len(emulated) > 1:
+            self._router = Router(
                 [
                     Route(upstream, entry.order or 0, entry.weight or 1.0, entry.first_byte_timeout)
                     for upstream, entry in zip(emulated, entries, strict=True)
                 ]
             )
-        )
+        self._upstream: Upstream = self._router or emulated[0]
 
     def _look_for_login(self) -> None:
         """Lets a demo that ``auto`` fell to make room for a login; a look costs one call of ``stat``."""
@@ -156,62 +152,26 @@ class Gateway:
 
     async def states(self) -> list[UpstreamState]:
         """Every upstream by itself, where there are several; as :meth:`health` found them."""
-        upstream = self.upstream
-        if not isinstance(upstream, Router):
+        entries = self.selection.upstreams
+        if self._router is None:
             return []
+        healths = await self._router.healths()
         return [
             UpstreamState(entry.name, entry.kind, health)
-            for entry, health in zip(self._selection.upstreams, await upstream.healths(), strict=True)
+            for entry, health in zip(entries, healths, strict=True)
         ]
 
-    async def models(self, patience: float = _LIST_TIME) -> list[Model]:
+    async def models(self, patience: float = LIST_TIME) -> list[Model]:
         """What the upstreams that were ever reached serve: canonical ids first, then their own names.
 
         Both canonical ids are there where those upstreams do not tell. A look at the others is waited for,
         ``patience`` seconds at most.
         """
         await self.look(patience)
-        reached = [upstream for upstream in self._upstreams if upstream.reached]
-        lists = await asyncio.gather(*(_served_models(upstream) for upstream in reached))
-        own: dict[str, Model] = {}
-        served: set[str] = set()
-        for upstream, models in zip(reached, lists, strict=True):
-            for canonical, name in models:
-                served.add(canonical)
-                if name != canonical:
-                    own.setdefault(name, _model(name, upstream.name))
-        canonical_models = [model for model in MODELS if (reached and not served) or model.id in served]
-        return [*canonical_models, *own.values()]
+        return await list_models([upstream for upstream in self._upstreams if upstream.reached])
 
     async def close(self) -> None:
         for upstream in self._upstreams:
             await upstream.close()
         await self._http.close()
         await self.memory.close()
-
-
-async def _served_models(upstream: Place) -> list[tuple[str, str]]:
-    """Canonical ids with the names under which ``upstream`` serves them and clients may ask for them."""
-    if isinstance(upstream, ChatKitUpstream | DemoUpstream):
-        return [(model.id, model.id) for model in MODELS]
-    if not isinstance(upstream, OpenAICompatibleUpstream):
-        return []
-    try:
-        async with asyncio.timeout(_LIST_TIME):
-            served = await upstream.served_models()
-    except (GatewayError, TimeoutError):
-        return []
-    return [(model.id, model.name if _can_be_asked_for(model.name) else model.id) for model in served]
-
-
-def _can_be_asked_for(name: str) -> bool:
-    try:
-        find_model(name)
-    except ModelNotFound:
-        return False
-    return True
-
-
-def _model(name: str, upstream: str) -> Model:
-    known = find_model(name)
-    return Model(name, known.display_name, known.created, owned_by=upstream)

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from ..core.servers import SERVER_KINDS
-from ..upstreams.openai_compatible.models import ServedModel, read_models
+from ..upstreams.base import ServedModel
+from ..upstreams.openai_compatible.models import read_models
 
 TIMEOUT: Final = 0.3
 _LARGEST_LIST: Final = 1024 * 1024

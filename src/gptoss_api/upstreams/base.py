@@ -1,11 +1,12 @@
 """What an upstream is: something that answers a turn with a stream of events."""
 
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
+from ..core.catalog import MODELS
 from ..core.events import Events
 from ..core.turn import Turn
 
@@ -28,11 +29,20 @@ class Capabilities(Struct, frozen=True):
     json_schema: bool = False
     stop: bool = False
     max_tokens: bool = False
-    usage: bool = False
-    effort: bool = True
     threads: bool = False
     verbatim: bool = False
     options: Container[str] = frozenset()
+
+
+class ServedModel(Struct, frozen=True):
+    """A model under an upstream's own ``name``; ``id`` is the canonical one."""
+
+    name: str
+    id: str
+
+
+# What an upstream serves that calls the models as everybody does.
+BOTH_MODELS: Final = tuple(ServedModel(model.id, model.id) for model in MODELS)
 
 
 class Health(Struct, frozen=True):
@@ -66,8 +76,8 @@ class Upstream(Protocol):
     async def close(self) -> None: ...
 
 
-class Place(Upstream, Protocol):
-    """An upstream that is a place of its own, not made of others.
+class Backend(Upstream, Protocol):
+    """An upstream that is one server, not made of others.
 
     ``look`` finds out whether it is there where that is not known well enough, without costing a turn, for
     at most ``patience`` seconds. ``reached`` says whether it ever was.
@@ -77,3 +87,11 @@ class Place(Upstream, Protocol):
     def reached(self) -> bool: ...
 
     async def look(self, patience: float) -> None: ...
+
+    async def models(self) -> Sequence[ServedModel]:
+        """The gpt-oss models that it serves, as far as it tells.
+
+        Raises:
+            GatewayError: if it had to be asked and could not be.
+        """
+        ...

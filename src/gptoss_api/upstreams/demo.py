@@ -30,7 +30,7 @@ from ..core.events import (
 from ..core.servers import DEMO
 from ..core.turn import InstructionMessage, OutputFormat, Tool, ToolResultMessage, Turn, UserMessage
 from ..text.schema_sample import sample
-from .base import Capabilities, Health
+from .base import BOTH_MODELS, Capabilities, Health, ServedModel
 
 CONNECT_COMMAND: Final = "gptoss-api login && gptoss-api serve --upstream gpt-oss.com"
 LABEL: Final = "[gptoss-api demo: no model is behind this answer]"
@@ -68,6 +68,10 @@ class DemoUpstream:
 
     async def look(self, patience: float) -> None:
         """It is always there."""
+
+    async def models(self) -> tuple[ServedModel, ...]:
+        """Both, as any client expects."""
+        return BOTH_MODELS
 
     async def close(self) -> None:
         """Holds nothing."""

@@ -58,7 +58,7 @@ async def test_a_local_server_is_asked_what_it_calls_its_model(listed: str) -> N
     async with connected(backend) as upstream:
         for _ in range(3):
             await ask(upstream, turn(model="gpt-oss-20b"))
-        assert [model.name for model in await upstream.served_models()] == [listed]
+        assert [model.name for model in await upstream.models()] == [listed]
         with pytest.raises(ModelNotFound, match="it serves gpt-oss-20b"):
             await ask(upstream, turn(model="gpt-oss-120b"))
     assert backend.lists == 2
@@ -187,7 +187,7 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(UpstreamUnavailable):
         await ask(upstream, turn())
     with pytest.raises(GatewayError):
-        await upstream.served_models()
+        await upstream.models()
     await http.close()
 
 
@@ -253,4 +253,4 @@ async def test_a_list_of_models_that_fails_is_asked_for_again_later() -> None:
     async with connected(backend) as upstream:
         for _ in range(2):
             with pytest.raises(GatewayError, match="loading"):
-                await upstream.served_models()
+                await upstream.models()

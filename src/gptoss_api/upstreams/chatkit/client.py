@@ -22,7 +22,7 @@ from ...core.servers import SERVER_KINDS, SITE
 from ...core.turn import Turn, UserMessage
 from ...loop import beside
 from ..admission import Admission, Slot
-from ..base import Capabilities, Health
+from ..base import BOTH_MODELS, Capabilities, Health, ServedModel
 from ..clock import TurnClock
 from ..health import LOOK_TIME, UpstreamHealth
 from ..http import HttpClient, HttpResponse
@@ -123,11 +123,15 @@ class ChatKitUpstream:
         return self._health.reached
 
     async def look(self, patience: float) -> None:
-        """See :class:`gptoss_api.upstreams.base.Place`. The site tells of a login only in a turn."""
+        """See :class:`gptoss_api.upstreams.base.Backend`. The site tells of a login only in a turn."""
         if self._credentials.follow():
             self._health.forget()
         if not self._credentials.unreadable and not self._lacks_login:
             await self._health.look(patience)
+
+    async def models(self) -> tuple[ServedModel, ...]:
+        """Both: the site offers them and has no list."""
+        return BOTH_MODELS
 
     async def _find(self) -> None:
         await self._http.reach(self._url, LOOK_TIME)

@@ -25,7 +25,7 @@ from ...core.servers import ServerKind
 from ...core.turn import Turn
 from ...loop import beside
 from ..admission import Admission, Slot
-from ..base import Capabilities, Health
+from ..base import Capabilities, Health, ServedModel
 from ..clock import TurnClock
 from ..health import LOOK_TIME, UpstreamHealth
 from ..http import HttpClient, HttpResponse
@@ -34,7 +34,7 @@ from ..refused import read_refusal
 from ..retry_after import read_retry_after
 from ..retrying import retry_pause
 from .failures import failure_of_response
-from .models import ModelList, ServedModel, read_models
+from .models import ModelList, read_models
 from .profiles import PROFILES
 from .requests import PassedOptions, encode_request, optional_fields, sends_reasoning
 from .stream import read_answer
@@ -117,7 +117,6 @@ class OpenAICompatibleUpstream:
             json_schema=profile.json_schema,
             stop=profile.stop,
             max_tokens=True,
-            usage=True,
             options=PassedOptions(profile.unsupported),
         )
 
@@ -142,7 +141,7 @@ class OpenAICompatibleUpstream:
         return self._health.reached
 
     async def look(self, patience: float) -> None:
-        """See :class:`gptoss_api.upstreams.base.Place`."""
+        """See :class:`gptoss_api.upstreams.base.Backend`."""
         if not self._lacks_key:
             await self._health.look(patience)
 
@@ -160,12 +159,8 @@ class OpenAICompatibleUpstream:
     async def close(self) -> None:
         await self._health.close()
 
-    async def served_models(self) -> tuple[ServedModel, ...]:
-        """The gpt-oss models that the server has, as far as it tells; asked for at most every few minutes.
-
-        Raises:
-            GatewayError: if the server could not be asked.
-        """
+    async def models(self) -> tuple[ServedModel, ...]:
+        """See :class:`gptoss_api.upstreams.base.Backend`; asked for at most every few minutes."""
         known = self._server.models
         if not known and not self._profile.lists_models:
             known = self._profile.models

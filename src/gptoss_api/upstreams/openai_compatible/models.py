@@ -7,24 +7,16 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from msgspec import Struct
-
 from ...core.catalog import find_model
 from ...core.errors import GatewayError, ModelNotFound
 from ...text.loose_json import Unreadable, decode_loosely, joined
+from ..base import ServedModel
 
 # For how long a list of models is believed, in seconds; for how long the lack of one is.
 LIST_AGE: Final = 300.0
 TROUBLE_AGE: Final = 10.0
 
 _SIZE: Final = re.compile(r"gpt[-_ ]?oss[-_: ]?(120b|20b)", re.I)
-
-
-class ServedModel(Struct, frozen=True):
-    """A model under a server's own ``name``; ``id`` is the canonical one."""
-
-    name: str
-    id: str
 
 
 def canonical_id(name: str) -> str | None:
