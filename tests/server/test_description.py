@@ -6,9 +6,12 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from gptoss_api.server.status import ENDPOINTS
+from gptoss_api.dialects.registry import registered
+from gptoss_api.server.surface import Surface
 from tests.conftest import RunningGateway
 from tests.server.talking import CHAT, HELLO, ask
+
+ENDPOINTS = Surface(registered()).listed
 
 
 @pytest.fixture(scope="module")

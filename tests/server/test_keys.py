@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from gptoss_api.dialects.registry import registered
 from tests.conftest import RunningGateway, running_gateway
+from tests.server.routes import routes
 from tests.server.talking import CHAT, HELLO, ask, connect, head_of, read_reply, read_until
 
 KEYS = ("first-key-1234", "second-key-5678")
@@ -57,16 +60,23 @@ def test_without_a_right_key_every_api_path_is_a_401(keyed: RunningGateway, meth
             assert "wrong-key" not in reply.body.decode()
 
 
-def test_every_endpoint_that_the_gateway_lists_wants_a_key_but_its_open_pages(keyed: RunningGateway) -> None:
+def test_every_route_wants_a_key_but_the_open_pages(keyed: RunningGateway) -> None:
     listed = ask(keyed, "GET", "/", None, {"x-api-key": KEYS[0]}).json()["endpoints"]
+    endpoints = {tuple(endpoint.split()) for endpoint in listed}
+    registered_ones = {
+        (endpoint.method, endpoint.shown_path) for dialect in registered() for endpoint in dialect.endpoints
+    }
+    there = routes()
+    assert there == endpoints | {("HEAD", path) for method, path in endpoints if method == "GET"}
+    assert endpoints > registered_ones
     answered = set()
-    for endpoint in listed:
-        method, path = endpoint.split()
-        reply = ask(keyed, method, path.replace("{id}", "some-id"), {} if method == "POST" else None)
-        if reply.status != 401:
-            answered.add(path)
-    assert answered <= {"/", "/healthz", "/readyz", "/openapi.json", "/docs"}
-    assert len(listed) > len(answered) > 0
+    for method, path in there:
+        body: dict[str, Any] | None = {} if method == "POST" else None
+        for spelled in (path, f"/v1{path}", path.removeprefix("/v1"), f"/{path}/"):
+            reply = ask(keyed, method, spelled.replace("{id}", "some-id"), body)
+            if reply.status != 401:
+                answered.add(path)
+    assert answered == {"/", "/healthz", "/readyz", "/openapi.json", "/docs"}
 
 
 @pytest.mark.parametrize("headers", [{"authorization": f"Bearer {KEYS[1]}"}, {"x-api-key": KEYS[0]}])

@@ -1,39 +1,35 @@
-"""What a client API is: it parses a request into a Turn and renders events into its own bytes."""
+"""What a client API is: its endpoints, its requests and answers, its errors and its description.
+
+A dialect is a folder beside this file and a line in ``registry.py`` (docs/extending.md).
+"""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, Protocol
 
+from msgspec import Struct
+
+from ..core.catalog import Model
 from ..core.errors import GatewayError, InvalidApiKey, MethodNotAllowed
 from ..core.events import Events
 from ..core.result import Collector
 from ..core.turn import Turn
 
-
-class ErrorResponse(NamedTuple):
-    """The response to a request that failed. ``headers`` have lower-case names."""
-
-    status: int
-    headers: Sequence[tuple[bytes, bytes]]
-    body: bytes
+Headers = Mapping[str, str]
 
 
-def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
-    """What HTTP says of a failure, and ``x-should-retry``, which OpenAI's and Anthropic's SDKs obey."""
-    headers: list[tuple[bytes, bytes]] = []
-    if error.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
-    if error.should_retry is not None:
-        headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
-    if isinstance(error, InvalidApiKey):
-        headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(error, MethodNotAllowed):
-        headers.append((b"allow", ", ".join(error.allow).encode()))
-    return headers
+class StreamFormat(Struct, frozen=True):
+    """How a stream travels. ``keep_alive`` are bytes that mean nothing; empty where there are none."""
+
+    content_type: bytes
+    keep_alive: bytes
+
+
+SERVER_SENT_EVENTS: Final = StreamFormat(b"text/event-stream; charset=utf-8", b": keep-alive\n\n")
 
 
 class StreamRenderer(Protocol):
-    """Turns batches of events into the bytes of a server-sent event stream."""
+    """Turns batches of events into the bytes of a stream."""
 
     def feed(self, events: Events) -> bytes:
         """The bytes for one batch; may be empty."""
@@ -49,10 +45,12 @@ class StreamRenderer(Protocol):
 
 
 class DialectRequest(Protocol):
-    """A parsed request: the turn it asks for and how its answer is to be rendered."""
+    """A parsed request: the turns it asks for and how their answers are to be rendered.
 
-    @property
-    def turn(self) -> Turn: ...
+    The choices of several turns are numbered through. The server writes into the turns whose they are.
+    """
+
+    turns: tuple[Turn, ...]
 
     @property
     def stream(self) -> bool: ...
@@ -60,24 +58,109 @@ class DialectRequest(Protocol):
     def renderer(self) -> StreamRenderer: ...
 
     def render(self, result: Collector) -> bytes:
-        """The whole body of a non-streaming answer."""
+        """The whole body of a non-streaming answer.
+
+        Raises:
+            UpstreamIncomplete: when the answer was never finished.
+        """
         ...
 
 
+class Operation(Struct, frozen=True):
+    """What an endpoint does; the server has a handler for each kind (``server/operations.py``)."""
+
+
+class Answer(Operation, frozen=True):
+    """Answers a request with the model's words.
+
+    ``parse`` decodes a body. Its second argument are the headers, by lower-case names. It raises
+    :class:`~gptoss_api.core.errors.InvalidRequest` naming the parameter that is wrong.
+    """
+
+    parse: Callable[[bytes, Headers], DialectRequest]
+    stream: StreamFormat = SERVER_SENT_EVENTS
+
+
+class ListModels(Operation, frozen=True):
+    """Lists what is served; ``render`` gets the request's query string and headers too."""
+
+    render: Callable[[Sequence[Model], bytes, Headers], bytes]
+
+
+class ShowModel(Operation, frozen=True):
+    """Shows the model whose id is the path's ``{id}``."""
+
+    render: Callable[[Model, Headers], bytes]
+
+
+class Endpoint(NamedTuple):
+    """One method of one path; ``{id}`` in it is one part of a path, ``{id:path}`` at its end the rest."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    operation: Operation
+
+    @property
+    def shown_path(self) -> str:
+        """The path as OpenAPI writes it."""
+        return self.path.replace(":path}", "}")
+
+
+class ErrorResponse(NamedTuple):
+    """The response to a request that failed. ``headers`` have lower-case names."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+
 class Dialect(Protocol):
-    """One client API."""
+    """One client API, all of it.
+
+    ``package`` is the Python package whose ``openapi.json`` describes the endpoints: ``paths`` and
+    ``components``, which may refer to those of ``web/openapi.json``.
+    """
 
     @property
     def name(self) -> str: ...
 
-    def parse(self, body: bytes, headers: Mapping[str, str]) -> DialectRequest:
-        """Decode a request body. ``headers`` have lower-case names.
+    @property
+    def package(self) -> str: ...
 
-        Raises:
-            InvalidRequest: naming the parameter that is wrong.
-        """
-        ...
+    @property
+    def endpoints(self) -> Sequence[Endpoint]: ...
 
     def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
-        """What is answered in this API's own shape to a request that failed before its first byte."""
+        """What a request on one of its paths is answered that failed, wherever, before the first byte."""
         ...
+
+
+ReasoningFields = Literal["auto", "both", "reasoning", "reasoning_content", "none"]
+
+
+class DialectSettings(Struct, frozen=True):
+    """What the gateway's settings say to dialects.
+
+    ``reasoning_fields`` names the fields that carry the chain of thought, ``max_n`` is the largest number of
+    choices, ``store`` whether a response is kept whose request does not say. ``secret`` is this
+    installation's; without one, what is sealed can be opened only as long as the process lives.
+    """
+
+    reasoning_fields: ReasoningFields = "auto"
+    max_n: int = 4
+    store: bool = True
+    secret: bytes = b""
+
+
+def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
+    """What HTTP says of a failure, and ``x-should-retry``, which OpenAI's and Anthropic's SDKs obey."""
+    headers: list[tuple[bytes, bytes]] = []
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+    if error.should_retry is not None:
+        headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+    if isinstance(error, InvalidApiKey):
+        headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allow).encode()))
+    return headers

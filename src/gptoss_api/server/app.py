@@ -1,94 +1,66 @@
 """The ASGI application: routes, wrapped by the edge."""
 
 import time
+from functools import partial
 
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Scope
+from starlette.types import Scope
 
 from ..access import ApiKeys, HostPolicy, OriginPolicy
 from ..config import Settings
-from ..dialects.chat import ChatDialect
-from ..dialects.completions import CompletionsDialect
-from ..dialects.openai_errors import error_response
-from ..dialects.responses import ResponsesDialect, Sealer
+from ..dialects.base import DialectSettings
+from ..dialects.registry import registered
 from ..gateway import Gateway
 from ..telemetry.logs import log_request
-from .completions import CompletionsEndpoint
 from .cors import Cors
 from .description import docs_page, openapi_description
 from .drain import Drain
 from .edge import Edge
 from .intake import Intake
+from .operations import ByMethod, Handler, Operations
 from .request import RequestRecord
-from .responses import KeptResponses, ResponseRoutes, ResponsesEndpoint
-from .status import Endpoint, StatusRoutes
-from .turns import Serving, TurnEndpoint
+from .status import StatusPages
+from .surface import INDEX, PAGES, Surface
+from .turns import Serving
 
 # Asked every few seconds by machines.
 _PROBES = frozenset({"/healthz", "/readyz"})
 
 
-def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> ASGIApp:
+def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> Edge:
     """The whole HTTP side over ``gateway``."""
     keys = ApiKeys(settings.api_keys)
-    status = StatusRoutes(gateway, drain, keys)
+    surface = Surface(registered(_dialect_settings(settings, gateway)))
     serving = Serving(drain, Intake(settings.max_body), settings.keepalive, lambda: gateway.only_upstream)
-    router = Router(
-        [
-            *_turn_routes(settings, gateway, serving),
-            *_response_routes(settings, gateway, serving),
-            Route("/", Endpoint(status.index), methods=["GET"]),
-            Route("/v1/models", Endpoint(status.models), methods=["GET"]),
-            Route("/v1/models/{id:path}", Endpoint(status.model), methods=["GET"]),
-            Route("/healthz", Endpoint(status.healthz), methods=["GET"]),
-            Route("/readyz", Endpoint(status.readyz), methods=["GET"]),
-            Route("/openapi.json", Endpoint(openapi_description), methods=["GET"]),
-            Route("/docs", Endpoint(docs_page), methods=["GET"]),
-        ],
-        redirect_slashes=False,
-    )
+    operations = Operations(settings, gateway, serving)
+    status = StatusPages(gateway, drain, keys, surface.listed)
+    pages: dict[str, Handler] = {
+        INDEX: status.index,
+        "/healthz": status.healthz,
+        "/readyz": status.readyz,
+        "/openapi.json": partial(openapi_description, surface),
+        "/docs": docs_page,
+    }
+    routes = [route for dialect in surface.dialects for route in operations.routes(dialect)]
+    routes += [Route(path, ByMethod({"GET": pages[path]}), methods=["GET"]) for path in PAGES]
     return Edge(
-        router,
+        Router(routes, redirect_slashes=False),
+        surface=surface,
         keys=keys,
         hosts=HostPolicy(settings.allowed_hosts),
         cors=Cors(OriginPolicy(settings.cors_origin)),
         drain=drain,
-        error_response=error_response,
         finished=_log,
     )
 
 
-def _turn_routes(settings: Settings, gateway: Gateway, serving: Serving) -> list[Route]:
-    chat = ChatDialect(reasoning_fields=settings.reasoning_fields, max_n=settings.max_n)
-    completions = CompletionsDialect(max_n=settings.max_n)
-    return [
-        Route("/v1/chat/completions", TurnEndpoint(chat, gateway.open, serving), methods=["POST"]),
-        Route("/v1/completions", CompletionsEndpoint(completions, gateway.open, serving), methods=["POST"]),
-    ]
-
-
-def _response_routes(settings: Settings, gateway: Gateway, serving: Serving) -> list[Route]:
-    secret = gateway.memory.secret
-    dialect = ResponsesDialect(
-        Sealer.from_secret(secret) if secret else Sealer.ephemeral(),
-        show_reasoning=settings.reasoning_fields != "none",
+def _dialect_settings(settings: Settings, gateway: Gateway) -> DialectSettings:
+    return DialectSettings(
+        reasoning_fields=settings.reasoning_fields,
+        max_n=settings.max_n,
         store=settings.store,
+        secret=gateway.memory.secret,
     )
-    kept = KeptResponses(
-        gateway.memory.store,
-        ttl=settings.responses_days * 86_400.0,
-        most=settings.responses_max,
-        size=settings.responses_bytes,
-        total=settings.responses_total,
-    )
-    create = ResponsesEndpoint(dialect, gateway.open, serving, kept)
-    routes = ResponseRoutes(kept, create.runs, serving)
-    return [
-        Route("/v1/responses", create, methods=["POST"]),
-        Route("/v1/responses/{id}", Endpoint(routes.one), methods=["GET", "DELETE"]),
-        Route("/v1/responses/{id}/cancel", Endpoint(routes.cancel), methods=["POST"]),
-        Route("/v1/responses/{id}/input_items", Endpoint(routes.input_items), methods=["GET"]),
-    ]
 
 
 def _log(record: RequestRecord, scope: Scope) -> None:

@@ -1,13 +1,11 @@
 """The API's own description: ``/openapi.json`` and a page that shows it, without any other host."""
 
-from functools import cache
 from importlib.resources import files
 
-import msgspec
 from starlette.types import Receive, Scope, Send
 
-from .. import __version__
 from .exchange import send_json
+from .surface import Surface
 
 # Everything the page needs is inside it; it talks to nothing but this gateway.
 _PAGE_POLICY = (
@@ -16,16 +14,8 @@ _PAGE_POLICY = (
 )
 
 
-@cache
-def openapi() -> bytes:
-    """The OpenAPI 3.1 document as JSON."""
-    document = msgspec.json.decode((files("gptoss_api.web") / "openapi.json").read_bytes())
-    document["info"]["version"] = __version__
-    return msgspec.json.encode(document)
-
-
-async def openapi_description(scope: Scope, receive: Receive, send: Send) -> None:
-    await send_json(send, 200, openapi())
+async def openapi_description(surface: Surface, scope: Scope, receive: Receive, send: Send) -> None:
+    await send_json(send, 200, surface.openapi())
 
 
 async def docs_page(scope: Scope, receive: Receive, send: Send) -> None:

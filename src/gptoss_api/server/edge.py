@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Router
+from starlette.types import Message, Receive, Scope, Send
 
 from ..access import ApiKeys, HostPolicy
 from ..core.errors import (
@@ -18,13 +19,12 @@ from ..core.errors import (
     OriginNotAllowed,
     RequestTimeout,
 )
-from ..dialects.base import ErrorResponse
 from .body import ClientGone
 from .cors import Cors, options_headers
 from .drain import Drain, shutting_down
 from .exchange import send_json
-from .paths import canonical_path, is_open
 from .request import RequestRecord
+from .surface import Surface, is_open
 
 # nginx's status for a client that left before its answer; only the log shows it.
 CLIENT_GONE = 499
@@ -38,27 +38,27 @@ class Edge:
 
     def __init__(
         self,
-        app: ASGIApp,
+        router: Router,
         *,
+        surface: Surface,
         keys: ApiKeys,
         hosts: HostPolicy,
         cors: Cors,
         drain: Drain,
-        error_response: Callable[[GatewayError, str], ErrorResponse],
         finished: Callable[[RequestRecord, Scope], None],
     ) -> None:
-        self._app = app
+        self.router = router
+        self.surface = surface
         self._keys = keys
         self._hosts = hosts
         self._cors = cors
         self._drain = drain
-        self._error_response = error_response
         self._finished = finished
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = RequestRecord(scope["headers"])
         scope["gptoss"] = record
-        scope["path"] = canonical_path(scope["path"])
+        scope["path"] = self.surface.canonical_path(scope["path"])
         # Starlette's router raises for unknown paths and methods only inside an application.
         scope["app"] = self
         origin = record.headers.get("origin")
@@ -77,7 +77,7 @@ class Edge:
             if scope["method"] == "OPTIONS":
                 await _answer_options(send_with_headers, record, allowed_origin)
             else:
-                await self._app(scope, receive, send_with_headers)
+                await self.router(scope, receive, send_with_headers)
         except ClientGone:
             record.status = record.status or CLIENT_GONE
             record.outcome = "client_gone"
@@ -85,11 +85,11 @@ class Edge:
             record.outcome = "cancelled"
             raise
         except GatewayError as error:
-            await self._fail(error, record, send_with_headers)
+            await self._fail(error, record, scope, send_with_headers)
         except HTTPException as refusal:
-            await self._fail(_routing_error(refusal, scope), record, send_with_headers)
+            await self._fail(_routing_error(refusal, scope), record, scope, send_with_headers)
         except Exception:
-            await self._fail(record.bug(), record, send_with_headers)
+            await self._fail(record.bug(), record, scope, send_with_headers)
         finally:
             self._finished(record, scope)
 
@@ -114,13 +114,13 @@ class Edge:
             if self._drain.draining:
                 raise shutting_down()
 
-    async def _fail(self, error: GatewayError, record: RequestRecord, send: Send) -> None:
+    async def _fail(self, error: GatewayError, record: RequestRecord, scope: Scope, send: Send) -> None:
         record.fail(error)
         if record.status:
             # The response has begun and cannot become another one. That it stays incomplete makes the
             # server close the connection, which is the only honest signal left.
             return
-        status, headers, body = self._error_response(error, record.id)
+        status, headers, body = self.surface.error(error, scope, record.id)
         if "expect" in record.headers or isinstance(error, RequestTimeout) or self._drain.draining:
             # A body that was announced is not asked for any more, and a late one not waited for.
             headers = [*headers, (b"connection", b"close")]

@@ -1,8 +1,8 @@
 """One answer on its way to one client: writes bytes, keeps the line alive, notices who left.
 
 A streaming response is plain ASGI messages: no response object, no task for each chunk. Two things
-run beside the answer: one task that waits for the client to leave, and one timer that writes an SSE
-comment when nothing has flowed for a while.
+run beside the answer: one task that waits for the client to leave, and one timer that writes a sign of life
+when nothing has flowed for a while.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ from typing import Final
 
 from starlette.types import Receive, Send
 
+from ..dialects.base import StreamFormat
+
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
-SSE_HEADERS: Final[RawHeaders] = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
+_STREAM_HEADERS: Final[RawHeaders] = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 )
-KEEP_ALIVE: Final = b": keep-alive\n\n"
 
 
 class Departure:
@@ -49,20 +49,22 @@ class Departure:
         self._serving.cancel()
 
 
-class EventStream:
-    """A server-sent event stream to one client.
+class ClientStream:
+    """A stream to one client in ``form``.
 
     The status line and headers leave with the first bytes: until then a failure can still be an
     ordinary error response. When nothing was written for ``keep_alive`` seconds the stream opens
-    (if need be) and a comment is written, so that neither side gives up on a thinking model.
+    (if need be) and the form's sign of life is written, where it has one, so that neither side gives
+    up on a thinking model.
     """
 
-    def __init__(self, send: Send, keep_alive: float) -> None:
+    def __init__(self, send: Send, form: StreamFormat, keep_alive: float) -> None:
         self._send = send
+        self._form = form
         self._keep_alive = keep_alive
         self._loop = asyncio.get_running_loop()
         self._last_write = self._loop.time()
-        self._comment: asyncio.Task[None] | None = None
+        self._sign: asyncio.Task[None] | None = None
         self._timer = self._loop.call_later(keep_alive, self._tick)
         self._writing = False
         self.headers: RawHeaders = ()
@@ -88,21 +90,21 @@ class EventStream:
     def stop(self) -> None:
         """Ends the keep-alive; the stream itself may already be closed or was never opened."""
         self._timer.cancel()
-        if self._comment is not None:
-            self._comment.cancel()
+        if self._sign is not None:
+            self._sign.cancel()
 
     async def _open(self) -> None:
         self.started = True
-        await self._send(
-            {"type": "http.response.start", "status": 200, "headers": [*SSE_HEADERS, *self.headers]}
-        )
+        kind = (b"content-type", self._form.content_type)
+        headers = [kind, *_STREAM_HEADERS, *self.headers]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     def _tick(self) -> None:
         quiet = self._loop.time() - self._last_write
         if quiet >= self._keep_alive:
             # A client that has not read what was sent last needs no sign of life.
             if not self._writing:
-                self._comment = self._loop.create_task(self.write(KEEP_ALIVE))
+                self._sign = self._loop.create_task(self.write(self._form.keep_alive))
             quiet = 0.0
         self._timer = self._loop.call_later(self._keep_alive - quiet, self._tick)
 

@@ -9,15 +9,16 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import httptools
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ..core.errors import InvalidRequest
-from ..dialects.openai_errors import error_response
 from .listening import DescriptorWatch
 from .request import new_request_id
+from .surface import Surface
 
 # Seconds and bytes for the headers of one request.
 HEADER_TIMEOUT: Final = 15.0
@@ -43,6 +44,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     read_timeout: float | None = None
     descriptors: DescriptorWatch | None = None
+    surface: Surface = Surface(())
 
     _timer: asyncio.TimerHandle | None = None
     _in_head = True
@@ -209,7 +211,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         # In the middle of an answer there is no place for another one.
         if self._is_idle() or self._is_unanswered():
             request_id = new_request_id()
-            body = error_response(InvalidRequest(message), request_id).body
+            scope = {"path": ""} if self._is_idle() else cast("Scope", self.cycle.scope)
+            body = self.surface.error(InvalidRequest(message), scope, request_id).body
             lines = [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
             self.transport.write(
                 b"%scontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %s\r\n%s"
@@ -219,7 +222,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._close()
 
 
-def bounded_protocol(read_timeout: float, descriptors: DescriptorWatch) -> type[BoundedHttpProtocol]:
+def bounded_protocol(
+    read_timeout: float, descriptors: DescriptorWatch, surface: Surface
+) -> type[BoundedHttpProtocol]:
     """The protocol with this bound, in seconds, on how long answers wait to be read."""
-    bounds = {"read_timeout": read_timeout, "descriptors": descriptors}
+    bounds = {"read_timeout": read_timeout, "descriptors": descriptors, "surface": surface}
     return type("BoundedHttpProtocol", (BoundedHttpProtocol,), bounds)

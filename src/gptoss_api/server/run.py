@@ -186,9 +186,10 @@ async def serve_on(
     """
     drain = Drain()
     descriptors = DescriptorWatch()
+    app = create_app(settings, gateway, drain)
     config = uvicorn.Config(
-        create_app(settings, gateway, drain),
-        http=bounded_protocol(_longest_answer(settings), descriptors),
+        app,
+        http=bounded_protocol(_longest_answer(settings), descriptors, app.surface),
         ws="none",
         lifespan="off",
         interface="asgi3",

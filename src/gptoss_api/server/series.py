@@ -1,16 +1,23 @@
 """Several turns answered one after the other as if they were choices of one."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 
 from ..core.events import ChoiceStarted, Event, Events, Started, Usage, UsageReported
 from ..core.turn import Turn
-from .turns import OpenTurn
+
+OpenTurn = Callable[[Turn], AbstractAsyncContextManager[AsyncIterator[Events]]]
+
+
+def open_series(
+    open_turn: OpenTurn, turns: Sequence[Turn]
+) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
+    """The answers of ``turns``, their choices numbered through and their usage added up."""
+    return open_turn(turns[0]) if len(turns) == 1 else _open_several(open_turn, turns)
 
 
 @asynccontextmanager
-async def open_series(open_turn: OpenTurn, turns: Sequence[Turn]) -> AsyncIterator[AsyncIterator[Events]]:
-    """The answers of ``turns``, their choices numbered through and their usage added up."""
+async def _open_several(open_turn: OpenTurn, turns: Sequence[Turn]) -> AsyncIterator[AsyncIterator[Events]]:
     async with aclosing(_answer(open_turn, turns)) as batches:
         yield batches
 

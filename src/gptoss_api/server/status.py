@@ -1,52 +1,30 @@
-"""The routes that are not turns: status, health, models, the API description."""
+"""The gateway's own state: for people, for balancers, for whoever starts it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from .. import __version__
 from ..access import ApiKeys
-from ..core.catalog import find_model
-from ..core.errors import ModelNotFound
-from ..dialects.codex import render_codex_catalog
-from ..dialects.models import render_model, render_models
 from ..gateway import Gateway
 from ..upstreams.base import Health
 from .drain import Drain
 from .exchange import send_json
 from .request import RequestRecord
 
-ENDPOINTS = (
-    "GET /",
-    "GET /v1/models",
-    "GET /v1/models/{id}",
-    "POST /v1/chat/completions",
-    "POST /v1/completions",
-    "POST /v1/responses",
-    "GET /v1/responses/{id}",
-    "DELETE /v1/responses/{id}",
-    "POST /v1/responses/{id}/cancel",
-    "GET /v1/responses/{id}/input_items",
-    "GET /healthz",
-    "GET /readyz",
-    "GET /openapi.json",
-    "GET /docs",
-)
 
-Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-
-class StatusRoutes:
-    """Endpoints as bound ASGI callables; each is wrapped by :class:`Endpoint` for the router.
+class StatusPages:
+    """The pages as bound ASGI callables; ``listed`` are the endpoints that the first one names.
 
     Who has none of ``keys``, where there are any, is told nothing of the upstreams but whether one is ready.
     """
 
-    def __init__(self, gateway: Gateway, drain: Drain, keys: ApiKeys) -> None:
+    def __init__(self, gateway: Gateway, drain: Drain, keys: ApiKeys, listed: Sequence[str]) -> None:
         self._gateway = gateway
         self._drain = drain
         self._keys = keys
+        self._listed = listed
 
     async def index(self, scope: Scope, receive: Receive, send: Send) -> None:
         health = await self._gateway.health()
@@ -55,7 +33,7 @@ class StatusRoutes:
             "version": __version__,
             "status": "draining" if self._drain.draining else "ok",
             "ready": health.ready and not self._drain.draining,
-            "endpoints": ENDPOINTS,
+            "endpoints": self._listed,
             "docs": "/docs",
         }
         if self._keys.opened_by(_record(scope).headers):
@@ -104,39 +82,7 @@ class StatusRoutes:
             body["detail"] = "The gateway is shutting down." if self._drain.draining else health.detail
         await send_json(send, 200 if ready else 503, msgspec.json.encode(body))
 
-    async def models(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record = _record(scope)
-        models = await self._gateway.models()
-        if b"client_version=" in scope["query_string"]:
-            body = render_codex_catalog(models)
-        else:
-            body = render_models(models, anthropic="anthropic-version" in record.headers)
-        await send_json(send, 200, body)
-
-    async def model(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record = _record(scope)
-        requested: str = scope["path_params"]["id"]
-        served = {model.id: model for model in await self._gateway.models()}
-        model = served.get(requested) or served.get(find_model(requested).id)
-        if model is None:
-            raise ModelNotFound(
-                f"No upstream that was reached serves {requested}. GET /v1/models lists what there is, "
-                "GET /readyz tells of the upstreams."
-            )
-        body = render_model(model, anthropic="anthropic-version" in record.headers)
-        await send_json(send, 200, body)
-
 
 def _record(scope: Scope) -> RequestRecord:
     record: RequestRecord = scope["gptoss"]
     return record
-
-
-class Endpoint:
-    """Makes an ASGI callable of a bound method; the router treats bare functions differently."""
-
-    def __init__(self, handler: Handler) -> None:
-        self._handler = handler
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._handler(scope, receive, send)

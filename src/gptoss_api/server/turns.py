@@ -12,16 +12,15 @@ from starlette.types import Receive, Scope, Send
 from ..core.errors import GatewayError
 from ..core.events import Events, Finished, UsageReported
 from ..core.result import Collector
-from ..core.turn import Turn
-from ..dialects.base import Dialect, DialectRequest, StreamRenderer
+from ..dialects.base import Answer, DialectRequest, StreamFormat, StreamRenderer
 from ..loop import beside
 from .body import ClientGone, read_body, weight_of
 from .drain import Drain, shutting_down
-from .exchange import Departure, EventStream, send_json
+from .exchange import ClientStream, Departure, send_json
 from .intake import Arriving, Intake
 from .request import RequestRecord
+from .series import OpenTurn, open_series
 
-OpenTurn = Callable[[Turn], AbstractAsyncContextManager[AsyncIterator[Events]]]
 R = TypeVar("R", bound=DialectRequest)
 
 
@@ -39,23 +38,25 @@ class Serving(Struct, frozen=True):
 
 
 class AnswerEndpoint(ABC, Generic[R]):
-    """An ASGI application that answers requests of one kind with one turn's events.
+    """An ASGI application that answers requests of one kind with their turns' events.
 
     Failures before the first byte are raised to the edge, which shapes them; later ones become the
     dialect's own error event. A client that leaves cancels the turn, and with it the upstream.
     """
 
-    def __init__(self, dialect: str, serving: Serving) -> None:
+    def __init__(self, dialect: str, stream: StreamFormat, open_turn: OpenTurn, serving: Serving) -> None:
         self._name = dialect
+        self._stream_format = stream
+        self._open_turn = open_turn
         self._serving = serving
 
     @abstractmethod
     async def read(self, body: bytes, record: RequestRecord) -> R:
         """The request in ``body``."""
 
-    @abstractmethod
-    def open(self, request: R, record: RequestRecord) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
+    def open(self, request: R) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
         """The events that answer ``request``."""
+        return open_series(self._open_turn, request.turns)
 
     async def ended(self, request: R, record: RequestRecord, last: bytes) -> bytes:
         """Called when an answer is rendered to its end, with its ``last`` bytes; those that leave instead."""
@@ -82,7 +83,10 @@ class AnswerEndpoint(ABC, Generic[R]):
     async def _received(self, receive: Receive, record: RequestRecord, arriving: Arriving) -> R:
         body = await read_body(receive, record.headers, arriving)
         record.weight = weight_of(body)
-        return await self.read(body, record)
+        request = await self.read(body, record)
+        # The one place where turns get their owner, before anything can open them.
+        request.turns = tuple([record.own(turn) for turn in request.turns])
+        return request
 
     async def serve(self, request: R, record: RequestRecord, receive: Receive, send: Send) -> None:
         """Answers one request for as long as its client is there."""
@@ -97,7 +101,7 @@ class AnswerEndpoint(ABC, Generic[R]):
 
     async def _whole(self, request: R, record: RequestRecord, send: Send) -> None:
         collector = Collector()
-        async with self.open(request, record) as batches:
+        async with self.open(request) as batches:
             async for batch in batches:
                 record.observe(batch)
                 collector.feed(batch)
@@ -106,14 +110,14 @@ class AnswerEndpoint(ABC, Generic[R]):
 
     async def _stream(self, request: R, record: RequestRecord, send: Send) -> None:
         renderer = request.renderer()
-        stream = EventStream(send, self._serving.keep_alive)
+        stream = ClientStream(send, self._stream_format, self._serving.keep_alive)
         if upstream := self._serving.upstream():
             # A comment that breaks a long silence opens the stream before anything else is known.
             stream.headers = [(b"x-gptoss-upstream", upstream.encode("latin-1", "replace"))]
         # The end of an answer is held back, to leave in one write together with the closing bytes.
         held = b""
         try:
-            async with self.open(request, record) as batches:
+            async with self.open(request) as batches:
                 async for batch in batches:
                     record.observe(batch)
                     if not stream.started:
@@ -150,15 +154,9 @@ class AnswerEndpoint(ABC, Generic[R]):
 class TurnEndpoint(AnswerEndpoint[DialectRequest]):
     """Answers a dialect that needs nothing but the request itself."""
 
-    def __init__(self, dialect: Dialect, open_turn: OpenTurn, serving: Serving) -> None:
-        super().__init__(dialect.name, serving)
-        self._dialect = dialect
-        self._open_turn = open_turn
+    def __init__(self, dialect: str, answer: Answer, open_turn: OpenTurn, serving: Serving) -> None:
+        super().__init__(dialect, answer.stream, open_turn, serving)
+        self._parse = answer.parse
 
     async def read(self, body: bytes, record: RequestRecord) -> DialectRequest:
-        return await beside(record.weight, self._dialect.parse, body, record.headers)
-
-    def open(
-        self, request: DialectRequest, record: RequestRecord
-    ) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
-        return self._open_turn(record.own(request.turn))
+        return await beside(record.weight, self._parse, body, record.headers)

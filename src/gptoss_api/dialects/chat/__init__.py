@@ -1,5 +1,5 @@
 """OpenAI's Chat Completions: requests in, completions or chunks out."""
 
-from .dialect import ChatDialect, ChatRequest, ReasoningFields
+from .dialect import ChatDialect, ChatRequest
 
-__all__ = ["ChatDialect", "ChatRequest", "ReasoningFields"]
+__all__ = ["ChatDialect", "ChatRequest"]

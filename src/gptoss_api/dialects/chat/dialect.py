@@ -1,7 +1,6 @@
 """OpenAI's Chat Completions as a dialect of the gateway."""
 
-from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -9,7 +8,7 @@ from msgspec.structs import replace
 from ...core.errors import GatewayError
 from ...core.result import Collector
 from ...core.turn import Turn
-from ..base import ErrorResponse
+from ..base import Answer, DialectSettings, Endpoint, ErrorResponse, Headers, ReasoningFields
 from ..json_body import decode_object
 from ..openai_errors import error_response
 from ..reading import Fields
@@ -19,8 +18,6 @@ from .from_responses import looks_like_responses, read_responses_body
 from .parse import read_request
 from .shape import AnswerShape
 
-ReasoningFields = Literal["auto", "both", "reasoning", "reasoning_content", "none"]
-
 _FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "both": ("reasoning", "reasoning_content"),
     "reasoning": ("reasoning",),
@@ -29,12 +26,17 @@ _FIELDS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-class ChatRequest(Struct, frozen=True):
+class ChatRequest(Struct):
     """A parsed chat completion request; see :class:`gptoss_api.dialects.base.DialectRequest`."""
 
-    turn: Turn
+    turns: tuple[Turn, ...]
     stream: bool
     shape: AnswerShape
+
+    @property
+    def turn(self) -> Turn:
+        """The only one."""
+        return self.turns[0]
 
     def renderer(self) -> ChunkRenderer:
         return ChunkRenderer(self.shape)
@@ -53,13 +55,19 @@ class ChatDialect:
     """
 
     name: Final = "chat"
+    package: Final = __package__
 
     def __init__(self, *, reasoning_fields: ReasoningFields = "auto", max_n: int = 4) -> None:
         self._reasoning_fields = reasoning_fields
         self._max_n = max_n
+        self.endpoints: Final = (Endpoint("POST", "/v1/chat/completions", Answer(self.parse)),)
 
-    def parse(self, body: bytes, headers: Mapping[str, str]) -> ChatRequest:
-        """See :meth:`gptoss_api.dialects.base.Dialect.parse`."""
+    @classmethod
+    def configured(cls, settings: DialectSettings) -> "ChatDialect":
+        return cls(reasoning_fields=settings.reasoning_fields, max_n=settings.max_n)
+
+    def parse(self, body: bytes, headers: Headers) -> ChatRequest:
+        """See :class:`gptoss_api.dialects.base.Answer`."""
         fields = Fields(decode_object(body))
         foreign = looks_like_responses(fields)
         parsed = read_responses_body(fields) if foreign else read_request(fields, max_n=self._max_n)
@@ -71,7 +79,7 @@ class ChatDialect:
             include_usage=parsed.include_usage,
             legacy_functions=parsed.legacy_functions,
         )
-        return ChatRequest(replace(turn, show_reasoning=bool(reasoning)), parsed.stream, shape)
+        return ChatRequest((replace(turn, show_reasoning=bool(reasoning)),), parsed.stream, shape)
 
     def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
         return error_response(error, request_id)

@@ -1,6 +1,5 @@
 """OpenAI's legacy text completions as a dialect of the gateway."""
 
-from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -8,7 +7,7 @@ from msgspec import Struct
 from ...core.errors import GatewayError
 from ...core.result import Collector
 from ...core.turn import Turn
-from ..base import ErrorResponse
+from ..base import Answer, DialectSettings, Endpoint, ErrorResponse, Headers
 from ..json_body import decode_object
 from ..openai_errors import error_response
 from ..reading import Fields
@@ -16,20 +15,15 @@ from .parse import read_request
 from .texts import TextRenderer, TextShape, render_texts
 
 
-class CompletionRequest(Struct, frozen=True):
+class CompletionRequest(Struct):
     """A parsed completion request; see :class:`gptoss_api.dialects.base.DialectRequest`.
 
-    It asks for one turn for each prompt; their choices are numbered through.
+    It asks for one turn for each prompt.
     """
 
     turns: tuple[Turn, ...]
     stream: bool
     shape: TextShape
-
-    @property
-    def turn(self) -> Turn:
-        """The first of the turns."""
-        return self.turns[0]
 
     def renderer(self) -> TextRenderer:
         return TextRenderer(self.shape)
@@ -42,12 +36,18 @@ class CompletionsDialect:
     """``POST /v1/completions``. ``max_n`` is the largest ``n`` that is accepted."""
 
     name: Final = "completions"
+    package: Final = __package__
 
     def __init__(self, *, max_n: int = 4) -> None:
         self._max_n = max_n
+        self.endpoints: Final = (Endpoint("POST", "/v1/completions", Answer(self.parse)),)
 
-    def parse(self, body: bytes, headers: Mapping[str, str]) -> CompletionRequest:
-        """See :meth:`gptoss_api.dialects.base.Dialect.parse`."""
+    @classmethod
+    def configured(cls, settings: DialectSettings) -> "CompletionsDialect":
+        return cls(max_n=settings.max_n)
+
+    def parse(self, body: bytes, headers: Headers) -> CompletionRequest:
+        """See :class:`gptoss_api.dialects.base.Answer`."""
         parsed = read_request(Fields(decode_object(body)), max_n=self._max_n)
         shape = TextShape(echoed=parsed.echoed, n=parsed.turns[0].n, include_usage=parsed.include_usage)
         return CompletionRequest(parsed.turns, parsed.stream, shape)

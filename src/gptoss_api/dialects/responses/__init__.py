@@ -1,6 +1,6 @@
 """OpenAI's Responses: items in, response objects or their events out."""
 
-from .dialect import ResponseRequest, ResponsesDialect
+from .dialect import CreateResponse, ResponseRequest, ResponsesDialect, StoredResponse
 from .objects import response_of_item
 from .parse import Asked
 from .sealing import Sealer
@@ -9,10 +9,12 @@ from .truncation import without_oldest
 
 __all__ = [
     "Asked",
+    "CreateResponse",
     "ResponseRequest",
     "ResponseStream",
     "ResponsesDialect",
     "Sealer",
+    "StoredResponse",
     "response_of_item",
     "without_oldest",
 ]

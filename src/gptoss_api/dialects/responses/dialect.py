@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from ...core.errors import GatewayError, MissingParameter
 from ...core.result import Collector
 from ...core.turn import InstructionMessage, Message, Turn, UserMessage
-from ..base import ErrorResponse
+from ..base import DialectSettings, Endpoint, ErrorResponse, Headers, Operation
 from ..json_body import decode_object
 from ..openai_errors import error_response
 from ..reading import Fields
@@ -34,7 +34,7 @@ class ResponseRequest(Struct):
     of the responses before. ``answer`` is what renders the answer, once there is one.
     """
 
-    turn: Turn
+    turns: tuple[Turn, ...]
     asked: Asked
     items: tuple[dict[str, Any], ...]
     frame: Frame
@@ -42,6 +42,11 @@ class ResponseRequest(Struct):
     seal: Callable[[str], str] | None
     chain: tuple[str, ...] = ()
     answer: ResponseStream | bytes = b""
+
+    @property
+    def turn(self) -> Turn:
+        """The only one."""
+        return self.turns[0]
 
     @property
     def id(self) -> str:
@@ -71,6 +76,18 @@ class ResponseRequest(Struct):
         return body
 
 
+class CreateResponse(Operation, frozen=True):
+    """Answers a request, whose conversation may be stored, and stores the answer."""
+
+    dialect: "ResponsesDialect"
+
+
+class StoredResponse(Operation, frozen=True):
+    """Does something with the stored response whose id is the path's ``{id}``."""
+
+    action: Literal["retrieve", "delete", "cancel", "list_input_items"]
+
+
 class ResponsesDialect:
     """``POST /v1/responses``.
 
@@ -80,6 +97,7 @@ class ResponsesDialect:
     """
 
     name: Final = "responses"
+    package: Final = __package__
 
     def __init__(
         self, sealer: Sealer | None = None, *, show_reasoning: bool = True, store: bool = True
@@ -87,9 +105,24 @@ class ResponsesDialect:
         self._sealer = sealer or Sealer.ephemeral()
         self._show_reasoning = show_reasoning
         self._store = store
+        self.endpoints: Final = (
+            Endpoint("POST", "/v1/responses", CreateResponse(self)),
+            Endpoint("GET", "/v1/responses/{id}", StoredResponse("retrieve")),
+            Endpoint("DELETE", "/v1/responses/{id}", StoredResponse("delete")),
+            Endpoint("POST", "/v1/responses/{id}/cancel", StoredResponse("cancel")),
+            Endpoint("GET", "/v1/responses/{id}/input_items", StoredResponse("list_input_items")),
+        )
 
-    def parse(self, body: bytes, headers: Mapping[str, str]) -> ResponseRequest:
-        """See :meth:`gptoss_api.dialects.base.Dialect.parse`. Earlier responses are not looked up."""
+    @classmethod
+    def configured(cls, settings: DialectSettings) -> "ResponsesDialect":
+        return cls(
+            Sealer.from_secret(settings.secret) if settings.secret else Sealer.ephemeral(),
+            show_reasoning=settings.reasoning_fields != "none",
+            store=settings.store,
+        )
+
+    def parse(self, body: bytes, headers: Headers) -> ResponseRequest:
+        """See :class:`gptoss_api.dialects.base.Answer`. Earlier responses are not looked up."""
         return self.complete(self.read(body))
 
     def read(self, body: bytes) -> Asked:
@@ -131,7 +164,7 @@ class ResponsesDialect:
             ignored=(*asked.turn.ignored, *reader.ignored),
         )
         request = ResponseRequest(
-            turn=turn,
+            turns=(turn,),
             asked=asked,
             items=items,
             frame=Frame.of(response_id, turn.model, len(items), asked.echo),

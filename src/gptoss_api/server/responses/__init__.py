@@ -1,7 +1,8 @@
 """The Responses API over HTTP, with what it remembers between requests."""
 
-from .endpoint import ResponsesEndpoint
+from .background import BackgroundRuns
+from .endpoint import ResponsesEndpoint, open_request
 from .kept import KeptResponses
 from .routes import ResponseRoutes
 
-__all__ = ["KeptResponses", "ResponseRoutes", "ResponsesEndpoint"]
+__all__ = ["BackgroundRuns", "KeptResponses", "ResponseRoutes", "ResponsesEndpoint", "open_request"]

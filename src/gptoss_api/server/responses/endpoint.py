@@ -11,12 +11,13 @@ from starlette.types import Receive, Send
 from ...core.errors import ContextLengthExceeded, GatewayError
 from ...core.events import Events, Finished, Started, Usage, UsageReported
 from ...core.turn import Turn
-from ...dialects.base import StreamRenderer
+from ...dialects.base import SERVER_SENT_EVENTS, StreamRenderer
 from ...dialects.responses import ResponseRequest, ResponsesDialect, without_oldest
 from ...loop import beside
-from ..exchange import Departure, EventStream, send_json
+from ..exchange import ClientStream, Departure, send_json
 from ..request import RequestRecord
-from ..turns import AnswerEndpoint, OpenTurn, Serving
+from ..series import OpenTurn
+from ..turns import AnswerEndpoint, Serving
 from .background import BackgroundRuns
 from .conversation import read_chain, read_references
 from .kept import Kept, KeptResponses, not_stored_object, status_of
@@ -26,7 +27,7 @@ _MOST_CUTS: Final = 4
 
 
 class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
-    """Creates responses. ``runs`` works on those in the background, ``kept`` stores them."""
+    """Creates responses. ``runs`` work on those in the background, ``kept`` stores them."""
 
     def __init__(
         self,
@@ -34,12 +35,12 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
         open_turn: OpenTurn,
         serving: Serving,
         kept: KeptResponses,
+        runs: BackgroundRuns,
     ) -> None:
-        super().__init__(dialect.name, serving)
+        super().__init__(dialect.name, SERVER_SENT_EVENTS, open_turn, serving)
         self._dialect = dialect
-        self._open_turn = open_turn
         self._kept = kept
-        self.runs = BackgroundRuns(kept, partial(open_request, open_turn), serving.drain)
+        self._runs = runs
 
     async def read(self, body: bytes, record: RequestRecord) -> ResponseRequest:
         asked = await beside(record.weight, self._dialect.read, body)
@@ -51,13 +52,9 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
             request = partial(request, history=history, chain=chain)
         if asked.references:
             request = partial(request, known=await read_references(self._kept, record.caller, asked))
-        complete = await beside(record.weight, request)
-        complete.turn = record.own(complete.turn)
-        return complete
+        return await beside(record.weight, request)
 
-    def open(
-        self, request: ResponseRequest, record: RequestRecord
-    ) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
+    def open(self, request: ResponseRequest) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
         return open_request(self._open_turn, request)
 
     async def ended(self, request: ResponseRequest, record: RequestRecord, last: bytes) -> bytes:
@@ -85,13 +82,13 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
         if not request.asked.background:
             await super().serve(request, record, receive, send)
             return
-        run = await self.runs.start(record.caller, request)
+        run = await self._runs.start(record.caller, request)
         if not request.stream:
             await send_json(send, 200, run.snapshot())
             return
         # The run does not end with this client: it may come back for the rest.
         with Departure(receive):
-            stream = EventStream(send, self._serving.keep_alive)
+            stream = ClientStream(send, SERVER_SENT_EVENTS, self._serving.keep_alive)
             try:
                 async for data in run.follow(0):
                     await stream.write(data)

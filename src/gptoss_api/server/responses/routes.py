@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
 from ...core.errors import InvalidRequest, NotFound, StateUnavailable
+from ...dialects.base import SERVER_SENT_EVENTS
 from ...dialects.reading import Fields
 from ...loop import beside
-from ..exchange import Departure, EventStream, send_json
+from ..exchange import ClientStream, Departure, send_json
 from ..request import RequestRecord
 from ..turns import Serving
 from .background import DEAD_AFTER, BackgroundRuns
@@ -35,11 +36,6 @@ class ResponseRoutes:
         self._kept = kept
         self._runs = runs
         self._serving = serving
-
-    async def one(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A response itself: fetched, followed or deleted."""
-        answer = self.delete if scope["method"] == "DELETE" else self.retrieve
-        await answer(scope, receive, send)
 
     async def retrieve(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller, response_id = _whose(scope)
@@ -79,7 +75,7 @@ class ResponseRoutes:
             )
         await send_json(send, 200, bytes(kept.response))
 
-    async def input_items(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def list_input_items(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller, response_id = _whose(scope)
         query = _query(scope)
         limit = query.integer("limit", 1, 100)
@@ -156,7 +152,7 @@ class ResponseRoutes:
 
     async def _follow(self, events: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
         with Departure(receive):
-            stream = EventStream(send, self._serving.keep_alive)
+            stream = ClientStream(send, SERVER_SENT_EVENTS, self._serving.keep_alive)
             try:
                 async for data in events:
                     await stream.write(data)

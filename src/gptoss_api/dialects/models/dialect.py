@@ -2,10 +2,45 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 
-from ..core.catalog import Model
+from ...core.catalog import Model
+from ...core.errors import GatewayError
+from ..base import DialectSettings, Endpoint, ErrorResponse, Headers, ListModels, ShowModel
+from ..openai_errors import error_response
+from .codex import render_codex_catalog
+
+
+class ModelsDialect:
+    """``GET /v1/models``, which OpenAI's, Anthropic's and Codex' clients share."""
+
+    name: Final = "models"
+    package: Final = __package__
+
+    def __init__(self) -> None:
+        self.endpoints: Final = (
+            Endpoint("GET", "/v1/models", ListModels(_listed)),
+            Endpoint("GET", "/v1/models/{id:path}", ShowModel(_shown)),
+        )
+
+    @classmethod
+    def configured(cls, settings: DialectSettings) -> "ModelsDialect":
+        return cls()
+
+    def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
+        return error_response(error, request_id)
+
+
+def _listed(models: Sequence[Model], query: bytes, headers: Headers) -> bytes:
+    if b"client_version=" in query:
+        return render_codex_catalog(models)
+    return render_models(models, anthropic="anthropic-version" in headers)
+
+
+def _shown(model: Model, headers: Headers) -> bytes:
+    return render_model(model, anthropic="anthropic-version" in headers)
 
 
 def render_models(models: Sequence[Model], *, anthropic: bool = False) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..core.catalog import Model
+from ...core.catalog import Model
 
 # What Codex prepends to every conversation. It sends nothing of its own in place of an empty text.
 _INSTRUCTIONS: Final = """\

@@ -1,0 +1,44 @@
+"""What models there are, in the words of whichever dialect is asked."""
+
+from collections.abc import Callable, Sequence
+
+from starlette.types import Receive, Scope, Send
+
+from ..core.catalog import Model, find_model
+from ..core.errors import ModelNotFound
+from ..dialects.base import Headers
+from ..gateway import Gateway
+from .exchange import send_json
+from .request import RequestRecord
+
+
+async def list_models(
+    gateway: Gateway,
+    render: Callable[[Sequence[Model], bytes, Headers], bytes],
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+) -> None:
+    record: RequestRecord = scope["gptoss"]
+    models = await gateway.models()
+    await send_json(send, 200, render(models, scope["query_string"], record.headers))
+
+
+async def show_model(
+    gateway: Gateway,
+    render: Callable[[Model, Headers], bytes],
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+) -> None:
+    """The model that the path names by an id of its own or by any name that is known for it."""
+    record: RequestRecord = scope["gptoss"]
+    requested: str = scope["path_params"]["id"]
+    served = {model.id: model for model in await gateway.models()}
+    model = served.get(requested) or served.get(find_model(requested).id)
+    if model is None:
+        raise ModelNotFound(
+            f"No upstream that was reached serves {requested}. GET /v1/models lists what there is, "
+            "GET /readyz tells of the upstreams."
+        )
+    await send_json(send, 200, render(model, record.headers))

@@ -1,0 +1,69 @@
+"""What the endpoints of dialects do: the handler of each kind of operation."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from ..config import Settings
+from ..dialects.base import Answer, Dialect, ListModels, Operation, ShowModel
+from ..dialects.responses import CreateResponse, StoredResponse
+from ..gateway import Gateway
+from .models import list_models, show_model
+from .responses import BackgroundRuns, KeptResponses, ResponseRoutes, ResponsesEndpoint, open_request
+from .turns import Serving, TurnEndpoint
+
+Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Operations:
+    """Makes the handlers of dialects' endpoints. Those of stored responses share what is stored."""
+
+    def __init__(self, settings: Settings, gateway: Gateway, serving: Serving) -> None:
+        self._gateway = gateway
+        self._serving = serving
+        self._kept = KeptResponses(
+            gateway.memory.store,
+            ttl=settings.responses_days * 86_400.0,
+            most=settings.responses_max,
+            size=settings.responses_bytes,
+            total=settings.responses_total,
+        )
+        self._runs = BackgroundRuns(self._kept, partial(open_request, gateway.open), serving.drain)
+
+    def routes(self, dialect: Dialect) -> list[Route]:
+        """One for each path of ``dialect``, for all of its methods."""
+        paths: dict[str, dict[str, Handler]] = {}
+        for endpoint in dialect.endpoints:
+            handlers = paths.setdefault(endpoint.path, {})
+            handlers[endpoint.method] = self._handler(dialect, endpoint.operation)
+        return [Route(path, ByMethod(handlers), methods=list(handlers)) for path, handlers in paths.items()]
+
+    def _handler(self, dialect: Dialect, operation: Operation) -> Handler:
+        gateway, serving = self._gateway, self._serving
+        match operation:
+            case Answer():
+                return TurnEndpoint(dialect.name, operation, gateway.open, serving)
+            case ListModels(render):
+                return partial(list_models, gateway, render)
+            case ShowModel(render):
+                return partial(show_model, gateway, render)
+            case CreateResponse(responses):
+                return ResponsesEndpoint(responses, gateway.open, serving, self._kept, self._runs)
+            case StoredResponse(action):
+                handler: Handler = getattr(ResponseRoutes(self._kept, self._runs, serving), action)
+                return handler
+            case _:
+                raise TypeError(f"{dialect.name}: nothing does {type(operation).__name__}")
+
+
+class ByMethod:
+    """An ASGI application that is another for each method; the router lets only known ones through."""
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = handlers
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        method = scope["method"]
+        return self._handlers["GET" if method == "HEAD" else method](scope, receive, send)

@@ -1,0 +1,104 @@
+"""Every path of the gateway, and whose it is: the pages of its own, and the endpoints of the dialects."""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+from starlette.types import Scope
+
+from .. import __version__
+from ..core.errors import GatewayError
+from ..dialects.base import Dialect, ErrorResponse
+from ..dialects.openai_errors import error_response
+
+INDEX: Final = "/"
+# The gateway's own pages.
+PAGES: Final = (INDEX, "/healthz", "/readyz", "/openapi.json", "/docs")
+# What answers without a key. What a stranger sees there is decided by each of them.
+OPEN: Final = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs"})
+
+_VERSION: Final = "/v1"
+_SLASHES: Final = re.compile("//+")
+
+
+class Surface:
+    """What is served where; the order of ``dialects`` is that of the lists."""
+
+    def __init__(self, dialects: Sequence[Dialect]) -> None:
+        self.dialects = tuple(dialects)
+        endpoints = [endpoint for dialect in dialects for endpoint in dialect.endpoints]
+        self.listed: Final = (
+            f"GET {INDEX}",
+            *(f"{endpoint.method} {endpoint.shown_path}" for endpoint in endpoints),
+            *(f"GET {page}" for page in PAGES if page != INDEX),
+        )
+        # The fixed beginnings of the paths, the longest first.
+        self._stems = sorted(
+            {
+                endpoint.path.partition("/{")[0]: dialect
+                for dialect in reversed(dialects)
+                for endpoint in dialect.endpoints
+            }.items(),
+            key=lambda stem: -len(stem[0]),
+        )
+        # First segments behind the version: clients with a base URL that lacks it find them all the same.
+        self._segments = frozenset(
+            endpoint.path.split("/")[2] for endpoint in endpoints if endpoint.path.startswith(f"{_VERSION}/")
+        )
+
+    def canonical_path(self, path: str) -> str:
+        """The route a path means: single slashes, none at the end, one ``/v1`` before names of the API."""
+        path = _SLASHES.sub("/", "/" + path.strip("/"))
+        while path.startswith(f"{_VERSION}{_VERSION}/"):
+            path = path[len(_VERSION) :]
+        if path[1:].split("/", 1)[0] in self._segments:
+            path = _VERSION + path
+        return path
+
+    def owner(self, scope: Scope) -> Dialect | None:
+        """Whose the request is: the dialect that has an endpoint at its canonical path, or nearest above."""
+        path: str = scope["path"]
+        for stem, dialect in self._stems:
+            if path == stem or path.startswith(f"{stem}/"):
+                return dialect
+        return None
+
+    def error(self, error: GatewayError, scope: Scope, request_id: str) -> ErrorResponse:
+        """What a failed request is answered, in the shape of its owner; without one, in OpenAI's."""
+        owner = self.owner(scope)
+        return error_response(error, request_id) if owner is None else owner.error(error, request_id)
+
+    def openapi(self) -> bytes:
+        """The OpenAPI 3.1 document as JSON: the gateway's own part and that of every dialect."""
+        return _composed(tuple(dict.fromkeys(dialect.package for dialect in self.dialects)))
+
+
+def is_open(path: str) -> bool:
+    """Whether a canonical path is for everybody; every other one, also one that is not there, needs a key."""
+    return path in OPEN
+
+
+@cache
+def _composed(packages: tuple[str, ...]) -> bytes:
+    document = _fragment("gptoss_api.web")
+    document["info"]["version"] = __version__
+    for part in map(_fragment, packages):
+        _add(document["paths"], part["paths"])
+        for kind, components in part.get("components", {}).items():
+            _add(document["components"].setdefault(kind, {}), components)
+    return msgspec.json.encode(document)
+
+
+def _fragment(package: str) -> dict[str, Any]:
+    part: dict[str, Any] = msgspec.json.decode((files(package) / "openapi.json").read_bytes())
+    return part
+
+
+def _add(members: dict[str, Any], more: dict[str, Any]) -> None:
+    """Raises: ValueError, for a name that is taken by something else."""
+    for name, value in more.items():
+        if members.setdefault(name, value) != value:
+            raise ValueError(f"two descriptions of {name}")

@@ -1,0 +1,90 @@
+"""Every path is known by one registration: routes, lists, spellings, owners, keys and descriptions agree."""
+
+import json
+from typing import Any
+
+import pytest
+
+from gptoss_api.core.errors import NotFound
+from gptoss_api.dialects.registry import registered
+from gptoss_api.server.surface import OPEN, PAGES, Surface
+from tests.server.routes import routes
+
+SURFACE = Surface(registered())
+
+
+def test_the_routes_are_the_endpoints_that_are_listed() -> None:
+    listed = {(method, path) for method, path in (endpoint.split() for endpoint in SURFACE.listed)}
+    assert routes() == listed | {("HEAD", path) for method, path in listed if method == "GET"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/v1/chat/completions/", "/v1/chat/completions"),
+        ("//v1//chat/completions", "/v1/chat/completions"),
+        ("/v1/v1/v1/responses", "/v1/responses"),
+        ("/models/gpt-oss-20b", "/v1/models/gpt-oss-20b"),
+        ("/v1/v1", "/v1/v1"),
+        ("/v1", "/v1"),
+        ("", "/"),
+        ("/docs/", "/docs"),
+        ("/chatter", "/chatter"),
+    ],
+)
+def test_almost_right_paths_are_understood(asked: str, meant: str) -> None:
+    assert SURFACE.canonical_path(asked) == meant
+
+
+@pytest.mark.parametrize(
+    ("path", "owner"),
+    [
+        ("/v1/chat/completions", "chat"),
+        ("/v1/completions", "completions"),
+        ("/v1/responses/resp_1/cancel", "responses"),
+        ("/v1/responses/resp_1/no-such-thing", "responses"),
+        ("/v1/models/openai/gpt-oss-20b", "models"),
+        ("/v1/responsesque", None),
+        ("/v1", None),
+        ("/", None),
+    ],
+)
+def test_a_path_belongs_to_the_dialect_with_an_endpoint_at_or_above_it(path: str, owner: str | None) -> None:
+    found = SURFACE.owner({"path": path})
+    assert (found.name if found else None) == owner
+
+
+def test_what_nobody_owns_fails_in_openais_shape() -> None:
+    status, _, body = SURFACE.error(NotFound("Unknown path."), {"path": "/nowhere"}, "req_1")
+    assert status == 404
+    assert json.loads(body)["error"]["code"] == "not_found"
+
+
+def test_no_path_of_a_dialect_is_open() -> None:
+    assert set(PAGES) >= OPEN
+    paths = {endpoint.path for dialect in SURFACE.dialects for endpoint in dialect.endpoints}
+    assert not paths & OPEN
+
+
+def test_two_descriptions_of_one_name_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gptoss_api.server import surface
+
+    fragments: dict[str, Any] = {
+        "gptoss_api.web": {"info": {}, "paths": {}, "components": {}},
+        "one": {"paths": {"/x": {"get": {}}}},
+        "two": {"paths": {"/x": {"post": {}}}},
+    }
+    monkeypatch.setattr(surface, "_fragment", lambda package: json.loads(json.dumps(fragments[package])))
+    with pytest.raises(ValueError, match="/x"):
+        surface._composed(("one", "two"))
+
+
+def test_the_composed_description_is_the_one_that_was_written_by_hand() -> None:
+    from pathlib import Path
+
+    before = json.loads((Path(__file__).parent / "openapi_before.json").read_text(encoding="utf-8"))
+    composed = json.loads(SURFACE.openapi())
+    before["info"]["version"] = composed["info"]["version"]
+    assert composed == before
+    assert list(composed["paths"]) == list(before["paths"])
