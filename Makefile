@@ -23,7 +23,7 @@ run: ## Install the gateway and start it
 	@exec $(BIN)/python -m gptoss_api serve $(ARGS)
 
 test: dev ## Install what the tests need and run them
-	@$(BIN)/python -m pytest --hypothesis-profile=ci $(ARGS)
+	@$(BIN)/python -m tests $(ARGS)
 
 coverage: dev ## Measure the branches that the tests of the machines without sockets reach
 	@$(BIN)/python -m coverage run -m pytest --hypothesis-profile=ci -q $(MACHINES) $(ARGS)

@@ -22,6 +22,8 @@ from tests.stores import redis_server as redis_server
 
 from .sdk import MODEL, client
 
+pytestmark = pytest.mark.alone
+
 # Messages are made here as applications make them: as plain dicts.
 Json = Any
 

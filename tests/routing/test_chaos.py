@@ -22,6 +22,8 @@ from gptoss_api.upstreams.openai_compatible import OpenAICompatibleUpstream, Ser
 from tests.backends.server import Backend, ask, json_reply, turn
 from tests.upstreams.chatkit.scripted import Asked, Reply
 
+pytestmark = pytest.mark.alone
+
 CLIENTS = 200
 SECONDS = 3.0
 

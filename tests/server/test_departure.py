@@ -12,6 +12,8 @@ from tests.conftest import Site, StartGateway
 from tests.server.talking import CHAT, HELLO, ask, connect, read_until, request_bytes
 from tests.simulator import Answer, Pause, Simulator, Stall
 
+pytestmark = pytest.mark.alone
+
 SILENCES = {
     "before the first event": Answer("word word", at={"headers": [Stall()]}),
     "while it thinks": Answer("word word", reasoning=("hm",), at={"thinking": [Stall()]}),

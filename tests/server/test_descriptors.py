@@ -10,7 +10,10 @@ import pytest
 from tests.conftest import RunningGateway, StartGateway
 from tests.server.talking import CHAT, HELLO, ask, connect
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bounds and watches a process as Linux does")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform != "linux", reason="bounds and watches a process as Linux does"),
+]
 
 FEW = """
 import resource

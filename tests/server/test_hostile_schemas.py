@@ -32,7 +32,10 @@ ATTEMPTS = 3
 # The process has no more than this, threads and libraries included.
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))"
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the system has to limit and tell memory")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform != "linux", reason="the system has to limit and tell memory"),
+]
 
 
 def form(schema: Json, **more: Any) -> Json:

@@ -15,6 +15,8 @@ from tests.watchdog import WatchedGateway, watched_gateway
 
 from .talking import CHAT, HELLO, ask, connect, head_of, read_reply
 
+pytestmark = pytest.mark.alone
+
 LARGEST = 1024 * 1024
 SHORT_GRACE = "import gptoss_api.server.intake as intake; intake.GRACE = 1.0"
 LONG_GRACE = "import gptoss_api.server.intake as intake; intake.GRACE = 60.0"

@@ -15,6 +15,8 @@ from tests.watchdog import LONGEST_STOP, WatchedGateway, watched_gateway
 
 from .talking import ask
 
+pytestmark = pytest.mark.alone
+
 SIZE = 1_000_000
 # One that was measured while the machine had other things to do is measured again.
 ATTEMPTS = 3

@@ -14,6 +14,8 @@ from tests.watchdog import LONGEST_STOP, WatchedGateway, watched_gateway
 
 from .talking import ask
 
+pytestmark = pytest.mark.alone
+
 SIZE = 7_000_000
 # Seconds of CPU time that no body may cost. A word of seven megabytes took six.
 MOST_CPU = 3.0

@@ -11,6 +11,8 @@ from tests.conftest import RunningGateway, Site, StartGateway, running_gateway
 from tests.server.talking import CHAT, HELLO, ask, connect, head_of, read_reply, read_until, request_bytes
 from tests.simulator import Answer, Simulator, Stall
 
+pytestmark = pytest.mark.alone
+
 IMPATIENT = """
 import gptoss_api.server.body as body, gptoss_api.server.protocol as protocol
 body.BODY_PAUSE = protocol.HEADER_TIMEOUT = protocol.LINGER_TIMEOUT = 0.5

@@ -14,6 +14,8 @@ from tests.conftest import RunningGateway, StartGateway, free_port
 from tests.server.talking import CHAT, HELLO, Reply, ask
 from tests.simulator import Simulator
 
+pytestmark = pytest.mark.alone
+
 MODELS = ["gpt-oss-120b", "gpt-oss-20b"]
 
 

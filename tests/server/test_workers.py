@@ -19,7 +19,10 @@ from tests.cli.conftest import run as run
 from tests.conftest import RunningGateway, StartGateway
 from tests.simulator import Answer, Simulator
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers are not possible there")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform == "win32", reason="workers are not possible there"),
+]
 
 
 def processes(running: RunningGateway) -> dict[int, int]:

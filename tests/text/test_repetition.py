@@ -19,6 +19,8 @@ from gptoss_api.text.tool_calls.judge import ToolNames
 
 from .parsing import parse
 
+pytestmark = pytest.mark.alone
+
 TOKENS = Tokens()
 # Seconds of CPU time; what is quadratic takes many times as long.
 SLOWEST = 4.0

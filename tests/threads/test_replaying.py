@@ -16,6 +16,8 @@ from tests.simulator import Answer as Reply
 
 from .chatting import GUIDE, SEARCH, Client, Inside, calling, count, says
 
+pytestmark = pytest.mark.alone
+
 
 async def chat(inside: Inside, **settings: Any) -> Client:
     """Two exchanges, so that there is something to change."""

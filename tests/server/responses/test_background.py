@@ -20,6 +20,8 @@ from gptoss_api.server.responses.background import DEAD_AFTER, BackgroundRuns, R
 from gptoss_api.server.turns import Serving
 from gptoss_api.state import Entry, GuardedStore, MemoryStore, Space, StoreUnavailable, guard
 
+pytestmark = pytest.mark.alone
+
 
 class Process:
     """One gateway process over a shared store; ``go`` lets its model write on."""

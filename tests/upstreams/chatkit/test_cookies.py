@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from gptoss_api.upstreams.chatkit.cookies import parse_cookies
 
+pytestmark = pytest.mark.alone
+
 USER = "3f0c7d8e-0000-4000-8000-1234567890ab"
 SESSION = "eyJoZl9hY2Nlc3NfdG9rZW4iOiAiaGZfeCJ9.aQ1b2C.sig-NAT_ure=="
 BOTH = {"user_id": USER, "session": SESSION}

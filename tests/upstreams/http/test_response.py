@@ -175,7 +175,9 @@ async def test_a_decompression_bomb_comes_in_bounded_pieces(client: HttpClient, 
 
 
 @pytest.mark.parametrize(
-    "body", [b"not gzip at all", gzip.compress(b"x" * 100)[:-3], gzip.compress(b"x" * 100)[:-8] + b"12345678"]
+    "body",
+    [b"not gzip at all", gzip.compress(b"x" * 100)[:-3], gzip.compress(b"x" * 100)[:-8] + b"12345678"],
+    ids=["not gzip", "cut", "wrong checksum"],
 )
 async def test_a_corrupt_compressed_body_is_incomplete(client: HttpClient, serve: Serve, body: bytes) -> None:
     server = await serve(always(response(body, "Content-Encoding: gzip")))
