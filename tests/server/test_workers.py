@@ -217,6 +217,46 @@ def alive(process: int) -> bool:
     return bool(state) and not state.startswith("Z")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are not forked there")
+def test_workers_share_what_their_supervisor_has_loaded(two: RunningGateway) -> None:
+    for process in processes(two).values():
+        assert memory(process, "Shared_Dirty") > 4_000
+        assert memory(process, "Private_Dirty") < 25_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are not forked there")
+def test_a_supervisor_has_no_thread_that_its_workers_would_miss(two: RunningGateway) -> None:
+    assert len(list(Path(f"/proc/{two.process.pid}/task").iterdir())) == 1
+
+
+def memory(process: int, kind: str) -> int:
+    """In kB."""
+    found = re.search(
+        rf"^{kind}: +(\d+) kB$", Path(f"/proc/{process}/smaps_rollup").read_text(), re.MULTILINE
+    )
+    assert found is not None
+    return int(found[1])
+
+
+def test_workers_serve_where_processes_cannot_be_forked(simulator: Simulator, gateway: StartGateway) -> None:
+    spawning = (
+        "import multiprocessing; context = multiprocessing.get_context;"
+        "multiprocessing.get_context = lambda method: context('spawn')"
+    )
+    running = gateway(simulator, before=spawning, GPTOSS_WORKERS="2")
+    wait_for(lambda: len(processes(running)) == 2)
+    messages: list[dict[str, str]] = []
+    threads = []
+    for number in (1, 2):
+        with only(running, number):
+            threads.append(say(running, messages, f"turn {number}"))
+    assert threads == ["new", "reused"]
+    workers = processes(running).values()
+    running.process.kill()
+    running.process.wait()
+    wait_for(lambda: not any(alive(process) for process in workers))
+
+
 def test_what_is_allowed_to_all_is_divided(simulator: Simulator, gateway: StartGateway) -> None:
     running = gateway(simulator, GPTOSS_WORKERS="2", GPTOSS_MAX_CONCURRENCY="2", GPTOSS_MAX_QUEUE="20")
     simulator.always(Answer("word " * 10, deltas=("word ",) * 10, pace=0.02))

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -405,3 +406,11 @@ async def test_the_file_does_not_grow_for_ever(tmp_path: Path) -> None:
         await store.put(small, Entry(b"%d" % number, b"x" * 5_000))
     await store.close()
     assert path.stat().st_size < 2_000_000
+
+
+async def test_a_closed_store_has_no_thread(tmp_path: Path) -> None:
+    for number in range(20):
+        store = SqliteStore(tmp_path / f"{number}.db")
+        await store.put(SPACE, Entry(b"key", b"value"))
+        await store.close()
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("state")]

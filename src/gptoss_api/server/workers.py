@@ -1,7 +1,12 @@
-"""Several processes that serve together on the same sockets, and the one that looks after them."""
+"""Several processes that serve together on the same sockets, and the one that looks after them.
+
+Where forking is safe, workers are forked from a supervisor that has loaded everything and does nothing else:
+what they do not change they share with it.
+"""
 
 import asyncio
 import contextlib
+import gc
 import logging
 import multiprocessing
 import os
@@ -9,10 +14,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Final
 
@@ -20,7 +25,14 @@ from ..config import ConfigError, Settings
 from ..gateway import Gateway, state_url
 from ..state import is_shared
 from ..telemetry.logs import configure_logging, hide_from_logs
-from .run import announce, listen_or_say_why_not, run_in_loop, serve_on, stop_signals_caught
+from .run import (
+    STOP_SIGNALS,
+    announce,
+    listen_or_say_why_not,
+    run_in_loop,
+    serve_on,
+    stop_signals_caught,
+)
 
 # Seconds. A worker that ends sooner than this after its start would probably do so again.
 _YOUNG: Final = 10.0
@@ -74,7 +86,7 @@ class _Worker:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.process: SpawnProcess | None = None
+        self.process: BaseProcess | None = None
         self.started = 0.0
         # Where its event loop shows that it runs, and when it last did.
         self.beats: Connection | None = None
@@ -106,7 +118,12 @@ class Supervisor:
         self._settings = settings
         self._listeners = listeners
         self._workers = [_Worker(number) for number in range(1, settings.workers + 1)]
-        self._context = multiprocessing.get_context("spawn")
+        # Libraries of other systems do not bear it to be forked.
+        self._context = (
+            multiprocessing.get_context("fork")
+            if sys.platform == "linux"
+            else multiprocessing.get_context("spawn")
+        )
         self._signals: list[int] = []
         self._stopping = False
         self._deadline: float | None = None
@@ -114,6 +131,9 @@ class Supervisor:
 
     def run(self) -> int:
         """Until all workers have ended; returns the exit code of the process."""
+        # A collector that looks at what is shared would write to it.
+        gc.collect()
+        gc.freeze()
         with self._signals_caught() as wakeup:
             for worker in self._workers:
                 self._start(worker)
@@ -201,7 +221,7 @@ class Supervisor:
                     _log.error("worker %d does not stop and is killed", worker.number)
                     worker.process.kill()
 
-    def _ended(self, worker: _Worker, process: SpawnProcess, now: float) -> None:
+    def _ended(self, worker: _Worker, process: BaseProcess, now: float) -> None:
         code = process.exitcode
         process.close()
         worker.deafen()
@@ -231,7 +251,7 @@ class Supervisor:
             args=(_share_of(self._settings), self._listeners, theirs, worker.number == 1),
             name=f"gptoss-api worker {worker.number}",
         )
-        mask = _block_terminals()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*_FROM_TERMINALS, signal.SIGTERM})
         try:
             worker.process.start()
         finally:
@@ -267,9 +287,24 @@ def _share_of(settings: Settings) -> Settings:
 
 def _work(settings: Settings, listeners: list[socket.socket], beats: Connection, tells: bool) -> None:
     """The whole life of a worker process."""
-    _block_terminals()
+    _take_signals()
     configure_logging(settings.log_level, settings.log_format, secrets=settings.secrets)
     sys.exit(run_in_loop(_serve(settings, listeners, beats, tells)))
+
+
+def _take_signals() -> None:
+    """Lets SIGTERM end this process, and nothing tell the supervisor of it.
+
+    What a terminal sends stays blocked: it reaches every process, but only the supervisor says when to stop.
+    It is blocked again because with the first process multiprocessing may start its resource tracker, which
+    unblocks SIGINT.
+    """
+    signal.set_wakeup_fd(-1)
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 async def _serve(settings: Settings, listeners: list[socket.socket], beats: Connection, tells: bool) -> int:
@@ -278,45 +313,27 @@ async def _serve(settings: Settings, listeners: list[socket.socket], beats: Conn
         listener.setblocking(False)
     gateway = Gateway(settings, joins=True)
     hide_from_logs(gateway.secrets)
-    _stop_with_supervisor()
     try:
         return await serve_on(listeners, settings, gateway, tells=tells)
     finally:
         await gateway.close()
 
 
-def _block_terminals() -> Set[int]:
-    """Keeps what a terminal sends from this process and those it starts; returns what was blocked before.
-
-    It reaches every process of the terminal, but only the supervisor says when to stop. A worker does it
-    again: with the first process multiprocessing starts its resource tracker, and that unblocks SIGINT.
-    """
-    return signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINALS)
-
-
 def _show_life(beats: Connection) -> None:
-    """Tells the supervisor again and again that this event loop runs."""
+    """Tells the supervisor again and again that this event loop runs, and stops when nobody is there."""
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None
     loop = asyncio.get_running_loop()
     os.set_blocking(beats.fileno(), False)
 
     def beat() -> None:
-        # A supervisor that reads nothing has unread signs enough, and one that died stops this process.
+        # Not the end of a pipe: other workers have inherited its other end.
+        if os.getppid() != supervisor.pid:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        # A supervisor that reads nothing has unread signs enough.
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(beats.fileno(), b".")
         loop.call_later(_BEAT, beat)
 
     beat()
-
-
-def _stop_with_supervisor() -> None:
-    """Stops this process when the supervisor dies without a word."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    loop = asyncio.get_running_loop()
-
-    def orphaned() -> None:
-        loop.remove_reader(sentinel)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    sentinel = parent.sentinel
-    loop.add_reader(sentinel, orphaned)

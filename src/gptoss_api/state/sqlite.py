@@ -99,7 +99,8 @@ class SqliteStore:
         if self._tidying is not None:
             self._tidying.cancel()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
-        self._thread.shutdown(wait=False)
+        # It has nothing left to do, but a process that still has it must not be forked.
+        self._thread.shutdown()
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self._tidying is None:
