@@ -16,8 +16,9 @@ from gptoss_api.core.events import Event, Finished, TextDelta, ToolCallStarted
 from gptoss_api.core.turn import OutputFormat, Tool, Turn
 from gptoss_api.emulation import EmulationSettings
 from gptoss_api.emulation.answer import checking
-from gptoss_api.emulation.answer.checking import Fitter, aside
-from gptoss_api.emulation.answer.choice import ChoiceStream
+from gptoss_api.emulation.answer.checking import Fitter
+from gptoss_api.emulation.answer.choice import ChoiceMachine
+from gptoss_api.emulation.upstream import aside
 from gptoss_api.loop import LIGHT
 from gptoss_api.text.coercion import Misfit
 from gptoss_api.text.schema import Unchecked, compile_schema
@@ -189,15 +190,15 @@ def test_arguments_that_nothing_binds_are_not_worth_a_process(processes: list[Js
 def test_what_judges_much_is_read_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only pieces that may end what is judged as a whole, and only where much was written."""
     read: list[Sequence[Event]] = []
-    takes_long = ChoiceStream.takes_long
+    takes_long = ChoiceMachine.takes_long
 
-    def noted(choice: ChoiceStream, batch: Sequence[Event]) -> bool:
+    def noted(choice: ChoiceMachine, batch: Sequence[Event]) -> bool:
         found = takes_long(choice, batch)
         if found:
             read.append(batch)
         return found
 
-    monkeypatch.setattr(ChoiceStream, "takes_long", noted)
+    monkeypatch.setattr(ChoiceMachine, "takes_long", noted)
     note = replace(WEATHER, strict=True)
     short = block('{"city": "Paris"}')
     long = block(json.dumps({"city": "x" * 2_000}))

@@ -11,7 +11,7 @@ from gptoss_api.core.errors import ThreadLost, UpstreamFailure, UpstreamIncomple
 from gptoss_api.core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallFinished
 from gptoss_api.core.turn import Turn
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
-from gptoss_api.emulation.answer import bounds
+from gptoss_api.emulation.answer import output
 
 from .scripted import (
     CALL,
@@ -203,7 +203,7 @@ async def test_a_choice_that_was_never_read_opens_nothing() -> None:
 def test_an_answer_without_end_is_an_error(
     turn: Turn, answer: list[Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds, "MAX_ANSWER", 100_000)
+    monkeypatch.setattr(output, "MAX_ANSWER", 100_000)
     outcome = answered(turn, answer)
     assert isinstance(outcome.error, UpstreamFailure)
     assert "does not end" in outcome.error.message

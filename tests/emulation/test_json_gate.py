@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptoss_api.core.errors import UpstreamSchemaMismatch
-from gptoss_api.emulation.answer.bounds import MAX_HELD
-from gptoss_api.emulation.answer.json_gate import JsonGate
+from gptoss_api.emulation.answer.json_gate import MAX_HELD, JsonGate
 from gptoss_api.emulation.answer.structured import JsonMismatch
 from gptoss_api.text.json_stream import JsonBroken
 from gptoss_api.text.schema import compile_schema

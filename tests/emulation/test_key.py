@@ -1,12 +1,17 @@
 """The nonce of a conversation: group 3 of docs/design/cases.md."""
 
 import re
+from typing import Any
 
 import pytest
 
 from gptoss_api.core.errors import InternalError
-from gptoss_api.emulation.prompt.key import conversation_key, opening_hash
+from gptoss_api.core.turn import InstructionMessage
+from gptoss_api.emulation.prompt.key import Opening, conversation_key
+from gptoss_api.emulation.prompt.tool_section import Style
 from gptoss_api.text.digest import digest
+
+from .scripted import WEATHER, asks
 
 
 def _key(secret: bytes = b"s", message: str = "hi", counter: int = 0, taken: tuple[str, ...] = ()) -> str:
@@ -44,10 +49,27 @@ def test_borders_between_parts_count() -> None:
     assert digest([b"ab", b"c"]) != digest([b"a", b"bc"])
 
 
-def test_the_opening_keeps_callers_apart() -> None:
-    def opening(caller: str) -> bytes:
-        return opening_hash(
-            model="gpt-oss-20b", effort=None, style="ts", instructions=["x"], tools=b"", caller=caller
-        )
+def opening(*instructions: str, style: Style = "ts", **settings: Any) -> Opening:
+    return Opening(asks(*map(InstructionMessage, instructions), "Hello!", **settings), style)
 
-    assert opening("a") != opening("b")
+
+def test_everything_before_the_first_message_counts() -> None:
+    others = (
+        opening("x", caller="a"),
+        opening("x", effort="low"),
+        opening("x", tools=[WEATHER]),
+        opening("x", style="json"),
+        opening("y"),
+        opening("x", "y"),
+        opening(),
+    )
+    assert len({opening("x").digest, *(other.digest for other in others)}) == len(others) + 1
+
+
+def test_what_follows_and_how_instructions_are_spelled_does_not_count() -> None:
+    assert opening(" a\r\nb ").digest == opening("a\nb", "").digest
+    assert Opening(asks("One"), "ts").digest == Opening(asks("Two", "Three"), "ts").digest
+
+
+def test_lone_surrogates_count() -> None:
+    assert opening("\ud800").digest != opening("\ud801").digest

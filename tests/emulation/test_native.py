@@ -19,7 +19,7 @@ from gptoss_api.core.turn import (
     ToolChoice,
     ToolResultMessage,
 )
-from gptoss_api.emulation.answer.native import NativeReading
+from gptoss_api.emulation.answer.native import NativeAnswer
 from gptoss_api.emulation.prompt.native import native_turn
 
 from .scripted import NOTE, PARIS, WEATHER, asks
@@ -100,7 +100,7 @@ def test_a_custom_tool_goes_up_as_a_function_of_one_string() -> None:
     ],
 )
 def test_a_custom_tools_call_comes_back_as_its_text(written: str, text: str) -> None:
-    reading = NativeReading(asks(tools=[NOTE, WEATHER]), offers_tools=True)
+    reading = NativeAnswer(asks(tools=[NOTE, WEATHER]), offers_tools=True)
     begun = ToolCallStarted(0, "call_1", "note")
     events = [
         *reading.feed([begun, ToolCallDelta(0, written[:3])]),
@@ -117,7 +117,7 @@ def test_a_custom_tools_call_comes_back_as_its_text(written: str, text: str) -> 
 @pytest.mark.parametrize(("mode", "reason"), [("named", "stop"), ("required", "tool_calls")])
 def test_a_function_that_had_to_be_called_ends_the_turn_as_openai_does(mode: str, reason: str) -> None:
     choice = ToolChoice(mode, ("get_weather",) if mode == "named" else ())  # type: ignore[arg-type]  # one of its words
-    reading = NativeReading(asks(tools=[WEATHER], tool_choice=choice), offers_tools=True)
+    reading = NativeAnswer(asks(tools=[WEATHER], tool_choice=choice), offers_tools=True)
     begun = ToolCallStarted(0, "call_1", "get_weather")
     events = reading.feed([begun, ToolCallDelta(0, PARIS), ToolCallFinished(0), Finished("tool_calls")])
     assert [event.reason for event in events if isinstance(event, Finished)] == [reason]
@@ -125,7 +125,7 @@ def test_a_function_that_had_to_be_called_ends_the_turn_as_openai_does(mode: str
 
 
 def test_of_an_answer_that_broke_off_the_words_held_back_are_given() -> None:
-    reading = NativeReading(asks(), offers_tools=False)
+    reading = NativeAnswer(asks(), offers_tools=False)
     assert reading.feed([ReasoningDelta("Hm. "), TextDelta("Hello <|chan")])[-1:] == [TextDelta("Hello ")]
     assert list(reading.flush()) == [TextDelta("<|chan")]
-    assert not NativeReading(asks(), offers_tools=False).changed
+    assert not NativeAnswer(asks(), offers_tools=False).changed

@@ -5,25 +5,23 @@ from typing import Any
 import pytest
 
 from gptoss_api.core.events import Started
-from gptoss_api.core.turn import AssistantMessage, Message, OutputFormat, ToolChoice, Turn, UserMessage
-from gptoss_api.emulation.plan import Plan, make_plan
+from gptoss_api.core.turn import AssistantMessage, Message, OutputFormat, ToolChoice, UserMessage
+from gptoss_api.emulation.answer.spec import AnswerSpec
 from gptoss_api.upstreams.base import Capabilities
 
+from .rendering import make_plan as planned
 from .scripted import OBJECT, WEATHER, asks, schema
 
 ALL = Capabilities(history=True, tools=True, json_object=True, json_schema=True, stop=True, max_tokens=True)
 CHAT: list[Message] = [UserMessage("a"), AssistantMessage("b"), UserMessage("c")]
 
 
-def planned(turn: Turn, capabilities: Capabilities) -> Plan:
-    return make_plan(turn, capabilities, style="ts", secret=b"secret")
-
-
 def test_an_upstream_that_can_do_everything_gets_the_turn_as_it_is() -> None:
     turn = asks(*CHAT, tools=[WEATHER], form=schema(), stop=("x",), max_tokens=5)
     plan = planned(turn, ALL)
     assert plan.upstream_turn == turn
-    assert (plan.prompt, plan.tools, plan.format, plan.emulated, plan.ignored) == (None, False, False, (), ())
+    assert (plan.emulated, plan.ignored) == ((), ())
+    assert plan.spec == AnswerSpec(turn, tool_names=("get_weather",))
 
 
 @pytest.mark.parametrize(

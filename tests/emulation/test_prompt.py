@@ -20,9 +20,10 @@ from gptoss_api.core.turn import (
     Turn,
     UserMessage,
 )
-from gptoss_api.emulation.prompt.render import Prompt, render_prompt
+from gptoss_api.emulation.prompt.render import Prompt
 
 from .golden_files import check_golden
+from .rendering import render_prompt
 from .test_neutralise import CONTROL_TOKENS, hostile
 
 SECRET = b"tests"

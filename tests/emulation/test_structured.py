@@ -13,8 +13,7 @@ from gptoss_api.core.errors import UpstreamRateLimited, UpstreamSchemaMismatch
 from gptoss_api.core.events import Finished, RefusalDelta, TextDelta
 from gptoss_api.core.turn import OutputFormat
 from gptoss_api.dialects.openai_errors import openai_error
-from gptoss_api.emulation.answer.bounds import MAX_HELD
-from gptoss_api.emulation.answer.json_gate import MAX_SPACE
+from gptoss_api.emulation.answer.json_gate import MAX_HELD, MAX_SPACE
 from gptoss_api.emulation.answer.structured import MAX_VALUES, JsonMismatch, find_json
 from gptoss_api.text.schema import compile_schema
 

@@ -5,6 +5,7 @@ Groups 17, 57 and 70 of docs/design/cases.md; docs/design/emulation.md, "Token c
 
 import asyncio
 import json
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -217,8 +218,14 @@ def test_counting_in_a_thread_gives_the_same() -> None:
     assert answered(asks(long), long).usage.completion_tokens == TOKENS.count(long)
 
 
+class SlowTokens(Tokens):
+    def warm(self) -> None:
+        time.sleep(0.05)
+        super().warm()
+
+
 async def test_ranks_that_are_not_loaded_are_loaded_beside_the_event_loop() -> None:
-    cold = Tokens()
+    cold = SlowTokens()
     upstream = ScriptedUpstream(["Hello there."], lambda text: [text])
     ticks = 0
 

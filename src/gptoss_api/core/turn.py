@@ -4,7 +4,7 @@ Dialects build a :class:`Turn` from a client's request, upstreams answer it with
 :mod:`gptoss_api.core.events`. Nothing here belongs to one client API or to one server.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -60,6 +60,11 @@ class ToolResultMessage(Struct, frozen=True, tag="tool"):
 
 
 Message = InstructionMessage | UserMessage | AssistantMessage | ToolResultMessage
+
+
+def leading_instructions(messages: Sequence[Message]) -> int:
+    """How many instructions come before everything else."""
+    return next((i for i, m in enumerate(messages) if not isinstance(m, InstructionMessage)), len(messages))
 
 
 class Tool(Struct, frozen=True):

@@ -1,4 +1,7 @@
-"""What is asked of the upstream for a turn, and what the gateway then does itself."""
+"""What is sent for a turn, and what the gateway then does itself.
+
+The whole conversation is sent, or only its end to a thread that knows the rest.
+"""
 
 from collections.abc import Sequence
 
@@ -14,11 +17,14 @@ from ..core.turn import (
     Turn,
     UserMessage,
 )
-from ..threads import Tip
-from ..upstreams.base import Capabilities
-from .answer.native import NativeReading
+from ..loop import LIGHT, beside
+from ..text.digest import digest
+from ..threads import Conversation, Conversations, Thoughts, Tip
+from ..upstreams.base import Capabilities, Upstream
+from .answer.spec import AnswerSpec
+from .prompt.key import Opening
 from .prompt.native import native_turn
-from .prompt.render import Prompt, render_prompt
+from .prompt.render import Prompt, render_prompt, render_suffix
 from .prompt.tool_section import Style
 
 
@@ -32,27 +38,23 @@ class Continued(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """A turn split in two: ``upstream_turn`` is sent, everything in ``emulated`` is ours.
 
-    ``prompt`` is what is sent where the upstream gets only text: the rendered conversation, or with ``tip``
-    the rest of one that a thread knows up to there. ``segments`` is the text whose tokens, with those of the
-    thread, are the prompt's. ``tools`` and ``format`` say whether answers have to be read for calls and
-    checked for their form; ``max_tokens`` and ``stop`` are what the gateway itself holds them to. ``thread``
-    is what becomes of the conversation upstream, ``None`` where the upstream keeps none. ``verbatim`` is the
-    upstream's capability of that name.
+    ``spec`` is what the answer has to be. Its prompt is the rendered conversation, or with ``tip`` the rest
+    of one that a thread knows up to there. ``segments`` is the text whose tokens, with those of the thread,
+    are the prompt's. ``thread`` is what becomes of the conversation upstream, ``None`` where the upstream
+    keeps none.
     """
 
-    turn: Turn
+    spec: AnswerSpec
     upstream_turn: Turn
-    prompt: Prompt | None
     segments: tuple[str, ...]
-    tools: bool
-    format: bool
-    max_tokens: int | None
-    stop: tuple[str, ...]
     emulated: tuple[str, ...]
     ignored: tuple[str, ...]
     thread: ThreadUse | None = None
     tip: Tip | None = None
-    verbatim: bool = False
+
+    @property
+    def turn(self) -> Turn:
+        return self.spec.turn
 
     @property
     def known_tokens(self) -> int:
@@ -62,12 +64,6 @@ class Plan(Struct, frozen=True):
         """The same with ``texts`` after what was to be sent, in a new thread."""
         text = "\n\n".join(("".join(self.segments), *texts))
         return replace(self, upstream_turn=replace(self.upstream_turn, messages=(UserMessage(text),)))
-
-    def reading(self) -> NativeReading | None:
-        """What reads an upstream turn whose text is not read for calls by our own rules."""
-        if self.tools or (self.verbatim and self.prompt is None):
-            return None
-        return NativeReading(self.turn, offers_tools=self.prompt is None)
 
     def announce(self, started: Started, repairs: int, prompt_tokens: int | None = None) -> Started:
         """The upstream's ``Started`` with what the client should know."""
@@ -85,79 +81,93 @@ def make_plan(
     turn: Turn,
     capabilities: Capabilities,
     *,
-    style: Style,
+    opening: Opening,
     secret: bytes,
     key: str = "",
     continued: Continued | None = None,
 ) -> Plan:
     """Decides, feature by feature, what the upstream does and what is emulated.
 
-    Tools and formats are taught in the prompt, so a turn that needs one of them emulated becomes text
-    as a whole, also for an upstream that takes conversations. ``key`` is that of the tool calls, where it
-    is not for this plan to choose.
+    ``opening`` is the turn's. ``key`` is that of the tool calls, where it is not for this plan to choose.
     """
-    offered = bool(turn.tools) and turn.tool_choice.mode != "none"
-    honoured_choice = turn.tool_choice.mode in capabilities.tool_choice
-    wanted = turn.output_format.kind
-    as_text = (
-        not capabilities.history
-        or (offered and not (capabilities.tools and honoured_choice))
-        or (wanted == "json_object" and not capabilities.json_object)
-        or (wanted == "json_schema" and not capabilities.json_schema)
-    )
-    tools = as_text and offered
-    formatted = as_text and wanted != "text"
-    emulated: list[str] = []
     prompt: Prompt | None = None
-    upstream_turn = turn
-    if as_text:
-        if continued is None:
-            prompt = render_prompt(turn, style=style, secret=secret, key=key)
-        else:
-            prompt = continued.prompt
-        segments = prompt.segments
-        emulated += prompt.emulated
-        upstream_turn = replace(
-            turn,
-            messages=(UserMessage(prompt.text),),
-            thread=None if continued is None else continued.tip.ref,
-            tools=(),
-            tool_choice=ToolChoice(),
-            output_format=OutputFormat(),
-            # A call may stand in the reasoning although the client does not want to see any.
-            show_reasoning=turn.show_reasoning or tools,
+    if _becomes_text(turn, capabilities):
+        prompt = (
+            render_prompt(turn, opening=opening, secret=secret, key=key)
+            if continued is None
+            else continued.prompt
         )
+        sent = _text_turn(turn, prompt, continued)
+        segments = prompt.segments
     else:
-        upstream_turn = turn if capabilities.verbatim else native_turn(turn)
-        segments = tuple(message.text for message in upstream_turn.messages)
-    max_tokens = None if capabilities.max_tokens else turn.max_tokens
-    stop = () if capabilities.stop else turn.stop
-    if max_tokens is not None:
-        emulated.append("max_tokens")
-        upstream_turn = replace(upstream_turn, max_tokens=None)
-    if stop:
-        emulated.append("stop")
-        upstream_turn = replace(upstream_turn, stop=())
-    if turn.n > 1:
-        emulated.append("n")
-        upstream_turn = replace(upstream_turn, n=1)
+        sent = turn if capabilities.verbatim else native_turn(turn)
+        segments = tuple(message.text for message in sent.messages)
+    spec = _spec(turn, capabilities, prompt, sent)
     honoured = {name: value for name, value in turn.options.items() if name in capabilities.options}
-    if len(honoured) < len(turn.options):
-        upstream_turn = replace(upstream_turn, options=honoured)
+    ours = {"max_tokens": spec.max_tokens is not None, "stop": bool(spec.stop), "n": turn.n > 1}
     return Plan(
-        turn=turn,
-        upstream_turn=upstream_turn,
-        prompt=prompt,
+        spec=spec,
+        upstream_turn=replace(
+            sent,
+            max_tokens=turn.max_tokens if capabilities.max_tokens else None,
+            stop=turn.stop if capabilities.stop else (),
+            n=1,
+            options=honoured,
+        ),
         segments=segments,
-        tools=tools,
-        format=formatted,
-        max_tokens=max_tokens,
-        stop=stop,
-        emulated=tuple(emulated),
+        emulated=(*(prompt.emulated if prompt else ()), *(name for name, done in ours.items() if done)),
         ignored=(*turn.ignored, *(name for name in turn.options if name not in honoured)),
         thread=_thread_use(turn, continued) if capabilities.threads else None,
         tip=None if continued is None else continued.tip,
+    )
+
+
+def _becomes_text(turn: Turn, capabilities: Capabilities) -> bool:
+    """Whether the upstream gets one text.
+
+    Tools and formats are taught in the prompt, so a turn that needs one of them emulated becomes text as a
+    whole, also for an upstream that takes conversations.
+    """
+    honoured_choice = turn.tool_choice.mode in capabilities.tool_choice
+    wanted = turn.output_format.kind
+    return (
+        not capabilities.history
+        or (_offers_tools(turn) and not (capabilities.tools and honoured_choice))
+        or (wanted == "json_object" and not capabilities.json_object)
+        or (wanted == "json_schema" and not capabilities.json_schema)
+    )
+
+
+def _offers_tools(turn: Turn) -> bool:
+    return bool(turn.tools) and turn.tool_choice.mode != "none"
+
+
+def _text_turn(turn: Turn, prompt: Prompt, continued: Continued | None) -> Turn:
+    """``turn`` for an upstream that gets ``prompt`` and nothing else."""
+    return replace(
+        turn,
+        messages=(UserMessage(prompt.text),),
+        thread=None if continued is None else continued.tip.ref,
+        tools=(),
+        tool_choice=ToolChoice(),
+        output_format=OutputFormat(),
+        # A call may stand in the reasoning although the client does not want to see any.
+        show_reasoning=turn.show_reasoning or _offers_tools(turn),
+    )
+
+
+def _spec(turn: Turn, capabilities: Capabilities, prompt: Prompt | None, sent: Turn) -> AnswerSpec:
+    tools = prompt.shown_tools if prompt is not None else tuple(tool.name for tool in sent.tools)
+    return AnswerSpec(
+        turn,
+        prompt,
+        tools,
+        reads_calls=prompt is not None and _offers_tools(turn),
+        checks_format=prompt is not None and turn.output_format.kind != "text",
+        max_tokens=None if capabilities.max_tokens else turn.max_tokens,
+        stop=() if capabilities.stop else turn.stop,
         verbatim=capabilities.verbatim,
+        heavy=turn.weight > LIGHT,
     )
 
 
@@ -166,3 +176,90 @@ def _thread_use(turn: Turn, continued: Continued | None) -> ThreadUse:
         return "reused"
     answered = any(isinstance(message, AssistantMessage | ToolResultMessage) for message in turn.messages)
     return "replayed" if answered and not turn.new_thread else "new"
+
+
+class Planner:
+    """Makes the plans for one upstream.
+
+    Without ``conversations`` every turn is sent whole; without ``thoughts`` no reasoning is added to it.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        style: Style,
+        secret: bytes,
+        conversations: Conversations | None,
+        thoughts: Thoughts | None,
+    ) -> None:
+        self._upstream = upstream
+        self._style: Style = style
+        self._secret = secret
+        self._conversations = conversations
+        self._thoughts = thoughts
+
+    def opening(self, turn: Turn) -> Opening:
+        """What the turn's conversation begins with, for all that is made of the turn."""
+        return Opening(turn, self._style)
+
+    def conversation(self, turn: Turn, opening: Opening) -> Conversation | None:
+        """The conversation that may go on upstream; several answers at once cannot share a thread."""
+        if self._conversations is None or turn.n > 1:
+            return None
+        place = digest((opening.digest, self._upstream.name.encode()))
+        return self._conversations.conversation(turn, place)
+
+    async def plan(self, turn: Turn, opening: Opening, conversation: Conversation | None) -> Plan:
+        """To go on in a thread where there is one; it belongs to this turn from then on."""
+        if conversation is not None and not turn.new_thread:
+            tip = await conversation.resume()
+            if tip is not None:
+                prompt = await beside(turn.weight, self._rest, turn, opening, conversation, tip)
+                if prompt is not None:
+                    continued = Continued(tip, prompt)
+                    return await beside(turn.weight, self._made, turn, opening, continued=continued)
+                conversation.forget_thread()
+        return await self._whole(turn, opening)
+
+    async def plan_anew(self, plan: Plan, opening: Opening) -> Plan:
+        """To send everything after all: the thread is gone in which ``plan`` goes on."""
+        if plan.tip is None:
+            return plan
+        # The answer is read with the key that it was planned with.
+        return await self._whole(plan.turn, opening, key=plan.spec.key)
+
+    async def _whole(self, turn: Turn, opening: Opening, key: str = "") -> Plan:
+        """A thread remembers its reasoning; for what is sent whole the store has it."""
+        if self._thoughts is not None:
+            turn = await self._thoughts.recalled(turn)
+        return await beside(turn.weight, self._made, turn, opening, key=key)
+
+    def _rest(self, turn: Turn, opening: Opening, conversation: Conversation, tip: Tip) -> Prompt | None:
+        """What the thread has not seen; ``None`` where its key became known."""
+        prompt = render_suffix(
+            replace(turn, messages=conversation.end),
+            conversation.new_messages,
+            opening=opening,
+            key=tip.key,
+            seen=tip.sections,
+            secret=self._secret,
+        )
+        if prompt is None:
+            return None
+        return replace(
+            prompt,
+            client_has_control_tokens=prompt.client_has_control_tokens or tip.control_tokens,
+            client_has_tags=prompt.client_has_tags or tip.tags,
+        )
+
+    def _made(
+        self, turn: Turn, opening: Opening, *, key: str = "", continued: Continued | None = None
+    ) -> Plan:
+        return make_plan(
+            turn,
+            self._upstream.capabilities,
+            opening=opening,
+            secret=self._secret,
+            key=key,
+            continued=continued,
+        )

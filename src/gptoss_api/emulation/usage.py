@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..core.errors import ContextLengthExceeded
+from ..core.events import Usage
 from ..core.turn import Turn
 from ..loop import in_thread
 from ..text.tokens import Tokens
+from .answer.output import Delivered
 
 # What Harmony adds around the text: a system message of about 70 tokens, and per message the role,
 # channel and delimiter tokens (docs/design/emulation.md, "Token counts").
@@ -95,3 +97,27 @@ class PromptCount:
         step = max(len(text) // _SAMPLES, 1)
         samples = [text[at : at + _SAMPLE] for at in range(0, len(text), step)]
         return self._frame + self._tokens.count_parts(samples) * len(text) // sum(map(len, samples))
+
+
+async def count_delivered(
+    prompt: PromptCount, known: int, delivered: Sequence[Delivered], tokens: Tokens
+) -> Usage:
+    """The usage of a turn whose choices are ``delivered``; a long one is counted in a thread.
+
+    ``known`` of the prompt's tokens were not sent.
+    """
+    asked = await prompt.total()
+    reasoning = said = 0
+    for choice in delivered:
+        if choice.characters <= AT_ONCE:
+            counts = choice.count(tokens)
+        else:
+            counts = await in_thread(choice.characters, choice.count, tokens)
+        reasoning += counts[0]
+        said += counts[1]
+    return Usage(
+        prompt_tokens=asked,
+        completion_tokens=reasoning + said,
+        reasoning_tokens=reasoning,
+        cached_tokens=known,
+    )

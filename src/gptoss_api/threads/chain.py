@@ -7,16 +7,16 @@ text, the reasoning, the spelling of arguments' JSON. Source: docs/design/emulat
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from ..core.turn import (
     AssistantMessage,
-    InstructionMessage,
     Message,
     ToolCall,
     ToolResultMessage,
     UserMessage,
+    leading_instructions,
 )
 from ..text.digest import digest
 
@@ -87,17 +87,7 @@ def end_of(messages: Sequence[Message], begin: int) -> Sequence[Message]:
     for message in messages[begin:]:
         if isinstance(message, ToolResultMessage) and message.call_id not in calls:
             return messages
-    return (*messages[: without_opening(messages)], *messages[begin - 1 :])
-
-
-def without_opening(messages: Sequence[Message]) -> int:
-    """How many instructions come first."""
-    return next((i for i, m in enumerate(messages) if not isinstance(m, InstructionMessage)), len(messages))
-
-
-def opening_texts(messages: Sequence[Message]) -> Iterator[str]:
-    """The instructions that come first, in the form in which they are compared."""
-    return (text for m in messages[: without_opening(messages)] if (text := _normal(m.text)))
+    return (*messages[: leading_instructions(messages)], *messages[begin - 1 :])
 
 
 def _part(text: str | None) -> str:

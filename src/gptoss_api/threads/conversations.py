@@ -11,9 +11,9 @@ import contextlib
 from collections.abc import Sequence
 from typing import Final
 
-from ..core.turn import AssistantMessage, Message, Turn
+from ..core.turn import AssistantMessage, Message, Turn, leading_instructions
 from ..state import GuardedStore, Lease
-from .chain import Chain, end_of, new_from, without_opening
+from .chain import Chain, end_of, new_from
 from .tips import LEASE_TIME, Caps, Tip, decode_tip
 from .writes import Writes
 
@@ -84,7 +84,7 @@ class Conversation:
         begin = new_from(messages)
         self.new_messages = tuple(messages[begin:]) if begin is not None else ()
         self.end = tuple(end_of(messages, begin)) if begin is not None else ()
-        rest = messages[without_opening(messages) :]
+        rest = messages[leading_instructions(messages) :]
         known = rest[: len(rest) - len(self.new_messages)]
         self._chain.add(*known)
         if self.new_messages:

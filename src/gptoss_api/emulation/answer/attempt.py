@@ -1,29 +1,36 @@
-"""The machines that read one upstream turn: parser, stop strings, and what takes the escapes off."""
+"""One upstream turn as it is read: its parser, its stop strings, and what takes the escapes off."""
 
 from collections.abc import Sequence
 from io import StringIO
 
+from ...core.events import Event
 from ...text.stops import StopScanner
 from ...text.tool_calls import ParserConfig, ParserEvent, ToolCallParser
-from ..plan import Plan
-from . import bounds
-from .calls import HeldCall
+from .held import HeldCall
+from .native import NativeAnswer
+from .output import refuse_endless
+from .spec import AnswerSpec
 
 
 class Attempt:
-    """One turn's reading state.
+    """What one upstream turn says, for an answer that may take several.
 
-    ``begun`` are the calls that are on their way to the client, by the parser's numbers; ``stopped`` says
-    that a stop string was hit, ``said`` that the answer has text. ``plain`` that text passes unread.
+    :meth:`read` every batch, then :meth:`feed` what is text in it and :meth:`think` what is reasoning;
+    :meth:`scan` what turns out to be content. ``begun`` are the calls that are on their way to the client, by
+    the parser's numbers; ``stop_sequence`` is the stop string that was hit, ``said`` that the answer has
+    text. ``plain`` says that text passes unread.
     """
 
-    def __init__(self, plan: Plan, config: ParserConfig | None) -> None:
+    def __init__(self, spec: AnswerSpec, config: ParserConfig | None) -> None:
         self.begun: dict[int, HeldCall] = {}
-        self.stopped = False
+        self.stop_sequence: str | None = None
         self.said = False
+        self._native: NativeAnswer | None = None
+        if not spec.reads_calls and not (spec.verbatim and spec.passes_calls):
+            self._native = NativeAnswer(spec.turn, offers_tools=spec.passes_calls)
         self._parser = None if config is None else ToolCallParser(config)
-        self._restorer = plan.prompt.restorer(json=plan.format) if plan.prompt is not None else None
-        self._scanner = StopScanner(plan.stop) if plan.stop else None
+        self._restorer = spec.restorer()
+        self._scanner = StopScanner(spec.stop) if spec.stop else None
         self._text = StringIO()
         self._thoughts = StringIO()
         self.plain = self._parser is None and self._restorer is None and self._scanner is None
@@ -31,6 +38,10 @@ class Attempt:
     @property
     def text(self) -> str:
         return self._text.getvalue()
+
+    @property
+    def thoughts(self) -> str:
+        return self._thoughts.getvalue()
 
     @property
     def size(self) -> int:
@@ -43,19 +54,27 @@ class Attempt:
         return 0 if self._parser is None else self._parser.undecided
 
     @property
-    def thoughts(self) -> str:
-        return self._thoughts.getvalue()
+    def rewritten(self) -> bool:
+        """Whether something else was read than the model wrote; asked at the end."""
+        return self._native is not None and self._native.changed
 
-    @property
-    def stop_sequence(self) -> str | None:
-        return None if self._scanner is None else self._scanner.matched
+    def read(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """What ``batch`` says in the client's terms.
+
+        Raises:
+            UpstreamFailure: at the end of an answer that is nothing but a call nobody offered.
+        """
+        return batch if self._native is None else self._native.feed(batch)
+
+    def flush(self) -> Sequence[Event]:
+        """What :meth:`read` still holds back of a turn that broke off."""
+        return () if self._native is None else self._native.flush()
 
     def think(self, text: str) -> None:
         """Raises: UpstreamFailure, where the reasoning has no end."""
         if self._parser is not None:
             self._thoughts.write(text)
-            if self._thoughts.tell() > bounds.MAX_ANSWER:
-                raise bounds.endless()
+            refuse_endless(self._thoughts.tell())
 
     def feed(self, text: str) -> Sequence[ParserEvent] | None:
         """What the parser finds in ``text``; ``None`` where all of it is content.
@@ -64,32 +83,28 @@ class Attempt:
             UpstreamFailure: where the answer has no end.
         """
         self._text.write(text)
-        if self._text.tell() > bounds.MAX_ANSWER:
-            raise bounds.endless()
+        refuse_endless(self._text.tell())
         return None if self._parser is None else self._parser.feed(text)
 
-    def scan(self, content: str) -> tuple[str, bool]:
-        """What of ``content`` may pass, and whether a stop string ends it."""
+    def scan(self, content: str) -> str:
+        """What of ``content`` may pass: as the client spells it, and up to a stop string."""
         if self._restorer is not None:
             content = self._restorer.feed(content)
         if self._scanner is None:
-            return content, False
-        return self._scanned(*self._scanner.feed(content))
-
-    def finish(self, *, truncated: bool) -> Sequence[ParserEvent]:
-        """What the parser still finds at the end; ``truncated`` where the upstream's limit cut the text."""
-        return () if self._parser is None else self._parser.finish(truncated)
+            return content
+        passed, _ = self._scanner.feed(content)
+        self.stop_sequence = self._scanner.matched
+        return passed
 
     def last_content(self) -> str:
         """What was held back of the content, once everything has been scanned or a call follows."""
         rest = "" if self._restorer is None else self._restorer.finish()
-        if self._scanner is None or self.stopped:
-            return "" if self.stopped else rest
-        passed, hit = self._scanned(*self._scanner.feed(rest))
-        if not hit:
-            passed += self._scanned(*self._scanner.finish())[0]
+        if self._scanner is None:
+            return rest
+        passed = self._scanner.feed(rest)[0] + self._scanner.finish()[0]
+        self.stop_sequence = self._scanner.matched
         return passed
 
-    def _scanned(self, passed: str, hit: bool) -> tuple[str, bool]:
-        self.stopped |= hit
-        return passed, hit
+    def finish(self, *, truncated: bool) -> Sequence[ParserEvent]:
+        """What the parser still finds at the end; ``truncated`` where the upstream's limit cut the text."""
+        return () if self._parser is None else self._parser.finish(truncated)

@@ -8,8 +8,6 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from msgspec import Struct, field
-
 from ...core.errors import UpstreamSchemaMismatch
 from ...core.events import ToolCallStarted, new_call_id
 from ...core.turn import Tool, Turn
@@ -20,7 +18,8 @@ from ..prompt.neutralise import Restorer
 from ..prompt.render import Prompt
 from ..prompt.tool_section import parameters_of
 from .checking import TOO_LONG, Fitter
-from .outlet import Outlet
+from .held import HeldCall
+from .output import Output
 
 
 def custom_input(written: str) -> str:
@@ -33,24 +32,12 @@ def custom_input(written: str) -> str:
     return text if isinstance(text, str) else written
 
 
-class HeldCall(Struct):
-    """A call by the name the model knows, in pieces; ``flawed`` where it gave rise to a repair."""
-
-    name: str
-    flawed: bool = False
-    parts: list[str] = field(default_factory=list)
-
-    @property
-    def arguments(self) -> str:
-        return "".join(self.parts)
-
-
 class CallWriter:
-    """Delivers calls through ``outlet``, numbered over all attempts of one choice."""
+    """Delivers calls through ``output``, numbered over all attempts of one choice."""
 
-    def __init__(self, prompt: Prompt, outlet: Outlet) -> None:
+    def __init__(self, prompt: Prompt, output: Output) -> None:
         self._prompt = prompt
-        self._outlet = outlet
+        self._output = output
         self._kinds = {prompt.names.shown(tool.name): tool.kind for tool in prompt.tools}
         self._next = 0
         # Of the call being written: its number, what restores its text, and a custom tool's JSON.
@@ -69,20 +56,20 @@ class CallWriter:
         self._custom = [] if kind == "custom" else None
         self._restorer = self._prompt.restorer(json=True)
         name = self._prompt.names.client(shown) or shown
-        self._outlet.start(ToolCallStarted(self._index, new_call_id(), name, kind))
+        self._output.start(ToolCallStarted(self._index, new_call_id(), name, kind))
 
     def arguments(self, text: str) -> None:
         if self._custom is not None:
             self._custom.append(text)
             return
-        self._outlet.arguments(self._index, text if self._restorer is None else self._restorer.feed(text))
+        self._output.arguments(self._index, text if self._restorer is None else self._restorer.feed(text))
 
     def end(self) -> None:
         rest = "" if self._restorer is None else self._restorer.finish()
         if self._custom is not None:
             rest = self._custom_input("".join(self._custom))
-        self._outlet.arguments(self._index, rest)
-        self._outlet.finish(self._index)
+        self._output.arguments(self._index, rest)
+        self._output.finish(self._index)
 
     def whole(self, call: HeldCall) -> None:
         self.start(call.name)

@@ -1,28 +1,21 @@
-"""Checks what a model wrote without stopping everybody else: at once, in a thread, or in another process."""
+"""Checks what a model wrote without stopping everybody else: at once, or in another process."""
 
-import asyncio
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
 from ...text.coercion import Misfit, coerce
 from ...text.schema import Allowance, Schema, Unchecked, at_once
 from . import checking_process
 
-# Characters of text, times the looks that each may lead to, up to which reading is cheaper than a thread.
-CHARACTERS_AT_ONCE: Final = 16_384
-LOOKS_AT_ONCE: Final = 2_000
 TOO_LONG: Final = (
     "to check it against its schema takes too long. Simplify the schema: fewer alternatives that contain "
     "each other, fewer and simpler patterns"
 )
 
-_THREADS: Final = 4
 # Checks in a process of their own: at the same time, and for one answer.
 _PROCESSES: Final = 2
 _PROCESSES_EACH: Final = 4
@@ -31,16 +24,7 @@ _PATIENCE: Final = 5 * checking_process.MAX_SECONDS
 _COMMAND: Final = (sys.executable, "-P", checking_process.__file__)
 _ENVIRONMENT: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_threads: Final = ThreadPoolExecutor(_THREADS, thread_name_prefix="check")
 _processes: Final = BoundedSemaphore(_PROCESSES)
-
-
-async def aside(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """``function`` in a thread for what may take long."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, lambda: function(*args, **kwargs))
 
 
 def _briefly() -> Allowance:

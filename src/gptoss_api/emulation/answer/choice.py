@@ -1,31 +1,77 @@
 """One choice of an answer: what upstream turns say goes in, what the client gets comes out.
 
-What cannot be delivered as it came may be asked for again; nothing that was delivered is ever taken back
-(docs/design/emulation.md, "Repairs" and "What was delivered stays").
+Theory of operation. :meth:`ChoiceMachine.feed` takes the batches of an upstream turn and gives back what may
+be delivered of each; when the turn is over, or its rest is not wanted (``cut``), :meth:`~ChoiceMachine.end`
+says what follows: the answer is :class:`Complete`, or the model has to be asked again (:class:`Repair`) and
+the batches of a further turn are fed in the same way, or the choice has :class:`Failed`. The machine does no
+I/O and waits for nothing; who drives it sends the repairs and delivers the events.
+
+Within a turn everything goes one way, and each station may hold something back until more has come::
+
+    batch -> Attempt: Harmony that leaked, calls in text, escapes, stop strings
+          -> Output:  token limit, then the check of JSON
+          -> client
+
+Nothing that was delivered is ever taken back, so that what may need a repair is held until that is known:
+
+==========  ==========================================  ===================================================
+state       begins                                      what is held back
+==========  ==========================================  ===================================================
+READING     with the first turn, and with one that      what may become a call, a control token, an escape
+            repairs a form or an empty answer           or a stop string; near the limit, the last words;
+                                                        JSON until it is known to be JSON (``JsonGate``)
+HOLDING     with the first flaw of a call, unless a     the same, and everything from the flaw on, text and
+            call has begun or the budget is spent       calls (``HeldAnswer``)
+MENDING     with a turn that repairs calls              what HOLDING held, until the calls have come that
+                                                        stand for the flawed ones; text of this turn adds
+                                                        nothing and is dropped, unless JSON is still wanted
+==========  ==========================================  ===================================================
+
+HOLDING ends with its turn. Where the upstream cut the answer off, or a repair failed or did not bring
+everything, what was held is delivered as it is, with a note.
+
+(docs/design/emulation.md, "Repairs" and "What was delivered stays".)
 """
 
 from collections.abc import Sequence
-from typing import Final
+from enum import Enum, auto
+from math import inf
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ...core.errors import GatewayError, UndeclaredToolCalled, UpstreamEmpty, UpstreamSchemaMismatch
-from ...core.events import Event, Finished, FinishReason
+from ...core.events import (
+    Event,
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallFinished,
+    ToolCallStarted,
+    Usage,
+    UsageReported,
+)
 from ...core.turn import AssistantMessage
 from ...text.json_stream import JsonBroken
-from ...text.schema import Unchecked
+from ...text.schema import Unchecked, compile_schema
 from ...text.tokens import Tokens
-from ...text.tool_calls import Content
-from ..plan import Plan
-from .answer import AnswerReading, broken_json
+from ...text.tool_calls import CallArgs, CallEnd, CallStart, Cancel, Content, ParserEvent, Problem, Reasoning
 from .attempt import Attempt
-from .calls import HeldCall
+from .calls import CallWriter, parser_config, strict_weight
 from .checking import TOO_LONG
+from .ending import Ending
+from .held import HeldAnswer, HeldCall
 from .json_gate import JsonGate
+from .output import Delivered, Output
 from .reasoned_call import call_in_reasoning
 from .repair import (
     Kind,
+    RepairBudget,
     empty_nudge,
     format_request,
     is_native_call,
@@ -33,84 +79,521 @@ from .repair import (
     problem_request,
     undeclared_request,
 )
+from .spec import AnswerSpec
 from .structured import JsonMismatch
-from .written import is_as_written
 
+# Characters of text, times the looks that each may lead to, up to which reading is cheaper than a thread.
+CHARACTERS_AT_ONCE: Final = 16_384
+LOOKS_AT_ONCE: Final = 2_000
+# What stands around the text of an answer and is not delivered itself.
+_FRAME: Final = (Started, Finished, UsageReported)
+# What ends the writing of something that is then judged.
+_ENDS: Final = frozenset("}]>`")
+_MOST_NOTES: Final = 8
+_LONGEST_NOTE: Final = 300
 _LONGEST_MESSAGE: Final = 1_000
+_ANY_OBJECT: Final[dict[str, Any]] = {"type": "object"}
 
 
-class Again(Struct, frozen=True):
+class Repair(Struct, frozen=True):
     """The model has to be asked again, with these words; ``events`` can be delivered before that."""
 
     message: str
-    events: list[Event]
+    events: Sequence[Event]
 
 
 class Complete(Struct, frozen=True):
     """Nothing further is needed; ``events`` are the choice's last."""
 
-    events: list[Event]
+    events: Sequence[Event]
 
 
-class ChoiceStream(AnswerReading):
+class Failed(Struct, frozen=True):
+    """There is no answer; ``events`` can be delivered before the ``error``."""
+
+    error: GatewayError
+    events: Sequence[Event] = ()
+
+
+Verdict = Repair | Complete | Failed
+
+
+class State(Enum):
+    """See the table above."""
+
+    READING = auto()
+    HOLDING = auto()
+    MENDING = auto()
+
+
+class ChoiceMachine:
     """Feed every batch of an upstream turn, then :meth:`end` (or :meth:`failed`); the same for each repair.
 
-    ``rewritten`` is set where what is fed is not what the model wrote.
-    ``repairs`` counts the turns after the first, ``raw_text`` is what the latest complete one wrote.
-    ``strict`` reports what cannot be mended instead of delivering it.
+    ``started`` is the latest turn's, ``reported_usage`` what it said of itself, ``raw_text`` what the latest
+    complete one wrote, ``repairs`` how many came after the first. ``cut`` says that the rest of the turn is
+    not wanted: what is fed then is only watched for its ``ending``. ``strict`` reports what cannot be mended
+    instead of delivering it.
     """
 
-    def __init__(self, plan: Plan, tokens: Tokens, *, strict: bool) -> None:
-        super().__init__(plan, tokens)
-        self.repairs = 0
-        self.rewritten = False
+    def __init__(self, spec: AnswerSpec, tokens: Tokens, *, strict: bool) -> None:
+        self.started: Started | None = None
+        self.reported_usage: Usage | None = None
         self.raw_text = ""
-        self._tokens = tokens
+        self.repairs = 0
+        self.cut = False
+        self.ending = Ending()
+        self._spec = spec
         self._strict = strict
+        self._state = State.READING
+        self._held: HeldAnswer | None = None
+        self._budget = RepairBudget(strict_format=spec.turn.output_format.strict)
+        self._notes: list[str] = []
+        self._finished: Finished | None = None  # The upstream's, of this turn.
+        self._shortened = False  # Something ended in the middle.
+        self._rewritten = False  # Something was read that the model did not write so.
         self._form_refused = False  # A repair of the form was asked for.
         self._rejected = ""  # The last answer that had not the form asked for.
+        self._gate = _gate(spec)
+        self._output = Output(spec.max_tokens, tokens, self._gate)
+        self._config = self._calls = None
+        if spec.reads_calls and spec.prompt is not None:
+            self._config = parser_config(spec.turn, spec.prompt)
+            self._calls = CallWriter(spec.prompt, self._output)
+        self._attempt = Attempt(spec, self._config)
+        # Looks that each character of what is judged as a whole may lead to.
+        self._call_weight = 0.0
+        if self._config is not None:
+            heavy = spec.heavy and any(tool.strict for tool in spec.turn.tools)
+            self._call_weight = inf if heavy else strict_weight(spec.turn.tools)
+        self._shown = (TextDelta, ReasoningDelta) if spec.turn.show_reasoning else (TextDelta,)
+        self._passes = self._attempt.plain and self._gate is None and spec.max_tokens is None
 
-    def end(self) -> Again | Complete:
-        """What follows the end of an upstream turn, or the moment its rest is not wanted.
+    @property
+    def delivered(self) -> Delivered:
+        return self._output.delivered
+
+    # What a turn says
+
+    def takes_long(self, batch: Sequence[Event]) -> bool:
+        """Whether to feed ``batch`` may stop everybody else, so that it is better done aside."""
+        size = 0
+        for event in batch:
+            if type(event) is TextDelta or type(event) is ReasoningDelta:
+                size += len(event.text)
+        if size > CHARACTERS_AT_ONCE or not self._call_weight:
+            return size > CHARACTERS_AT_ONCE
+        waiting = self._attempt.undecided
+        if not waiting or (waiting + size) * self._call_weight <= LOOKS_AT_ONCE:
+            return False
+        return any(type(event) is TextDelta and not _ENDS.isdisjoint(event.text) for event in batch)
+
+    def feed(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """What of ``batch`` may be delivered now.
 
         Raises:
-            UpstreamEmpty, UpstreamSchemaMismatch: when the repair budget is spent and nothing that was
-                asked for could be had.
+            UpstreamSchemaMismatch: when JSON that is already on its way to the client breaks.
+            UpstreamFailure: when the answer has no end, or is nothing but a call nobody offered.
+        """
+        return self._fed(self._attempt.read(batch))
+
+    def _fed(self, batch: Sequence[Event]) -> Sequence[Event]:
+        if self._passes:
+            shown = self._shown
+            out = [event for event in batch if type(event) in shown]
+            if len(out) == len(batch):
+                self.delivered.add(out)
+                return out
+            frame = [event for event in batch if type(event) in _FRAME]
+            if len(out) + len(frame) == len(batch):
+                for event in frame:
+                    self._event(event)
+                self.delivered.add(out)
+                return out
+        try:
+            for event in batch:
+                if self.cut:
+                    self.ending.watch(event)
+                else:
+                    self._event(event)
+        except JsonBroken as broken:
+            raise _broken_json("broke on its way", broken) from None
+        return self._output.take()
+
+    def _event(self, event: Event) -> None:
+        match event:
+            case TextDelta(text):
+                self._text(text)
+            case ReasoningDelta(text):
+                self._reasoning(text)
+            case Started():
+                # A repair continues what the first turn began.
+                self.started = event if self.started is None else replace(event, thread=self.started.thread)
+            case Finished():
+                self._finished = event
+                self.ending.reason = event.reason
+                for note in event.notes:
+                    self._note(note)
+            case UsageReported(usage):
+                self.reported_usage = usage
+            case ToolCallStarted():
+                self._output.start(event)
+            case ToolCallDelta(index, arguments):
+                self._output.arguments(index, arguments)
+            case ToolCallFinished(index):
+                self._output.finish(index)
+            case _:
+                assert isinstance(event, RefusalDelta)
+                self._output.refuse(event.text)
+        if self._over:
+            self.cut = True
+
+    def _reasoning(self, text: str) -> None:
+        self._attempt.think(text)
+        # The thoughts about a repair are not those that led to the answer.
+        if self._state is not State.MENDING and self._spec.turn.show_reasoning:
+            self._output.reasoning(text)
+
+    def _text(self, text: str) -> None:
+        events = self._attempt.feed(text)
+        if events is None:
+            self._content(text)
+        else:
+            self._parsed(events)
+
+    def _parsed(self, events: Sequence[ParserEvent]) -> None:
+        for event in events:
+            if self._over:
+                return
+            match event:
+                case Content(text):
+                    self._content(text)
+                case Reasoning(text):
+                    self._reasoning(text)
+                case Problem():
+                    self._problem(event)
+                case Cancel():
+                    self.cut = True
+                case _:
+                    self._call(event)
+
+    def _content(self, text: str) -> None:
+        if self._state is State.HOLDING:
+            assert self._held is not None
+            self._held.text(text)
+            return
+        attempt = self._attempt
+        if not attempt.said and text.strip():
+            attempt.said = True
+        if self._state is State.MENDING and (self._gate is None or self._gate.sent):
+            return
+        if passed := attempt.scan(text):
+            self._output.text(passed)
+
+    def _call(self, event: CallStart | CallArgs | CallEnd) -> None:
+        if self._state is State.HOLDING:
+            assert self._held is not None
+            self._held.call(event)
+            return
+        calls, attempt = self._calls, self._attempt
+        assert calls is not None
+        match event:
+            case CallStart(index, name):
+                # Text that might have become a stop string or an escape stays before the call.
+                self._output.text(attempt.last_content())
+                if not self._over:
+                    attempt.begun[index] = HeldCall(name)
+                    calls.start(name)
+            case CallArgs(index, text):
+                if self._held is not None:
+                    attempt.begun[index].parts.append(text)
+                calls.arguments(text)
+            case _:
+                calls.end()
+
+    def _problem(self, problem: Problem) -> None:
+        begun = self._attempt.begun
+        if problem.code == "E_HALLU":
+            self._note("what the model invented after the call was dropped")
+        elif self._state is State.HOLDING:
+            assert self._held is not None
+            self._held.complain(problem)
+        elif not begun and self._held is None and self._budget.allows("tools"):
+            self._held = HeldAnswer(problem)
+            self._state = State.HOLDING
+        else:
+            self._note(f"{problem.code}: {problem.detail}")
+            self._shortened |= problem.index in begun or problem.code == "E_TRUNC"
+
+    @property
+    def _over(self) -> bool:
+        """Nothing that follows in this attempt can be delivered."""
+        gate = self._gate
+        return self._ended_here or (gate is not None and gate.over)
+
+    @property
+    def _ended_here(self) -> bool:
+        """Whether a limit or a stop string ended the answer before the model did."""
+        return self._output.reached or self._attempt.stop_sequence is not None
+
+    @property
+    def _begun(self) -> bool:
+        """Whether a call is on its way to the client."""
+        return self.delivered.called or (self._calls is not None and self._calls.begun)
+
+    def _note(self, text: str) -> None:
+        if len(self._notes) < _MOST_NOTES:
+            self._notes.append(text[:_LONGEST_NOTE])
+
+    # What follows a turn
+
+    @property
+    def ends_slowly(self) -> bool:
+        """Whether :meth:`end` may stop everybody else, so that it is better done aside."""
+        size = self._attempt.size
+        weight = max(self._call_weight, 0 if self._gate is None else self._gate.weight)
+        return size > CHARACTERS_AT_ONCE or (size > 0 and size * weight > LOOKS_AT_ONCE)
+
+    @property
+    def may_end(self) -> bool:
+        """Whether a turn that was cut is worth waiting for: it may end without saying more than is wanted."""
+        if not self.cut or not self.ending.near or self._state is State.HOLDING:
+            return False
+        if self._gate is not None and not self._begun:
+            return self._gate.over
+        return not self._ended_here and self._as_written
+
+    def end(self) -> Verdict:
+        """What follows the end of an upstream turn, or the moment its rest is not wanted.
+
+        :class:`Failed` with UpstreamEmpty or UpstreamSchemaMismatch means that the repair budget is spent and
+        nothing that was asked for could be had.
         """
         try:
             self._end_attempt()
             return self._verdict()
         except JsonBroken as broken:
-            raise broken_json("ended before it was complete", broken) from None
+            return Failed(_broken_json("ended before it was complete", broken))
+        except GatewayError as error:
+            return Failed(error)
 
-    def failed(self, failure: GatewayError) -> Again | Complete:
-        """What follows a failure of the upstream turn: another one, or what there is; else it is raised."""
-        untouched = not self._attempt.begun and not self._keeping
-        if isinstance(failure, UpstreamSchemaMismatch) or not untouched:
-            raise failure
+    def failed(self, failure: GatewayError) -> Verdict:
+        """What follows a failure of the upstream turn: another one, or what there is; else it is the end."""
+        held: list[Event] = []
+        self._rewritten |= self._attempt.rewritten
+        try:
+            if not self.delivered.empty:
+                held += self._interrupted()
+            verdict = self._without_turn(failure)
+        except GatewayError as error:
+            return Failed(error, held)
+        return replace(verdict, events=[*held, *verdict.events])
+
+    def _interrupted(self) -> Sequence[Event]:
+        """What was held back when the upstream broke off, for a client that has the rest of it.
+
+        The beginning of a block with the key was never meant as text.
+        """
+        out = self._fed(self._attempt.flush())
+        if self._held is not None or self._state is State.MENDING or self._gate is not None or self._begun:
+            return out
+        for event in self._attempt.finish(truncated=True):
+            if not isinstance(event, Content) or self._spec.key in event.text:
+                break
+            self._content(event.text)
+        self._output.text(self._attempt.last_content())
+        self._output.end()
+        return [*out, *self._output.take()]
+
+    def _without_turn(self, failure: GatewayError) -> Verdict:
+        """What follows a turn that has no end."""
+        touched = self._attempt.begun or self._state is State.HOLDING
+        if isinstance(failure, UpstreamSchemaMismatch) or touched:
+            return Failed(failure)
         swallowed = isinstance(failure, UpstreamEmpty) or is_native_call(failure)
         if swallowed and self._calls is not None and self.delivered.empty and self._budget.allows("empty"):
-            return self._again("empty", empty_nudge(self._key))
-        undeclared = isinstance(failure, UndeclaredToolCalled) and self.plan.prompt is None
+            return self._repair("empty", empty_nudge(self._spec.key))
+        undeclared = isinstance(failure, UndeclaredToolCalled) and self._spec.passes_calls
         if undeclared and self.delivered.empty and self._budget.allows("tools"):
-            return self._again("tools", undeclared_request(self._names))
+            return self._repair("tools", undeclared_request(self._spec.tool_names))
         if self.repairs and self.started is not None and self._without_repair(failure):
             return self._complete()
-        raise failure
+        return Failed(failure)
+
+    def _without_repair(self, failure: GatewayError) -> bool:
+        """Only the repair failed: whether what it should have mended may still be delivered."""
+        self._note(f"the repair failed: {failure.message}")
+        self._release()
+        if self._begun:
+            return True
+        self._output.checked(self._rejected)
+        said = self._attempt.said or bool(self._rejected) or not self.delivered.empty
+        return said and (not self._strict or not (self._gate or self._spec.must_call))
+
+    def _end_attempt(self) -> None:
+        self._rewritten |= self._attempt.rewritten
+        if not self._over:
+            if events := self._attempt.finish(truncated=self._reason == "length"):
+                self._parsed(events)
+            self._output.text(self._attempt.last_content())
+        self._output.end()
+
+    def _verdict(self) -> Verdict:
+        cut_off = self._reason in ("length", "content_filter")
+        if self._ended_here:
+            return self._complete(partial=True)
+        if self._state is State.HOLDING and not cut_off:
+            assert self._held is not None
+            request = problem_request(self._held.problems, self._spec.key, self._spec.tool_names)
+            return self._repair("tools", request, State.MENDING)
+        self._release()
+        if self._begun or self._output.refused or cut_off:
+            return self._complete(partial=True)
+        return self._without_call()
+
+    def _release(self) -> None:
+        """Delivers of what was held for a repair that which the repair did not mend."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        calls, attempt = self._calls, self._attempt
+        assert calls is not None
+        self._state = State.READING
+        items: Sequence[HeldCall | str] = held.items
+        if attempt.begun:
+            items = held.left_by(list(attempt.begun.values())) if self._spec.turn.parallel_tool_calls else ()
+        if not attempt.begun or any(isinstance(item, HeldCall) and item.flawed for item in items):
+            self._note(held.complaint)
+            self._shortened |= held.truncated
+        for item in items:
+            if isinstance(item, HeldCall):
+                calls.whole(item)
+            elif not calls.begun and self._gate is None:
+                attempt.said |= not item.isspace()
+                self._output.text(attempt.scan(item))
+        self._output.text(attempt.last_content())
+        self._output.end()
+
+    def _without_call(self) -> Verdict:
+        if not self._attempt.said and self.delivered.empty:
+            return self._empty()
+        if self._spec.must_call:
+            return self._no_call()
+        if self._gate is not None:
+            return self._formed(self._gate)
+        return self._complete()
+
+    def _empty(self) -> Verdict:
+        if self._config is not None and self._calls is not None:
+            call = call_in_reasoning(self._config, self._attempt.thoughts)
+            if call is not None:
+                self._note("the tool call was taken from the reasoning")
+                self._calls.whole(call)
+                self._output.end()
+                return self._complete()
+        if self._budget.allows("empty"):
+            return self._repair("empty", empty_nudge(self._spec.key if self._config is not None else ""))
+        if self._strict:
+            raise UpstreamEmpty("The model gave an empty answer, also when asked again. Try once more.")
+        self._note("the answer is empty, also after a second try")
+        return self._complete()
+
+    def _no_call(self) -> Verdict:
+        if self._budget.allows("tools"):
+            request = no_call_request(self._spec.key, self._spec.tool_names)
+            return self._repair("tools", request, State.MENDING)
+        if self._strict:
+            raise UpstreamSchemaMismatch(
+                "The model did not call a tool although tool_choice demands it, also when asked again."
+            )
+        self._note("no tool was called although tool_choice demands it")
+        return self._complete(partial=True)
+
+    def _formed(self, gate: JsonGate) -> Verdict:
+        try:
+            self._output.checked(gate.result())
+        except JsonMismatch as mismatch:
+            return self._mismatched(gate, mismatch)
+        except Unchecked:
+            if self._strict:
+                raise UpstreamSchemaMismatch(
+                    f"The answer may or may not fit the response format: {TOO_LONG}."
+                ) from None
+            self._note(f"the answer may not fit the response format: {TOO_LONG}")
+            self._output.checked(gate.raw)
+        return self._complete()
+
+    def _mismatched(self, gate: JsonGate, mismatch: JsonMismatch) -> Verdict:
+        wanted = self._spec.turn.output_format
+        if mismatch.prose and self._form_refused and wanted.kind == "json_schema":
+            # Twice words instead of JSON: the model does not want to.
+            self._output.refuse(gate.raw.strip())
+            return self._complete()
+        if self._budget.allows("format"):
+            self._form_refused = True
+            return self._repair("format", format_request(mismatch.complaints))
+        if self._strict:
+            raise UpstreamSchemaMismatch(
+                f"The answer does not fit the response format, also when asked again: {mismatch}."[
+                    :_LONGEST_MESSAGE
+                ]
+            )
+        self._note(f"the answer does not fit the response format: {mismatch}")
+        self._output.checked(gate.raw)
+        return self._complete()
+
+    def _repair(self, kind: Kind, message: str, state: State = State.READING) -> Repair:
+        self._budget.spend(kind)
+        self.repairs += 1
+        events = self._output.take()
+        self.raw_text = self._attempt.text
+        self._state = state
+        self._finished = None
+        self.ending.next_turn()
+        self.cut = False
+        if self._gate is not None:
+            self._rejected = self._gate.raw or self._rejected
+            self._gate.restart()
+            self._output.restart()
+        self._attempt = Attempt(self._spec, self._config)
+        return Repair(message, events)
+
+    def _complete(self, *, partial: bool = False) -> Complete:
+        """The last events; ``partial`` where JSON that was held back leaves as far as it came."""
+        if partial and self._gate is not None and not self._begun:
+            self._output.checked(self._gate.remains())
+        events = self._output.take()
+        return Complete([*events, self._last_event()])
+
+    def _last_event(self) -> Finished:
+        called = self._calls is not None and self._calls.begun
+        reason = self._finish_reason(called=called)
+        stop_sequence = None
+        if reason == "stop" and not called:
+            told = None if self._finished is None else self._finished.stop_sequence
+            stop_sequence = self._attempt.stop_sequence or told
+        return Finished(reason, self.repairs, tuple(self._notes), stop_sequence)
+
+    def _finish_reason(self, *, called: bool) -> FinishReason:
+        reason = self._reason
+        if self._shortened or self._output.reached:
+            return "length"
+        if reason in ("length", "content_filter"):
+            return reason
+        if called:
+            # OpenAI ends a turn that had to call one named function with "stop".
+            return "stop" if self._spec.turn.tool_choice.mode == "named" else "tool_calls"
+        return reason or "stop"
 
     @property
-    def may_end(self) -> bool:
-        """Whether a turn that was cut is worth waiting for: it may end without saying more than is wanted."""
-        if not self.cut or not self.ending.near or self._keeping:
-            return False
-        if self._gate is not None and not self._begun:
-            return self._gate.over
-        return not self._outlet.reached and not self._attempt.stopped and self._as_written
+    def _reason(self) -> FinishReason | None:
+        return None if self._finished is None else self._finished.reason
+
+    # What is left of it
 
     @property
     def thread_is_clean(self) -> bool:
         """Whether the upstream's thread says what the client knows, and no more; asked after the end."""
-        whole = not self.rewritten and not self._shortened and not self._outlet.refused and self.repairs <= 1
+        whole = not self._rewritten and not self._shortened and not self._output.refused and self.repairs <= 1
         ended = self.ending.reason == "stop" and not self.ending.abandoned
         return whole and ended and not self.delivered.empty and self._as_written
 
@@ -122,196 +605,32 @@ class ChoiceStream(AnswerReading):
 
     @property
     def _as_written(self) -> bool:
-        prompt = self.plan.prompt
-        return self._passes or (
-            prompt is not None and is_as_written(self._attempt.text, self.delivered.message, prompt)
-        )
+        """Whether the client got what the model wrote: white space aside, and calls in the taught form.
 
-    def interrupted(self) -> list[Event]:
-        """The text that was held back when the upstream broke off, for a client that has the rest of it.
-
-        The beginning of a block with the key was never meant as text.
+        A thread in which more stands, or a call in another form, is better not continued: the model would
+        go on from what the client does not know, or follow its own bad example.
         """
-        if self.delivered.empty or self._kept is not None or self._muted or self._gate or self._begun:
-            return []
-        for event in self._attempt.finish(truncated=True):
-            if not isinstance(event, Content) or self._key in event.text:
-                break
-            self._content(event.text)
-        self._outlet.text(self._attempt.last_content())
-        self._outlet.end()
-        return self._taken()
+        prompt = self._spec.prompt
+        if self._passes or prompt is None:
+            return self._passes
+        answer = self.delivered.message
+        expected = "".join((answer.text, *map(prompt.block, answer.tool_calls)))
+        return _solid(expected) == _solid(self._attempt.text)
 
-    def _end_attempt(self) -> None:
-        if not self._over:
-            if events := self._attempt.finish(truncated=self._reason == "length"):
-                self._parsed(events)
-            self._outlet.text(self._attempt.last_content())
-        self._outlet.end()
 
-    def _verdict(self) -> Again | Complete:
-        ended_early = self._reason in ("length", "content_filter")
-        if self._outlet.reached or self._attempt.stopped:
-            return self._complete(partial=True)
-        if self._keeping and not ended_early:
-            assert self._kept is not None
-            request = problem_request(self._kept.problems, self._key, self._names)
-            return self._again("tools", request, muted=True)
-        self._release()
-        if self._begun or self._outlet.refused or ended_early:
-            return self._complete(partial=True)
-        return self._without_call()
+def _gate(spec: AnswerSpec) -> JsonGate | None:
+    """What checks the form of the answer; where a call is demanded, no text is the answer."""
+    if not spec.checks_format:
+        return None
+    form = spec.turn.output_format
+    schema = compile_schema(_ANY_OBJECT if form.schema is None else form.schema)
+    live = form.schema is None and not spec.must_call
+    return JsonGate(schema, form.name, live=live, streamed=spec.turn.streamed)
 
-    def _release(self) -> None:
-        """Delivers of what was kept for a repair that which the repair did not mend."""
-        kept, self._kept, self._keeping = self._kept, None, False
-        calls, attempt = self._calls, self._attempt
-        if kept is None or calls is None:
-            return
-        items: Sequence[HeldCall | str] = kept.items
-        if attempt.begun:
-            items = kept.left_by(list(attempt.begun.values())) if self.plan.turn.parallel_tool_calls else ()
-        if not attempt.begun or any(isinstance(item, HeldCall) and item.flawed for item in items):
-            self._note(kept.complaint)
-            self._shortened |= kept.truncated
-        for item in items:
-            if isinstance(item, HeldCall):
-                calls.whole(item)
-            elif not calls.begun and self._gate is None:
-                attempt.said |= not item.isspace()
-                self._outlet.text(attempt.scan(item)[0])
-        self._outlet.text(attempt.last_content())
-        self._outlet.end()
 
-    def _without_repair(self, failure: GatewayError) -> bool:
-        """Only the repair failed: whether what it should have mended may still be delivered."""
-        self._note(f"the repair failed: {failure.message}")
-        self._release()
-        if self._begun:
-            return True
-        self._outlet.checked(self._rejected)
-        said = self._attempt.said or bool(self._rejected) or not self.delivered.empty
-        return said and (not self._strict or not (self._gate or self._must_call))
+def _broken_json(how: str, broken: JsonBroken) -> UpstreamSchemaMismatch:
+    return UpstreamSchemaMismatch(f"The JSON of the answer {how}: {broken.reason}. Ask again.")
 
-    def _without_call(self) -> Again | Complete:
-        if not self._attempt.said and self.delivered.empty:
-            return self._empty()
-        if self._must_call:
-            return self._no_call()
-        if self._gate is not None:
-            return self._formed(self._gate)
-        return self._complete()
 
-    def _empty(self) -> Again | Complete:
-        if self._config is not None and self._calls is not None:
-            call = call_in_reasoning(self._config, self._attempt.thoughts)
-            if call is not None:
-                self._note("the tool call was taken from the reasoning")
-                self._calls.whole(call)
-                self._outlet.end()
-                return self._complete()
-        if self._budget.allows("empty"):
-            return self._again("empty", empty_nudge(self._key if self._config is not None else ""))
-        if self._strict:
-            raise UpstreamEmpty("The model gave an empty answer, also when asked again. Try once more.")
-        self._note("the answer is empty, also after a second try")
-        return self._complete()
-
-    def _no_call(self) -> Again | Complete:
-        if self._budget.allows("tools"):
-            return self._again("tools", no_call_request(self._key, self._names), muted=True)
-        if self._strict:
-            raise UpstreamSchemaMismatch(
-                "The model did not call a tool although tool_choice demands it, also when asked again."
-            )
-        self._note("no tool was called although tool_choice demands it")
-        return self._complete(partial=True)
-
-    def _formed(self, gate: JsonGate) -> Again | Complete:
-        try:
-            self._outlet.checked(gate.result())
-        except JsonMismatch as mismatch:
-            return self._mismatched(gate, mismatch)
-        except Unchecked:
-            if self._strict:
-                raise UpstreamSchemaMismatch(
-                    f"The answer may or may not fit the response format: {TOO_LONG}."
-                ) from None
-            self._note(f"the answer may not fit the response format: {TOO_LONG}")
-            self._outlet.checked(gate.raw)
-        return self._complete()
-
-    def _mismatched(self, gate: JsonGate, mismatch: JsonMismatch) -> Again | Complete:
-        wanted = self.plan.turn.output_format
-        if mismatch.prose and self._form_refused and wanted.kind == "json_schema":
-            # Twice words instead of JSON: the model does not want to.
-            self._outlet.refuse(gate.raw.strip())
-            return self._complete()
-        if self._budget.allows("format"):
-            self._form_refused = True
-            return self._again("format", format_request(mismatch.complaints))
-        if self._strict:
-            raise UpstreamSchemaMismatch(
-                f"The answer does not fit the response format, also when asked again: {mismatch}."[
-                    :_LONGEST_MESSAGE
-                ]
-            )
-        self._note(f"the answer does not fit the response format: {mismatch}")
-        self._outlet.checked(gate.raw)
-        return self._complete()
-
-    def _again(self, kind: Kind, message: str, *, muted: bool = False) -> Again:
-        self._budget.spend(kind)
-        self.repairs += 1
-        events = self._taken()
-        self.raw_text = self._attempt.text
-        self._muted = muted
-        self._keeping = False
-        self._reason = self._stop_sequence = None
-        self.ending.next_turn()
-        self.cut = False
-        if self._gate is not None:
-            self._rejected = self._gate.raw or self._rejected
-            self._gate.restart()
-            if self.plan.max_tokens is not None:
-                # What was held back and will not be delivered does not count.
-                self._outlet.restart(sum(self.delivered.count(self._tokens)))
-        self._attempt = Attempt(self.plan, self._config)
-        return Again(message, events)
-
-    def _complete(self, *, partial: bool = False) -> Complete:
-        """The last events; ``partial`` where JSON that was held back leaves as far as it came."""
-        if partial and self._gate is not None and not self._begun:
-            self._outlet.checked(self._gate.remains())
-        events = self._taken()
-        reason = self._finish_reason()
-        stopped_at = None
-        if reason == "stop" and not (self._calls is not None and self._calls.begun):
-            stopped_at = self._attempt.stop_sequence or self._stop_sequence
-        return Complete([*events, Finished(reason, self.repairs, tuple(self._notes), stopped_at)])
-
-    def _finish_reason(self) -> FinishReason:
-        if self._shortened or self._outlet.reached:
-            return "length"
-        if self._reason in ("length", "content_filter"):
-            return self._reason
-        if self._calls is not None and self._calls.begun:
-            # OpenAI ends a turn that had to call one named function with "stop".
-            return "stop" if self.plan.turn.tool_choice.mode == "named" else "tool_calls"
-        return self._reason or "stop"
-
-    @property
-    def _must_call(self) -> bool:
-        return bool(self._names) and self.plan.turn.tool_choice.mode in ("required", "named")
-
-    @property
-    def _key(self) -> str:
-        return self.plan.prompt.key if self.plan.prompt is not None else ""
-
-    @property
-    def _names(self) -> list[str]:
-        """The tools as the model knows them."""
-        prompt = self.plan.prompt
-        if prompt is None:
-            return [tool.name for tool in self.plan.upstream_turn.tools]
-        return [prompt.names.shown(tool.name) for tool in prompt.tools]
+def _solid(text: str) -> str:
+    return "".join(text.split())

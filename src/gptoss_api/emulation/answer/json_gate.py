@@ -6,8 +6,10 @@ from typing import Final
 from ...core.errors import UpstreamSchemaMismatch
 from ...text.json_stream import JsonTransducer
 from ...text.schema import Schema, Unchecked
-from .bounds import MAX_HELD
 from .structured import JsonMismatch, find_json
+
+# Characters that are held back to be checked as a whole. A model's window holds about half a million of JSON.
+MAX_HELD: Final = 2 * 1024 * 1024
 
 # An optional fence opener, then the first character of an object; and what may still become that.
 _OPENING: Final = re.compile(r"\s*(?:(?:`{3,}|~{3,})[A-Za-z]*[^\S\n]*\n\s*)?(?=\{)")

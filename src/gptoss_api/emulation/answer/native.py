@@ -25,7 +25,7 @@ from ..prompt.tool_section import offered_tools, parameters_of
 from .calls import custom_input
 
 
-class NativeReading:
+class NativeAnswer:
     """Reads one upstream turn's answer to ``turn``; ``offers_tools`` says that the upstream got the tools."""
 
     def __init__(self, turn: Turn, *, offers_tools: bool) -> None:

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from ...text.tool_calls import CallArgs, CallEnd, CallStart, Content, ParserConfig, ToolCallParser
-from .calls import HeldCall
+from .held import HeldCall
 
 _OPENER: Final = re.compile(r"<tool[_-]call\b", re.IGNORECASE)
 _CLOSED: Final = re.compile(r"(?:</[A-Za-z_]+>|[}\]])\s*\Z")

@@ -7,24 +7,47 @@ one holds it by chance or by leak the next key is taken. Source: docs/design/emu
 import hashlib
 import hmac
 from base64 import b32encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import cached_property
 from typing import Final
 
 from ...core.errors import InternalError
+from ...core.turn import Turn, leading_instructions
 from ...text.digest import digest
+from .tool_section import Style, tools_digest
 
-_VERSION: Final = b"gptoss-api prompt 1"
+_VERSION: Final = "gptoss-api prompt 1"
 # Each attempt searches all client text once.
 _SHORT_ATTEMPTS: Final = 32
 _ATTEMPTS: Final = 64
 
 
-def opening_hash(
-    *, model: str, effort: str | None, style: str, instructions: Iterable[str], tools: bytes, caller: str
-) -> bytes:
-    """What a conversation is before its first message; ``tools`` is their digest."""
-    head = (_VERSION, model.encode(), (effort or "").encode(), style.encode(), caller.encode(), tools)
-    return digest((*head, *(text.strip().encode() for text in instructions)))
+class Opening:
+    """What the conversation of ``turn`` is before its first message, hashed at most once for each turn.
+
+    ``tools`` is the digest of its tools, ``style`` how they are described.
+    """
+
+    def __init__(self, turn: Turn, style: Style) -> None:
+        self.style: Final = style
+        self._turn = turn
+
+    @cached_property
+    def tools(self) -> bytes:
+        return tools_digest(self._turn.tools)
+
+    @cached_property
+    def digest(self) -> bytes:
+        turn = self._turn
+        names = (_VERSION, turn.model, turn.effort or "", self.style, turn.caller)
+        head = (*map(_encoded, names), self.tools)
+        instructions = turn.messages[: leading_instructions(turn.messages)]
+        texts = (message.text.replace("\r\n", "\n").strip() for message in instructions)
+        return digest((*head, *(_encoded(text) for text in texts if text)))
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def conversation_key(

@@ -11,11 +11,20 @@ from typing import Final
 
 from msgspec import Struct
 
-from ...core.turn import AssistantMessage, InstructionMessage, Message, Tool, Turn, UserMessage
-from .key import conversation_key, opening_hash
+from ...core.turn import (
+    AssistantMessage,
+    InstructionMessage,
+    Message,
+    Tool,
+    ToolCall,
+    Turn,
+    UserMessage,
+    leading_instructions,
+)
+from .key import Opening, conversation_key
 from .names import NameMap
 from .neutralise import ClientText, Restorer, tidy
-from .tool_section import Style, ToolList, rules, tool_list, tools_digest
+from .tool_section import ToolList, rules, tool_list
 from .transcript import Entry, Transcript, called_names
 from .typescript import comment_lines, compact
 
@@ -62,6 +71,18 @@ class Prompt(Struct, frozen=True):
     client_has_tags: bool = False
     emulated: tuple[str, ...] = ()
 
+    @property
+    def shown_tools(self) -> tuple[str, ...]:
+        """The names of the tools on offer as the model knows them."""
+        return tuple(self.names.shown(tool.name) for tool in self.tools)
+
+    def block(self, call: ToolCall) -> str:
+        """``call`` in the form in which the model was told to write one."""
+        arguments = call.arguments if call.kind == "function" else compact({"input": call.arguments}) or ""
+        return (
+            f'<tool_call key="{self.key}" name="{self.names.shown(call.name)}">\n{arguments}\n</tool_call>\n'
+        )
+
     def restorer(self, *, json: bool = False) -> Restorer | None:
         """What gives the answer's text the client's spelling back; with ``json`` it is JSON text.
 
@@ -72,15 +93,13 @@ class Prompt(Struct, frozen=True):
         return Restorer(json=json, control_tokens=self.client_has_control_tokens, tags=self.client_has_tags)
 
 
-def render_prompt(
-    turn: Turn, *, secret: bytes, style: Style = "ts", counter: int = 0, key: str = ""
-) -> Prompt:
+def render_prompt(turn: Turn, *, opening: Opening, secret: bytes, counter: int = 0, key: str = "") -> Prompt:
     """The whole of ``turn`` for a new upstream conversation.
 
     ``secret`` and the beginning of the conversation determine the key, from attempt ``counter`` on, unless
-    ``key`` is given: one that no client text holds.
+    ``key`` is given: one that no client text holds. ``opening`` is the turn's.
     """
-    draft = _Draft(turn, turn.messages, style)
+    draft = _Draft(turn, turn.messages, opening)
     if draft.is_lone_message:
         return draft.verbatim()
     entries = draft.entries(draft.front)
@@ -99,10 +118,10 @@ def render_suffix(
     turn: Turn,
     new_messages: Sequence[Message],
     *,
+    opening: Opening,
     key: str,
     seen: Collection[str],
     secret: bytes,
-    style: Style = "ts",
     counter: int = 0,
 ) -> Prompt | None:
     """Only what an upstream conversation has not seen: ``new_messages`` and this answer's lines.
@@ -113,7 +132,7 @@ def render_suffix(
     """
     tail = tuple(new_messages)
     known = turn.messages[: -len(tail)] if tail and turn.messages[-len(tail) :] == tail else turn.messages
-    draft = _Draft(turn, (*known, *tail), style, new_from=len(known))
+    draft = _Draft(turn, (*known, *tail), opening, new_from=len(known))
     if key:
         if draft.knows(key):
             return None
@@ -142,21 +161,18 @@ class _Draft:
     """A prompt in the making: cleans the client's texts first, so that the key can avoid them all."""
 
     def __init__(
-        self, turn: Turn, messages: Sequence[Message], style: Style, new_from: int | None = None
+        self, turn: Turn, messages: Sequence[Message], opening: Opening, new_from: int | None = None
     ) -> None:
         self.key = ""
         self.turn = turn
         self.messages = messages
-        self._style = style
+        self._opening = opening
         self._client = client = ClientText()
-        self._digest = tools_digest(turn.tools)
-        self.tools: ToolList = tool_list(turn, style, self._digest)
+        self.tools: ToolList = tool_list(turn, opening.style, opening.tools)
         client.include(self.tools.text, control_tokens=self.tools.control_tokens, tags=self.tools.tags)
-        opening = next(
-            (i for i, m in enumerate(messages) if not isinstance(m, InstructionMessage)), len(messages)
-        )
+        front = leading_instructions(messages)
         # In a conversation under way, instructions that come first are new ones.
-        self.front = opening if new_from is None else min(opening, new_from)
+        self.front = front if new_from is None else min(front, new_from)
         self._instructions = [client.plain(m.text) for m in messages[: self.front] if m.text.strip()]
         self._format_name = ""
         self._format = self._format_section()
@@ -229,16 +245,8 @@ class _Draft:
         return self._client.contains(key)
 
     def choose_key(self, secret: bytes, counter: int) -> None:
-        opening = opening_hash(
-            model=self.turn.model,
-            effort=self.turn.effort,
-            style=self._style,
-            instructions=self._instructions,
-            tools=self._digest,
-            caller=self.turn.caller,
-        )
         first = next((tidy(m.text) for m in self.messages if isinstance(m, UserMessage)), "")
-        self.key = conversation_key(secret, opening, first, counter, self._client.contains)
+        self.key = conversation_key(secret, self._opening.digest, first, counter, self._client.contains)
 
     # The whole
 

@@ -1,15 +1,28 @@
-"""What waits for a repair: the part of an answer that was not delivered because something in it is wrong."""
+"""What is held back for a repair: the part of an answer in which something is wrong."""
 
 import json
 from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
-from ...text.tool_calls import Problem
-from .calls import HeldCall
+from msgspec import Struct, field
+
+from ...text.tool_calls import CallArgs, CallEnd, CallStart, Problem
 
 
-class KeptAnswer:
+class HeldCall(Struct):
+    """A call by the name the model knows, in pieces; ``flawed`` where it gave rise to a repair."""
+
+    name: str
+    flawed: bool = False
+    parts: list[str] = field(default_factory=list)
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.parts)
+
+
+class HeldAnswer:
     """The calls and the text from the first flaw on, in the order of the answer."""
 
     def __init__(self, problem: Problem) -> None:
@@ -30,7 +43,7 @@ class KeptAnswer:
 
     @property
     def items(self) -> list[HeldCall | str]:
-        """Everything kept, in order."""
+        """Everything held, in order."""
         if text := self._text.getvalue():
             self._items.append(text)
             self._text = StringIO()
@@ -39,12 +52,13 @@ class KeptAnswer:
     def text(self, text: str) -> None:
         self._text.write(text)
 
-    def start(self, index: int, name: str) -> None:
-        call = self._calls[index] = HeldCall(name, index in self._flawed)
-        self.items.append(call)
-
-    def arguments(self, index: int, text: str) -> None:
-        self._calls[index].parts.append(text)
+    def call(self, event: CallStart | CallArgs | CallEnd) -> None:
+        match event:
+            case CallStart(index, name):
+                call = self._calls[index] = HeldCall(name, index in self._flawed)
+                self.items.append(call)
+            case CallArgs(index, text):
+                self._calls[index].parts.append(text)
 
     @property
     def truncated(self) -> bool:

@@ -1,8 +1,10 @@
 """The last station of an answer: counts what leaves, ends it at the token limit, checks JSON on its way."""
 
 from collections.abc import Sequence
-from typing import Literal
+from io import StringIO
+from typing import Final, Literal
 
+from ...core.errors import UpstreamFailure
 from ...core.events import (
     Event,
     ReasoningDelta,
@@ -12,23 +14,94 @@ from ...core.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
+from ...core.turn import AssistantMessage, ToolCall
 from ...text.stops import TokenLimiter
 from ...text.tokens import Tokens
 from .json_gate import JsonGate
+
+# Every token of a model's window, each as long as the longest one there is: nothing honest is longer.
+MAX_ANSWER: Final = 131_072 * 128
 
 # Reasoning, text, the call with this number, or the end of that call.
 Segment = Literal["reasoning", "text"] | int | tuple[int]
 
 
-class Outlet:
+def refuse_endless(characters: int) -> None:
+    """Raises: UpstreamFailure, for an answer that is longer than ``MAX_ANSWER`` characters."""
+    if characters > MAX_ANSWER:
+        failure = UpstreamFailure("The upstream's answer does not end: it is longer than a model can write.")
+        failure.retryable = False
+        raise failure
+
+
+class Delivered:
+    """Collects what a client was given of one choice, to be counted when the turn ends."""
+
+    def __init__(self) -> None:
+        self._reasoning = StringIO()
+        self._answer = StringIO()
+        self._calls: dict[int, tuple[ToolCallStarted, StringIO]] = {}
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Raises: UpstreamFailure, where the answer has no end."""
+        for event in events:
+            kind = type(event)
+            if kind is TextDelta or kind is RefusalDelta:
+                self._answer.write(event.text)  # type: ignore[union-attr]  # narrowed by identity, the hot path
+            elif kind is ReasoningDelta:
+                self._reasoning.write(event.text)  # type: ignore[union-attr]  # as above
+            elif isinstance(event, ToolCallStarted):
+                self._calls[event.index] = event, StringIO()
+            elif isinstance(event, ToolCallDelta):
+                self._calls[event.index][1].write(event.arguments)
+        refuse_endless(max(self._answer.tell(), self._reasoning.tell()))
+
+    @property
+    def empty(self) -> bool:
+        """Nothing a client would call an answer was delivered; reasoning alone is none."""
+        return not self._calls and not self.text.strip()
+
+    @property
+    def text(self) -> str:
+        return self._answer.getvalue()
+
+    @property
+    def message(self) -> AssistantMessage:
+        """The answer as its client will send it back."""
+        calls = (
+            ToolCall(call.id, call.name, arguments.getvalue(), call.kind)
+            for call, arguments in self._calls.values()
+        )
+        return AssistantMessage(self.text, self._reasoning.getvalue(), tool_calls=tuple(calls))
+
+    @property
+    def called(self) -> bool:
+        return bool(self._calls)
+
+    def count(self, tokens: Tokens) -> tuple[int, int]:
+        """Tokens of the reasoning and of the rest."""
+        text = tokens.count(self.text)
+        # Each call is a message of its own.
+        for call, arguments in self._calls.values():
+            text += tokens.count(call.name + arguments.getvalue())
+        return tokens.count(self._reasoning.getvalue()), text
+
+    @property
+    def characters(self) -> int:
+        calls = sum(arguments.tell() for _, arguments in self._calls.values())
+        return self._reasoning.tell() + self._answer.tell() + calls
+
+
+class Output:
     """Takes pieces in the order in which the client shall get them; :meth:`take` gives them as events.
 
     ``limit`` counts reasoning, text, and the names and arguments of calls together, in o200k tokens.
     ``reached`` says that it cut the answer; nothing comes out afterwards. ``gate``, if any, decides when
-    text may leave.
+    text may leave. ``delivered`` is what has been taken.
     """
 
     def __init__(self, limit: int | None, tokens: Tokens, gate: JsonGate | None) -> None:
+        self.delivered = Delivered()
         self.reached = False
         self.refused = False
         self._limit = limit
@@ -77,13 +150,16 @@ class Outlet:
         if self._limiter is not None:
             self._limited(*self._limiter.finish())
 
-    def restart(self, spent: int) -> None:
-        """Another attempt follows, and of those before only ``spent`` tokens were delivered."""
+    def restart(self) -> None:
+        """Another attempt follows: what was held back and will not be delivered does not count."""
         if self._limit is not None:
+            spent = sum(self.delivered.count(self._tokens))
             self._limiter = TokenLimiter(max(self._limit - spent, 0), self._tokens)
 
     def take(self) -> list[Event]:
+        """Raises: UpstreamFailure, where the answer has no end."""
         events, self._events = self._events, []
+        self.delivered.add(events)
         return events
 
     def _put(self, segment: Segment, text: str) -> None:

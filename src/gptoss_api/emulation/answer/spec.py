@@ -1,0 +1,45 @@
+"""What the gateway itself reads an answer for, and what it holds it to."""
+
+from msgspec import Struct
+
+from ...core.turn import Turn
+from ..prompt.neutralise import Restorer
+from ..prompt.render import Prompt
+
+
+class AnswerSpec(Struct, frozen=True):
+    """What an answer to ``turn`` has to be.
+
+    ``prompt`` is what was sent where the upstream got only text, and ``tool_names`` are the tools on offer as
+    the model knows them. ``reads_calls`` and ``checks_format`` say whether the text is read for calls and
+    checked for its form; ``max_tokens`` and ``stop`` end it. A ``verbatim`` answer is nobody's to repair, and
+    one to a ``heavy`` turn takes long to judge.
+    """
+
+    turn: Turn
+    prompt: Prompt | None = None
+    tool_names: tuple[str, ...] = ()
+    reads_calls: bool = False
+    checks_format: bool = False
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    verbatim: bool = False
+    heavy: bool = False
+
+    @property
+    def key(self) -> str:
+        """The nonce of the calls in the answer, "" where they are not text."""
+        return "" if self.prompt is None else self.prompt.key
+
+    @property
+    def must_call(self) -> bool:
+        return bool(self.tool_names) and self.turn.tool_choice.mode in ("required", "named")
+
+    @property
+    def passes_calls(self) -> bool:
+        """Whether calls come as the upstream's own events."""
+        return self.prompt is None
+
+    def restorer(self) -> Restorer | None:
+        """What gives the text the client's spelling back, where some of it was escaped."""
+        return None if self.prompt is None else self.prompt.restorer(json=self.checks_format)
