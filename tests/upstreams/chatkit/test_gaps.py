@@ -67,6 +67,7 @@ def cut(event: Json) -> str:
         (["a\ud83d", "\ude00b"], f"a{SMILE}b", f"a{SMILE}b"),
         (["a\ud83d", "\ude00b", "c"], "", f"a{SMILE}bc"),
         (["a\ud83d", "b"], "a\ud83db", "a\ufffdb"),
+        (["\ud83d", "\ude00"], SMILE, SMILE),
         (["a\ud83d"], f"a{SMILE}", f"a{SMILE}"),
         (["a\ud83d"], "a\ud83d", "a\ufffd"),
         (["a\ud83d"], "", "a\ufffd"),
@@ -126,6 +127,18 @@ def test_events_without_a_blank_line_between_them_are_read(dialect: Old) -> None
     events = [*dialect.opening(), *dialect.thinking("hm"), *dialect.message(["Hel", "lo"])]
     lines = "\n".join(f"data: {json.dumps(event)}" for event in events)
     assert read([lines.encode() + b"\n\n"]) == read([sse(*events)])
+
+
+@both
+def test_an_error_among_several_events_ends_them(dialect: Old) -> None:
+    events = [*dialect.opening(), dialect.message_added(), dialect.delta("a")]
+    rest = [{"type": "error", "message": "it broke"}, dialect.delta("b")]
+    lines = "\n".join(f"data: {json.dumps(event)}" for event in [*events, *rest])
+    seen, failure = read([lines.encode() + b"\ndata: [DONE]\n\n"])
+    assert type(failure) is UpstreamFailure
+    assert text_of(seen) == "a"
+    ended = f"data: {json.dumps(dialect.message_done('a'))}\ndata: [DONE]"
+    assert text_of(answer(escaped(*events, ended))) == "a"
 
 
 # Gaps

@@ -180,6 +180,22 @@ def test_a_repeated_end_adds_nothing(dialect: Old) -> None:
 
 
 @both
+def test_a_delta_after_the_end_of_its_message_adds_nothing(dialect: Old) -> None:
+    events = read(*dialect.opening(), *dialect.message(["a"]), dialect.delta("b"), dialect.delta("c"))
+    assert text_of(events) == "a"
+
+
+@both
+def test_the_end_of_the_turn_and_notes_in_the_text_are_no_text(dialect: Old) -> None:
+    note = dialect.update(MESSAGE, type="assistant_message.content_part.annotation_added", annotation={})
+    wire = ChatKitWire()
+    events = wire.feed(payloads(*dialect.opening(), dialect.delta("a"), note, dialect.message_done("a")))
+    events += wire.feed(payloads(dialect.done({"id": "e", "type": "end_of_turn"})))
+    assert wire.patience == AFTER_TITLE
+    assert text_of(events + wire.finish()) == "a"
+
+
+@both
 def test_text_in_the_announcement_of_a_message_counts(dialect: Old) -> None:
     item = {"id": MESSAGE, "type": "assistant_message", "content": [{"type": "output_text", "text": "ab"}]}
     events = read(*dialect.opening(), dialect.added(item), dialect.delta("c"), dialect.message_done("abc"))

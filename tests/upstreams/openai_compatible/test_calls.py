@@ -72,6 +72,8 @@ A, B = ("f", '{"a": 1}'), ("g", '{"b": [2, "}"]}')
         [[delta("f", '{"a"', 0, "x")], [delta("f", ": 1}", 0, "x")], [delta(*B, 1, "y")]],
         # the name in pieces
         [[delta("", "", 0, "x")], [delta("f", None, 0)], [delta(None, A[1], 0)], [delta(*B, 1, "y")]],
+        # the id only later
+        [[delta("f", "", 0)], [delta(None, A[1], 0, "x")], [delta(*B, 1, "y")], [delta(None, "", None, "x")]],
         # side by side
         [[delta("f", "", 0, "x"), delta("g", "", 1, "y")], [delta(None, A[1], 0), delta(None, B[1], 1)]],
         [[delta("f", '{"a"', 0, "x")], [delta("g", B[1], 1, "y")], [delta(None, ": 1}", 0)]],
@@ -128,6 +130,9 @@ def test_the_end_of_a_header_is_no_part_of_the_arguments(header: str) -> None:
         ('{"a": {"b": 1', '{"a": {"b": 1', "end in the middle"),
         ("print(1)", "print(1)", "are not a JSON object"),
         ("[1, 2]", "[1, 2]", "are not a JSON object"),
+        ("[{}] and more", "[{}] and more", "are not a JSON object"),
+        ("[{'a': 1," + " " * 10_000 + "}]", "[{'a': 1," + " " * 10_000 + "}]", "are not a JSON object"),
+        ("{'a': 1, 'b': ", '{"a": 1, "b": ', "end in the middle"),
     ],
 )
 def test_what_would_have_to_be_invented_is_given_as_it_is(written: str, given: str, note: str) -> None:

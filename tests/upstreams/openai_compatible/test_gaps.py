@@ -17,7 +17,7 @@ from gptoss_api.core.errors import (
     UpstreamIncomplete,
     UpstreamRateLimited,
 )
-from gptoss_api.core.events import Event, ToolCallFinished, ToolCallStarted
+from gptoss_api.core.events import Event, TextDelta, ToolCallFinished, ToolCallStarted
 from gptoss_api.core.result import Choice, Collector
 from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.dialects.openai_errors import openai_error
@@ -165,6 +165,15 @@ def test_names_and_errors_are_text_that_can_be_sent() -> None:
     assert failure.message.encode()
 
 
+@pytest.mark.parametrize("mark", ["data: [DONE]", "data:  [DONE] ", 'data: {"choices":[]}\ndata: [DONE]'])
+def test_nothing_counts_after_an_end_mark_in_any_form(mark: str) -> None:
+    late = sse(chunk('{"content":"b"}'))
+    events, failure = read([sse(chunk('{"content":"a"}'), END), mark.encode() + b"\n\n", late])
+    assert failure is None
+    assert events[0] == TextDelta("a")
+    assert TextDelta("b") not in events
+
+
 # Members of odd types
 
 
@@ -180,9 +189,10 @@ def test_pieces_with_an_index_of_another_type_belong_to_the_call(index: str) -> 
         ('{"index":0,"id":1.5,"function":{"name":"f","arguments":"{}"}}', "{}"),
         ('[null,{"function":{"name":"f","arguments":{"a":1}}}]', '{"a": 1}'),
         (r'"[{\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]"', "{}"),
+        ('[{"index":"0","function":{"name":"f","arguments":5}}]', "5"),
         ('[{"index":"' + "9" * 5000 + '","id":' + "9" * 5000 + ',"function":{"name":"f"}}]', "{}"),
     ],
-    ids=["object", "null beside", "string", "long numbers"],
+    ids=["object", "null beside", "string", "a number for arguments", "long numbers"],
 )
 def test_calls_in_another_form_are_calls(calls: str, arguments: str) -> None:
     choice = answer(chunk('{"tool_calls":' + calls + "}"))
@@ -279,6 +289,8 @@ def test_a_body_that_is_no_answer_is_a_failure(body: bytes, kind: type[GatewayEr
         ('{"error": "prompt is too long: 200000 tokens > 131072 maximum"}', ContextLengthExceeded),
         ('{"object": "error", "message": "Too many requests"}', UpstreamRateLimited),
         ('{"usage": {}}', UpstreamIncomplete),
+        ('{"usage": {}} [{}]', UpstreamIncomplete),
+        ('{"usage', UpstreamIncomplete),
     ],
 )
 def test_an_error_outside_of_any_event_is_the_error(lines: str, kind: type[GatewayError]) -> None:

@@ -147,6 +147,11 @@ def test_the_separator_of_lm_studio_is_taken_out(size: int) -> None:
     assert choice.text == '{"a_b": "__LM"} __ _'
 
 
+def test_what_only_begins_like_the_separator_is_text() -> None:
+    text = LEAK[:-2] + "0" * 200
+    assert said(chunk({"content": text}), END).text == text
+
+
 @pytest.mark.parametrize(
     ("value", "counts"),
     [
