@@ -130,6 +130,7 @@ def test_the_end_of_a_header_is_no_part_of_the_arguments(header: str) -> None:
         ('{"a": {"b": 1', '{"a": {"b": 1', "end in the middle"),
         ("print(1)", "print(1)", "are not a JSON object"),
         ("[1, 2]", "[1, 2]", "are not a JSON object"),
+        ("[" * 2_000, "[" * 2_000, "are not a JSON object"),
         ("[{}] and more", "[{}] and more", "are not a JSON object"),
         ("[{'a': 1," + " " * 10_000 + "}]", "[{'a': 1," + " " * 10_000 + "}]", "are not a JSON object"),
         ("{'a': 1, 'b': ", '{"a": 1, "b": ', "end in the middle"),

@@ -275,14 +275,17 @@ class _Arguments:
         """Arguments that are no plain object: nothing, an object in a list or string, or something else."""
         if text in ("", "null", "None", '""'):
             return "{}"
-        value = _decoded(text)
-        for _ in range(2):
-            if isinstance(value, list) and len(value) == 1:
-                value = value[0]
-            if isinstance(value, str):
-                value = _decoded(value)
-        if isinstance(value, dict):
-            return json.dumps(value, ensure_ascii=False)
+        try:
+            value = _decoded(text)
+            for _ in range(2):
+                if isinstance(value, list) and len(value) == 1:
+                    value = value[0]
+                if isinstance(value, str):
+                    value = _decoded(value)
+            if isinstance(value, dict):
+                return json.dumps(value, ensure_ascii=False)
+        except RecursionError:
+            pass
         self.problem = "are not a JSON object"
         return text
 
