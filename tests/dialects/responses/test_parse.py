@@ -15,7 +15,8 @@ from gptoss_api.core.turn import (
     UserMessage,
 )
 from gptoss_api.dialects.openai_errors import openai_error
-from gptoss_api.dialects.responses import ResponseRequest, ResponsesDialect, Sealer
+from gptoss_api.dialects.responses import ResponseRequest, ResponsesDialect
+from gptoss_api.dialects.sealing import Sealer
 
 SEALER = Sealer(b"k" * 32)
 DIALECT = ResponsesDialect(SEALER)

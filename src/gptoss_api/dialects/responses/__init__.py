@@ -3,7 +3,6 @@
 from .dialect import CreateResponse, ResponseRequest, ResponsesDialect, StoredResponse
 from .objects import response_of_item
 from .parse import Asked
-from .sealing import Sealer
 from .stream import ResponseStream
 from .truncation import without_oldest
 
@@ -13,7 +12,6 @@ __all__ = [
     "ResponseRequest",
     "ResponseStream",
     "ResponsesDialect",
-    "Sealer",
     "StoredResponse",
     "response_of_item",
     "without_oldest",

@@ -14,11 +14,11 @@ from ..base import DialectSettings, Endpoint, ErrorResponse, Headers, Operation
 from ..json_body import decode_object
 from ..openai_errors import error_response
 from ..reading import Fields
+from ..sealing import Sealer
 from .items import ItemReader
 from .objects import Frame, new_response_id
 from .parse import Asked, read_request
 from .response import render_response
-from .sealing import Sealer
 from .stored import input_items
 from .stream import ResponseStream
 from .tools import Names

@@ -5,7 +5,7 @@ only the new piece of text and the number of the event are written for each.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from msgspec import Struct, field
 
@@ -15,17 +15,13 @@ from ...core.events import (
     Events,
     Finished,
     FinishReason,
-    ReasoningDelta,
-    RefusalDelta,
     Started,
-    TextDelta,
-    ToolCallDelta,
-    ToolCallFinished,
     ToolCallStarted,
     Usage,
     UsageReported,
 )
 from ..openai_errors import openai_error
+from ..parts import CallPart, Parts, TextKind, TextPart
 from .objects import (
     Frame,
     ItemStatus,
@@ -40,15 +36,13 @@ from .objects import (
 )
 from .tools import Names
 
-PartKind = Literal["text", "refusal", "reasoning"]
-
 # Of each kind of part: the stem of its events, the member of its "done" event, what follows a delta.
-_PARTS: Final[dict[PartKind, tuple[str, str, bytes]]] = {
+_PARTS: Final[dict[TextKind, tuple[str, str, bytes]]] = {
     "text": ("response.output_text", "text", b',"logprobs":[]'),
     "refusal": ("response.refusal", "refusal", b""),
     "reasoning": ("response.reasoning_text", "text", b""),
 }
-_PART_OBJECTS: Final[dict[PartKind, Callable[[str], dict[str, Any]]]] = {
+_PART_OBJECTS: Final[dict[TextKind, Callable[[str], dict[str, Any]]]] = {
     "text": text_part,
     "refusal": refusal_part,
     "reasoning": reasoning_part,
@@ -64,25 +58,14 @@ class _TextItem(Struct):
     contents: list[dict[str, Any]] = field(default_factory=list)
 
 
-class _Part(Struct):
-    """A content part that is being written. ``place`` are the members that say where it is."""
+class _Place(Struct, frozen=True):
+    """Where a part is, as members too; ``before`` and ``after`` stand around each of its deltas."""
 
-    kind: PartKind
     place: bytes
     before: bytes
     after: bytes
-    pieces: list[str] = field(default_factory=list)
-
-
-class _Call(Struct):
-    """A call that is being written."""
-
-    event: ToolCallStarted
-    id: str
+    item_id: str
     output_index: int
-    place: bytes
-    before: bytes
-    pieces: list[str] = field(default_factory=list)
 
 
 class ResponseStream:
@@ -99,63 +82,43 @@ class ResponseStream:
         self._number = 0
         self._model = frame.model
         self._created = self._begun = False
+        # Rendered and not yet taken.
+        self._out: list[bytes] = []
         # Finished items by output index, and what is still open.
         self._items: dict[int, bytes] = {}
         self._next_index = 0
         self._item: _TextItem | None = None
-        self._part: _Part | None = None
-        self._calls: dict[int, _Call] = {}
+        self._parts: Parts[_Place] = Parts(self)
         self._reason: FinishReason | None = None
         self._usage: Usage | None = None
         self.final = b""
 
     def feed(self, events: Events) -> bytes:
-        out: list[bytes] = []
-        for event in events:
-            # Compared by identity, the commonest first: this runs for every token.
-            if type(event) is TextDelta:
-                if event.text:
-                    self._delta("text", event.text, out)
-            elif type(event) is ReasoningDelta:
-                if event.text:
-                    self._delta("reasoning", event.text, out)
-            elif type(event) is ToolCallDelta:
-                if event.arguments and (call := self._calls.get(event.index)) is not None:
-                    call.pieces.append(event.arguments)
-                    out.append(
-                        b'%b%b,"sequence_number":%d}\n\n'
-                        % (call.before, encode(event.arguments), self._number)
-                    )
-                    self._number += 1
-            else:
-                self._seldom(event, out)
+        self._parts.feed(events)
+        out, self._out = self._out, []
         return b"".join(out)
 
     def queued(self) -> bytes:
         """Opens the stream of a response that waits for its turn in the background."""
-        out: list[bytes] = []
         self._created = True
         for kind in ("response.created", "response.queued"):
-            self._emit(kind, b'"response":' + self._frame.render("queued"), out)
-        return b"".join(out)
+            self._emit(kind, b'"response":' + self._frame.render("queued"))
+        return self._taken()
 
     def end(self) -> bytes:
-        status: Status = "completed" if self._reason in ("stop", "tool_calls") else "incomplete"
-        out: list[bytes] = []
-        self._conclude(status, out)
-        return b"".join(out)
+        self._conclude("completed" if self._reason in ("stop", "tool_calls") else "incomplete")
+        return self._taken()
 
     def fail(self, error: GatewayError) -> bytes:
         """``response.failed``; an ``error`` event where no response was created yet."""
-        out: list[bytes] = []
         if self._created:
-            self._close_all("incomplete", out)
-            self._conclude("failed", out, error)
+            self._close_all("incomplete")
+            self._conclude("failed", error)
         else:
             code = openai_error(error).code
             said = {"code": code, "message": error.message, "param": error.param}
-            self._emit("error", encode(said)[1:-1], out)
-        return b"".join(out)
+            self._emit("error", encode(said)[1:-1])
+        return self._taken()
 
     def snapshot(self) -> bytes:
         """The response object as far as it has come, as JSON."""
@@ -163,46 +126,96 @@ class ResponseStream:
 
     def cancel(self) -> bytes:
         """Ends a response that its client no longer wants. The reference knows no event for it."""
-        out: list[bytes] = []
-        self._close_all("incomplete", out)
+        self._close_all("incomplete")
         self.final = self._render("cancelled")
+        return self._taken()
+
+    def _taken(self) -> bytes:
+        out, self._out = self._out, []
         return b"".join(out)
 
-    def _emit(self, kind: str, members: bytes, out: list[bytes]) -> None:
+    def _emit(self, kind: str, members: bytes) -> None:
         name = kind.encode()
-        out.append(
+        self._out.append(
             b'event: %b\ndata: {"type":"%b",%b,"sequence_number":%d}\n\n'
             % (name, name, members, self._number)
         )
         self._number += 1
 
-    def _seldom(self, event: Event, out: list[bytes]) -> None:
-        """Events that come a few times in a stream."""
+    # What the events say; see :class:`gptoss_api.dialects.parts.PartSink`.
+
+    def text_delta(self, data: _Place, text: str) -> None:
+        self._out.append(
+            b'%b%b%b,"sequence_number":%d}\n\n' % (data.before, encode(text), data.after, self._number)
+        )
+        self._number += 1
+
+    def text_started(self, kind: TextKind) -> _Place:
+        reasoning = kind == "reasoning"
+        item = self._item
+        if item is not None and item.reasoning != reasoning:
+            self._close_item("completed")
+            item = None
+        if item is None:
+            item = self._open_item(reasoning)
+        place = b'"item_id":"%b","output_index":%d,"content_index":%d' % (
+            item.id.encode(),
+            item.output_index,
+            len(item.contents),
+        )
+        stem, _, after = _PARTS[kind]
+        empty = encode(_PART_OBJECTS[kind](""))
+        self._emit("response.content_part.added", b'%b,"part":%b' % (place, empty))
+        return _Place(place, _before(f"{stem}.delta", place), after, item.id, item.output_index)
+
+    def text_ended(self, part: TextPart[_Place]) -> None:
+        text = part.text
+        stem, member, after = _PARTS[part.kind]
+        place = part.data.place
+        self._emit(f"{stem}.done", b'%b,"%b":%b%b' % (place, member.encode(), encode(text), after))
+        whole = _PART_OBJECTS[part.kind](text)
+        assert self._item is not None
+        self._item.contents.append(whole)
+        self._emit("response.content_part.done", b'%b,"part":%b' % (place, encode(whole)))
+
+    def call_started(self, call: ToolCallStarted) -> _Place:
+        self._close_item("completed")
+        index = self._take_index()
+        custom = call.kind == "custom"
+        identifier = self._frame.item_id("ctc" if custom else "fc", index)
+        place = b'"item_id":"%b","output_index":%d' % (identifier.encode(), index)
+        stem, _ = _call_events(call)
+        self._add_item(self._call_object(identifier, call, "", "in_progress"), index)
+        return _Place(place, _before(f"{stem}.delta", place), b"", identifier, index)
+
+    def call_ended(self, part: CallPart[_Place], *, complete: bool) -> None:
+        text, data = part.arguments, part.data
+        stem, member = _call_events(part.call)
+        self._emit(f"{stem}.done", b'%b,"%b":%b' % (data.place, member.encode(), encode(text)))
+        status: ItemStatus = "completed" if complete else "incomplete"
+        self._finish_item(self._call_object(data.item_id, part.call, text, status), data.output_index)
+
+    def told(self, event: Event) -> None:
         match event:
             case Started():
-                self._begin(event, out)
-            case RefusalDelta(text) if text:
-                self._delta("refusal", text, out)
-            case ToolCallStarted():
-                self._start_call(event, out)
-            case ToolCallFinished(index) if index in self._calls:
-                self._close_call(index, "completed", out)
+                self._begin(event)
             case Finished(reason):
                 self._reason = reason
-                cut = reason not in ("stop", "tool_calls")
-                self._close_all("incomplete" if cut else "completed", out)
+                self._close_all("completed" if reason in ("stop", "tool_calls") else "incomplete")
             case UsageReported(usage):
                 self._usage = usage
             case _:
                 pass
 
-    def _begin(self, started: Started, out: list[bytes]) -> None:
+    # The response itself.
+
+    def _begin(self, started: Started) -> None:
         self._model = started.model
         kinds = ("response.in_progress",) if self._created else ("response.created", "response.in_progress")
         self._created = self._begun = True
         response = b'"response":' + self._render("in_progress")
         for kind in kinds:
-            self._emit(kind, response, out)
+            self._emit(kind, response)
 
     def _render(self, status: Status, error: GatewayError | None = None) -> bytes:
         return self._frame.render(
@@ -214,72 +227,27 @@ class ResponseStream:
             error=error,
         )
 
-    def _conclude(self, status: Status, out: list[bytes], error: GatewayError | None = None) -> None:
+    def _conclude(self, status: Status, error: GatewayError | None = None) -> None:
         self.final = self._render(status, error)
-        self._emit(f"response.{status}", b'"response":' + self.final, out)
+        self._emit(f"response.{status}", b'"response":' + self.final)
 
-    # Messages and reasoning: items of parts.
+    # Its items.
 
-    def _delta(self, kind: PartKind, text: str, out: list[bytes]) -> None:
-        part = self._part
-        if part is None or part.kind != kind:
-            part = self._open_part(kind, out)
-        part.pieces.append(text)
-        out.append(
-            b'%b%b%b,"sequence_number":%d}\n\n' % (part.before, encode(text), part.after, self._number)
-        )
-        self._number += 1
-
-    def _open_part(self, kind: PartKind, out: list[bytes]) -> _Part:
-        self._close_part(out)
-        reasoning = kind == "reasoning"
-        if self._item is not None and self._item.reasoning != reasoning:
-            self._close_item("completed", out)
-        if self._item is None:
-            self._open_item(reasoning, out)
-        item = self._item
-        assert item is not None
-        place = b'"item_id":"%b","output_index":%d,"content_index":%d' % (
-            item.id.encode(),
-            item.output_index,
-            len(item.contents),
-        )
-        stem, _, after = _PARTS[kind]
-        name = f"{stem}.delta".encode()
-        before = b'event: %b\ndata: {"type":"%b",%b,"delta":' % (name, name, place)
-        self._part = part = _Part(kind, place, before, after)
-        empty = encode(_PART_OBJECTS[kind](""))
-        self._emit("response.content_part.added", b'%b,"part":%b' % (place, empty), out)
-        return part
-
-    def _open_item(self, reasoning: bool, out: list[bytes]) -> None:
-        index = self._next_index
+    def _take_index(self) -> int:
         self._next_index += 1
+        return self._next_index - 1
+
+    def _open_item(self, reasoning: bool) -> _TextItem:
+        index = self._take_index()
         identifier = self._frame.item_id("rs" if reasoning else "msg", index)
         self._item = item = _TextItem(identifier, index, reasoning)
-        self._add_item(self._text_object(item, "in_progress"), index, out)
+        self._add_item(self._text_object(item, "in_progress"), index)
+        return item
 
-    def _close_part(self, out: list[bytes]) -> None:
-        part = self._part
-        if part is None:
-            return
-        self._part = None
-        text = "".join(part.pieces)
-        stem, member, after = _PARTS[part.kind]
-        said = b'%b,"%b":%b%b' % (part.place, member.encode(), encode(text), after)
-        self._emit(f"{stem}.done", said, out)
-        whole = _PART_OBJECTS[part.kind](text)
-        assert self._item is not None
-        self._item.contents.append(whole)
-        self._emit("response.content_part.done", b'%b,"part":%b' % (part.place, encode(whole)), out)
-
-    def _close_item(self, status: ItemStatus, out: list[bytes]) -> None:
-        self._close_part(out)
-        item = self._item
-        if item is None:
-            return
-        self._item = None
-        self._finish_item(self._text_object(item, status), item.output_index, out)
+    def _close_item(self, status: ItemStatus) -> None:
+        item, self._item = self._item, None
+        if item is not None:
+            self._finish_item(self._text_object(item, status), item.output_index)
 
     def _text_object(self, item: _TextItem, status: ItemStatus) -> dict[str, Any]:
         if not item.reasoning:
@@ -289,49 +257,32 @@ class ResponseStream:
             sealed = self._seal("".join(part["text"] for part in item.contents))
         return reasoning_item(item.id, item.contents, status, sealed)
 
-    # Calls.
+    def _call_object(
+        self, identifier: str, call: ToolCallStarted, text: str, status: ItemStatus
+    ) -> dict[str, Any]:
+        return call_item(identifier, call.id, self._names.restore(call.name), call.kind, text, status)
 
-    def _start_call(self, event: ToolCallStarted, out: list[bytes]) -> None:
-        self._close_item("completed", out)
-        index = self._next_index
-        self._next_index += 1
-        custom = event.kind == "custom"
-        identifier = self._frame.item_id("ctc" if custom else "fc", index)
-        place = b'"item_id":"%b","output_index":%d' % (identifier.encode(), index)
-        stem = "custom_tool_call_input" if custom else "function_call_arguments"
-        name = f"response.{stem}.delta".encode()
-        before = b'event: %b\ndata: {"type":"%b",%b,"delta":' % (name, name, place)
-        call = self._calls[event.index] = _Call(event, identifier, index, place, before)
-        self._add_item(self._call_object(call, "", "in_progress"), index, out)
+    def _add_item(self, item: dict[str, Any], index: int) -> None:
+        self._emit("response.output_item.added", b'"output_index":%d,"item":%b' % (index, encode(item)))
 
-    def _close_call(self, index: int, status: ItemStatus, out: list[bytes]) -> None:
-        call = self._calls.pop(index)
-        text = "".join(call.pieces)
-        stem, member = (
-            ("custom_tool_call_input", "input")
-            if call.event.kind == "custom"
-            else ("function_call_arguments", "arguments")
-        )
-        said = b'%b,"%b":%b' % (call.place, member.encode(), encode(text))
-        self._emit(f"response.{stem}.done", said, out)
-        self._finish_item(self._call_object(call, text, status), call.output_index, out)
-
-    def _call_object(self, call: _Call, text: str, status: ItemStatus) -> dict[str, Any]:
-        event = call.event
-        called = self._names.restore(event.name)
-        return call_item(call.id, event.id, called, event.kind, text, status)
-
-    # Items.
-
-    def _add_item(self, item: dict[str, Any], index: int, out: list[bytes]) -> None:
-        self._emit("response.output_item.added", b'"output_index":%d,"item":%b' % (index, encode(item)), out)
-
-    def _finish_item(self, item: dict[str, Any], index: int, out: list[bytes]) -> None:
+    def _finish_item(self, item: dict[str, Any], index: int) -> None:
         self._items[index] = encoded = encode(item)
-        self._emit("response.output_item.done", b'"output_index":%d,"item":%b' % (index, encoded), out)
+        self._emit("response.output_item.done", b'"output_index":%d,"item":%b' % (index, encoded))
 
-    def _close_all(self, status: ItemStatus, out: list[bytes]) -> None:
+    def _close_all(self, status: ItemStatus) -> None:
         """Closes what is open. A call whose end was seen is whole; whatever else is open may not be."""
-        self._close_item(status, out)
-        for index in sorted(self._calls):
-            self._close_call(index, status, out)
+        self._parts.end_text()
+        self._close_item(status)
+        self._parts.end_calls(complete=status == "completed")
+
+
+def _before(kind: str, place: bytes) -> bytes:
+    name = kind.encode()
+    return b'event: %b\ndata: {"type":"%b",%b,"delta":' % (name, name, place)
+
+
+def _call_events(call: ToolCallStarted) -> tuple[str, str]:
+    """The stem of a call's events, and the member that its "done" event has the whole text in."""
+    if call.kind == "custom":
+        return "response.custom_tool_call_input", "input"
+    return "response.function_call_arguments", "arguments"

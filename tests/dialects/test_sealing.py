@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss_api.dialects.responses import Sealer
+from gptoss_api.dialects.sealing import Sealer
 
 SEALER = Sealer(b"k" * 32)
 

@@ -8,7 +8,7 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final
 
-from ...core.sealing import KEY_BYTES, Seal, derive_key
+from ..core.sealing import KEY_BYTES, Seal, derive_key
 
 # Says whose blob it is and in which form; not a secret.
 _PREFIX: Final = "gptoss1."
