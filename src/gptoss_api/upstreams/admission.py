@@ -163,6 +163,12 @@ class Slot:
     ) -> None:
         self.release()
 
+    def handed_over(self) -> "Slot":
+        """The same slot in other hands: leaving the block of this one no longer gives it back."""
+        other = Slot(self._admission, self._caller)
+        other._held, other._since, self._held = self._held, self._since, False
+        return other
+
     def release(self) -> None:
         """Gives the slot back, if that was not done yet."""
         if self._held:

@@ -1,8 +1,9 @@
 """What an upstream is: something that answers a turn with a stream of events."""
 
-from collections.abc import AsyncIterator, Container, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -43,6 +44,14 @@ class ServedModel(Struct, frozen=True):
 
 # What an upstream serves that calls the models as everybody does.
 BOTH_MODELS: Final = tuple(ServedModel(model.id, model.id) for model in MODELS)
+
+
+NO_FIELDS: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def log_fields(turn: Turn) -> Mapping[str, Any]:
+    """What marks a line of the log as one of the turn's request, for ``extra``."""
+    return {"fields": {"id": turn.request_id}} if turn.request_id else NO_FIELDS
 
 
 class Health(Struct, frozen=True):

@@ -9,7 +9,7 @@ import pytest
 from gptoss_api.core.errors import UpstreamIncomplete
 from gptoss_api.core.events import Event
 from gptoss_api.core.result import Choice
-from gptoss_api.upstreams.openai_compatible import stream
+from gptoss_api.upstreams.openai_compatible import wire
 from tests.backends.server import Backend, ask, connected, turn
 from tests.upstreams.chatkit.scripted import Reply, Step
 from tests.upstreams.chatkit.transcripts import sse
@@ -22,7 +22,7 @@ USAGE = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
 
 @pytest.fixture(autouse=True)
 def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "AFTER_ANSWER", GRACE)
+    monkeypatch.setattr(wire, "AFTER_ANSWER", GRACE)
 
 
 def chunk(content: str | None = None, finish: str | None = None, **delta: Any) -> dict[str, Any]:

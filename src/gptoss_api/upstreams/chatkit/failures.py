@@ -168,3 +168,8 @@ def _known_meaning(text: str, message: str) -> GatewayError | None:
     if _NO_THREAD.search(text):
         return ThreadLost(f"gpt-oss.com no longer knows the conversation: {shown}")
     return None
+
+
+def unreadable_login(reason: str) -> str:
+    """What is wrong with a login that is kept and cannot be read, and what mends it."""
+    return f"The file that keeps the login at gpt-oss.com is of no use: {reason}. {LOGIN_STEP}"

@@ -15,8 +15,8 @@ here:
 """
 
 import logging
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +25,7 @@ from ...core.events import Event, Finished, ReasoningDelta, TextDelta
 from ...core.redaction import Redactor
 from ...text.loose_json import DONE, HalfJoiner, Unreadable, joined, read_values
 from ...text.sse import Stray
+from ..base import NO_FIELDS
 from ..refusals import LOOKS
 from .failures import failure_of_card, failure_of_error_event
 from .members import index_of, item_id_of, objects, string, text_of, thread_of, words_of
@@ -103,14 +104,25 @@ class ChatKitWire:
 
     ``thread_id`` is known from the first event that names it. ``failure`` is set when the site reported
     one; what ``feed`` returned up to then was delivered before it, and nothing comes after. ``redact`` knows
-    the secrets that the site may repeat in an error.
+    the secrets that the site may repeat in an error; ``log_fields`` mark the lines of the turn.
     """
 
-    def __init__(self, *, show_reasoning: bool = True, redact: Redactor = LOOKS) -> None:
+    # No event says that it is the last, and none after the answer buys time.
+    done = False
+    carried = 0
+
+    def __init__(
+        self,
+        *,
+        show_reasoning: bool = True,
+        redact: Redactor = LOOKS,
+        log_fields: Mapping[str, Any] = NO_FIELDS,
+    ) -> None:
         self.thread_id: str | None = None
         self.failure: GatewayError | None = None
         self._show_reasoning = show_reasoning
         self._redact = redact
+        self._log_fields = log_fields
         self._messages: dict[str, _Message] = {}
         # Items of every other kind: their updates are not text.
         self._other_items: set[str] = set()
@@ -226,6 +238,7 @@ class ChatKitWire:
                 self._malformed,
                 self._unknown,
                 self._contradictions,
+                extra=self._log_fields,
             )
         if self._cards and self._speaking is None:
             raise self._failure_of_cards()
@@ -242,7 +255,11 @@ class ChatKitWire:
                 "gpt-oss.com sent an event that cannot be read: the answer has a gap. Ask again."
             )
         if not self.complete:
-            _log.debug("turn in thread %s ended without the formal end of its answer", self.thread_id)
+            _log.debug(
+                "turn in thread %s ended without the formal end of its answer",
+                self.thread_id,
+                extra=self._log_fields,
+            )
         return [Finished("stop")]
 
     # -- events ----------------------------------------------------------------------------------
@@ -311,7 +328,11 @@ class ChatKitWire:
                 pass
             case "error":
                 if self.complete:
-                    _log.debug("an error after the complete answer in thread %s is ignored", self.thread_id)
+                    _log.debug(
+                        "an error after the complete answer in thread %s is ignored",
+                        self.thread_id,
+                        extra=self._log_fields,
+                    )
                 else:
                     self.failure = failure_of_error_event(event, self._redact)
             case bare if bare.startswith(("assistant_message.", "cot.", "workflow.")):

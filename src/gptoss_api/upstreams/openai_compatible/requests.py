@@ -1,11 +1,20 @@
-"""A turn as the body of a Chat Completions request, in the form that one server takes."""
+"""The requests of Chat Completions, in the form that one server takes."""
 
+import asyncio
 import json
+import logging
+import re
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
+from ... import __version__
+from ...core.errors import GatewayError, InvalidRequest, UpstreamTimeout
+from ...core.redaction import Redactor
+from ...core.servers import ServerKind
 from ...core.turn import (
     AssistantMessage,
     Effort,
@@ -18,12 +27,161 @@ from ...core.turn import (
     Turn,
     UserMessage,
 )
-from .profiles import Profile
+from ...loop import beside
+from ..attempts import post
+from ..base import ServedModel, log_fields
+from ..clock import TurnClock
+from ..http import HttpClient, HttpResponse
+from ..refusals import read_refusal
+from ..retry_after import read_retry_after
+from .failures import failure_of_response
+from .models import read_models
+from .profiles import PROFILES, Profile
 
 # Options that the gateway sets itself, whatever a client sent under their names.
 _OURS: Final = frozenset({"model", "messages", "stream", "stream_options", "tools", "tool_choice", "n"})
 
+# How long a list of models is waited for, in seconds, and how much of it is read, in bytes.
+MODELS_TIME: Final = 5.0
+MODELS_SIZE: Final = 4 * 1024 * 1024
+
+_NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
+_REFUSES_FIELD: Final = re.compile(
+    r"unsupported|not supported|unknown|unrecogni[sz]ed|unexpected|not permitted|not allowed|extra inputs"
+    r"|additional propert|invalid (?:field|property|key|argument|parameter)"
+    r"|does not support|no longer supported",
+    re.I,
+)
+
+_log = logging.getLogger(__name__)
+
 _encode: Final = msgspec.json.Encoder().encode
+
+
+class Server(msgspec.Struct, frozen=True):
+    """Which server: its ``url`` up to ``/v1``, its ``key``, and ``models`` where its names are known.
+
+    ``models`` maps canonical ids to the server's names, "" for the usual ones, and, if given, names
+    everything that it serves. ``headers`` are sent with every request. ``name`` is how the gateway calls it.
+    """
+
+    kind: ServerKind
+    url: str
+    key: str = ""
+    name: str = ""
+    models: Mapping[str, str] = _NO_NAMES
+    headers: Mapping[str, str] = _NO_NAMES
+
+    @property
+    def title(self) -> str:
+        return self.name or self.kind.name
+
+    @property
+    def lacks_key(self) -> str:
+        """What to say where the kind's own address would refuse every turn; a proxy may have a key."""
+        kind = self.kind
+        if self.key or not kind.needs_key or self.url.rstrip("/") != kind.url:
+            return ""
+        return f"No key is configured for {kind.title}. {kind.key_step}"
+
+
+class ChatRequests:
+    """Sends turns to ``server`` as completions; what it has once refused of them is left out from then on."""
+
+    def __init__(self, http: HttpClient, server: Server, *, idle_timeout: float | None) -> None:
+        self.url = server.url.rstrip("/")
+        # Headers may hold keys too, and servers repeat what they got.
+        self.redact = Redactor((server.key, *server.headers.values()))
+        self._http = http
+        self._server = server
+        self._profile = PROFILES[server.kind.name]
+        self._idle_timeout = idle_timeout
+        self._rejected: frozenset[str] = frozenset()
+
+    async def send(
+        self, turn: Turn, model: str, connections: AsyncExitStack, clock: TurnClock
+    ) -> HttpResponse:
+        """The response that answers the turn; ``model`` is the server's name of the turn's."""
+        body = await beside(turn.weight, encode_request, turn, model, self._profile, self._rejected)
+        response = await post(
+            self._http,
+            f"{self.url}/chat/completions",
+            headers=self._headers(body),
+            body=body,
+            connections=connections,
+            clock=clock,
+            idle_timeout=self._idle_timeout,
+        )
+        content_type = (response.headers.get("content-type") or "").lower()
+        if provider := response.headers.get("x-inference-provider"):
+            _log.debug("%s answers through %s", self._server.title, provider[:60], extra=log_fields(turn))
+        if response.status == 200 and "html" not in content_type:
+            return response
+        refusal = await read_refusal(response, self._server.title, self.redact, turn)
+        raise self._failure(response, content_type, refusal, read_retry_after(response.headers))
+
+    async def list_models(self) -> tuple[ServedModel, ...]:
+        """The gpt-oss models that the server lists.
+
+        Raises:
+            GatewayError: if it could not be asked, or refused to tell.
+        """
+        request = self._http.request("GET", f"{self.url}/models", headers=self._headers(b""))
+        try:
+            async with asyncio.timeout(MODELS_TIME), request as response:
+                body = await response.read_all(MODELS_SIZE)
+                if response.status == 200:
+                    return read_models(body)
+                raise self._failure(response, response.headers.get("content-type") or "", body)
+        except TimeoutError:
+            raise UpstreamTimeout(
+                f"{self._server.title} did not list its models in {MODELS_TIME:g} seconds."
+            ) from None
+
+    def leaves_out(self, turn: Turn, failure: GatewayError) -> bool:
+        """Whether the server refused a field of the turn that can be left out; it is remembered."""
+        if not isinstance(failure, InvalidRequest) or not _REFUSES_FIELD.search(failure.message):
+            return False
+        words = f"{failure.message} {failure.param or ''}"
+        if (
+            "reasoning" not in self._rejected
+            and sends_reasoning(turn, self._profile)
+            and re.search(r"\breasoning(?:_content)?\b", words)
+        ):
+            self._rejected |= {"reasoning"}
+        else:
+            refused = {
+                name
+                for name in optional_fields(turn, self._profile) - self._rejected
+                if re.search(rf"\b{re.escape(name)}\b", words)
+            }
+            if not refused:
+                return False
+            self._rejected |= refused
+        left_out = ", ".join(sorted(self._rejected))
+        _log.info("%s refuses %s: left out from now on", self._server.title, left_out, extra=log_fields(turn))
+        return True
+
+    def _failure(
+        self, response: HttpResponse, content_type: str, body: bytes, retry_after: float | None = None
+    ) -> GatewayError:
+        return failure_of_response(
+            self._server.kind,
+            response.status,
+            content_type,
+            body,
+            retry_after=retry_after,
+            redact=self.redact,
+        )
+
+    def _headers(self, body: bytes) -> dict[str, str]:
+        headers = {"user-agent": f"gptoss-api/{__version__}", "accept": "text/event-stream, application/json"}
+        if body:
+            headers["content-type"] = "application/json"
+        if self._server.key:
+            headers["authorization"] = f"Bearer {self._server.key}"
+        headers.update(self._server.headers)
+        return headers
 
 
 class PassedOptions:

@@ -27,11 +27,16 @@ from ...core.redaction import Redactor
 from ...core.servers import ServerKind
 from ...text.loose_json import DONE, HalfJoiner, Unreadable, joined, read_values
 from ...text.sse import SseDecoder, Stray
+from ..base import NO_FIELDS
 from ..refusals import LOOKS
 from .calls import CallAssembler, CallDelta
 from .chunks import Choice, Chunk, Delta, decode_chunk, usable_chunk
 from .failures import failure_of_event
 from .usage import read_timings, read_usage
+
+# Seconds. After the last chunk that says something or ends the answer, usage may follow, or more of the
+# answer where a proxy ends every chunk; comments and empty chunks buy no time.
+AFTER_ANSWER: Final = 5.0
 
 _REASONS: Final[dict[str, FinishReason]] = {
     "stop": "stop",
@@ -64,7 +69,8 @@ class ChatWire:
     ``failure`` is set when the server reported one; what ``feed`` returned up to then came before it, and
     nothing comes after. ``done`` says that nothing further will matter. ``carried`` counts the chunks with
     a finish reason and those after one that say something. ``redact`` knows the secrets that the server may
-    repeat in an error. ``stop`` are the strings that the server was asked to stop at.
+    repeat in an error. ``stop`` are the strings that the server was asked to stop at. ``log_fields``
+    mark the lines of the turn.
 
     What a strict reader refuses is read leniently. What cannot be read even so and may be a part of the
     answer is a failure: an answer with a gap never looks complete.
@@ -77,6 +83,7 @@ class ChatWire:
         show_reasoning: bool = True,
         redact: Redactor = LOOKS,
         stop: Sequence[str] = (),
+        log_fields: Mapping[str, Any] = NO_FIELDS,
     ) -> None:
         self.failure: GatewayError | None = None
         self.done = False
@@ -84,6 +91,7 @@ class ChatWire:
         self._server = server
         self._show_reasoning = show_reasoning
         self._redact = redact
+        self._log_fields = log_fields
         self._calls = CallAssembler()
         self._reason: FinishReason | None = None
         self._stop = stop
@@ -103,9 +111,14 @@ class ChatWire:
         self._at_rest = False
 
     @property
-    def ended(self) -> bool:
+    def answered(self) -> bool:
         """Whether the model has ended its answer: usage may follow, and little else."""
         return self._reason is not None
+
+    @property
+    def patience(self) -> float | None:
+        """How many seconds the rest is worth waiting for since the last chunk that was ``carried``."""
+        return None if self._reason is None else AFTER_ANSWER
 
     def feed(self, payloads: Sequence[bytes]) -> list[Event]:
         """The reasoning, text and calls in these payloads, in order."""
@@ -148,7 +161,12 @@ class ChatWire:
         if self.failure is not None:
             raise self.failure
         if self._malformed:
-            _log.debug("%s sent %d events that say nothing", self._server.title, self._malformed)
+            _log.debug(
+                "%s sent %d events that say nothing",
+                self._server.title,
+                self._malformed,
+                extra=self._log_fields,
+            )
         out: list[Event] = []
         if self._loose:
             self._say_halves(out)

@@ -1,0 +1,189 @@
+"""The attempts at a turn, as every upstream over HTTP makes them, whatever its protocol.
+
+A turn waits for its slot, is asked, and its answer is read batch by batch. A failure before the first batch
+may be worth another attempt, one after it never is. The slot is free as soon as the upstream has said all.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Final, Protocol
+
+from ..core.errors import GatewayError, ThreadLost, UpstreamRateLimited
+from ..core.events import Events, Started
+from ..core.redaction import Redactor
+from ..core.turn import Turn
+from .admission import Admission, Slot
+from .base import log_fields
+from .clock import TurnClock
+from .health import UpstreamHealth
+from .http import HttpClient, HttpResponse
+from .pacing import paced
+from .reading import AnswerReader
+from .refusals import without_secrets
+
+# Seconds. Another attempt is worth a short wait only; a longer one is the client's to decide.
+RETRY_PAUSE: Final = 0.25
+LONGEST_RETRY_PAUSE: Final = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class UpstreamTurn(Protocol):
+    """One turn in the protocol of its upstream: how it is asked, read and understood when it fails."""
+
+    @property
+    def turn(self) -> Turn: ...
+
+    @property
+    def redact(self) -> Redactor:
+        """What knows the secrets that were sent, which the upstream may repeat."""
+        ...
+
+    async def ask(self, connections: AsyncExitStack, clock: TurnClock) -> HttpResponse:
+        """The response that holds the answer, entered on ``connections``; raises a failure for a refusal."""
+        ...
+
+    def reader(self, response: HttpResponse, clock: TurnClock) -> AnswerReader: ...
+
+    def started(self) -> Started:
+        """What is known of the answer when its first batch is there; raises what only shows then."""
+        ...
+
+    def judge(self, failure: GatewayError, *, answering: bool) -> tuple[GatewayError, float | None]:
+        """What a failure before the first batch means, and in how many seconds to ask again, if at all.
+
+        ``answering`` says that the upstream had begun a response. It is for this to bound the attempts.
+        """
+        ...
+
+
+class Attempts:
+    """Answers turns at one upstream, which messages call ``title`` and the log ``name``.
+
+    ``total_timeout`` bounds the whole turn, in seconds (``None``: no bound). For ``drain_time`` seconds the
+    rest of a stream that was cut short is read beside, so that its connection can be used again; the turn
+    keeps its slot meanwhile, because the upstream is still at work on it. 0 gives the connection up.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        admission: Admission,
+        health: UpstreamHealth,
+        *,
+        title: str,
+        total_timeout: float | None,
+        drain_time: float = 0.0,
+    ) -> None:
+        self._name = name
+        self._title = title
+        self._admission = admission
+        self._health = health
+        self._total_timeout = total_timeout
+        self._drain_time = drain_time
+        self._draining: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def open(self, asked: UpstreamTurn) -> AsyncIterator[AsyncIterator[Events]]:
+        """See :meth:`gptoss_api.upstreams.base.Upstream.open`; it is asked when iteration begins."""
+        async with (
+            self._admission.slot(asked.turn.caller) as slot,
+            aclosing(self._answer(asked, slot)) as batches,
+        ):
+            yield batches
+
+    async def close(self) -> None:
+        """Lets go of connections that are still being drained."""
+        for task in self._draining:
+            task.cancel()
+        await asyncio.gather(*self._draining, return_exceptions=True)
+
+    async def _answer(self, asked: UpstreamTurn, slot: Slot) -> AsyncGenerator[Events, None]:
+        clock = TurnClock(self._title, self._total_timeout)
+        while True:
+            delivered = answering = False
+            try:
+                async with AsyncExitStack() as connections:
+                    response = await asked.ask(connections, clock)
+                    answering = True
+                    connections.enter_context(clock.at_end(response.abandon, slot.release))
+                    reader = asked.reader(response, clock)
+                    while not reader.over:
+                        events = await reader.next_batch()
+                        if not delivered:
+                            events = [asked.started(), *events]
+                            delivered = True
+                        if reader.ended:
+                            if reader.over:
+                                self._health.note(None)
+                            if reader.cut_short and self._drain_time:
+                                self._drain(response, connections.pop_all(), slot.handed_over())
+                            slot.release()
+                        if reader.large:
+                            async for batch in paced(events):
+                                yield batch
+                        else:
+                            yield events
+                    await reader.settle()
+                return
+            except GatewayError as error:
+                failure = without_secrets(error, asked.redact)
+            pause: float | None = None
+            if not delivered:
+                failure, pause = asked.judge(failure, answering=answering)
+            if pause is None or not clock.allows(pause):
+                self._health.note(failure)
+                raise failure
+            _log.info(
+                "asking %s once more in %.2f s: %s",
+                self._name,
+                pause,
+                failure.message,
+                extra=log_fields(asked.turn),
+            )
+            await asyncio.sleep(pause)
+
+    def _drain(self, response: HttpResponse, connections: AsyncExitStack, slot: Slot) -> None:
+        async def drain() -> None:
+            try:
+                async with connections:
+                    await response.finish(self._drain_time)
+            finally:
+                slot.release()
+
+        task = asyncio.create_task(drain())
+        self._draining.add(task)
+        task.add_done_callback(self._draining.discard)
+
+
+async def post(
+    http: HttpClient,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes,
+    connections: AsyncExitStack,
+    clock: TurnClock,
+    idle_timeout: float | None,
+) -> HttpResponse:
+    """The response to a request, entered on ``connections``, if its head comes within the turn's time."""
+    request = http.request("POST", url, headers=headers, body=body, idle_timeout=idle_timeout)
+    try:
+        async with asyncio.timeout_at(clock.deadline):
+            return await connections.enter_async_context(request)
+    except TimeoutError:
+        raise clock.timeout() from None
+
+
+def retry_pause(failure: GatewayError) -> float | None:
+    """How many seconds to wait before asking again, or ``None`` if that makes no sense here."""
+    if not failure.retryable or isinstance(failure, ThreadLost):
+        return None
+    if failure.retry_after is not None:
+        return failure.retry_after if failure.retry_after <= LONGEST_RETRY_PAUSE else None
+    if isinstance(failure, UpstreamRateLimited):
+        return None
+    return RETRY_PAUSE * random.uniform(1.0, 2.0)  # noqa: S311  # spreads retries, guards nothing
