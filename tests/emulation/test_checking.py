@@ -18,7 +18,7 @@ from gptoss_api.emulation import EmulationSettings
 from gptoss_api.emulation.answer import checking
 from gptoss_api.emulation.answer.checking import Fitter
 from gptoss_api.emulation.answer.choice import ChoiceMachine
-from gptoss_api.emulation.upstream import aside
+from gptoss_api.emulation.driver import aside
 from gptoss_api.loop import LIGHT
 from gptoss_api.text.coercion import Misfit
 from gptoss_api.text.schema import Unchecked, compile_schema

@@ -11,7 +11,7 @@ from gptoss_api.core.turn import (
     ToolChoice,
     ToolResultMessage,
 )
-from gptoss_api.emulation import upstream as emulated
+from gptoss_api.emulation import driver
 from tests.simulator import Answer as Reply
 from tests.simulator import Pause, Simulator, Stall
 
@@ -92,7 +92,7 @@ async def test_a_complete_call_is_given_a_moment_to_end_by_itself(inside: Inside
 
 
 async def test_but_not_for_ever(inside: Inside, site: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emulated, "END_TIME", 0.1)
+    monkeypatch.setattr(driver, "END_TIME", 0.1)
     written = calling(query="a")
     site.script(lambda asked: Reply(written(asked), at={"deltas": [Stall()]}), says("Done."))
     client = Client(inside, tools=(SEARCH,), parallel_tool_calls=False)

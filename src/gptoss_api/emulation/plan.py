@@ -41,7 +41,7 @@ class Plan(Struct, frozen=True):
     ``spec`` is what the answer has to be. Its prompt is the rendered conversation, or with ``tip`` the rest
     of one that a thread knows up to there. ``segments`` is the text whose tokens, with those of the thread,
     are the prompt's. ``thread`` is what becomes of the conversation upstream, ``None`` where the upstream
-    keeps none.
+    keeps none. ``opening`` is the turn's, and ``conversation`` the one that may go on after it.
     """
 
     spec: AnswerSpec
@@ -49,6 +49,8 @@ class Plan(Struct, frozen=True):
     segments: tuple[str, ...]
     emulated: tuple[str, ...]
     ignored: tuple[str, ...]
+    opening: Opening
+    conversation: Conversation | None = None
     thread: ThreadUse | None = None
     tip: Tip | None = None
 
@@ -84,6 +86,7 @@ def make_plan(
     opening: Opening,
     secret: bytes,
     key: str = "",
+    conversation: Conversation | None = None,
     continued: Continued | None = None,
 ) -> Plan:
     """Decides, feature by feature, what the upstream does and what is emulated.
@@ -117,6 +120,8 @@ def make_plan(
         segments=segments,
         emulated=(*(prompt.emulated if prompt else ()), *(name for name, done in ours.items() if done)),
         ignored=(*turn.ignored, *(name for name in turn.options if name not in honoured)),
+        opening=opening,
+        conversation=conversation,
         thread=_thread_use(turn, continued) if capabilities.threads else None,
         tip=None if continued is None else continued.tip,
     )
@@ -198,44 +203,43 @@ class Planner:
         self._conversations = conversations
         self._thoughts = thoughts
 
-    def opening(self, turn: Turn) -> Opening:
-        """What the turn's conversation begins with, for all that is made of the turn."""
-        return Opening(turn, self._style)
+    async def plan(self, turn: Turn) -> Plan:
+        """To go on in a thread where there is one; it belongs to this turn from then on."""
+        opening = Opening(turn, self._style)
+        conversation = await beside(turn.weight, self._conversation, turn, opening)
+        if conversation is not None and not turn.new_thread:
+            tip = await conversation.resume()
+            if tip is not None:
+                plan = await beside(turn.weight, self._continued, turn, opening, conversation, tip)
+                if plan is not None:
+                    return plan
+                conversation.forget_thread()
+        return await self._whole(turn, opening, conversation)
 
-    def conversation(self, turn: Turn, opening: Opening) -> Conversation | None:
+    async def plan_anew(self, plan: Plan) -> Plan:
+        """To send everything after all: the thread is gone in which ``plan`` goes on."""
+        if plan.tip is None:
+            return plan
+        # The answer is read with the key that it was planned with.
+        return await self._whole(plan.turn, plan.opening, plan.conversation, key=plan.spec.key)
+
+    def _conversation(self, turn: Turn, opening: Opening) -> Conversation | None:
         """The conversation that may go on upstream; several answers at once cannot share a thread."""
         if self._conversations is None or turn.n > 1:
             return None
         place = digest((opening.digest, self._upstream.name.encode()))
         return self._conversations.conversation(turn, place)
 
-    async def plan(self, turn: Turn, opening: Opening, conversation: Conversation | None) -> Plan:
-        """To go on in a thread where there is one; it belongs to this turn from then on."""
-        if conversation is not None and not turn.new_thread:
-            tip = await conversation.resume()
-            if tip is not None:
-                prompt = await beside(turn.weight, self._rest, turn, opening, conversation, tip)
-                if prompt is not None:
-                    continued = Continued(tip, prompt)
-                    return await beside(turn.weight, self._made, turn, opening, continued=continued)
-                conversation.forget_thread()
-        return await self._whole(turn, opening)
-
-    async def plan_anew(self, plan: Plan, opening: Opening) -> Plan:
-        """To send everything after all: the thread is gone in which ``plan`` goes on."""
-        if plan.tip is None:
-            return plan
-        # The answer is read with the key that it was planned with.
-        return await self._whole(plan.turn, opening, key=plan.spec.key)
-
-    async def _whole(self, turn: Turn, opening: Opening, key: str = "") -> Plan:
+    async def _whole(
+        self, turn: Turn, opening: Opening, conversation: Conversation | None, key: str = ""
+    ) -> Plan:
         """A thread remembers its reasoning; for what is sent whole the store has it."""
         if self._thoughts is not None:
             turn = await self._thoughts.recalled(turn)
-        return await beside(turn.weight, self._made, turn, opening, key=key)
+        return await beside(turn.weight, self._made, turn, opening, conversation, key=key)
 
-    def _rest(self, turn: Turn, opening: Opening, conversation: Conversation, tip: Tip) -> Prompt | None:
-        """What the thread has not seen; ``None`` where its key became known."""
+    def _continued(self, turn: Turn, opening: Opening, conversation: Conversation, tip: Tip) -> Plan | None:
+        """To send what the thread has not seen; ``None`` where its key became known."""
         prompt = render_suffix(
             replace(turn, messages=conversation.end),
             conversation.new_messages,
@@ -246,14 +250,21 @@ class Planner:
         )
         if prompt is None:
             return None
-        return replace(
+        prompt = replace(
             prompt,
             client_has_control_tokens=prompt.client_has_control_tokens or tip.control_tokens,
             client_has_tags=prompt.client_has_tags or tip.tags,
         )
+        return self._made(turn, opening, conversation, continued=Continued(tip, prompt))
 
     def _made(
-        self, turn: Turn, opening: Opening, *, key: str = "", continued: Continued | None = None
+        self,
+        turn: Turn,
+        opening: Opening,
+        conversation: Conversation | None,
+        *,
+        key: str = "",
+        continued: Continued | None = None,
     ) -> Plan:
         return make_plan(
             turn,
@@ -261,5 +272,6 @@ class Planner:
             opening=opening,
             secret=self._secret,
             key=key,
+            conversation=conversation,
             continued=continued,
         )

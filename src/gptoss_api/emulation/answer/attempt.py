@@ -3,37 +3,37 @@
 from collections.abc import Sequence
 from io import StringIO
 
-from ...core.events import Event
 from ...text.stops import StopScanner
 from ...text.tool_calls import ParserConfig, ParserEvent, ToolCallParser
+from . import output
 from .held import HeldCall
 from .native import NativeAnswer
-from .output import refuse_endless
 from .spec import AnswerSpec
 
 
 class Attempt:
     """What one upstream turn says, for an answer that may take several.
 
-    :meth:`read` every batch, then :meth:`feed` what is text in it and :meth:`think` what is reasoning;
-    :meth:`scan` what turns out to be content. ``begun`` are the calls that are on their way to the client, by
-    the parser's numbers; ``stop_sequence`` is the stop string that was hit, ``said`` that the answer has
-    text. ``plain`` says that text passes unread.
+    ``native``, if any, reads every batch first; then :meth:`feed` takes what is text in it and :meth:`think`
+    what is reasoning, and :meth:`scan` what turns out to be content, if the attempt ``scans``. ``begun`` are
+    the calls that are on their way to the client, by the parser's numbers; ``stop_sequence`` is the stop
+    string that was hit, ``said`` that the answer has text. ``plain`` says that text passes unread.
     """
 
     def __init__(self, spec: AnswerSpec, config: ParserConfig | None) -> None:
         self.begun: dict[int, HeldCall] = {}
         self.stop_sequence: str | None = None
         self.said = False
-        self._native: NativeAnswer | None = None
+        self.native: NativeAnswer | None = None
         if not spec.reads_calls and not (spec.verbatim and spec.passes_calls):
-            self._native = NativeAnswer(spec.turn, offers_tools=spec.passes_calls)
+            self.native = NativeAnswer(spec.turn, offers_tools=spec.passes_calls)
         self._parser = None if config is None else ToolCallParser(config)
         self._restorer = spec.restorer()
         self._scanner = StopScanner(spec.stop) if spec.stop else None
         self._text = StringIO()
         self._thoughts = StringIO()
-        self.plain = self._parser is None and self._restorer is None and self._scanner is None
+        self.scans = self._restorer is not None or self._scanner is not None
+        self.plain = self._parser is None and not self.scans
 
     @property
     def text(self) -> str:
@@ -56,25 +56,14 @@ class Attempt:
     @property
     def rewritten(self) -> bool:
         """Whether something else was read than the model wrote; asked at the end."""
-        return self._native is not None and self._native.changed
-
-    def read(self, batch: Sequence[Event]) -> Sequence[Event]:
-        """What ``batch`` says in the client's terms.
-
-        Raises:
-            UpstreamFailure: at the end of an answer that is nothing but a call nobody offered.
-        """
-        return batch if self._native is None else self._native.feed(batch)
-
-    def flush(self) -> Sequence[Event]:
-        """What :meth:`read` still holds back of a turn that broke off."""
-        return () if self._native is None else self._native.flush()
+        return self.native is not None and self.native.changed
 
     def think(self, text: str) -> None:
         """Raises: UpstreamFailure, where the reasoning has no end."""
         if self._parser is not None:
             self._thoughts.write(text)
-            refuse_endless(self._thoughts.tell())
+            if self._thoughts.tell() > output.MAX_ANSWER:
+                raise output.endless()
 
     def feed(self, text: str) -> Sequence[ParserEvent] | None:
         """What the parser finds in ``text``; ``None`` where all of it is content.
@@ -83,7 +72,8 @@ class Attempt:
             UpstreamFailure: where the answer has no end.
         """
         self._text.write(text)
-        refuse_endless(self._text.tell())
+        if self._text.tell() > output.MAX_ANSWER:
+            raise output.endless()
         return None if self._parser is None else self._parser.feed(text)
 
     def scan(self, content: str) -> str:

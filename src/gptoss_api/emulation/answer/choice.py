@@ -67,7 +67,7 @@ from .checking import TOO_LONG
 from .ending import Ending
 from .held import HeldAnswer, HeldCall
 from .json_gate import JsonGate
-from .output import Delivered, Output
+from .output import Output
 from .reasoned_call import call_in_reasoning
 from .repair import (
     Kind,
@@ -130,9 +130,9 @@ class ChoiceMachine:
     """Feed every batch of an upstream turn, then :meth:`end` (or :meth:`failed`); the same for each repair.
 
     ``started`` is the latest turn's, ``reported_usage`` what it said of itself, ``raw_text`` what the latest
-    complete one wrote, ``repairs`` how many came after the first. ``cut`` says that the rest of the turn is
-    not wanted: what is fed then is only watched for its ``ending``. ``strict`` reports what cannot be mended
-    instead of delivering it.
+    complete one wrote, ``repairs`` how many came after the first. ``delivered`` is what the client got.
+    ``cut`` says that the rest of the turn is not wanted: what is fed then is only watched for its ``ending``.
+    ``strict`` reports what cannot be mended instead of delivering it.
     """
 
     def __init__(self, spec: AnswerSpec, tokens: Tokens, *, strict: bool) -> None:
@@ -155,6 +155,7 @@ class ChoiceMachine:
         self._rejected = ""  # The last answer that had not the form asked for.
         self._gate = _gate(spec)
         self._output = Output(spec.max_tokens, tokens, self._gate)
+        self.delivered = self._output.delivered
         self._config = self._calls = None
         if spec.reads_calls and spec.prompt is not None:
             self._config = parser_config(spec.turn, spec.prompt)
@@ -167,10 +168,6 @@ class ChoiceMachine:
             self._call_weight = inf if heavy else strict_weight(spec.turn.tools)
         self._shown = (TextDelta, ReasoningDelta) if spec.turn.show_reasoning else (TextDelta,)
         self._passes = self._attempt.plain and self._gate is None and spec.max_tokens is None
-
-    @property
-    def delivered(self) -> Delivered:
-        return self._output.delivered
 
     # What a turn says
 
@@ -194,7 +191,8 @@ class ChoiceMachine:
             UpstreamSchemaMismatch: when JSON that is already on its way to the client breaks.
             UpstreamFailure: when the answer has no end, or is nothing but a call nobody offered.
         """
-        return self._fed(self._attempt.read(batch))
+        native = self._attempt.native
+        return self._fed(batch if native is None else native.feed(batch))
 
     def _fed(self, batch: Sequence[Event]) -> Sequence[Event]:
         if self._passes:
@@ -286,8 +284,9 @@ class ChoiceMachine:
             attempt.said = True
         if self._state is State.MENDING and (self._gate is None or self._gate.sent):
             return
-        if passed := attempt.scan(text):
-            self._output.text(passed)
+        if attempt.scans:
+            text = attempt.scan(text)
+        self._output.text(text)
 
     def _call(self, event: CallStart | CallArgs | CallEnd) -> None:
         if self._state is State.HOLDING:
@@ -328,7 +327,8 @@ class ChoiceMachine:
     def _over(self) -> bool:
         """Nothing that follows in this attempt can be delivered."""
         gate = self._gate
-        return self._ended_here or (gate is not None and gate.over)
+        ended_here = self._output.reached or self._attempt.stop_sequence is not None
+        return ended_here or (gate is not None and gate.over)
 
     @property
     def _ended_here(self) -> bool:
@@ -393,7 +393,8 @@ class ChoiceMachine:
 
         The beginning of a block with the key was never meant as text.
         """
-        out = self._fed(self._attempt.flush())
+        native = self._attempt.native
+        out = () if native is None else self._fed(native.flush())
         if self._held is not None or self._state is State.MENDING or self._gate is not None or self._begun:
             return out
         for event in self._attempt.finish(truncated=True):

@@ -26,12 +26,11 @@ MAX_ANSWER: Final = 131_072 * 128
 Segment = Literal["reasoning", "text"] | int | tuple[int]
 
 
-def refuse_endless(characters: int) -> None:
-    """Raises: UpstreamFailure, for an answer that is longer than ``MAX_ANSWER`` characters."""
-    if characters > MAX_ANSWER:
-        failure = UpstreamFailure("The upstream's answer does not end: it is longer than a model can write.")
-        failure.retryable = False
-        raise failure
+def endless() -> UpstreamFailure:
+    """The failure of an answer that is longer than ``MAX_ANSWER`` characters."""
+    failure = UpstreamFailure("The upstream's answer does not end: it is longer than a model can write.")
+    failure.retryable = False
+    return failure
 
 
 class Delivered:
@@ -54,7 +53,8 @@ class Delivered:
                 self._calls[event.index] = event, StringIO()
             elif isinstance(event, ToolCallDelta):
                 self._calls[event.index][1].write(event.arguments)
-        refuse_endless(max(self._answer.tell(), self._reasoning.tell()))
+        if self._answer.tell() > MAX_ANSWER or self._reasoning.tell() > MAX_ANSWER:
+            raise endless()
 
     @property
     def empty(self) -> bool:
