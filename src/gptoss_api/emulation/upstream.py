@@ -11,6 +11,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..core.catalog import find_model
 from ..core.events import Events
@@ -109,3 +110,13 @@ class EmulatedUpstream:
             )
             async with aclosing(driver.answer()) as batches:
                 yield batches
+
+    async def count(self, turn: Turn) -> int:
+        """The prompt's tokens, as they are charged for ``turn`` where nothing of it is in a thread yet.
+
+        About as many where they do not fit the model's window. An upstream that reports usage has its own
+        way of counting, and the last word.
+        """
+        plan = await self._planner.plan(replace(turn, new_thread=True))
+        with PromptCount(plan.segments, self._tokens, find_model(turn.model).context_window) as prompt:
+            return await prompt.size()

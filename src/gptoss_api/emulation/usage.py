@@ -65,12 +65,9 @@ class PromptCount:
         # A token is at least one byte and a character at most four.
         if self._frame + 4 * self._characters + reserve <= window:
             return
-        count = await self.total()
-        if count > window:
-            estimate = await in_thread(self._characters, self._estimate)
-            raise ContextLengthExceeded(max(estimate, count), window, reserve, counted=False)
+        count = await self.size()
         if count + reserve > window:
-            raise ContextLengthExceeded(count, window, reserve)
+            raise ContextLengthExceeded(count, window, reserve, counted=count <= window)
 
     @property
     def known(self) -> int | None:
@@ -85,6 +82,13 @@ class PromptCount:
         if self._counted is not None:
             return self._counted
         return self._count() if self._task is None else await self._task
+
+    async def size(self) -> int:
+        """The same, and of a prompt larger than the window about how many there are."""
+        count = await self.total()
+        if count <= self._window:
+            return count
+        return max(await in_thread(self._characters, self._estimate), count)
 
     def _count(self) -> int:
         room = max(self._window - self._frame, 0)

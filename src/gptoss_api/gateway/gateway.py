@@ -77,7 +77,7 @@ class Gateway:
         self._upstreams: list[Backend] = [
             self._builder.build(entry, alone=len(entries) == 1) for entry in entries
         ] or [DemoUpstream()]
-        emulated = [
+        self._emulated = [
             EmulatedUpstream(
                 upstream,
                 self.tokens,
@@ -89,14 +89,14 @@ class Gateway:
         ]
         # A lone upstream needs no router: there is nobody else to ask while it would rest.
         self._router = None
-        if len(emulated) > 1:
+        if len(self._emulated) > 1:
             self._router = Router(
                 [
                     Route(upstream, entry.order or 0, entry.weight or 1.0, entry.first_byte_timeout)
-                    for upstream, entry in zip(emulated, entries, strict=True)
+                    for upstream, entry in zip(self._emulated, entries, strict=True)
                 ]
             )
-        self._upstream: Upstream = self._router or emulated[0]
+        self._upstream: Upstream = self._router or self._emulated[0]
 
     def _look_for_login(self) -> None:
         """Lets a demo that ``auto`` fell to make room for a login; a look costs one call of ``stat``."""
@@ -133,6 +133,12 @@ class Gateway:
     def open(self, turn: Turn) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
         """Answers ``turn``; see :meth:`gptoss_api.upstreams.base.Upstream.open`."""
         return self.upstream.open(turn)
+
+    async def count(self, turn: Turn) -> int:
+        """The tokens of ``turn``'s prompt, as the upstream that would be asked first is charged for."""
+        self._look_for_login()
+        first = 0 if self._router is None else self._router.first(turn)
+        return await self._emulated[first].count(turn)
 
     @property
     def only_upstream(self) -> str:

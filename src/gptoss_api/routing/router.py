@@ -72,6 +72,10 @@ class Router:
         async with aclosing(self._answer(turn)) as batches:
             yield batches
 
+    def first(self, turn: Turn) -> int:
+        """Which of the routes is the first that ``turn`` would take, if none rests."""
+        return self._routes.index(next(self._in_order(turn)))
+
     async def health(self) -> Health:
         """Ready where one upstream is; the words tell of each."""
         each = await self.healths()
