@@ -1,13 +1,18 @@
 """The log: one line for each record, nothing a client can forge, nothing secret."""
 
+import asyncio
+import io
 import json
 import logging
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Literal
 
 import pytest
 
-from gptoss_api.telemetry.logs import configure_logging, log_request
+from gptoss_api.telemetry.logs import configure_logging, hide_from_logs, log_request
 from tests.secret_forms import FORMS
 
 HOSTILE = "a\nb\r\x1b[31m\u2028\u202e\x00\ud800\x9bend"
@@ -72,6 +77,109 @@ def test_a_request_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> Non
     assert "upstream" not in bare
     assert "tokens_in" not in bare
     assert bare["status"] == 404
+
+
+class Counted(io.StringIO):
+    """What is written to it, call by call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.written.append(text)
+        return len(text)
+
+
+def ended(path: str) -> None:
+    log_request(request_id="r", method="GET", path=path, status=200, outcome="ok", total_ms=1)
+
+
+async def test_requests_that_end_together_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", output := Counted())
+    configure_logging()
+    for number in range(3):
+        ended(f"/{number}")
+    assert output.written == []
+    await asyncio.sleep(0)
+    (group,) = output.written
+    assert [line.split("path=")[1].split()[0] for line in group.splitlines()] == ["/0", "/1", "/2"]
+    ended("/next")
+    await asyncio.sleep(0)
+    assert len(output.written) == 2
+
+
+async def test_an_error_is_written_at_once_and_after_what_came_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stderr", output := Counted())
+    configure_logging()
+    ended("/before")
+    logger.error("failed")
+    assert [line.split(": ", 1)[1].split()[0] for line in "".join(output.written).splitlines()] == [
+        "request",
+        "failed",
+    ]
+    await asyncio.sleep(0)
+    assert len(output.written) == 1
+
+
+@pytest.mark.parametrize("end", ["raise SystemExit(3)", "raise ValueError", "loop.stop()"])
+def test_the_last_requests_are_in_the_log_however_the_process_ends(end: str) -> None:
+    script = f"""
+import asyncio
+from gptoss_api.telemetry.logs import configure_logging, hide_from_logs, log_request
+
+def last():
+    log_request(request_id="last", method="GET", path="/", status=200, outcome="ok", total_ms=1)
+    {end}
+
+configure_logging()
+loop = asyncio.new_event_loop()
+loop.set_exception_handler(lambda loop, context: loop.stop())
+loop.call_soon(last)
+loop.run_forever()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    assert "id=last" in done.stderr
+
+
+def test_lines_of_several_threads_are_all_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", output := Counted())
+    configure_logging()
+
+    async def serve() -> None:
+        for number in range(2_000):
+            ended(f"/{number}")
+            if number % 5 == 0:
+                await asyncio.sleep(0)
+
+    def warn() -> None:
+        for number in range(500):
+            logger.warning("%d", number)
+
+    threads = [threading.Thread(target=warn) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    asyncio.run(serve())
+    for thread in threads:
+        thread.join()
+    logging.getLogger().handlers[0].flush()
+    lines = "".join(output.written).splitlines()
+    assert len(lines) == 4_000
+    assert [line for line in lines if "path=" in line] == sorted(
+        (line for line in lines if "path=" in line),
+        key=lambda line: int(line.split("path=/")[1].split()[0]),
+    )
+
+
+def test_a_secret_that_becomes_known_is_hidden_from_then_on(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging()
+    for _ in range(2):
+        ended("/late-secret")
+    hide_from_logs(["late-secret"])
+    ended("/late-secret")
+    assert ["late-secret" in line for line in written(capsys)] == [True, True, False]
 
 
 def test_probes_are_for_debugging_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,21 +4,31 @@ All output passes one :class:`~gptoss_api.core.redaction.Redactor`. Control char
 client can write a line of its own into the log.
 """
 
+import asyncio
 import json
 import logging
 import re
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final, Literal
+from functools import lru_cache
+from threading import RLock
+from typing import Final, Literal, TextIO
 
 from ..core.redaction import Redactor
 
 _PACKAGE: Final = __name__.partition(".")[0]
 _PLAIN: Final = re.compile(r"[\w./:@+%~-]+", re.ASCII)
 
-_requests: Final = logging.getLogger(f"{_PACKAGE}.server")
+_REQUESTS: Final = "server"
+_requests: Final = logging.getLogger(f"{_PACKAGE}.{_REQUESTS}")
 _redactor: Final = Redactor()
+
+# Values of fields whose form in the log is remembered, and up to which length in characters.
+_VALUES: Final = 256
+_VALUE: Final = 128
 
 
 def configure_logging(
@@ -32,8 +42,7 @@ def configure_logging(
     Other libraries are heard from warnings on. ``secrets`` are blotted out wherever they appear.
     """
     hide_from_logs(secrets)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines(_redactor) if form == "json" else TextLines(_redactor))
+    handler = _Output(sys.stderr, JsonLines() if form == "json" else TextLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger(_PACKAGE).setLevel(level.upper())
     logging.captureWarnings(True)
@@ -46,6 +55,7 @@ def configure_logging(
 def hide_from_logs(secrets: Iterable[str]) -> None:
     """Adds secrets that must not appear in the log from now on."""
     _redactor.hide(secrets)
+    _redacted.cache_clear()
 
 
 def log_request(
@@ -83,46 +93,73 @@ def log_request(
         "total_ms": round(total_ms, 1),
     }
     given = {name: value for name, value in fields.items() if value is not None and value != ""}
-    # Not by way of log(), which would look for the caller's place in the source.
-    _requests.handle(
-        _requests.makeRecord(_requests.name, level, "", 0, "request", (), None, None, {"fields": given})
-    )
+    for handler in logging.root.handlers:
+        if isinstance(handler, _Output):
+            handler.request(level, given)
+
+
+class _Output(logging.StreamHandler[TextIO]):
+    """Writes every line at once, but those of requests together that end in one round of the event loop."""
+
+    def __init__(self, stream: TextIO, lines: "_Lines") -> None:
+        super().__init__(stream)
+        self.setFormatter(lines)
+        self._lines = lines
+        self._waiting: list[str] = []
+        self._lock = RLock()
+
+    def request(self, level: int, fields: Mapping[str, object]) -> None:
+        line = self._lines.request(time.time(), level, fields)
+        with self._lock:
+            self._waiting.append(line)
+            if len(self._waiting) > 1:
+                return
+        try:
+            asyncio.get_running_loop().call_soon(self.flush)
+        except RuntimeError:
+            self.flush()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:
+            self.handleError(record)
+            return
+        with self._lock:
+            self._waiting.append(line)
+        self.flush()
+
+    def flush(self) -> None:
+        with self._lock:
+            lines, self._waiting = self._waiting, []
+            if not lines:
+                return
+            # Who has closed standard error is not told.
+            with suppress(OSError, ValueError):
+                self.stream.write("\n".join((*lines, "")))
+                self.stream.flush()
 
 
 class _Lines(logging.Formatter):
-    def __init__(self, redact: Redactor) -> None:
-        super().__init__()
-        self._redact = redact
-
-    def _message(self, record: logging.LogRecord) -> str:
-        return self._redact(record.getMessage())
-
-    def _fields(self, record: logging.LogRecord) -> dict[str, object]:
-        """The structured part of a record, if it has one."""
-        fields: dict[str, object] = getattr(record, "fields", {})
-        # One look at all of them together: it is only ever clients who put a secret there.
-        if not self._redact.suspects("\n".join([value for value in fields.values() if type(value) is str])):
-            return fields
-        return {
-            name: self._redact(value) if isinstance(value, str) else value for name, value in fields.items()
-        }
-
-    def _trace(self, record: logging.LogRecord) -> str:
-        return self._redact(self.formatException(record.exc_info)) if record.exc_info else ""
+    def request(self, moment: float, level: int, fields: Mapping[str, object]) -> str:
+        """The line of a request that ended at ``moment``, a POSIX time."""
+        raise NotImplementedError
 
 
 class TextLines(_Lines):
     """``2026-08-05T10:00:00.000Z INFO server.run: message name=value …``; a trace follows, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = f"{_moment(record)} {record.levelname:<7} {_short_name(record)}: "
-        line += _escaped(self._message(record))
-        for name, value in self._fields(record).items():
-            line += f" {name}={_shown(value)}"
+        line = f"{_moment(record.created)} {record.levelname:<7} {_short_name(record)}: "
+        line += _escaped(_redactor(record.getMessage()))
         # Not only "\n" parts lines, and what follows one must not pass for a line of the log.
-        for row in self._trace(record).splitlines():
+        for row in _trace(self, record).splitlines():
             line += f"\n    | {_escaped(row)}"
         return line
+
+    def request(self, moment: float, level: int, fields: Mapping[str, object]) -> str:
+        shown = [f"{name}={_shown(_clean(value))}" for name, value in fields.items()]
+        return f"{_moment(moment)} {logging.getLevelName(level):<7} {_REQUESTS}: request {' '.join(shown)}"
 
 
 class JsonLines(_Lines):
@@ -132,28 +169,68 @@ class JsonLines(_Lines):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
-            "time": _moment(record),
+            "time": _moment(record.created),
             "level": record.levelname.lower(),
             "logger": _short_name(record),
-            "message": self._message(record),
-            **self._fields(record),
+            "message": _redactor(record.getMessage()),
         }
-        if trace := self._trace(record):
+        if trace := _trace(self, record):
             line["trace"] = trace
         return self._encode(line)
 
+    def request(self, moment: float, level: int, fields: Mapping[str, object]) -> str:
+        return self._encode(
+            {
+                "time": _moment(moment),
+                "level": logging.getLevelName(level).lower(),
+                "logger": _REQUESTS,
+                "message": "request",
+                **{name: _clean(value) for name, value in fields.items()},
+            }
+        )
 
-def _moment(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+def _moment(moment: float) -> str:
+    milliseconds = int(moment * 1000)
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+
+
+@lru_cache(1)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _short_name(record: logging.LogRecord) -> str:
     return record.name.removeprefix(f"{_PACKAGE}.")
 
 
+def _trace(lines: logging.Formatter, record: logging.LogRecord) -> str:
+    return _redactor(lines.formatException(record.exc_info)) if record.exc_info else ""
+
+
+def _clean(value: object) -> object:
+    """A field as it may be shown."""
+    if type(value) is not str:
+        return value
+    return _redacted(value) if len(value) <= _VALUE else _redactor(value)
+
+
+@lru_cache(_VALUES)
+def _redacted(text: str) -> str:
+    return _redactor(text)
+
+
 def _shown(value: object) -> str:
-    text = str(value)
+    if type(value) is not str:
+        return str(value)
+    return _known(value) if len(value) <= _VALUE else _quoted(value)
+
+
+def _quoted(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else f'"{_escaped(text.replace(chr(34), chr(39)))}"'
+
+
+_known: Final = lru_cache(_VALUES)(_quoted)
 
 
 def _escaped(text: str) -> str:
