@@ -99,4 +99,4 @@ def test_a_new_kind_is_one_row() -> None:
     counted = re.search(r"(\d+) passed", done.stdout)
     assert done.returncode == 0, done.stdout
     assert counted is not None
-    assert int(counted[1]) >= 80
+    assert int(counted[1]) >= 90

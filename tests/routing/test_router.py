@@ -32,7 +32,7 @@ from gptoss_api.routing.router import conversation_key
 from tests.backends.server import ask, turn
 
 from .test_breaker import Clock
-from .upstreams import Played
+from .upstreams import ANSWER, Played
 
 
 def in_turn(*upstreams: Played, **options: Any) -> Router:
@@ -96,6 +96,24 @@ async def test_the_first_failure_that_says_something_is_told() -> None:
         await ask(router, turn())
     with pytest.raises(ModelNotFound):
         await ask(in_turn(Played("a", (ModelNotFound("x"),)), Played("b", (Overloaded("y"),))), turn())
+
+
+async def test_every_line_about_a_turn_names_its_request(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gptoss_api.routing")
+    clock = Clock()
+    first = Played("first", (UpstreamLoginRequired("who?"),), ANSWER)
+    routes = [Route(first, order=0, breaker=Breaker(clock=clock)), Route(Played("second"), order=1)]
+    router = Router(routes)
+    await ask(router, turn(request_id="req_1"))
+    clock.now += 600
+    await ask(router, turn(request_id="req_2"))
+    lines: list[Any] = caplog.records
+    assert [(line.fields["id"], line.getMessage().split(":")[0]) for line in lines] == [
+        ("req_1", "first rests for 60.0 s"),
+        ("req_1", "first could not answer"),
+        ("req_2", "first is tried again"),
+        ("req_2", "first answers again"),
+    ]
 
 
 async def test_an_upstream_that_fails_rests_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:

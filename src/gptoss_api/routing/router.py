@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from ..core.errors import GatewayError, UpstreamTimeout, UpstreamUnavailable
 from ..core.events import Events
 from ..core.turn import Turn, UserMessage
-from ..upstreams.base import Capabilities, Health, Upstream
+from ..upstreams.base import Capabilities, Health, Upstream, log_fields
 from .breaker import Breaker, BreakerState
 from .failover import judge, most_telling
 
@@ -119,14 +119,19 @@ class Router:
                     if delivered or not judge(failure).elsewhere:
                         raise
                     failures.append(failure)
-                    _log.info("%s could not answer: %s", route.name, failure.message[:_LONGEST_REASON])
+                    _log.info(
+                        "%s could not answer: %s",
+                        route.name,
+                        failure.message[:_LONGEST_REASON],
+                        extra=log_fields(turn),
+                    )
         raise most_telling(failures) if failures else self._all_rest()
 
     async def _through(self, route: Route, turn: Turn) -> AsyncGenerator[Events, None]:
         """The answer of one upstream, with its breaker told how it went."""
         breaker = route.breaker
         if breaker.state is BreakerState.HALF_OPEN:
-            _log.info("%s is tried again", route.name)
+            _log.info("%s is tried again", route.name, extra=log_fields(turn))
         breaker.begin()
         told = False
         try:
@@ -144,23 +149,23 @@ class Router:
                 async for batch in batches:
                     yield batch
             told = True
-            self._succeeded(route)
+            self._succeeded(route, turn)
         except GatewayError as failure:
             told = True
-            self._failed(route, failure)
+            self._failed(route, failure, turn)
             raise
         finally:
             # The client left, which says nothing about the upstream.
             if not told:
                 breaker.forgotten()
 
-    def _succeeded(self, route: Route) -> None:
+    def _succeeded(self, route: Route, turn: Turn) -> None:
         before = route.breaker.state
         route.breaker.succeeded()
         if before is not BreakerState.CLOSED and route.breaker.state is BreakerState.CLOSED:
-            _log.info("%s answers again", route.name)
+            _log.info("%s answers again", route.name, extra=log_fields(turn))
 
-    def _failed(self, route: Route, failure: GatewayError) -> None:
+    def _failed(self, route: Route, failure: GatewayError, turn: Turn) -> None:
         judgement = judge(failure)
         if not judgement.counts:
             route.breaker.forgotten()
@@ -168,7 +173,13 @@ class Router:
         if route.breaker.failed(asked=failure.retry_after, at_once=judgement.lasting):
             route.reason = failure.message[:_LONGEST_REASON]
             route.unreached = failure.unreached
-            _log.warning("%s rests for %.1f s: %s", route.name, route.breaker.remaining, route.reason)
+            _log.warning(
+                "%s rests for %.1f s: %s",
+                route.name,
+                route.breaker.remaining,
+                route.reason,
+                extra=log_fields(turn),
+            )
 
     def _in_order(self, turn: Turn) -> Iterator[Route]:
         """The routes from the best to the last for the turn's conversation."""

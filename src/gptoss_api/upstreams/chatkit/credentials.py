@@ -12,12 +12,13 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
 import msgspec
 
+from ..base import NO_FIELDS
 from ..retry_after import parse_date
 from .cookies import checked_value, parse_cookies
 from .pastes import NAMES, decoded
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 _VERSION: Final = 1
 
 
-class Unreadable(Exception):
+class UnreadableLogin(Exception):
     """The file is there, and holds no login that can be used; says why, without its content."""
 
 
@@ -93,7 +94,7 @@ class Credentials:
         saved, unreadable = None, ""
         try:
             saved = _read(path) if path is not None else None
-        except Unreadable as error:
+        except UnreadableLogin as error:
             unreadable = str(error)
         follows = text is None or not text.strip()
         if text is not None and not follows:
@@ -108,19 +109,20 @@ class Credentials:
             user_id=saved.user_id, session=saved.session, pasted=saved.pasted, path=path, follows=follows
         )
 
-    def follow(self) -> bool:
+    def follow(self, log_fields: Mapping[str, Any] = NO_FIELDS) -> bool:
         """Takes over a login that was put into the file since it was last read; says whether there was one.
 
-        So a login mends a running gateway, and is never overwritten by the one it replaces.
+        So a login mends a running gateway, and is never overwritten by the one it replaces. ``log_fields``
+        mark what is logged as a part of the turn that it happens in.
         """
         if self._path is None or not self._follows or (stamp := _stamp(self._path)) == self._seen:
             return False
         self._seen = stamp
         try:
             saved = _read(self._path)
-        except Unreadable as error:
+        except UnreadableLogin as error:
             self._unreadable = str(error)
-            _log.warning("the login in %s cannot be used: %s", self._path, error)
+            _log.warning("the login in %s cannot be used: %s", self._path, error, extra=log_fields)
             return False
         self._unreadable = ""
         if saved is None or saved.pasted == self._pasted:
@@ -167,7 +169,7 @@ class Credentials:
         """The value of the ``Cookie`` request header; ``""`` if there is nothing to send."""
         return "; ".join(f"{name}={value}" for name, value in self._values.items() if value)
 
-    def update_from_set_cookie(self, lines: list[str]) -> bool:
+    def update_from_set_cookie(self, lines: list[str], log_fields: Mapping[str, Any] = NO_FIELDS) -> bool:
         """Takes refreshed values from ``Set-Cookie`` headers; says whether anything changed.
 
         A cookie that the site deletes is kept: the next answer says plainly if it is void.
@@ -182,7 +184,11 @@ class Credentials:
             try:
                 value = checked_value(name, value)
             except ValueError:
-                _log.warning("gpt-oss.com set a cookie %s that cannot be sent back; the old one stays", name)
+                _log.warning(
+                    "gpt-oss.com set a cookie %s that cannot be sent back; the old one stays",
+                    name,
+                    extra=log_fields,
+                )
                 continue
             if value != self._values[name]:
                 self._values[name] = value
@@ -190,20 +196,22 @@ class Credentials:
         self._unsaved |= changed
         return changed
 
-    def save_refreshed(self) -> None:
+    def save_refreshed(self, log_fields: Mapping[str, Any] = NO_FIELDS) -> None:
         """Writes refreshed values to the file: the old ones may be void after a restart."""
         if self._unsaved and self._configured:
-            self.save()
+            self.save(log_fields)
 
-    def save(self) -> None:
+    def save(self, log_fields: Mapping[str, Any] = NO_FIELDS) -> None:
         """Does what :meth:`store` does, unless the file has a new login; a failure is only logged."""
-        if self.follow():
+        if self.follow(log_fields):
             return
         self._unsaved = False
         try:
             self.store()
         except OSError as error:
-            _log.warning("cannot keep the refreshed login in %s: %s", self._path, error.strerror)
+            _log.warning(
+                "cannot keep the refreshed login in %s: %s", self._path, error.strerror, extra=log_fields
+            )
 
     def store(self) -> None:
         """Writes the values to the file, readable by its owner only; raises ``OSError`` if that fails."""
@@ -250,26 +258,26 @@ def _read(path: Path) -> _Saved | None:
     """The file's content: what ``save`` wrote, or cookies in any form in which a person put them there.
 
     Raises:
-        Unreadable: for a file that exists and has no login.
+        UnreadableLogin: for a file that exists and has no login.
     """
     try:
         text = decoded(_content(path))
     except FileNotFoundError:
         if path.is_symlink():
-            raise Unreadable("it is a link that leads nowhere") from None
+            raise UnreadableLogin("it is a link that leads nowhere") from None
         return None
     except NotADirectoryError:
         return None
     except OSError as error:
-        raise Unreadable(f"it cannot be read: {error.strerror}") from None
+        raise UnreadableLogin(f"it cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise Unreadable("it cannot be read: it is no UTF-8 text") from None
+        raise UnreadableLogin("it cannot be read: it is no UTF-8 text") from None
     if not text.strip():
-        raise Unreadable("it is empty")
+        raise UnreadableLogin("it is empty")
     try:
         return _saved(text)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise Unreadable("it holds no login") from None
+        raise UnreadableLogin("it holds no login") from None
 
 
 def _content(path: Path) -> bytes:
@@ -283,7 +291,7 @@ def _saved(text: str) -> _Saved:
     """Raises ``MsgspecError`` or ``ValueError`` for a text without a login."""
     form = msgspec.json.decode(text, type=_Form) if text.lstrip().startswith("{") else _Form()
     if form.version != _VERSION:
-        raise Unreadable("another version of gptoss-api wrote it")
+        raise UnreadableLogin("another version of gptoss-api wrote it")
     if form.pasted is None:
         cookies = parse_cookies(text)
         user_id, session = cookies.get("user_id", ""), cookies.get("session", "")

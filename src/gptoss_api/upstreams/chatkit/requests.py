@@ -131,7 +131,7 @@ class ChatKitRequests:
         self, turn: Turn, text: str, connections: AsyncExitStack, clock: TurnClock
     ) -> HttpResponse:
         """The event stream that answers the turn, in whichever dialect the server takes."""
-        self._credentials.follow()
+        self._credentials.follow(log_fields(turn))
         if unreadable := self._credentials.unreadable:
             raise UpstreamLoginRequired(unreadable_login(unreadable))
         thread = turn.thread
@@ -177,8 +177,9 @@ class ChatKitRequests:
             clock=clock,
             idle_timeout=self._idle_timeout,
         )
-        if self._credentials.update_from_set_cookie(response.headers.get_all("set-cookie")):
-            self._credentials.save_refreshed()
+        cookies = response.headers.get_all("set-cookie")
+        if self._credentials.update_from_set_cookie(cookies, log_fields(turn)):
+            self._credentials.save_refreshed(log_fields(turn))
         content_type = (response.headers.get("content-type") or "").lower()
         if response.status == 200 and (not content_type or "text/event-stream" in content_type):
             self._confirmed = True
