@@ -272,7 +272,7 @@ async def test_nor_where_it_came_to_another_endpoint(dialect: Any, shape: str) -
     parsed = dialect().parse(json.dumps(body).encode(), {})
     backend = Backend(shape)
     async with gateway_to(backend) as gateway:
-        await ask(gateway, parsed.turn)
+        await ask(gateway, parsed.turns[0])
     sent = backend.asked[0].body
     assert sent["top_k"] == 40
     assert not sent.keys() & extra.keys()
