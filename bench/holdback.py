@@ -20,7 +20,7 @@ from gptoss_api.core.events import Started, TextDelta
 from gptoss_api.core.turn import Tool, Turn, UserMessage
 from gptoss_api.emulation.answer.choice import ChoiceMachine
 from gptoss_api.emulation.plan import make_plan
-from gptoss_api.emulation.prompt.key import Opening
+from gptoss_api.emulation.prompt.key import Preamble
 from gptoss_api.text.tokens import Tokens
 from gptoss_api.upstreams.base import Capabilities
 
@@ -70,7 +70,7 @@ def sample(count: int, seed: int) -> list[str]:
 
 def stream(texts: Sequence[str], tools: tuple[Tool, ...], tokens: Tokens) -> Measured:
     turn = Turn("gpt-oss-120b", (UserMessage("Tell me more."),), tools=tools)
-    plan = make_plan(turn, Capabilities(), opening=Opening(turn, "ts"), secret=b"bench")
+    plan = make_plan(turn, Capabilities(), preamble=Preamble(turn, "ts"), secret=b"bench")
     measured = Measured()
     for text in texts:
         batches = [[TextDelta(text[at : at + PIECE])] for at in range(0, len(text), PIECE)]

@@ -23,7 +23,7 @@ from gptoss_api.core.turn import AssistantMessage, InstructionMessage, Message, 
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.state import Entry, GuardedStore, MemoryStore, Space, Store, open_store
 from gptoss_api.text.tokens import Tokens
-from gptoss_api.threads import Caps, Conversations, Thoughts
+from gptoss_api.threads import Conversations, ReasoningCache, ThreadLimits
 from gptoss_api.upstreams.base import Capabilities, Health
 
 SPACE = Space("bench", ttl=600, entries=100_000, value_size=10_000)
@@ -92,7 +92,7 @@ class Listener:
         pass
 
 
-async def conversation(tokens: Tokens, caps: Caps | None) -> tuple[list[int], list[float]]:
+async def conversation(tokens: Tokens, caps: ThreadLimits | None) -> tuple[list[int], list[float]]:
     """Bytes sent and microseconds taken in each turn; without ``caps`` no thread is continued."""
     store = GuardedStore(MemoryStore())
     upstream = Listener()
@@ -101,7 +101,7 @@ async def conversation(tokens: Tokens, caps: Caps | None) -> tuple[list[int], li
         tokens,
         EmulationSettings(secret=bytes(32)),
         conversations=None if caps is None else Conversations(store, caps),
-        thoughts=Thoughts(store),
+        reasoning=ReasoningCache(store),
     )
     messages: list[Message] = [InstructionMessage("You are a guide to the city. " * 20)]
     times = []
@@ -128,12 +128,12 @@ def tenths(values: Sequence[float]) -> tuple[float, float, float]:
 async def long_conversation() -> bool:
     tokens = Tokens()
     tokens.warm()
-    unlimited = Caps(turns=10**9, tokens=10**9)
+    unlimited = ThreadLimits(turns=10**9, tokens=10**9)
     print(f"\nA conversation of {TURNS} turns of about {len(QUESTION)} and {len(ANSWER)} characters:\n")
     print("| | bytes sent, all | a turn at first | in the middle | at the end | µs at first | at the end |")
     print("|---|---|---|---|---|---|---|")
     flat = True
-    ways = (("without threads", None), ("with threads", Caps()), ("one thread for all", unlimited))
+    ways = (("without threads", None), ("with threads", ThreadLimits()), ("one thread for all", unlimited))
     for name, caps in ways:
         received, times = await conversation(tokens, caps)
         first, middle, last = tenths(received)

@@ -18,7 +18,7 @@ from gptoss_api.emulation import EmulationSettings
 from gptoss_api.emulation.answer import checking
 from gptoss_api.emulation.answer.checking import Fitter
 from gptoss_api.emulation.answer.choice import ChoiceMachine
-from gptoss_api.emulation.driver import aside
+from gptoss_api.emulation.driver import in_checker_thread
 from gptoss_api.loop import LIGHT
 from gptoss_api.text.coercion import Misfit
 from gptoss_api.text.schema import Unchecked, compile_schema
@@ -122,7 +122,7 @@ def test_what_is_not_bound_to_fit_has_little_time_and_no_process(processes: list
 
 
 async def test_what_is_done_aside_is_done_in_a_thread() -> None:
-    assert await aside(threading.current_thread) is not threading.current_thread()
+    assert await in_checker_thread(threading.current_thread) is not threading.current_thread()
 
 
 # Whole answers

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gptoss_api.emulation.answer import checking_process
-from gptoss_api.emulation.answer.checking_process import MAX_MEMORY, MAX_SECONDS, judge
+from gptoss_api.emulation.answer.checking_process import MAX_MEMORY, MAX_SECONDS, check_value
 
 UNREADABLE = "$: the value is nested too deeply, or a string in it is no valid text"
 ITEMS = {"type": "array", "items": {"type": "integer"}}
@@ -18,7 +18,7 @@ ITEMS = {"type": "array", "items": {"type": "integer"}}
 
 def told(source: Any, value: Any) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
-    judge(source, value, lines.append)
+    check_value(source, value, lines.append)
     return lines
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from gptoss_api.core.errors import InternalError
 from gptoss_api.core.turn import InstructionMessage
-from gptoss_api.emulation.prompt.key import Opening, conversation_key
+from gptoss_api.emulation.prompt.key import Preamble, transport_key
 from gptoss_api.emulation.prompt.tool_section import Style
 from gptoss_api.text.digest import digest
 
@@ -15,7 +15,7 @@ from .scripted import WEATHER, asks
 
 
 def _key(secret: bytes = b"s", message: str = "hi", counter: int = 0, taken: tuple[str, ...] = ()) -> str:
-    return conversation_key(secret, b"opening", message, counter, lambda key: key in taken)
+    return transport_key(secret, b"opening", message, counter, lambda key: key in taken)
 
 
 def test_a_key_is_four_easy_characters() -> None:
@@ -36,40 +36,40 @@ def test_a_key_that_occurs_is_skipped() -> None:
 
 
 def test_text_full_of_keys_leads_to_a_longer_one() -> None:
-    key = conversation_key(b"s", b"o", "hi", 0, lambda key: len(key) == 4)
+    key = transport_key(b"s", b"o", "hi", 0, lambda key: len(key) == 4)
     assert re.fullmatch("[a-z2-7]{16}", key)
 
 
 def test_the_search_ends() -> None:
     with pytest.raises(InternalError):
-        conversation_key(b"s", b"o", "hi", 0, lambda key: True)
+        transport_key(b"s", b"o", "hi", 0, lambda key: True)
 
 
 def test_borders_between_parts_count() -> None:
     assert digest([b"ab", b"c"]) != digest([b"a", b"bc"])
 
 
-def opening(*instructions: str, style: Style = "ts", **settings: Any) -> Opening:
-    return Opening(asks(*map(InstructionMessage, instructions), "Hello!", **settings), style)
+def preamble(*instructions: str, style: Style = "ts", **settings: Any) -> Preamble:
+    return Preamble(asks(*map(InstructionMessage, instructions), "Hello!", **settings), style)
 
 
 def test_everything_before_the_first_message_counts() -> None:
     others = (
-        opening("x", caller="a"),
-        opening("x", effort="low"),
-        opening("x", tools=[WEATHER]),
-        opening("x", style="json"),
-        opening("y"),
-        opening("x", "y"),
-        opening(),
+        preamble("x", caller="a"),
+        preamble("x", effort="low"),
+        preamble("x", tools=[WEATHER]),
+        preamble("x", style="json"),
+        preamble("y"),
+        preamble("x", "y"),
+        preamble(),
     )
-    assert len({opening("x").digest, *(other.digest for other in others)}) == len(others) + 1
+    assert len({preamble("x").digest, *(other.digest for other in others)}) == len(others) + 1
 
 
 def test_what_follows_and_how_instructions_are_spelled_does_not_count() -> None:
-    assert opening(" a\r\nb ").digest == opening("a\nb", "").digest
-    assert Opening(asks("One"), "ts").digest == Opening(asks("Two", "Three"), "ts").digest
+    assert preamble(" a\r\nb ").digest == preamble("a\nb", "").digest
+    assert Preamble(asks("One"), "ts").digest == Preamble(asks("Two", "Three"), "ts").digest
 
 
 def test_lone_surrogates_count() -> None:
-    assert opening("\ud800").digest != opening("\ud801").digest
+    assert preamble("\ud800").digest != preamble("\ud801").digest

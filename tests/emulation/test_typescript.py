@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gptoss_api.emulation.prompt.typescript import Room, comment_lines, function_type
+from gptoss_api.emulation.prompt.typescript import SizeBudget, comment_lines, function_type
 
 
 def member(schema: Any, **root: Any) -> str:
@@ -276,7 +276,7 @@ def doubled(levels: int) -> dict[str, Any]:
 
 def test_all_tools_of_a_request_share_the_room_for_what_references_repeat() -> None:
     schemas = [doubled(20) for _ in range(100)]
-    room = Room()
+    room = SizeBudget()
     begun = time.thread_time()
     texts = [function_type("f", "", schema, room) for schema in schemas]
     assert time.thread_time() - begun < 3
@@ -286,7 +286,7 @@ def test_all_tools_of_a_request_share_the_room_for_what_references_repeat() -> N
 def test_what_is_written_out_by_itself_always_has_room() -> None:
     plain = {"properties": {f"p{number}": {"type": "integer"} for number in range(60)}}
     schemas = [doubled(20), *([plain] * 100)]
-    room = Room()
+    room = SizeBudget()
     texts = [function_type("f", "", schema, room) for schema in schemas]
     assert [text.count("?: number") for text in texts[1:]] == [60] * 100
 

@@ -21,7 +21,7 @@ from gptoss_api.core.turn import (
 from gptoss_api.emulation.upstream import EmulatedUpstream, EmulationSettings
 from gptoss_api.state import GuardedStore
 from gptoss_api.text.tokens import Tokens
-from gptoss_api.threads import Caps, Conversations, Thoughts
+from gptoss_api.threads import Conversations, ReasoningCache, ThreadLimits
 from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.chatkit import ChatKitUpstream, Credentials
 from gptoss_api.upstreams.http import HttpClient
@@ -46,14 +46,14 @@ class Inside:
         store: GuardedStore,
         *,
         cookie: str | None = None,
-        caps: Caps | None = None,
+        limits: ThreadLimits | None = None,
         threads: bool = True,
         places: int = 50,
     ) -> None:
         self.site = site
         self.store = store
-        self.conversations = Conversations(store, caps or Caps())
-        self.thoughts = Thoughts(store)
+        self.conversations = Conversations(store, limits or ThreadLimits())
+        self.reasoning = ReasoningCache(store)
         self._http = HttpClient(trust_env=False)
         self._chatkit = ChatKitUpstream(
             self._http,
@@ -68,7 +68,7 @@ class Inside:
             TOKENS,
             EmulationSettings(secret=b"of the tests"),
             conversations=self.conversations if threads else None,
-            thoughts=self.thoughts,
+            reasoning=self.reasoning,
         )
 
     async def __aenter__(self) -> Self:
@@ -82,7 +82,7 @@ class Inside:
     async def settled(self) -> None:
         """Until everything is in the store."""
         await self.conversations.close()
-        await self.thoughts.close()
+        await self.reasoning.close()
 
     async def answer(self, turn: Turn) -> "Answer":
         collector = Collector()

@@ -21,10 +21,10 @@ HELLO = UserMessage("Hello")
 ANSWER = AssistantMessage("Hi")
 
 
-def tip(*messages: Message, opening: bytes = b"") -> bytes:
+def head(*messages: Message, opening: bytes = b"") -> bytes:
     chain = Chain(opening)
     chain.add(*messages)
-    return chain.tip
+    return chain.digest
 
 
 def called(arguments: str, *, call_id: str = "1", name: str = "f", text: str = "") -> AssistantMessage:
@@ -81,24 +81,24 @@ DIFFERENT: dict[str, tuple[list[Message], list[Message]]] = {
 
 @pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
 def test_what_means_the_same_is_the_same(one: list[Message], other: list[Message]) -> None:
-    assert tip(*one) == tip(*other)
-    assert tip(HELLO, *one, ANSWER) == tip(HELLO, *other, ANSWER)
+    assert head(*one) == head(*other)
+    assert head(HELLO, *one, ANSWER) == head(HELLO, *other, ANSWER)
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT.values(), ids=DIFFERENT)
 def test_what_differs_is_different(one: list[Message], other: list[Message]) -> None:
-    assert tip(*one) != tip(*other)
-    assert tip(*one, ANSWER) != tip(*other, ANSWER)
+    assert head(*one) != head(*other)
+    assert head(*one, ANSWER) != head(*other, ANSWER)
 
 
 def test_the_opening_counts() -> None:
-    assert tip(HELLO, opening=b"a") != tip(HELLO, opening=b"b")
+    assert head(HELLO, opening=b"a") != head(HELLO, opening=b"b")
 
 
 @pytest.mark.parametrize("arguments", ["", "{", "NaN", '{"a": 1e999}', "[" * 100_000, "\ud800", "1" * 5_000])
 def test_arguments_that_are_no_json_are_compared_as_text(arguments: str) -> None:
-    assert tip(called(arguments)) == tip(called(f" {arguments}\r\n"))
-    assert tip(called(arguments)) != tip(called(arguments + "x"))
+    assert head(called(arguments)) == head(called(f" {arguments}\r\n"))
+    assert head(called(arguments)) != head(called(arguments + "x"))
 
 
 TEXTS = st.text(max_size=5)
@@ -120,7 +120,7 @@ def test_arguments_survive_being_read_and_written(arguments: dict[str, object]) 
         lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")),
         lambda value: json.dumps(dict(reversed(list(value.items())))),  # type: ignore[attr-defined]  # a dict
     ]
-    assert len({tip(called(spell(arguments))) for spell in spellings}) == 1
+    assert len({head(called(spell(arguments))) for spell in spellings}) == 1
 
 
 MESSAGES = st.one_of(
@@ -139,7 +139,7 @@ def test_it_is_the_same_whether_messages_come_at_once_or_one_by_one(
     chain = Chain(b"")
     for message in (*one, *more):
         chain.add(message)
-    assert chain.tip == tip(*one, *more)
+    assert chain.digest == head(*one, *more)
 
 
 @given(st.lists(MESSAGES, max_size=6))

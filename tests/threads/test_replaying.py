@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gptoss_api.core.errors import GatewayError, Overloaded
 from gptoss_api.core.turn import AssistantMessage, InstructionMessage, Tool, UserMessage
 from gptoss_api.state import Entry, GuardedStore, Store
-from gptoss_api.threads import Caps
+from gptoss_api.threads import ThreadLimits
 from tests.simulator import Abort, Simulator
 from tests.simulator import Answer as Reply
 
@@ -146,7 +146,7 @@ async def test_a_store_that_gives_a_tip_away_twice_gives_one_lease(
     """As a replica of a Redis may, that was promoted before it heard of the first time."""
     client = await chat(inside)
     await inside.settled()
-    space = Caps().space()
+    space = ThreadLimits().space()
     fork = Client(inside, *client.messages)
     seen: list[tuple[bytes, bytes]] = []
     take = inside.conversations._store.take
@@ -310,7 +310,7 @@ async def test_a_key_that_became_known_starts_over(inside: Inside, site: Simulat
     assert f'key="{key}"' not in site.last.text
 
 
-# Caps
+# ThreadLimits
 
 
 async def test_a_thread_takes_eight_turns(inside: Inside, site: Simulator) -> None:
@@ -321,7 +321,7 @@ async def test_a_thread_takes_eight_turns(inside: Inside, site: Simulator) -> No
 
 
 async def test_a_long_conversation_starts_over(site: Simulator, store: Store) -> None:
-    async with Inside(site, GuardedStore(store), caps=Caps(tokens=1_000)) as inside:
+    async with Inside(site, GuardedStore(store), limits=ThreadLimits(tokens=1_000)) as inside:
         client = Client(inside)
         assert (await client.say("one")).thread == "new"
         assert (await client.say("many words " * 500)).thread == "reused"
@@ -329,7 +329,7 @@ async def test_a_long_conversation_starts_over(site: Simulator, store: Store) ->
 
 
 async def test_an_idle_conversation_starts_over(site: Simulator, store: Store) -> None:
-    async with Inside(site, GuardedStore(store), caps=Caps(idle=0.05)) as inside:
+    async with Inside(site, GuardedStore(store), limits=ThreadLimits(idle=0.05)) as inside:
         client = Client(inside)
         await client.say("one")
         await asyncio.sleep(0.1)

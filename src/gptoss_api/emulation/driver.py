@@ -12,7 +12,7 @@ from ..core.errors import GatewayError, Overloaded, ThreadLost
 from ..core.events import ChoiceStarted, Events, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
 from ..text.tokens import Tokens
-from ..threads import Thoughts, Tip
+from ..threads import ReasoningCache, ThreadHead
 from ..upstreams.base import Upstream
 from .answer.choice import ChoiceMachine, Failed, Repair, Verdict
 from .answer.output import Delivered
@@ -46,7 +46,7 @@ class TurnDriver:
         tokens: Tokens,
         *,
         strict: bool,
-        thoughts: Thoughts | None = None,
+        reasoning: ReasoningCache | None = None,
     ) -> None:
         self._upstream = upstream
         self._planner = planner
@@ -54,7 +54,7 @@ class TurnDriver:
         self._prompt = prompt
         self._tokens = tokens
         self._strict = strict
-        self._thoughts = thoughts
+        self._reasoning = reasoning
         self._delivered: list[Delivered] = []
         self._turns = 0
         self._begun = False
@@ -74,7 +74,7 @@ class TurnDriver:
                     async with self._upstream.open(turn) as batches:
                         async for batch in batches:
                             if choice.takes_long(batch):
-                                out = await aside(choice.feed, batch)
+                                out = await in_checker_thread(choice.feed, batch)
                             else:
                                 out = choice.feed(batch)
                             if choice.cut:
@@ -124,7 +124,7 @@ class TurnDriver:
         if failure is not None:
             self._give_back(choice, failure)
             return choice.failed(failure)
-        return await aside(choice.end) if choice.ends_slowly else choice.end()
+        return await in_checker_thread(choice.end) if choice.ends_slowly else choice.end()
 
     async def _follow_up(self, choice: ChoiceMachine, repair: Repair) -> Turn:
         """The turn that asks for a repair: in the same thread where there is one, else as history."""
@@ -152,17 +152,17 @@ class TurnDriver:
 
     def _give_back(self, choice: ChoiceMachine, failure: GatewayError) -> None:
         """Keeps the thread as it is for the next attempt of a turn that had no place here."""
-        conversation, tip = self._plan.conversation, self._plan.tip
-        if conversation is None or tip is None or not isinstance(failure, Overloaded):
+        conversation, head = self._plan.conversation, self._plan.head
+        if conversation is None or head is None or not isinstance(failure, Overloaded):
             return
         if choice.started is None and not choice.repairs:
-            conversation.give_back(tip)
+            conversation.give_back(head)
 
     async def _completed(self, choice: ChoiceMachine) -> None:
         self._delivered.append(choice.delivered)
         self._turns += 1 + choice.repairs
-        if self._thoughts is not None:
-            await self._thoughts.keep(self._plan.turn, choice.message)
+        if self._reasoning is not None:
+            await self._reasoning.keep(self._plan.turn, choice.message)
 
     async def _usage(self, last: ChoiceMachine) -> Usage:
         """What the turn cost; the conversation can go on once that is known."""
@@ -181,11 +181,11 @@ class TurnDriver:
             return
         if not choice.thread_is_clean:
             return
-        before = self._plan.tip
+        before = self._plan.head
         if before is None:
             conversation.forget_thread()
         seen = before.sections if before is not None else ()
-        tip = Tip(
+        head = ThreadHead(
             started.thread_id,
             started.account,
             key=prompt.key,
@@ -196,9 +196,9 @@ class TurnDriver:
             # The model does not get the reasoning of finished turns back.
             tokens=usage.prompt_tokens + usage.completion_tokens - usage.reasoning_tokens + MESSAGE_OVERHEAD,
         )
-        await conversation.keep(choice.delivered.message, tip)
+        await conversation.keep(choice.delivered.message, head)
 
 
-async def aside(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+async def in_checker_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """``function`` in a thread for what may take long and wait for other processes."""
     return await asyncio.get_running_loop().run_in_executor(_checkers, lambda: function(*args, **kwargs))

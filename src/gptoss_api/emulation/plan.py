@@ -19,29 +19,29 @@ from ..core.turn import (
 )
 from ..loop import LIGHT, beside
 from ..text.digest import digest
-from ..threads import Conversation, Conversations, Thoughts, Tip
+from ..threads import Conversation, Conversations, ReasoningCache, ThreadHead
 from ..upstreams.base import Capabilities, Upstream
 from .answer.spec import AnswerSpec
-from .prompt.key import Opening
+from .prompt.key import Preamble
 from .prompt.native import native_turn
 from .prompt.render import Prompt, render_prompt, render_suffix
 from .prompt.tool_section import Style
 
 
 class Continued(Struct, frozen=True):
-    """The rest of a conversation as ``prompt``; its beginning stands in the thread that ends at ``tip``."""
+    """The rest of a conversation as ``prompt``; its beginning stands in the thread that ends at ``head``."""
 
-    tip: Tip
+    head: ThreadHead
     prompt: Prompt
 
 
 class Plan(Struct, frozen=True):
     """A turn split in two: ``upstream_turn`` is sent, everything in ``emulated`` is ours.
 
-    ``spec`` is what the answer has to be. Its prompt is the rendered conversation, or with ``tip`` the rest
+    ``spec`` is what the answer has to be. Its prompt is the rendered conversation, or with ``head`` the rest
     of one that a thread knows up to there. ``segments`` is the text whose tokens, with those of the thread,
     are the prompt's. ``thread`` is what becomes of the conversation upstream, ``None`` where the upstream
-    keeps none. ``opening`` is the turn's, and ``conversation`` the one that may go on after it.
+    keeps none. ``preamble`` is the turn's, and ``conversation`` the one that may go on after it.
     """
 
     spec: AnswerSpec
@@ -49,10 +49,10 @@ class Plan(Struct, frozen=True):
     segments: tuple[str, ...]
     emulated: tuple[str, ...]
     ignored: tuple[str, ...]
-    opening: Opening
+    preamble: Preamble
     conversation: Conversation | None = None
     thread: ThreadUse | None = None
-    tip: Tip | None = None
+    head: ThreadHead | None = None
 
     @property
     def turn(self) -> Turn:
@@ -60,7 +60,7 @@ class Plan(Struct, frozen=True):
 
     @property
     def known_tokens(self) -> int:
-        return 0 if self.tip is None else self.tip.tokens
+        return 0 if self.head is None else self.head.tokens
 
     def followed(self, texts: Sequence[str]) -> "Plan":
         """The same with ``texts`` after what was to be sent, in a new thread."""
@@ -83,7 +83,7 @@ def make_plan(
     turn: Turn,
     capabilities: Capabilities,
     *,
-    opening: Opening,
+    preamble: Preamble,
     secret: bytes,
     key: str = "",
     conversation: Conversation | None = None,
@@ -91,12 +91,12 @@ def make_plan(
 ) -> Plan:
     """Decides, feature by feature, what the upstream does and what is emulated.
 
-    ``opening`` is the turn's. ``key`` is that of the tool calls, where it is not for this plan to choose.
+    ``preamble`` is the turn's. ``key`` is that of the tool calls, where it is not for this plan to choose.
     """
     prompt: Prompt | None = None
     if _becomes_text(turn, capabilities):
         prompt = (
-            render_prompt(turn, opening=opening, secret=secret, key=key)
+            render_prompt(turn, preamble=preamble, secret=secret, key=key)
             if continued is None
             else continued.prompt
         )
@@ -120,10 +120,10 @@ def make_plan(
         segments=segments,
         emulated=(*(prompt.emulated if prompt else ()), *(name for name, done in ours.items() if done)),
         ignored=(*turn.ignored, *(name for name in turn.options if name not in honoured)),
-        opening=opening,
+        preamble=preamble,
         conversation=conversation,
         thread=_thread_use(turn, continued) if capabilities.threads else None,
-        tip=None if continued is None else continued.tip,
+        head=None if continued is None else continued.head,
     )
 
 
@@ -152,7 +152,7 @@ def _text_turn(turn: Turn, prompt: Prompt, continued: Continued | None) -> Turn:
     return replace(
         turn,
         messages=(UserMessage(prompt.text),),
-        thread=None if continued is None else continued.tip.ref,
+        thread=None if continued is None else continued.head.ref,
         tools=(),
         tool_choice=ToolChoice(),
         output_format=OutputFormat(),
@@ -186,7 +186,7 @@ def _thread_use(turn: Turn, continued: Continued | None) -> ThreadUse:
 class Planner:
     """Makes the plans for one upstream.
 
-    Without ``conversations`` every turn is sent whole; without ``thoughts`` no reasoning is added to it.
+    Without ``conversations`` every turn is sent whole; without ``reasoning`` no reasoning is added to it.
     """
 
     def __init__(
@@ -195,72 +195,74 @@ class Planner:
         style: Style,
         secret: bytes,
         conversations: Conversations | None,
-        thoughts: Thoughts | None,
+        reasoning: ReasoningCache | None,
     ) -> None:
         self._upstream = upstream
         self._style: Style = style
         self._secret = secret
         self._conversations = conversations
-        self._thoughts = thoughts
+        self._reasoning = reasoning
 
     async def plan(self, turn: Turn) -> Plan:
         """To go on in a thread where there is one; it belongs to this turn from then on."""
-        opening = Opening(turn, self._style)
-        conversation = await beside(turn.weight, self._conversation, turn, opening)
+        preamble = Preamble(turn, self._style)
+        conversation = await beside(turn.weight, self._conversation, turn, preamble)
         if conversation is not None and not turn.new_thread:
-            tip = await conversation.resume()
-            if tip is not None:
-                plan = await beside(turn.weight, self._continued, turn, opening, conversation, tip)
+            head = await conversation.resume()
+            if head is not None:
+                plan = await beside(turn.weight, self._continued, turn, preamble, conversation, head)
                 if plan is not None:
                     return plan
                 conversation.forget_thread()
-        return await self._whole(turn, opening, conversation)
+        return await self._whole(turn, preamble, conversation)
 
     async def plan_anew(self, plan: Plan) -> Plan:
         """To send everything after all: the thread is gone in which ``plan`` goes on."""
-        if plan.tip is None:
+        if plan.head is None:
             return plan
         # The answer is read with the key that it was planned with.
-        return await self._whole(plan.turn, plan.opening, plan.conversation, key=plan.spec.key)
+        return await self._whole(plan.turn, plan.preamble, plan.conversation, key=plan.spec.key)
 
-    def _conversation(self, turn: Turn, opening: Opening) -> Conversation | None:
+    def _conversation(self, turn: Turn, preamble: Preamble) -> Conversation | None:
         """The conversation that may go on upstream; several answers at once cannot share a thread."""
         if self._conversations is None or turn.n > 1:
             return None
-        place = digest((opening.digest, self._upstream.name.encode()))
+        place = digest((preamble.digest, self._upstream.name.encode()))
         return self._conversations.conversation(turn, place)
 
     async def _whole(
-        self, turn: Turn, opening: Opening, conversation: Conversation | None, key: str = ""
+        self, turn: Turn, preamble: Preamble, conversation: Conversation | None, key: str = ""
     ) -> Plan:
         """A thread remembers its reasoning; for what is sent whole the store has it."""
-        if self._thoughts is not None:
-            turn = await self._thoughts.recalled(turn)
-        return await beside(turn.weight, self._made, turn, opening, conversation, key=key)
+        if self._reasoning is not None:
+            turn = await self._reasoning.recalled(turn)
+        return await beside(turn.weight, self._made, turn, preamble, conversation, key=key)
 
-    def _continued(self, turn: Turn, opening: Opening, conversation: Conversation, tip: Tip) -> Plan | None:
+    def _continued(
+        self, turn: Turn, preamble: Preamble, conversation: Conversation, head: ThreadHead
+    ) -> Plan | None:
         """To send what the thread has not seen; ``None`` where its key became known."""
         prompt = render_suffix(
             replace(turn, messages=conversation.end),
             conversation.new_messages,
-            opening=opening,
-            key=tip.key,
-            seen=tip.sections,
+            preamble=preamble,
+            key=head.key,
+            seen=head.sections,
             secret=self._secret,
         )
         if prompt is None:
             return None
         prompt = replace(
             prompt,
-            client_has_control_tokens=prompt.client_has_control_tokens or tip.control_tokens,
-            client_has_tags=prompt.client_has_tags or tip.tags,
+            client_has_control_tokens=prompt.client_has_control_tokens or head.control_tokens,
+            client_has_tags=prompt.client_has_tags or head.tags,
         )
-        return self._made(turn, opening, conversation, continued=Continued(tip, prompt))
+        return self._made(turn, preamble, conversation, continued=Continued(head, prompt))
 
     def _made(
         self,
         turn: Turn,
-        opening: Opening,
+        preamble: Preamble,
         conversation: Conversation | None,
         *,
         key: str = "",
@@ -269,7 +271,7 @@ class Planner:
         return make_plan(
             turn,
             self._upstream.capabilities,
-            opening=opening,
+            preamble=preamble,
             secret=self._secret,
             key=key,
             conversation=conversation,

@@ -18,7 +18,7 @@ from ..core.events import Events
 from ..core.turn import Turn
 from ..loop import in_thread
 from ..text.tokens import Tokens
-from ..threads import Conversations, Thoughts
+from ..threads import Conversations, ReasoningCache
 from ..upstreams.base import Capabilities, Health, Upstream
 from .driver import TurnDriver
 from .plan import Planner
@@ -42,7 +42,7 @@ class EmulationSettings(Struct, frozen=True):
 class EmulatedUpstream:
     """Wraps ``upstream`` and adds what its capabilities lack.
 
-    ``conversations`` finds the threads in which conversations go on, ``thoughts`` the reasoning that clients
+    ``conversations`` finds the threads in which conversations go on, ``reasoning`` the reasoning that clients
     do not send back; without them every turn is sent whole and as it came.
     """
 
@@ -62,7 +62,7 @@ class EmulatedUpstream:
         settings: EmulationSettings,
         *,
         conversations: Conversations | None = None,
-        thoughts: Thoughts | None = None,
+        reasoning: ReasoningCache | None = None,
     ) -> None:
         self._upstream = upstream
         self._tokens = tokens
@@ -72,9 +72,9 @@ class EmulatedUpstream:
             settings.style,
             settings.secret or secrets.token_bytes(32),
             conversations if upstream.capabilities.threads else None,
-            thoughts,
+            reasoning,
         )
-        self._thoughts = thoughts
+        self._reasoning = reasoning
 
     @property
     def name(self) -> str:
@@ -106,7 +106,7 @@ class EmulatedUpstream:
                 prompt,
                 self._tokens,
                 strict=self._strict,
-                thoughts=self._thoughts,
+                reasoning=self._reasoning,
             )
             async with aclosing(driver.answer()) as batches:
                 yield batches

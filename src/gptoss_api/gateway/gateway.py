@@ -83,7 +83,7 @@ class Gateway:
                 self.tokens,
                 self._emulation,
                 conversations=self.memory.conversations,
-                thoughts=self.memory.thoughts,
+                reasoning=self.memory.reasoning,
             )
             for upstream in self._upstreams
         ]

@@ -17,7 +17,7 @@ from ..state import (
     secret_file,
     without_password,
 )
-from ..threads import KEPT_SECONDS, Caps, Conversations, Thoughts
+from ..threads import REASONING_TTL, Conversations, ReasoningCache, ThreadLimits
 
 _UNITS: Final = (("days", 86_400), ("hours", 3_600), ("minutes", 60))
 
@@ -38,7 +38,7 @@ class Memory:
         several = settings.workers > 1 or self.store.name == "redis"
         self._conversations = Conversations(self.store, shared=several)
         self.conversations = self._conversations if settings.threads else None
-        self.thoughts = Thoughts(self.store)
+        self.reasoning = ReasoningCache(self.store)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -61,10 +61,10 @@ class Memory:
         which = "unless a request says store=false" if settings.store else "where a request says store=true"
         kept = [
             f"responses with what was asked for {_duration(settings.responses_days * 86_400)} {which}",
-            f"reasoning between tool calls for {_duration(KEPT_SECONDS)}",
+            f"reasoning between tool calls for {_duration(REASONING_TTL)}",
         ]
         if settings.threads:
-            kept.append(f"which thread continues a conversation for {_duration(Caps().idle)}")
+            kept.append(f"which thread continues a conversation for {_duration(ThreadLimits().idle)}")
         return "; ".join(kept)
 
     async def warm(self) -> None:
@@ -75,7 +75,7 @@ class Memory:
 
     async def close(self) -> None:
         await self._conversations.close()
-        await self.thoughts.close()
+        await self.reasoning.close()
         await self.store.close()
 
 

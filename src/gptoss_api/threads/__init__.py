@@ -1,7 +1,7 @@
 """Conversations that go on in the upstream thread that knows them."""
 
 from .conversations import Conversation, Conversations
-from .thoughts import KEPT_SECONDS, Thoughts
-from .tips import Caps, Tip
+from .heads import ThreadHead, ThreadLimits
+from .reasoning import REASONING_TTL, ReasoningCache
 
-__all__ = ["KEPT_SECONDS", "Caps", "Conversation", "Conversations", "Thoughts", "Tip"]
+__all__ = ["REASONING_TTL", "Conversation", "Conversations", "ReasoningCache", "ThreadHead", "ThreadLimits"]

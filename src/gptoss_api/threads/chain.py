@@ -30,11 +30,11 @@ _LONGEST_ARGUMENTS: Final = 64 * 1024
 class Chain:
     """The hash of a conversation that grows by one message at a time.
 
-    ``opening`` stands for everything that makes conversations different before their first message.
+    ``preamble`` stands for everything that makes conversations different before their first message.
     """
 
-    def __init__(self, opening: bytes) -> None:
-        self.tip = digest((_VERSION, opening))
+    def __init__(self, preamble: bytes) -> None:
+        self.digest = digest((_VERSION, preamble))
         # Where the latest call with an id stands among all calls.
         self._calls: dict[str, int] = {}
         self._made = 0
@@ -42,7 +42,7 @@ class Chain:
     def add(self, *messages: Message) -> None:
         for message in messages:
             data = self._form(message).encode("utf-8", "surrogatepass")
-            self.tip = hashlib.blake2b(self.tip + data, digest_size=16).digest()
+            self.digest = hashlib.blake2b(self.digest + data, digest_size=16).digest()
 
     def _form(self, message: Message) -> str:
         """What counts of a message; every part with its length, so that no other message has this form."""
@@ -80,7 +80,7 @@ def new_from(messages: Sequence[Message]) -> int | None:
 def end_of(messages: Sequence[Message], begin: int) -> Sequence[Message]:
     """As much of a conversation as it takes to understand its part from ``begin`` on.
 
-    That is its opening and the answer before that part, unless a result is for an older call.
+    That is its preamble and the answer before that part, unless a result is for an older call.
     """
     answer = messages[begin - 1]
     calls = {call.id for call in answer.tool_calls} if isinstance(answer, AssistantMessage) else set()

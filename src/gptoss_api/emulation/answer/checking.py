@@ -68,7 +68,7 @@ class Fitter:
 
 
 def _judged_apart(schema: Schema, value: Any) -> dict[str, Any]:
-    """What another process finds out in its time: see :func:`.checking_process.judge`."""
+    """What another process finds out in its time: see :func:`.checking_process.check_value`."""
     try:
         given = json.dumps((schema.source, value)).encode()
         with _processes:

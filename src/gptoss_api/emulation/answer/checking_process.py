@@ -22,7 +22,7 @@ _NICENESS: Final = 10
 _RECURSION: Final = 5_000
 
 
-def judge(source: dict[str, Any] | bool, value: Any, tell: Callable[[dict[str, Any]], None]) -> None:
+def check_value(source: dict[str, Any] | bool, value: Any, tell: Callable[[dict[str, Any]], None]) -> None:
     """Tells whether ``value`` ``fits``, and if it does not, how it would (``value``) or why it cannot
     (``complaints``), each as soon as it is known."""
     schema = compile_schema(source)
@@ -59,4 +59,4 @@ def _tell(verdict: dict[str, Any]) -> None:
 if __name__ == "__main__":
     _limit_itself()
     source, value = json.load(sys.stdin)
-    judge(source, value, _tell)
+    check_value(source, value, _tell)

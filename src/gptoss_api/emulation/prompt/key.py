@@ -22,7 +22,7 @@ _SHORT_ATTEMPTS: Final = 32
 _ATTEMPTS: Final = 64
 
 
-class Opening:
+class Preamble:
     """What the conversation of ``turn`` is before its first message, hashed at most once for each turn.
 
     ``tools`` is the digest of its tools, ``style`` how they are described.
@@ -50,15 +50,15 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def conversation_key(
-    secret: bytes, opening: bytes, first_message: str, counter: int, occurs: Callable[[str], bool]
+def transport_key(
+    secret: bytes, preamble: bytes, first_message: str, counter: int, occurs: Callable[[str], bool]
 ) -> str:
     """Four characters of ``a-z2-7``, the same on every turn of a conversation.
 
     Starts at ``counter`` and raises it while the key ``occurs`` in client text. Against a text that was
     filled with keys, longer ones are taken in the end.
     """
-    seed = digest((opening, first_message.strip().encode()))
+    seed = digest((preamble, first_message.strip().encode()))
     for number in range(_ATTEMPTS):
         mac = hmac.digest(secret, seed + (counter + number).to_bytes(8, "big"), hashlib.sha256)
         length = 4 if number < _SHORT_ATTEMPTS else 16

@@ -21,11 +21,11 @@ from ...core.turn import (
     UserMessage,
     leading_instructions,
 )
-from .key import Opening, conversation_key
+from .key import Preamble, transport_key
 from .names import NameMap
 from .neutralise import ClientText, Restorer, tidy
 from .tool_section import ToolList, rules, tool_list
-from .transcript import Entry, Transcript, called_names
+from .transcript import TaggedBlock, Transcript, called_names
 from .typescript import comment_lines, compact
 
 _PRECEDENCE: Final = "These come from the application and take precedence over the user's messages."
@@ -93,13 +93,15 @@ class Prompt(Struct, frozen=True):
         return Restorer(json=json, control_tokens=self.client_has_control_tokens, tags=self.client_has_tags)
 
 
-def render_prompt(turn: Turn, *, opening: Opening, secret: bytes, counter: int = 0, key: str = "") -> Prompt:
+def render_prompt(
+    turn: Turn, *, preamble: Preamble, secret: bytes, counter: int = 0, key: str = ""
+) -> Prompt:
     """The whole of ``turn`` for a new upstream conversation.
 
     ``secret`` and the beginning of the conversation determine the key, from attempt ``counter`` on, unless
-    ``key`` is given: one that no client text holds. ``opening`` is the turn's.
+    ``key`` is given: one that no client text holds. ``preamble`` is the turn's.
     """
-    draft = _Draft(turn, turn.messages, opening)
+    draft = _Draft(turn, turn.messages, preamble)
     if draft.is_lone_message:
         return draft.verbatim()
     entries = draft.entries(draft.front)
@@ -118,7 +120,7 @@ def render_suffix(
     turn: Turn,
     new_messages: Sequence[Message],
     *,
-    opening: Opening,
+    preamble: Preamble,
     key: str,
     seen: Collection[str],
     secret: bytes,
@@ -132,7 +134,7 @@ def render_suffix(
     """
     tail = tuple(new_messages)
     known = turn.messages[: -len(tail)] if tail and turn.messages[-len(tail) :] == tail else turn.messages
-    draft = _Draft(turn, (*known, *tail), opening, new_from=len(known))
+    draft = _Draft(turn, (*known, *tail), preamble, new_from=len(known))
     if key:
         if draft.knows(key):
             return None
@@ -147,7 +149,7 @@ def render_suffix(
     return draft.finished(segments, [*reminder, *draft.answer_lines()], history=False)
 
 
-def _transcript(entries: Sequence[Entry], key: str) -> list[str]:
+def _transcript(entries: Sequence[TaggedBlock], key: str) -> list[str]:
     """One segment for each block, so that a growing history repeats its own beginning."""
     segments = [entry.render(key) for entry in entries]
     if segments:
@@ -161,14 +163,18 @@ class _Draft:
     """A prompt in the making: cleans the client's texts first, so that the key can avoid them all."""
 
     def __init__(
-        self, turn: Turn, messages: Sequence[Message], opening: Opening, new_from: int | None = None
+        self,
+        turn: Turn,
+        messages: Sequence[Message],
+        preamble: Preamble,
+        new_from: int | None = None,
     ) -> None:
         self.key = ""
         self.turn = turn
         self.messages = messages
-        self._opening = opening
+        self._preamble = preamble
         self._client = client = ClientText()
-        self.tools: ToolList = tool_list(turn, opening.style, opening.tools)
+        self.tools: ToolList = tool_list(turn, preamble.style, preamble.tools)
         client.include(self.tools.text, control_tokens=self.tools.control_tokens, tags=self.tools.tags)
         front = leading_instructions(messages)
         # In a conversation under way, instructions that come first are new ones.
@@ -212,7 +218,7 @@ class _Draft:
             return []
         return [self._format]
 
-    def entries(self, start: int) -> list[Entry]:
+    def entries(self, start: int) -> list[TaggedBlock]:
         return [entry for entry in self._entries if entry.source >= start]
 
     def question(self, *, bare: bool = False) -> str:
@@ -246,7 +252,7 @@ class _Draft:
 
     def choose_key(self, secret: bytes, counter: int) -> None:
         first = next((tidy(m.text) for m in self.messages if isinstance(m, UserMessage)), "")
-        self.key = conversation_key(secret, self._opening.digest, first, counter, self._client.contains)
+        self.key = transport_key(secret, self._preamble.digest, first, counter, self._client.contains)
 
     # The whole
 

@@ -1,6 +1,6 @@
 """The ``# Tools`` section: what can be called and how a call is written.
 
-The list of signatures depends on the tools alone and is kept between requests; the rules carry the
+The list of signatures depends on the tools alone and is cached between requests; the rules carry the
 conversation's key. Source: docs/design/emulation.md, "The prompt", "Forms of a call" and "Styles".
 """
 
@@ -16,7 +16,7 @@ from msgspec import Struct
 from ...core.turn import Tool, Turn
 from .names import NameMap
 from .neutralise import ClientText
-from .typescript import Room, compact, function_type
+from .typescript import SizeBudget, compact, function_type
 
 Style = Literal["ts", "harmony", "json"]
 
@@ -39,8 +39,8 @@ calls and sends each result back as a <tool_result>.
 """
 
 # A signature list of ten agent tools is about 10 kB; the bound is on lists, clients repeat theirs.
-_KEPT: Final = 64
-# Characters of the largest list that is kept: one that leaves room in the model's window.
+_CACHED: Final = 64
+# Characters of the largest list that is cached: one that leaves room in the model's window.
 _LARGEST: Final = 1024 * 1024
 
 
@@ -78,11 +78,11 @@ def offered_tools(turn: Turn) -> tuple[Tool, ...]:
     if not turn.tools or turn.tool_choice.mode == "none":
         return ()
     wanted = turn.tool_choice.names
-    kept = {tool.name: tool for tool in reversed(turn.tools) if not wanted or tool.name in wanted}
-    return tuple(reversed(kept.values()))
+    offered = {tool.name: tool for tool in reversed(turn.tools) if not wanted or tool.name in wanted}
+    return tuple(reversed(offered.values()))
 
 
-class _Kept:
+class _ListCache:
     """The least recently used tool lists, by digest, style and choice."""
 
     def __init__(self, size: int) -> None:
@@ -107,12 +107,12 @@ class _Kept:
         return made
 
 
-_kept: Final = _Kept(_KEPT)
+_cache: Final = _ListCache(_CACHED)
 
 
 def tool_list(turn: Turn, style: Style, digest: bytes) -> ToolList:
     """The list for ``turn``, whose tools have ``digest``; rendered once for equal tools."""
-    return _kept.get(turn, style, digest)
+    return _cache.get(turn, style, digest)
 
 
 def _tool_list(turn: Turn, style: Style) -> ToolList:
@@ -128,7 +128,7 @@ def _rendered(tools: Iterable[Tool], names: NameMap, style: Style) -> str:
     if style == "json":
         lines = ",\n".join(_as_json(tool, names) for tool in tools)
         return f"# Tools\n\n{_INTRO}\n\n```json\n[{lines}]\n```\n\n"
-    room = Room()
+    room = SizeBudget()
     types = "\n\n".join(
         function_type(names.shown(tool.name), tool.description, parameters_of(tool), room) for tool in tools
     )

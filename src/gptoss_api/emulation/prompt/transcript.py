@@ -39,7 +39,7 @@ def result_text(result: ToolResultMessage) -> str:
     return f"{_FAILED}\n{result.text}" if result.text.strip() else _FAILED_SILENTLY
 
 
-class Entry(Struct, frozen=True):
+class TaggedBlock(Struct, frozen=True):
     """One tagged block. ``source`` is the index of the message it comes from; texts are cleaned."""
 
     tag: str
@@ -127,14 +127,16 @@ class Transcript:
         self._declared = declared
         self._names = names
 
-    def entries(self, messages: Sequence[Message], start: int = 0, skip: int | None = None) -> list[Entry]:
+    def entries(
+        self, messages: Sequence[Message], start: int = 0, skip: int | None = None
+    ) -> list[TaggedBlock]:
         """The blocks of ``messages`` from ``start`` on, but for ``skip``; empty messages make none."""
         pairing = pair(messages)
         last_user = max((i for i, m in enumerate(messages) if isinstance(m, UserMessage)), default=-1)
         last_assistant = max(
             (i for i, m in enumerate(messages) if isinstance(m, AssistantMessage)), default=-1
         )
-        entries: list[Entry] = []
+        entries: list[TaggedBlock] = []
         for index, message in enumerate(messages):
             if index < start or index == skip:
                 continue
@@ -162,14 +164,14 @@ class Transcript:
 
     def _message(
         self, role: str, text: str, source: int, name: str | None = None, extra: str = ""
-    ) -> tuple[Entry, ...]:
+    ) -> tuple[TaggedBlock, ...]:
         if not text.strip():
             return ()
         if name:
             extra += f' name="{self._client.attribute(name)}"'
-        return (Entry("message", role, extra, self._client.inside(text), source),)
+        return (TaggedBlock("message", role, extra, self._client.inside(text), source),)
 
-    def _assistant(self, message: AssistantMessage, source: int) -> Iterator[Entry]:
+    def _assistant(self, message: AssistantMessage, source: int) -> Iterator[TaggedBlock]:
         # Raw blocks that once failed to be read must not become an example to follow.
         for piece in split_raw_calls(message.text, self._declared):
             if isinstance(piece, str):
@@ -178,22 +180,24 @@ class Transcript:
                 yield from self._call(PairedCall(piece), source, source)
         yield from self._message("assistant", message.refusal, source, message.name)
 
-    def _call(self, paired: PairedCall, source: int, missing: int) -> Iterator[Entry]:
+    def _call(self, paired: PairedCall, source: int, missing: int) -> Iterator[TaggedBlock]:
         call = paired.call
         shown = self._names.shown(call.name)
         if call.kind == "custom":
             arguments = compact({"input": call.arguments}) or ""
         else:
             arguments = call.arguments.strip() or "{}"
-        yield Entry("tool_call", "", f' name="{shown}"', self._client.inside(arguments, json=True), source)
+        yield TaggedBlock(
+            "tool_call", "", f' name="{shown}"', self._client.inside(arguments, json=True), source
+        )
         for index, result in paired.results:
             yield self._result(shown, result, index)
         if not paired.results:
-            yield Entry("tool_result", "", f' name="{shown}"', NO_RESULT, missing)
+            yield TaggedBlock("tool_result", "", f' name="{shown}"', NO_RESULT, missing)
 
-    def _result(self, shown: str, result: ToolResultMessage, source: int) -> Entry:
+    def _result(self, shown: str, result: ToolResultMessage, source: int) -> TaggedBlock:
         body = self._client.inside(result_text(result))
-        return Entry("tool_result", "", f' name="{shown}"', body, source)
+        return TaggedBlock("tool_result", "", f' name="{shown}"', body, source)
 
 
 _OPENER: Final = re.compile(r"^[ \t]*<tool_call([^<>\n]{0,360})>\s*(?=[{\[])", re.MULTILINE)

@@ -102,7 +102,7 @@ def _quotes(match: re.Match[str]) -> str:
     return "'" * len(match[0])
 
 
-class Room:
+class SizeBudget:
     """What the tools of one request may take together beyond what is written in their schemas.
 
     A schema can say much by few references.
@@ -118,12 +118,12 @@ class Room:
         self.characters = max(0, self.characters - max(0, characters))
 
 
-def function_type(name: str, description: str, parameters: object, room: Room | None = None) -> str:
+def function_type(name: str, description: str, parameters: object, room: SizeBudget | None = None) -> str:
     """The type of one tool, in Harmony's layout, without a trailing line break; it takes of ``room``."""
     lines = comment_lines(description)
     if parameters is None or _takes_nothing(parameters):
         return "\n".join((*lines, f"type {name} = () => any;"))
-    kind = _Renderer(parameters, room or Room()).rendered()
+    kind = _Renderer(parameters, room or SizeBudget()).rendered()
     lines += kind.comments()
     note = f" // {'; '.join(kind.notes)}" if kind.notes else ""
     return "\n".join((*lines, f"type {name} = (_: {kind.text}) => any;{note}"))
@@ -167,7 +167,7 @@ _ANY: Final = _Type("any")
 class _Renderer:
     """Renders the schemas of one document, whose local references it follows."""
 
-    def __init__(self, root: object, room: Room) -> None:
+    def __init__(self, root: object, room: SizeBudget) -> None:
         self._root = root
         self._room = room
         self._written = _written(root)

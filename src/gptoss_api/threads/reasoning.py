@@ -16,15 +16,15 @@ from ..loop import beside
 from ..state import GuardedStore, Space
 from ..text.digest import digest
 from .chain import Chain
-from .writes import Writes
+from .write_behind import WriteBehind
 
 # Characters. Of a longer thought the end is kept, which is where the calls are decided.
 _LONGEST: Final = 16_384
-KEPT_SECONDS: Final = 60 * 60.0
+REASONING_TTL: Final = 60 * 60.0
 # Of each caller and, in bytes, of all.
 _SPACE: Final = Space(
     "thoughts",
-    ttl=KEPT_SECONDS,
+    ttl=REASONING_TTL,
     entries=2_000,
     value_size=4 * _LONGEST,
     size=32 * 1024**2,
@@ -35,7 +35,7 @@ _SPACE: Final = Space(
 _LONGEST_ARGUMENTS: Final = 65_536
 
 
-class Thoughts:
+class ReasoningCache:
     """Reasoning by the conversation that it belongs to and the id of the first call that it led to.
 
     Each caller has its own. A conversation is what its users said and which tools it called, so that the same
@@ -45,7 +45,7 @@ class Thoughts:
 
     def __init__(self, store: GuardedStore) -> None:
         self._store = store
-        self._writes = Writes(store, _SPACE)
+        self._writes = WriteBehind(store, _SPACE)
 
     async def recalled(self, turn: Turn) -> Turn:
         """``turn`` with the reasoning that its client left out since the last user message."""
@@ -97,12 +97,12 @@ def _places_in(turn: Turn) -> _Places:
     keys: dict[int, bytes] = {}
     for index, message in enumerate(turn.messages):
         if index in calling:
-            keys[index] = _key(chain.tip, calling[index])
+            keys[index] = _key(chain.digest, calling[index])
         if isinstance(message, UserMessage):
             chain.add(message)
         elif isinstance(message, AssistantMessage) and message.tool_calls:
             chain.add(AssistantMessage(tool_calls=tuple(map(_bounded, message.tool_calls))))
-    return _Places(keys, chain.tip)
+    return _Places(keys, chain.digest)
 
 
 def _bounded(call: ToolCall) -> ToolCall:

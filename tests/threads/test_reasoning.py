@@ -27,7 +27,7 @@ from gptoss_api.core.turn import (
 )
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.state import GuardedStore, Store
-from gptoss_api.threads import Thoughts
+from gptoss_api.threads import ReasoningCache
 from gptoss_api.upstreams.base import Capabilities, Health
 from tests.simulator import Answer as Reply
 from tests.simulator import Exchange, Simulator
@@ -67,10 +67,10 @@ async def test_it_is_dropped_after_the_final_answer(replaying: Inside, site: Sim
     await client.say("Look it up.")
     loop = client.turn()
     await replaying.settled()
-    assert (await replaying.thoughts.recalled(loop)).messages[1] != loop.messages[1]
+    assert (await replaying.reasoning.recalled(loop)).messages[1] != loop.messages[1]
     await client.give("it")
     await replaying.settled()
-    assert await replaying.thoughts.recalled(loop) == loop
+    assert await replaying.reasoning.recalled(loop) == loop
     await client.say("Thanks.")
     assert THOUGHT not in site.last.text
 
@@ -129,8 +129,8 @@ class Native:
 
 
 async def test_an_upstream_with_tools_of_its_own_gets_it_with_the_message(store: Store) -> None:
-    thoughts, native = Thoughts(GuardedStore(store)), Native()
-    upstream = EmulatedUpstream(native, TOKENS, EmulationSettings(), thoughts=thoughts)
+    cache, native = ReasoningCache(GuardedStore(store)), Native()
+    upstream = EmulatedUpstream(native, TOKENS, EmulationSettings(), reasoning=cache)
     first = replace(asked(), tools=(SEARCH,))
     async with upstream.open(first) as batches:
         async for _ in batches:
@@ -141,7 +141,7 @@ async def test_an_upstream_with_tools_of_its_own_gets_it_with_the_message(store:
         async for _ in batches:
             pass
     assert native.asked[1].messages[1] == replace(made, reasoning=THOUGHT)
-    await thoughts.close()
+    await cache.close()
 
 
 def asked(*messages: Message, caller: str = "") -> Turn:
@@ -160,33 +160,33 @@ def answer(reasoning: str, call_id: str = "call_1") -> AssistantMessage:
     return AssistantMessage(reasoning=reasoning, tool_calls=(ToolCall(call_id, "search", "{}"),))
 
 
-async def recalled(thoughts: Thoughts, again: Turn) -> str:
+async def recalled(cache: ReasoningCache, again: Turn) -> str:
     """What is known of the thought before the last call."""
-    await thoughts.close()
-    messages = (await thoughts.recalled(again)).messages
+    await cache.close()
+    messages = (await cache.recalled(again)).messages
     return [message.reasoning for message in messages if isinstance(message, AssistantMessage)][-1]
 
 
 async def test_callers_do_not_read_each_others_thoughts(store: Store) -> None:
-    thoughts = Thoughts(GuardedStore(store))
-    await thoughts.keep(asked(caller="one"), answer(THOUGHT))
-    assert await recalled(thoughts, turn("two")) == ""
-    assert await recalled(thoughts, turn("")) == ""
-    assert await recalled(thoughts, turn("one")) == THOUGHT
+    cache = ReasoningCache(GuardedStore(store))
+    await cache.keep(asked(caller="one"), answer(THOUGHT))
+    assert await recalled(cache, turn("two")) == ""
+    assert await recalled(cache, turn("")) == ""
+    assert await recalled(cache, turn("one")) == THOUGHT
 
 
 async def test_of_a_very_long_thought_the_end_is_kept(store: Store) -> None:
-    thoughts = Thoughts(GuardedStore(store))
-    await thoughts.keep(asked(), answer("\U0001f600" * 50_000 + "so I call it"))
-    kept = await recalled(thoughts, turn())
+    cache = ReasoningCache(GuardedStore(store))
+    await cache.keep(asked(), answer("\U0001f600" * 50_000 + "so I call it"))
+    kept = await recalled(cache, turn())
     assert kept.endswith("\U0001f600so I call it")
     assert len(kept) == 16_384
 
 
 async def test_odd_ids_and_texts_are_kept_as_they_are(store: Store) -> None:
-    thoughts = Thoughts(GuardedStore(store))
-    await thoughts.keep(asked(), answer("half \ud83d of it", "id \udcff"))
-    assert await recalled(thoughts, turn(call_id="id \udcff")) == "half \ud83d of it"
+    cache = ReasoningCache(GuardedStore(store))
+    await cache.keep(asked(), answer("half \ud83d of it", "id \udcff"))
+    assert await recalled(cache, turn(call_id="id \udcff")) == "half \ud83d of it"
 
 
 CALLED_BEFORE = (UserMessage("Oslo?"), called("call_0"), ToolResultMessage("rain", "call_0"))
@@ -205,16 +205,16 @@ CALLED_BEFORE = (UserMessage("Oslo?"), called("call_0"), ToolResultMessage("rain
 async def test_an_id_that_several_conversations_have_finds_no_thought_of_another(
     messages: tuple[Message, ...], again: tuple[Message, ...], store: Store
 ) -> None:
-    thoughts = Thoughts(GuardedStore(store))
-    await thoughts.keep(asked(*messages), answer(THOUGHT))
-    assert await recalled(thoughts, asked(*again, called())) == ""
-    assert await recalled(thoughts, asked(*messages, called())) == THOUGHT
+    cache = ReasoningCache(GuardedStore(store))
+    await cache.keep(asked(*messages), answer(THOUGHT))
+    assert await recalled(cache, asked(*again, called())) == ""
+    assert await recalled(cache, asked(*messages, called())) == THOUGHT
 
 
 async def test_the_same_words_without_the_id_find_no_thought(store: Store) -> None:
-    thoughts = Thoughts(GuardedStore(store))
-    await thoughts.keep(asked(), answer(THOUGHT))
-    assert await recalled(thoughts, turn(call_id="call_0")) == ""
+    cache = ReasoningCache(GuardedStore(store))
+    await cache.keep(asked(), answer(THOUGHT))
+    assert await recalled(cache, turn(call_id="call_0")) == ""
 
 
 def rewritten(messages: tuple[Message, ...]) -> Iterator[Message]:
@@ -240,9 +240,9 @@ async def test_what_clients_rewrite_does_not_lose_the_thought(store: Store) -> N
         called("call_a", '{"query":"a"}'),
         ToolResultMessage("long " * 1000, "call_a"),
     )
-    thoughts = Thoughts(GuardedStore(store))
-    await thoughts.keep(asked(*said), answer(THOUGHT, "call_b"))
-    assert await recalled(thoughts, asked(*rewritten(said), called("call_b"))) == THOUGHT
+    cache = ReasoningCache(GuardedStore(store))
+    await cache.keep(asked(*said), answer(THOUGHT, "call_b"))
+    assert await recalled(cache, asked(*rewritten(said), called("call_b"))) == THOUGHT
 
 
 async def test_a_long_conversation_keeps_its_thoughts_too(store: Store) -> None:
@@ -250,6 +250,6 @@ async def test_a_long_conversation_keeps_its_thoughts_too(store: Store) -> None:
     for number in range(400):
         said += (called(f"call_{number}", '{"query": "x"}'), ToolResultMessage("", f"call_{number}"))
     said += (called("call_long", json.dumps({"query": "x" * 70_000})), ToolResultMessage("", "call_long"))
-    thoughts = Thoughts(GuardedStore(store))
-    await thoughts.keep(asked(*said), answer(THOUGHT, "call_new"))
-    assert await recalled(thoughts, asked(*said, called("call_new"))) == THOUGHT
+    cache = ReasoningCache(GuardedStore(store))
+    await cache.keep(asked(*said), answer(THOUGHT, "call_new"))
+    assert await recalled(cache, asked(*said, called("call_new"))) == THOUGHT

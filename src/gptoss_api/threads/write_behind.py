@@ -8,7 +8,7 @@ from ..state import Entry, GuardedStore, Lease, Space
 _MOST = 256
 
 
-class Writes:
+class WriteBehind:
     """Puts into and deletes from ``space`` beside the requests: those of one moment together."""
 
     def __init__(self, store: GuardedStore, space: Space) -> None:

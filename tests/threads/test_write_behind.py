@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from gptoss_api.state import Entry, GuardedStore, MemoryStore, Space
-from gptoss_api.threads.writes import Writes
+from gptoss_api.threads.write_behind import WriteBehind
 
 SPACE = Space("things", ttl=60, entries=10_000, value_size=100)
 
@@ -25,7 +25,7 @@ class Slow(MemoryStore):
 
 async def test_what_comes_during_a_write_leaves_together_with_the_next() -> None:
     store = Slow()
-    writes = Writes(GuardedStore(store), SPACE)
+    writes = WriteBehind(GuardedStore(store), SPACE)
     writes.put(b"first", b"1")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -39,7 +39,7 @@ async def test_what_comes_during_a_write_leaves_together_with_the_next() -> None
 
 async def test_who_asks_for_a_key_waits_for_its_write_only() -> None:
     store = Slow()
-    writes = Writes(GuardedStore(store), SPACE)
+    writes = WriteBehind(GuardedStore(store), SPACE)
     writes.put(b"a", b"1")
     await asyncio.wait_for(writes.done(b"b"), 1)
     asking = asyncio.create_task(writes.done(b"b", b"a"))
@@ -52,7 +52,7 @@ async def test_who_asks_for_a_key_waits_for_its_write_only() -> None:
 
 async def test_the_newest_write_of_a_key_counts() -> None:
     store = Slow()
-    writes = Writes(GuardedStore(store), SPACE)
+    writes = WriteBehind(GuardedStore(store), SPACE)
     writes.put(b"a", b"1")
     writes.put(b"b", b"1")
     await asyncio.sleep(0.01)
@@ -67,7 +67,7 @@ async def test_the_newest_write_of_a_key_counts() -> None:
 
 
 async def test_an_idle_writer_waits_for_nothing() -> None:
-    writes = Writes(GuardedStore(MemoryStore()), SPACE)
+    writes = WriteBehind(GuardedStore(MemoryStore()), SPACE)
     await writes.done(b"a")
     await writes.close()
     writes.put(b"a", b"1")

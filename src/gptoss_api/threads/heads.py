@@ -12,7 +12,7 @@ from ..state import Space
 LEASE_TIME: Final = 15 * 60.0
 
 
-class Caps(Struct, frozen=True):
+class ThreadLimits(Struct, frozen=True):
     """How far one upstream thread is used.
 
     ``turns`` because a site may show the model only its newest 20 items, two for each turn; ``tokens``
@@ -25,10 +25,10 @@ class Caps(Struct, frozen=True):
     idle: float = 30 * 60.0
 
     def space(self) -> Space:
-        """Where tips are kept, with the bounds of each caller and, in bytes, of all together."""
-        # There is no text in a tip, and sealing one would be work for every answer.
+        """Where heads are kept, with the bounds of each caller and, in bytes, of all together."""
+        # There is no text in a head, and sealing one would be work for every answer.
         return Space(
-            "tips",
+            "tips",  # As stores that exist already know them.
             ttl=self.idle,
             entries=10_000,
             value_size=4_096,
@@ -38,7 +38,7 @@ class Caps(Struct, frozen=True):
         )
 
 
-class Tip(Struct, frozen=True, array_like=True):
+class ThreadHead(Struct, frozen=True, array_like=True):
     """The end of a thread that has said nothing but what its client knows.
 
     ``key`` is that of the tool calls, ``sections`` are the parts of prompts that the thread has seen.
@@ -63,16 +63,16 @@ class Tip(Struct, frozen=True, array_like=True):
     def lease_key(self) -> bytes:
         return f"thread:{self.account}:{self.thread}".encode()
 
-    def within(self, caps: Caps) -> bool:
-        return self.turns < caps.turns and self.tokens <= caps.tokens
+    def within(self, limits: ThreadLimits) -> bool:
+        return self.turns < limits.turns and self.tokens <= limits.tokens
 
     def encode(self) -> bytes:
         return msgspec.msgpack.encode(self)
 
 
-def decode_tip(data: bytes) -> Tip | None:
+def decode_head(data: bytes) -> ThreadHead | None:
     """``None`` for what another version of the gateway may have written."""
     try:
-        return msgspec.msgpack.decode(data, type=Tip)
+        return msgspec.msgpack.decode(data, type=ThreadHead)
     except msgspec.MsgspecError:
         return None
