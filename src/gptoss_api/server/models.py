@@ -12,7 +12,7 @@ from .exchange import send_json
 from .request import RequestRecord
 
 
-async def list_models(
+async def serve_models(
     gateway: Gateway,
     render: Callable[[Sequence[Model], bytes, Headers], bytes],
     scope: Scope,
@@ -24,7 +24,7 @@ async def list_models(
     await send_json(send, 200, render(models, scope["query_string"], record.headers))
 
 
-async def show_model(
+async def serve_model(
     gateway: Gateway,
     render: Callable[[Model, Headers], bytes],
     scope: Scope,

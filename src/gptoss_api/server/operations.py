@@ -10,7 +10,7 @@ from ..config import Settings
 from ..dialects.base import Answer, Dialect, ListModels, Operation, ShowModel
 from ..dialects.responses import CreateResponse, StoredResponse
 from ..gateway import Gateway
-from .models import list_models, show_model
+from .models import serve_model, serve_models
 from .responses import BackgroundRuns, KeptResponses, ResponseRoutes, ResponsesEndpoint, open_request
 from .turns import Serving, TurnEndpoint
 
@@ -43,14 +43,14 @@ class Operations:
     def _handler(self, dialect: Dialect, operation: Operation) -> Handler:
         gateway, serving = self._gateway, self._serving
         match operation:
+            case ListModels(render):
+                return partial(serve_models, gateway, render)
+            case ShowModel(render):
+                return partial(serve_model, gateway, render)
+            case CreateResponse():
+                return ResponsesEndpoint(operation, gateway.open, serving, self._kept, self._runs)
             case Answer():
                 return TurnEndpoint(dialect.name, operation, gateway.open, serving)
-            case ListModels(render):
-                return partial(list_models, gateway, render)
-            case ShowModel(render):
-                return partial(show_model, gateway, render)
-            case CreateResponse(responses):
-                return ResponsesEndpoint(responses, gateway.open, serving, self._kept, self._runs)
             case StoredResponse(action):
                 handler: Handler = getattr(ResponseRoutes(self._kept, self._runs, serving), action)
                 return handler

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from ...core.errors import GatewayError, MissingParameter
 from ...core.result import Collector
 from ...core.turn import InstructionMessage, Message, Turn, UserMessage
-from ..base import DialectSettings, Endpoint, ErrorResponse, Headers, Operation
+from ..base import Answer, DialectSettings, Endpoint, ErrorResponse, Headers, Operation
 from ..json_body import decode_object
 from ..openai_errors import error_response
 from ..reading import Fields
@@ -76,7 +76,7 @@ class ResponseRequest(Struct):
         return body
 
 
-class CreateResponse(Operation, frozen=True):
+class CreateResponse(Answer, frozen=True, kw_only=True):
     """Answers a request, whose conversation may be stored, and stores the answer."""
 
     dialect: "ResponsesDialect"
@@ -106,7 +106,7 @@ class ResponsesDialect:
         self._show_reasoning = show_reasoning
         self._store = store
         self.endpoints: Final = (
-            Endpoint("POST", "/v1/responses", CreateResponse(self)),
+            Endpoint("POST", "/v1/responses", CreateResponse(self.parse, dialect=self)),
             Endpoint("GET", "/v1/responses/{id}", StoredResponse("retrieve")),
             Endpoint("DELETE", "/v1/responses/{id}", StoredResponse("delete")),
             Endpoint("POST", "/v1/responses/{id}/cancel", StoredResponse("cancel")),

@@ -11,8 +11,8 @@ from starlette.types import Receive, Send
 from ...core.errors import ContextLengthExceeded, GatewayError
 from ...core.events import Events, Finished, Started, Usage, UsageReported
 from ...core.turn import Turn
-from ...dialects.base import SERVER_SENT_EVENTS, StreamRenderer
-from ...dialects.responses import ResponseRequest, ResponsesDialect, without_oldest
+from ...dialects.base import StreamRenderer
+from ...dialects.responses import CreateResponse, ResponseRequest, without_oldest
 from ...loop import beside
 from ..exchange import ClientStream, Departure, send_json
 from ..request import RequestRecord
@@ -31,14 +31,14 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
 
     def __init__(
         self,
-        dialect: ResponsesDialect,
+        create: CreateResponse,
         open_turn: OpenTurn,
         serving: Serving,
         kept: KeptResponses,
         runs: BackgroundRuns,
     ) -> None:
-        super().__init__(dialect.name, SERVER_SENT_EVENTS, open_turn, serving)
-        self._dialect = dialect
+        super().__init__(create.dialect.name, create.stream, open_turn, serving)
+        self._dialect = create.dialect
         self._kept = kept
         self._runs = runs
 
@@ -88,7 +88,7 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
             return
         # The run does not end with this client: it may come back for the rest.
         with Departure(receive):
-            stream = ClientStream(send, SERVER_SENT_EVENTS, self._serving.keep_alive)
+            stream = ClientStream(send, self._stream_format, self._serving.keep_alive)
             try:
                 async for data in run.follow(0):
                     await stream.write(data)
