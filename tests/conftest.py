@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -68,6 +69,17 @@ class Site:
 StartGateway = Callable[..., RunningGateway]
 
 
+def _share_cache(home: Path) -> None:
+    """Lets gateways find what others have made, as those of one user do."""
+    if sys.platform != "win32":
+        ours = Path(tempfile.gettempdir(), f"gptoss-api-cache-of-tests-{os.geteuid()}")
+        ours.mkdir(mode=0o700, exist_ok=True)
+        home.joinpath("cache").mkdir(exist_ok=True)
+        link = home / "cache/gptoss-api"
+        if not link.is_symlink():
+            link.symlink_to(ours)
+
+
 @contextmanager
 def running_gateway(
     home: Path, simulator: Simulator | None = None, *, before: str = "", **environment: str
@@ -91,6 +103,7 @@ def running_gateway(
         # Upstreams are looked for at the start: none that is not on this machine is found.
         "HTTPS_PROXY": "http://127.0.0.1:9",
     }
+    _share_cache(home)
     if simulator is not None:
         variables |= {"GPTOSS_CHATKIT_URL": simulator.chatkit_url, "GPTOSS_COOKIE": simulator.cookie}
     variables |= environment

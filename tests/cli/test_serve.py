@@ -196,7 +196,7 @@ def test_what_lets_others_in_is_told_with_its_remedy(gateway: StartGateway, tmp_
 
 def test_a_damaged_installation_does_not_serve(tmp_path: Path) -> None:
     damage = (
-        "import gptoss_api.text.ranks as ranks; ranks.TABLE_SHA256 = 'x';"
+        "import gptoss_api.text.ranks as ranks; ranks.PACKED_SHA256 = 'x';"
         "from gptoss_api.cli import main; main(['serve', '--port', '0'])"
     )
     done = subprocess.run(

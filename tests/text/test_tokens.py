@@ -4,34 +4,29 @@ Group 70 of docs/design/cases.md.
 """
 
 import base64
-import errno
 import hashlib
-import os
 import random
 import socket
 import sys
 import threading
 import time
-import tracemalloc
 import unicodedata
-import zipfile
 from array import array
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 import tiktoken
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scripts.build_ranks import lay_out
 
 from gptoss_api.text import bpe, ranks
 from gptoss_api.text.tokens import StreamCounter, Tokens, utf8_length
 
-SHIPPED = Path(str(files("gptoss_api.text").joinpath("data/o200k_base.ranks")))
 TOKENS = Tokens()
 TOKENS.warm()
-RANKS = ranks.load_ranks()
+PACKED = files("gptoss_api.text").joinpath("data/o200k_base.ranks.xz").read_bytes()
+TABLE = ranks.build_table()
+RANKS = ranks.Ranks(TABLE)
 ALL_RANKS = {token: rank for rank, token in enumerate(RANKS)}
 TIKTOKEN = tiktoken.Encoding("o200k_base", pat_str=bpe.PATTERN, mergeable_ranks=ALL_RANKS, special_tokens={})
 
@@ -291,101 +286,28 @@ def test_what_is_no_token_has_no_rank(start: bytes, end: bytes) -> None:
     assert RANKS.of_pairs(data) == [RANKS.of(data[i : i + 2]) for i in range(len(data) - 1)]
 
 
-def table_in(folder: Path, monkeypatch: pytest.MonkeyPatch, *, mode: int = 0o644) -> Path:
-    """A copy of the shipped table, which is loaded instead of it."""
-    table = folder / "data/o200k_base.ranks"
-    table.parent.mkdir()
-    table.write_bytes(SHIPPED.read_bytes())
-    table.chmod(mode)
-    monkeypatch.setattr(ranks, "files", lambda _package: folder)
-    return table
+def test_the_table_is_the_one_that_is_looked_for() -> None:
+    assert hashlib.sha256(TABLE).hexdigest() == ranks.TABLE_SHA256
 
 
-def mapped(file: Path) -> bool:
-    return str(file) in Path("/proc/self/maps").read_text()
-
-
-def test_the_ranks_are_mapped_and_not_read_into_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_table_is_the_same_where_numbers_stand_the_other_way_round(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    table = table_in(tmp_path, monkeypatch, mode=0o444)
-    tmp_path.joinpath("data").chmod(0o555)
-    tracemalloc.start()
-    try:
-        loaded = ranks.load_ranks()
-        assert tracemalloc.get_traced_memory()[1] < 1 << 20
-    finally:
-        tracemalloc.stop()
-    assert loaded.of(b" hello") == ALL_RANKS[b" hello"]
-    assert not sys.platform.startswith("linux") or mapped(table)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="files have no such mode there")
-@pytest.mark.parametrize("mode", [0o664, 0o646])
-def test_ranks_that_others_can_write_to_are_copied_before_they_are_checked(
-    mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table = table_in(tmp_path, monkeypatch, mode=mode)
-    loaded = ranks.load_ranks()
-    with table.open("r+b") as file:
-        file.write(bytes(table.stat().st_size))
-    assert [*loaded] == [*ALL_RANKS]
-    assert [loaded.of(token) for token in (b"th", b" hello")] == [ALL_RANKS[b"th"], ALL_RANKS[b" hello"]]
-    with pytest.raises(ranks.RanksDamaged):
-        ranks.load_ranks()
-
-
-@pytest.mark.skipif(os.name != "posix", reason="files have no such owner there")
-def test_ranks_of_another_user_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = table_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(ranks.os, "geteuid", lambda: table.stat().st_uid + 1)  # type: ignore[attr-defined]
-    if table.stat().st_uid == 0:
-        os.chown(table, 4242, -1)
-    loaded = ranks.load_ranks()
-    assert loaded.of(b" hello") == ALL_RANKS[b" hello"]
-    assert not sys.platform.startswith("linux") or not mapped(table)
-
-
-def test_ranks_that_cannot_be_mapped_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.ENODEV, "No such device")
-
-    table = table_in(tmp_path, monkeypatch)
-    monkeypatch.setattr(ranks, "mmap", refuse)
-    assert ranks.load_ranks().of(b" hello") == ALL_RANKS[b" hello"]
-    table.unlink()
-    with pytest.raises(ranks.RanksDamaged, match="No such file"):
-        ranks.load_ranks()
-
-
-def test_ranks_inside_an_archive_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = tmp_path / "package.zip"
-    with zipfile.ZipFile(archive, "w") as file:
-        file.write(SHIPPED, "text/data/o200k_base.ranks")
-    monkeypatch.setattr(ranks, "files", lambda _package: zipfile.Path(archive, "text/"))
-    assert ranks.load_ranks().of(b" hello") == ALL_RANKS[b" hello"]
-
-
-def test_ranks_are_the_same_where_numbers_stand_the_other_way_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    numbers = array("I", SHIPPED.read_bytes()[: 4 * (ranks.PAIRS + ranks.SLOTS + ranks.TOKENS + 1)])
+    end = TABLE.index(next(iter(ALL_RANKS)) + b'"#$')
+    numbers = array("I", TABLE[:end])
     numbers.byteswap()
-    monkeypatch.setattr(ranks.sys, "byteorder", "big" if sys.byteorder == "little" else "little")  # type: ignore[attr-defined]
-    foreign = ranks.Ranks(numbers.tobytes() + b"".join(ALL_RANKS))
+    monkeypatch.setattr(ranks.sys, "byteorder", "big" if sys.byteorder == "little" else "little")  # type: ignore[attr-defined]  # re-export of a module
+    swapped = numbers.tobytes() + TABLE[end:]
+    assert ranks.lay_out(ranks.unpack(PACKED)) == swapped
+    foreign = ranks.Ranks(swapped)
     assert [foreign.of(token) for token in (b"th", b" hello")] == [ALL_RANKS[b"th"], ALL_RANKS[b" hello"]]
     assert foreign.of_pairs(b"hello") == RANKS.of_pairs(b"hello")
 
 
-def test_damaged_ranks_are_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = table_in(tmp_path, monkeypatch)
-    with table.open("r+b") as file:
-        file.seek(-1, 2)
-        file.write(b"\xff")
+def test_damaged_ranks_are_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ranks.RanksDamaged, match=r"damaged .*reinstall"):
-        Tokens().count("x")
-    table.write_bytes(b"")
-    with pytest.raises(ranks.RanksDamaged, match=r"damaged .*reinstall"):
-        Tokens().count("x")
-    table.unlink()
+        ranks.unpack(PACKED[:-1] + bytes([PACKED[-1] ^ 1]))
+    monkeypatch.setattr(ranks, "_PACKED_FILE", "missing.xz")
     with pytest.raises(ranks.RanksDamaged, match="cannot be read"):
         Tokens().count("x")
 
@@ -396,14 +318,10 @@ def test_ranks_are_openais() -> None:
     assert hashlib.sha256(b"".join(lines)).hexdigest() == ranks.SOURCE_SHA256
 
 
-def test_the_script_makes_the_table_that_is_shipped() -> None:
-    assert lay_out([*ALL_RANKS]) == SHIPPED.read_bytes()
-
-
 def test_notice_names_both_checksums_and_the_licence() -> None:
     notice = files("gptoss_api.text").joinpath("data/NOTICE").read_text()
     assert ranks.SOURCE_SHA256 in notice
-    assert ranks.TABLE_SHA256 in notice
+    assert ranks.PACKED_SHA256 in notice
     assert "MIT License" in notice
 
 
@@ -420,16 +338,15 @@ def test_counting_opens_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tokens.loaded
 
 
-def test_threads_share_one_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_share_one_loading() -> None:
     loads = []
 
     def load() -> ranks.Ranks:
         loads.append(threading.current_thread())
         time.sleep(0.05)
-        return ranks.load_ranks()
+        return RANKS
 
-    monkeypatch.setattr("gptoss_api.text.tokens.load_ranks", load)
-    tokens = Tokens()
+    tokens = Tokens(load)
     counts: list[int] = []
     threads = [threading.Thread(target=lambda: counts.append(tokens.count("hello world"))) for _ in range(8)]
     for thread in threads:

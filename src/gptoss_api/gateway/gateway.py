@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import cache
 
 from msgspec import Struct
 
@@ -15,7 +16,9 @@ from ..core.servers import AUTO
 from ..core.turn import Turn
 from ..emulation import EmulatedUpstream, EmulationSettings
 from ..routing import Route, Router
+from ..state import cache_folder, map_made
 from ..telemetry.logs import hide_from_logs
+from ..text.ranks import TABLE_SHA256, Ranks, build_table
 from ..text.tokens import Tokens
 from ..upstreams.base import Backend, Health, Upstream
 from ..upstreams.demo import DemoUpstream
@@ -60,7 +63,7 @@ class Gateway:
         self._http = HttpClient(
             connect_timeout=settings.connect_timeout, max_idle_per_origin=settings.max_concurrency
         )
-        self.tokens = Tokens()
+        self.tokens = Tokens(_ranks)
         self.memory = Memory(settings)
         self._emulation = EmulationSettings(
             style=settings.tool_style, secret=self.memory.secret, repair=settings.repair
@@ -181,3 +184,10 @@ class Gateway:
             await upstream.close()
         await self._http.close()
         await self.memory.close()
+
+
+@cache
+def _ranks() -> Ranks:
+    """Those of this process and of all that are forked from it."""
+    path = cache_folder() / f"o200k_base-{TABLE_SHA256[:12]}.ranks"
+    return Ranks(map_made(path, TABLE_SHA256, build_table))

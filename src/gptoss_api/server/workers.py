@@ -25,6 +25,7 @@ from ..config import ConfigError, Settings
 from ..gateway import Gateway, state_url
 from ..state import is_shared
 from ..telemetry.logs import configure_logging, hide_from_logs
+from ..text.ranks import RanksDamaged
 from .run import (
     STOP_SIGNALS,
     announce,
@@ -76,7 +77,11 @@ async def _prepare(settings: Settings) -> list[socket.socket] | None:
         listeners = listen_or_say_why_not(settings)
         if listeners is not None:
             await announce(listeners, settings, gateway)
+            gateway.tokens.warm()
         return listeners
+    except RanksDamaged as error:
+        _log.error("stopping: %s", error)
+        return None
     finally:
         await gateway.close()
 

@@ -1,12 +1,14 @@
 """What the gateway remembers between requests, in this process or shared with others."""
 
 from .guard import GuardedStore
+from .made import map_made
 from .memory import MemoryStore
 from .sealed import SealedStore
 from .secret import load_secret
 from .store import Entry, Lease, Space, Store, StoreUnavailable
 from .url import (
     STORE_URLS,
+    cache_folder,
     default_url,
     is_shared,
     open_store,
@@ -26,9 +28,11 @@ __all__ = [
     "Space",
     "Store",
     "StoreUnavailable",
+    "cache_folder",
     "default_url",
     "is_shared",
     "load_secret",
+    "map_made",
     "open_store",
     "passwords",
     "secret_file",

@@ -28,6 +28,11 @@ def state_folder() -> Path:
     return platformdirs.user_state_path("gptoss-api", appauthor=False)
 
 
+def cache_folder() -> Path:
+    """Where the gateway keeps what it can make again."""
+    return platformdirs.user_cache_path("gptoss-api", appauthor=False)
+
+
 def default_url() -> str:
     path = (state_folder() / "state.db").as_posix()
     return f"sqlite://{'' if path.startswith('/') else '/'}{path}"

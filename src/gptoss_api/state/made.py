@@ -1,0 +1,55 @@
+"""Files that hold what can be made again: made once, mapped by every process that needs them."""
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+def map_made(path: Path, sha256: str, make: Callable[[], bytes]) -> bytes | mmap:
+    """What ``make`` makes, from the file ``path`` where that holds it, else made and kept there.
+
+    Processes share the pages of a map, and those they never look at take no memory. A file is only trusted if
+    nobody but this user and root can write to it, and its checksum is ``sha256``. Where no such file can be
+    kept, what was made is the value.
+    """
+    with suppress(OSError):
+        if (found := _mapped(path, sha256)) is not None:
+            return found
+    made = make()
+    with suppress(OSError):
+        _keep(path, made)
+        if (found := _mapped(path, sha256)) is not None:
+            return found
+    return made
+
+
+def _mapped(path: Path, sha256: str) -> mmap | None:
+    with path.open("rb") as file:
+        if os.name == "posix":
+            status = os.fstat(file.fileno())
+            if status.st_uid not in (0, os.geteuid()) or status.st_mode & _WRITABLE_BY_OTHERS:
+                return None
+        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+            return None
+        return mmap(file.fileno(), 0, access=ACCESS_READ)
+
+
+def _keep(path: Path, made: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(made)
+        # Whole or not at all: others may be reading.
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
