@@ -1,6 +1,6 @@
 """The gpt-oss.com website, speaking both dialects of the ChatKit protocol."""
 
-from .client import ChatKitUpstream
 from .credentials import Credentials
+from .requests import ChatKitUpstream
 
 __all__ = ["ChatKitUpstream", "Credentials"]

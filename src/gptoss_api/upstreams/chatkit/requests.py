@@ -1,4 +1,4 @@
-"""The requests of both ChatKit dialects, and which of them the server takes.
+"""The gpt-oss.com website: one text per turn, in whichever ChatKit dialect the server takes.
 
 Source: docs/design/gpt-oss-com.md, "Requests" and "Requests of the SDK".
 """
@@ -11,19 +11,33 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ... import __version__
-from ...core.errors import GatewayError, ThreadLost, UpstreamLoginRequired
+from ...core.errors import (
+    GatewayError,
+    InternalError,
+    InvalidValue,
+    ThreadLost,
+    UpstreamEmpty,
+    UpstreamIncomplete,
+    UpstreamLoginRequired,
+)
+from ...core.events import Started
 from ...core.redaction import Redactor
-from ...core.servers import SITE
-from ...core.turn import Effort, Turn
+from ...core.servers import SERVER_KINDS, SITE
+from ...core.turn import Effort, Turn, UserMessage
 from ...loop import beside
-from ..attempts import post
-from ..base import log_fields
+from ..admission import Admission
+from ..attempts import post, retry_pause
+from ..base import BOTH_MODELS, Capabilities, ServedModel, log_fields
+from ..client import UpstreamClient
 from ..clock import TurnClock
+from ..health import LOOK_TIME
 from ..http import HttpClient, HttpResponse
+from ..reading import StreamReader
 from ..refusals import read_refusal
 from ..retry_after import read_retry_after
 from .credentials import Credentials
-from .failures import failure_of_response, unreadable_login
+from .failures import LOGIN_STEP, failure_of_response, unreadable_login
+from .wire import ChatKitWire
 
 Dialect = Literal["old", "new"]
 
@@ -36,6 +50,9 @@ DEFAULT_EFFORT: Final[Effort] = "medium"
 _WRONG_DIALECT: Final = frozenset({400, 415, 422, 500})
 # What a server that checks the thread before it streams answers for one that it does not have.
 _WRONG_THREAD: Final = frozenset({400, 404, 410, 422})
+
+# How long the end of a stream may take after the answer before its connection is given up, in seconds.
+DRAIN_TIME: Final = 3.0
 
 _log = logging.getLogger(__name__)
 
@@ -94,11 +111,14 @@ class _Refused(Exception):
 
 
 class ChatKitRequests:
-    """Sends turns to the ChatKit server at ``url`` with the login that is in use.
+    """Asks the ChatKit server at ``url`` with the login that is in use.
 
     ``dialect`` fixes the form of the requests; ``auto`` begins with the site's own and changes to the public
-    SDK's when the server rejects it.
+    SDK's when the server rejects it. ``idle_timeout`` bounds every silence, in seconds (``None``: no bound).
     """
+
+    name = title = SITE
+    capabilities = Capabilities(threads=True)
 
     def __init__(
         self,
@@ -109,16 +129,43 @@ class ChatKitRequests:
         dialect: Literal["auto", "old", "new"],
         idle_timeout: float | None,
     ) -> None:
+        self.idle_timeout = idle_timeout
         self._http = http
         self._url = url
         self._credentials = credentials
-        self._idle_timeout = idle_timeout
         self._negotiates = dialect == "auto"
         self._dialect: Dialect = "new" if dialect == "new" else "old"
         # Whether the server has taken a request in this dialect.
         self._confirmed = False
         self._redact = Redactor(credentials.secrets)
         self._redacted = credentials.secrets
+
+    def turn(self, turn: Turn) -> "ChatKitTurn":
+        return ChatKitTurn(turn, self)
+
+    def missing(self) -> str:
+        """That a login is missing or of no use. The site tells only in a turn whether one is good."""
+        if unreadable := self._credentials.unreadable:
+            return unreadable_login(unreadable)
+        host = urlsplit(self._url).hostname or ""
+        if self._credentials.configured or not (host == SITE or host.endswith(f".{SITE}")):
+            return ""
+        return f"No login is configured. {LOGIN_STEP}"
+
+    def renewed(self) -> bool:
+        return self._credentials.follow()
+
+    async def find(self) -> None:
+        await self._http.reach(self._url, LOOK_TIME)
+
+    async def models(self) -> tuple[ServedModel, ...]:
+        """Both: the site offers them and has no list."""
+        return BOTH_MODELS
+
+    @property
+    def account(self) -> str:
+        """See :attr:`gptoss_api.upstreams.chatkit.credentials.Credentials.account`."""
+        return self._credentials.account
 
     @property
     def redact(self) -> Redactor:
@@ -175,7 +222,7 @@ class ChatKitRequests:
             body=await beside(turn.weight, encode_body, turn, text, dialect),
             connections=connections,
             clock=clock,
-            idle_timeout=self._idle_timeout,
+            idle_timeout=self.idle_timeout,
         )
         cookies = response.headers.get_all("set-cookie")
         if self._credentials.update_from_set_cookie(cookies, log_fields(turn)):
@@ -197,3 +244,90 @@ class ChatKitRequests:
             location=response.headers.get("location") or "",
             redact=self.redact,
         )
+
+
+class ChatKitTurn:
+    """One turn at the site; see :class:`gptoss_api.upstreams.attempts.UpstreamTurn`.
+
+    Raises:
+        InternalError: for a turn that is not made of one user message.
+        InvalidValue: for one without a text.
+    """
+
+    def __init__(self, turn: Turn, requests: ChatKitRequests) -> None:
+        self.turn = turn
+        self._text = _only_text(turn)
+        self._requests = requests
+        self._wire: ChatKitWire
+        self._asked_again = False
+
+    @property
+    def redact(self) -> Redactor:
+        return self._requests.redact
+
+    async def ask(self, connections: AsyncExitStack, clock: TurnClock) -> HttpResponse:
+        return await self._requests.send(self.turn, self._text, connections, clock)
+
+    def reader(self, response: HttpResponse, clock: TurnClock) -> StreamReader:
+        self._wire = ChatKitWire(
+            show_reasoning=self.turn.show_reasoning, redact=self.redact, log_fields=log_fields(self.turn)
+        )
+        return StreamReader(response, self._wire, clock, self._requests.idle_timeout)
+
+    def started(self) -> Started:
+        thread, answered_in = self.turn.thread, self._wire.thread_id
+        if thread is not None and answered_in is not None and answered_in != thread.id:
+            raise ThreadLost("gpt-oss.com answered in another conversation than the one it was asked in.")
+        return Started(
+            upstream=SITE,
+            model=self.turn.model,
+            thread="new" if thread is None else "reused",
+            thread_id=answered_in or (thread.id if thread is not None else None),
+            account=self._requests.account,
+        )
+
+    def judge(self, failure: GatewayError, *, answering: bool) -> tuple[GatewayError, float | None]:
+        in_thread = answering and self.turn.thread is not None
+        if in_thread and isinstance(failure, UpstreamEmpty | UpstreamIncomplete):
+            # Nothing but an end where a conversation should have gone on means that the site lost it.
+            failure = ThreadLost("gpt-oss.com no longer answers in this conversation.")
+        # A message that reached a conversation must not be added to it twice.
+        if in_thread or self._asked_again:
+            return failure, None
+        self._asked_again = True
+        return failure, retry_pause(failure)
+
+
+class ChatKitUpstream(UpstreamClient):
+    """Answers turns through the ChatKit endpoint at ``url``, for the arguments see :class:`ChatKitRequests`.
+
+    A turn carries exactly one user message; ``turn.thread`` continues a conversation. An answer that breaks
+    before its first text or thought is asked for once more, later never. :class:`ThreadLost` says that a
+    continued conversation is gone.
+    """
+
+    def __init__(
+        self,
+        http: HttpClient,
+        admission: Admission,
+        credentials: Credentials,
+        *,
+        url: str = SERVER_KINDS[SITE].url,
+        dialect: Literal["auto", "old", "new"] = "auto",
+        idle_timeout: float | None = 120.0,
+        total_timeout: float | None = 900.0,
+    ) -> None:
+        requests = ChatKitRequests(http, url, credentials, dialect=dialect, idle_timeout=idle_timeout)
+        super().__init__(requests, admission, total_timeout=total_timeout, drain_time=DRAIN_TIME)
+
+
+def _only_text(turn: Turn) -> str:
+    match turn.messages:
+        case (UserMessage(text),):
+            if not text and turn.thread is None:
+                raise InvalidValue(
+                    "Invalid 'messages': there is nothing to answer. Send a text.", param="messages"
+                )
+            return text
+        case _:
+            raise InternalError("gpt-oss.com takes exactly one user message per turn.")

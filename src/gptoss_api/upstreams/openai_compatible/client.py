@@ -1,7 +1,6 @@
 """A server of gpt-oss that speaks Chat Completions, as an upstream."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from typing import Final
 
 from ...core.errors import (
@@ -11,14 +10,15 @@ from ...core.errors import (
     UpstreamLoginRequired,
     UpstreamTimeout,
 )
-from ...core.events import Events, Started
+from ...core.events import Started
 from ...core.redaction import Redactor
 from ...core.turn import Turn
 from ..admission import Admission
-from ..attempts import Attempts, retry_pause
-from ..base import Capabilities, Health, ServedModel, log_fields
+from ..attempts import retry_pause
+from ..base import Capabilities, ServedModel, log_fields
+from ..client import UpstreamClient
 from ..clock import TurnClock
-from ..health import LOOK_TIME, UpstreamHealth
+from ..health import LOOK_TIME
 from ..http import HttpClient, HttpResponse
 from ..reading import AnswerReader, BodyReader, StreamReader
 from .models import ModelList
@@ -30,14 +30,8 @@ from .wire import ChatWire
 _MOST_REFUSED_FIELDS: Final = 3
 
 
-class OpenAICompatibleUpstream:
-    """Answers turns through ``{server.url}/chat/completions``, always streamed.
-
-    ``idle_timeout`` bounds every silence and ``total_timeout`` the whole turn, in seconds (``None``: no
-    bound). What the server could not read of the model's own words is asked for once more, as long as
-    nothing was delivered; with ``asks_again`` so is every turn whose failure may pass. A field that the
-    server refuses is left out from then on.
-    """
+class ChatServer:
+    """What ``server`` is asked for; see :class:`gptoss_api.upstreams.client.ServerRequests`."""
 
     def __init__(
         self,
@@ -45,11 +39,11 @@ class OpenAICompatibleUpstream:
         admission: Admission,
         server: Server,
         *,
-        idle_timeout: float | None = 120.0,
-        total_timeout: float | None = 900.0,
-        asks_again: bool = True,
+        idle_timeout: float | None,
+        asks_again: bool,
     ) -> None:
         self.name = server.title
+        self.title = server.kind.title
         self.server = server
         self.asks_again = asks_again
         self.idle_timeout = idle_timeout
@@ -58,10 +52,6 @@ class OpenAICompatibleUpstream:
         self._admission = admission
         self._profile = profile = PROFILES[server.kind.name]
         self._list = ModelList(self.requests.list_models)
-        self._health = UpstreamHealth(self._find)
-        self._attempts = Attempts(
-            self.name, admission, self._health, title=server.kind.title, total_timeout=total_timeout
-        )
         self.capabilities = Capabilities(
             history=True,
             tools=profile.tools,
@@ -73,30 +63,27 @@ class OpenAICompatibleUpstream:
             options=PassedOptions(profile.unsupported),
         )
 
-    @property
-    def url(self) -> str:
-        return self.requests.url
+    def turn(self, turn: Turn) -> "ChatTurn":
+        return ChatTurn(turn, self)
 
-    def open(self, turn: Turn) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
-        """See :meth:`gptoss_api.upstreams.base.Upstream.open`; the server is asked when iteration begins."""
-        return self._attempts.open(ChatTurn(turn, self))
+    def missing(self) -> str:
+        """That a key is missing which the server needs."""
+        return self.server.lacks_key
 
-    async def health(self) -> Health:
-        """What the last turn or look told, or that a key is missing which the server needs."""
-        return Health(False, self.server.lacks_key) if self.server.lacks_key else self._health.state
+    def renewed(self) -> bool:
+        """Never: keys are read once."""
+        return False
 
-    @property
-    def reached(self) -> bool:
-        return self._health.reached
-
-    async def look(self, patience: float) -> None:
-        """See :class:`gptoss_api.upstreams.base.Backend`."""
-        if not self.server.lacks_key:
-            await self._health.look(patience)
-
-    async def close(self) -> None:
-        await self._health.close()
-        await self._attempts.close()
+    async def find(self) -> None:
+        await self._http.reach(self.requests.url, LOOK_TIME)
+        if not self._profile.lists_models:
+            return
+        try:
+            await self._list.renew()
+        except UpstreamTimeout as late:
+            # A server that does one thing at a time lists nothing while it answers.
+            if late.unreached or not self._admission.active:
+                raise
 
     async def models(self) -> tuple[ServedModel, ...]:
         """See :class:`gptoss_api.upstreams.base.Backend`; asked for at most every few minutes."""
@@ -144,42 +131,31 @@ class OpenAICompatibleUpstream:
         there = ", ".join(dict.fromkeys(served))
         return ModelNotFound(f"{self.name} does not serve {model}; it serves {there}.", param="model")
 
-    async def _find(self) -> None:
-        await self._http.reach(self.url, LOOK_TIME)
-        if not self._profile.lists_models:
-            return
-        try:
-            await self._list.renew()
-        except UpstreamTimeout as late:
-            # A server that does one thing at a time lists nothing while it answers.
-            if late.unreached or not self._admission.active:
-                raise
-
 
 class ChatTurn:
     """One turn at a server; see :class:`gptoss_api.upstreams.attempts.UpstreamTurn`."""
 
-    def __init__(self, turn: Turn, upstream: OpenAICompatibleUpstream) -> None:
+    def __init__(self, turn: Turn, chat: ChatServer) -> None:
         self.turn = turn
-        self._upstream = upstream
+        self._chat = chat
         self._model = ""
         self._asked_again = False
         self._refused_fields = 0
 
     @property
     def redact(self) -> Redactor:
-        return self._upstream.requests.redact
+        return self._chat.requests.redact
 
     async def ask(self, connections: AsyncExitStack, clock: TurnClock) -> HttpResponse:
-        upstream = self._upstream
-        if upstream.server.lacks_key:
-            raise UpstreamLoginRequired(upstream.server.lacks_key)
-        self._model = self._model or await upstream.model_name(self.turn)
-        return await upstream.requests.send(self.turn, self._model, connections, clock)
+        chat = self._chat
+        if chat.server.lacks_key:
+            raise UpstreamLoginRequired(chat.server.lacks_key)
+        self._model = self._model or await chat.model_name(self.turn)
+        return await chat.requests.send(self.turn, self._model, connections, clock)
 
     def reader(self, response: HttpResponse, clock: TurnClock) -> AnswerReader:
         wire = ChatWire(
-            self._upstream.server.kind,
+            self._chat.server.kind,
             show_reasoning=self.turn.show_reasoning,
             redact=self.redact,
             stop=self.turn.stop,
@@ -187,14 +163,14 @@ class ChatTurn:
         )
         if "json" in (response.headers.get("content-type") or "").lower():
             return BodyReader(response, wire, clock)
-        return StreamReader(response, wire, clock, self._upstream.idle_timeout)
+        return StreamReader(response, wire, clock, self._chat.idle_timeout)
 
     def started(self) -> Started:
-        return Started(upstream=self._upstream.name, model=self.turn.model)
+        return Started(upstream=self._chat.name, model=self.turn.model)
 
     def judge(self, failure: GatewayError, *, answering: bool) -> tuple[GatewayError, float | None]:
-        upstream = self._upstream
-        if self._refused_fields < _MOST_REFUSED_FIELDS and upstream.requests.leaves_out(self.turn, failure):
+        chat = self._chat
+        if self._refused_fields < _MOST_REFUSED_FIELDS and chat.requests.leaves_out(self.turn, failure):
             self._refused_fields += 1
             return failure, 0.0
         if self._asked_again:
@@ -203,4 +179,27 @@ class ChatTurn:
         if isinstance(failure, UnparsedByUpstream):
             # The model wrote it, not the server: it may write something better at once.
             return failure, 0.0
-        return failure, retry_pause(failure) if upstream.asks_again else None
+        return failure, retry_pause(failure) if chat.asks_again else None
+
+
+class OpenAICompatibleUpstream(UpstreamClient):
+    """Answers turns through ``{server.url}/chat/completions``, always streamed.
+
+    ``idle_timeout`` bounds every silence and ``total_timeout`` the whole turn, in seconds (``None``: no
+    bound). What the server could not read of the model's own words is asked for once more, as long as
+    nothing was delivered; with ``asks_again`` so is every turn whose failure may pass. A field that the
+    server refuses is left out from then on.
+    """
+
+    def __init__(
+        self,
+        http: HttpClient,
+        admission: Admission,
+        server: Server,
+        *,
+        idle_timeout: float | None = 120.0,
+        total_timeout: float | None = 900.0,
+        asks_again: bool = True,
+    ) -> None:
+        chat = ChatServer(http, admission, server, idle_timeout=idle_timeout, asks_again=asks_again)
+        super().__init__(chat, admission, total_timeout=total_timeout)
