@@ -3,8 +3,7 @@
 import pytest
 
 from gptoss_api.access import HostPolicy, OriginPolicy
-from gptoss_api.access.loopback import is_loopback
-from gptoss_api.access.origins import host_name, normal_origin
+from gptoss_api.access.origins import host_name, is_loopback, normal_origin
 
 LOOPBACK_HOSTS = ["localhost", "LocalHost", "127.0.0.1", "127.255.0.9", "::1", "[::1]", "::ffff:127.0.0.1"]
 FOREIGN_HOSTS = [

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from ..access.loopback import is_loopback
+from ..access.origins import is_loopback
 from ..core.redaction import Redactor
 from ..state import passwords
 from .settings import OPTIONS, Settings

@@ -11,8 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import platformdirs
 
-from ..access.loopback import is_loopback
-from ..access.origins import ANY, LOOPBACK
+from ..access.origins import ANY, LOOPBACK, is_loopback
 from ..core.servers import SERVER_KINDS, SITE
 from .upstreams import UpstreamSettings, upstream_choice, upstream_tables
 from .values import (

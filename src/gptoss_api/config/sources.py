@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ..access.loopback import is_loopback
+from ..access.origins import is_loopback
 from ..core.redaction import Redactor
 from ..core.servers import AUTO, DEMO, SERVER_KINDS
 from .exposure import open_files, weak_keys

@@ -2,10 +2,15 @@
 
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from .. import __version__
-from ..core.events import Started, Usage
+from ..core.errors import UpstreamIncomplete
+from ..core.events import FinishReason, Started, Usage
+from ..core.result import Choice, Collector
 
 _FINGERPRINT: Final = f"gptoss-{__version__}"
 _EMULATED_FINGERPRINT: Final = "gptoss-emulated"
@@ -41,3 +46,34 @@ def extension(started: Started, repairs: int, notes: tuple[str, ...]) -> dict[st
         "notes": notes,
     }
     return {name: value for name, value in said.items() if value}
+
+
+def render_whole(
+    result: Collector,
+    prefix: str,
+    kind: str,
+    choice_object: Callable[[int, Choice, FinishReason], dict[str, Any]],
+) -> bytes:
+    """The body of a non-streaming answer; ``choice_object`` makes a choice of its number and what was said.
+
+    Raises:
+        UpstreamIncomplete: when the answer was never finished.
+    """
+    if result.started is None:
+        raise _unfinished()
+    answer = opening(prefix, kind, result.started)
+    choices = result.choices
+    answer["choices"] = []
+    for index, choice in enumerate(choices):
+        if choice.finish_reason is None:
+            raise _unfinished()
+        answer["choices"].append(choice_object(index, choice, choice.finish_reason))
+    answer["usage"] = None if result.usage is None else usage_object(result.usage)
+    notes = tuple(note for choice in choices for note in choice.notes)
+    if said := extension(result.started, sum(choice.repairs for choice in choices), notes):
+        answer["x_gptoss"] = said
+    return msgspec.json.encode(answer)
+
+
+def _unfinished() -> UpstreamIncomplete:
+    return UpstreamIncomplete("The answer ended before it was complete.")

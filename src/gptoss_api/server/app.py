@@ -1,7 +1,6 @@
 """The ASGI application: routes, wrapped by the edge."""
 
 import time
-from functools import partial
 
 from starlette.routing import Route, Router
 from starlette.types import Scope
@@ -13,14 +12,13 @@ from ..dialects.registry import registered
 from ..gateway import Gateway
 from ..telemetry.logs import log_request
 from .cors import Cors
-from .description import docs_page, openapi_description
 from .drain import Drain
 from .edge import Edge
 from .intake import Intake
-from .operations import ByMethod, Handler, Operations
+from .operations import ByMethod, Operations
+from .pages import Pages
 from .request import RequestRecord
-from .status import StatusPages
-from .surface import INDEX, PAGES, Surface
+from .surface import PAGES, Surface
 from .turns import Serving
 
 # Asked every few seconds by machines.
@@ -33,14 +31,7 @@ def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> Edge:
     surface = Surface(registered(_dialect_settings(settings, gateway)))
     serving = Serving(drain, Intake(settings.max_body), settings.keepalive, lambda: gateway.only_upstream)
     operations = Operations(settings, gateway, serving)
-    status = StatusPages(gateway, drain, keys, surface.listed)
-    pages: dict[str, Handler] = {
-        INDEX: status.index,
-        "/healthz": status.healthz,
-        "/readyz": status.readyz,
-        "/openapi.json": partial(openapi_description, surface),
-        "/docs": docs_page,
-    }
+    pages = Pages(gateway, drain, keys, surface).handlers
     routes = [route for dialect in surface.dialects for route in operations.routes(dialect)]
     routes += [Route(path, ByMethod({"GET": pages[path]}), methods=["GET"]) for path in PAGES]
     return Edge(

@@ -12,7 +12,7 @@ from ..dialects.responses import CreateResponse, StoredResponse
 from ..gateway import Gateway
 from .models import serve_model, serve_models
 from .responses import BackgroundRuns, KeptResponses, ResponseRoutes, ResponsesEndpoint, open_request
-from .turns import Serving, TurnEndpoint
+from .turns import AnswerEndpoint, Serving, TurnEndpoint
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -38,7 +38,9 @@ class Operations:
         for endpoint in dialect.endpoints:
             handlers = paths.setdefault(endpoint.path, {})
             handlers[endpoint.method] = self._handler(dialect, endpoint.operation)
-        return [Route(path, ByMethod(handlers), methods=list(handlers)) for path, handlers in paths.items()]
+        return [
+            Route(path, _application(handlers), methods=list(handlers)) for path, handlers in paths.items()
+        ]
 
     def _handler(self, dialect: Dialect, operation: Operation) -> Handler:
         gateway, serving = self._gateway, self._serving
@@ -56,6 +58,12 @@ class Operations:
                 return handler
             case _:
                 raise TypeError(f"{dialect.name}: nothing does {type(operation).__name__}")
+
+
+def _application(handlers: Mapping[str, Handler]) -> Handler:
+    """What a route takes as it is: an object, not a function. Answers go the shortest way."""
+    first = next(iter(handlers.values()))
+    return first if len(handlers) == 1 and isinstance(first, AnswerEndpoint) else ByMethod(handlers)
 
 
 class ByMethod:

@@ -14,8 +14,7 @@ from typing import Final, TypeVar
 import uvicorn
 
 from .. import __version__
-from ..access.loopback import is_loopback
-from ..access.origins import ANY
+from ..access.origins import ANY, is_loopback
 from ..config import Settings
 from ..gateway import Gateway
 from ..telemetry.logs import hide_from_logs

@@ -9,15 +9,9 @@ from ..core.turn import Turn
 OpenTurn = Callable[[Turn], AbstractAsyncContextManager[AsyncIterator[Events]]]
 
 
-def open_series(
-    open_turn: OpenTurn, turns: Sequence[Turn]
-) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
-    """The answers of ``turns``, their choices numbered through and their usage added up."""
-    return open_turn(turns[0]) if len(turns) == 1 else _open_several(open_turn, turns)
-
-
 @asynccontextmanager
-async def _open_several(open_turn: OpenTurn, turns: Sequence[Turn]) -> AsyncIterator[AsyncIterator[Events]]:
+async def open_series(open_turn: OpenTurn, turns: Sequence[Turn]) -> AsyncIterator[AsyncIterator[Events]]:
+    """The answers of ``turns``, their choices numbered through and their usage added up."""
     async with aclosing(_answer(open_turn, turns)) as batches:
         yield batches
 

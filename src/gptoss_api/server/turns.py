@@ -56,6 +56,8 @@ class AnswerEndpoint(ABC, Generic[R]):
 
     def open(self, request: R) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
         """The events that answer ``request``."""
+        if len(request.turns) == 1:
+            return self._open_turn(request.turns[0])
         return open_series(self._open_turn, request.turns)
 
     async def ended(self, request: R, record: RequestRecord, last: bytes) -> bytes:

@@ -7,16 +7,21 @@ file is registered too: it shows what a new dialect needs.
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import Message
 
+from gptoss_api.access import ApiKeys
+from gptoss_api.config import resolve
 from gptoss_api.core.errors import (
     GatewayError,
+    HostNotAllowed,
     InvalidApiKey,
     InvalidRequest,
     MethodNotAllowed,
@@ -26,10 +31,14 @@ from gptoss_api.core.errors import (
     UpstreamIncomplete,
     UpstreamUnavailable,
 )
-from gptoss_api.core.events import Event, Finished, Started, TextDelta, Usage, UsageReported
+from gptoss_api.core.events import Event, Events, Finished, Started, TextDelta, Usage, UsageReported
 from gptoss_api.core.result import Collector
+from gptoss_api.core.turn import Turn
 from gptoss_api.dialects.base import Answer, Dialect, Endpoint
 from gptoss_api.dialects.registry import registered
+from gptoss_api.gateway import Gateway
+from gptoss_api.server.app import create_app
+from gptoss_api.server.drain import Drain
 from gptoss_api.server.surface import Surface
 from tests.backends.server import Backend
 from tests.backends.shapes import Answer as Scripted
@@ -178,6 +187,64 @@ def test_its_fragment_describes_its_endpoints_and_nothing_else(dialect: Dialect)
     assert described == {(endpoint.method, endpoint.shown_path) for endpoint in dialect.endpoints}
 
 
+# In the server, without a socket.
+
+
+@every_answer
+async def test_its_turns_are_their_callers_and_count_what_they_are_charged(
+    dialect: Dialect, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gptoss_api.dialects.registry.DIALECTS", [lambda settings: dialect])
+    environ = {"GPTOSS_UPSTREAM": "demo", "GPTOSS_STATE": "memory://", "GPTOSS_API_KEYS": KEY}
+    settings = resolve(environ=environ).settings
+    gateway = Gateway(settings, environ)
+    opened: list[Turn] = []
+    usage: list[Usage] = []
+
+    @asynccontextmanager
+    async def watched(turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
+        async def batches() -> AsyncIterator[Events]:
+            async with gateway.upstream.open(turn) as inner:
+                async for batch in inner:
+                    usage.extend(event.usage for event in batch if isinstance(event, UsageReported))
+                    yield batch
+
+        opened.append(turn)
+        yield batches()
+
+    monkeypatch.setattr(gateway, "open", watched)
+    app = create_app(settings, gateway, Drain())
+    body = json.dumps(example(dialect, endpoint, stream=True)).encode()
+    headers = {"host": "localhost", "x-request-id": "the-request", **WITH_KEY}
+    sent: list[Message] = []
+    coming: list[Message] = [{"type": "http.request", "body": body}]
+
+    async def receive() -> Message:
+        return coming.pop() if coming else await asyncio.get_running_loop().create_future()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app(
+        {
+            "type": "http",
+            "method": "POST",
+            "path": path_of(endpoint),
+            "query_string": b"",
+            "http_version": "1.1",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        },
+        receive,
+        send,
+    )
+    assert sent[0]["status"] == 200
+    (turn,) = opened
+    assert (turn.caller, turn.request_id) == (ApiKeys([KEY]).authenticate(WITH_KEY), "the-request")
+    assert turn.caller
+    assert await gateway.count(turn) == usage[0].prompt_tokens
+    await gateway.close()
+
+
 # Over sockets.
 
 
@@ -269,6 +336,26 @@ def test_bodies_that_are_wrong_or_too_large_are_refused_in_its_shape(
         status, body = read_reply(connection)
     expected = dialect.error(RequestTooLarge("No."), "req_1")
     assert (status, outline(json.loads(body))) == (expected.status, outline(json.loads(expected.body)))
+
+
+@every_answer
+def test_a_body_in_broken_chunks_is_refused_in_its_shape(
+    dialect: Dialect, endpoint: Endpoint, served: RunningGateway
+) -> None:
+    with connect(served) as connection:
+        head = head_of(path_of(endpoint), None, "transfer-encoding: chunked", f"authorization: Bearer {KEY}")
+        connection.sendall(head + b"5\r\n{    \r\nno number\r\n")
+        status, body = read_reply(connection)
+    expected = dialect.error(InvalidRequest("No HTTP."), "req_1")
+    assert (status, outline(json.loads(body))) == (expected.status, outline(json.loads(expected.body)))
+
+
+@every_dialect
+def test_a_foreign_host_or_page_is_refused_in_its_shape(dialect: Dialect, dead: RunningGateway) -> None:
+    for endpoint in dialect.endpoints:
+        for headers in ({"host": "evil.example"}, {"origin": "https://evil.example"}):
+            reply = ask(dead, endpoint.method, path_of(endpoint), None, headers)
+            assert_refused(reply, dialect, HostNotAllowed("No."))
 
 
 @every_answer

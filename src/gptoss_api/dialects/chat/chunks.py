@@ -25,7 +25,7 @@ from ...core.events import (
 )
 from ..openai_answers import extension, opening, usage_object
 from ..openai_errors import error_object
-from .shape import AnswerShape
+from .completion import AnswerShape
 
 _encode: Final = msgspec.json.Encoder().encode
 _DONE: Final = b"data: [DONE]\n\n"

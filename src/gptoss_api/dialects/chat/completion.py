@@ -1,42 +1,37 @@
-"""A whole answer as one ``chat.completion`` object."""
+"""A whole answer as one ``chat.completion`` object, and what it has in common with a streamed one."""
 
+from functools import partial
 from typing import Any
 
-import msgspec
+from msgspec import Struct
 
-from ...core.errors import UpstreamIncomplete
+from ...core.events import FinishReason
 from ...core.result import Choice, Collector
 from ...core.turn import ToolCall
-from ..openai_answers import extension, opening, usage_object
-from .shape import AnswerShape
+from ..openai_answers import render_whole
+
+
+class AnswerShape(Struct, frozen=True):
+    """How one client wants its answer. ``model`` is what was asked for, in canonical form.
+
+    ``reasoning_fields`` are the names under which the chain of thought is sent, none to keep it back.
+    """
+
+    model: str
+    reasoning_fields: tuple[str, ...] = ()
+    include_usage: bool = False
+    legacy_functions: bool = False
+
+    def finish_reason(self, reason: FinishReason) -> str:
+        return "function_call" if self.legacy_functions and reason == "tool_calls" else reason
 
 
 def render_completion(result: Collector, shape: AnswerShape) -> bytes:
-    """The body of a non-streaming answer.
-
-    Raises:
-        UpstreamIncomplete: when the answer was never finished.
-    """
-    started = result.started
-    choices = result.choices
-    if started is None:
-        raise _unfinished()
-    completion = opening("chatcmpl", "chat.completion", started)
-    completion["choices"] = [_choice(index, choice, shape) for index, choice in enumerate(choices)]
-    completion["usage"] = None if result.usage is None else usage_object(result.usage)
-    notes = tuple(note for choice in choices for note in choice.notes)
-    if said := extension(started, sum(choice.repairs for choice in choices), notes):
-        completion["x_gptoss"] = said
-    return msgspec.json.encode(completion)
+    """The body of a non-streaming answer; see :func:`~gptoss_api.dialects.openai_answers.render_whole`."""
+    return render_whole(result, "chatcmpl", "chat.completion", partial(_choice, shape))
 
 
-def _unfinished() -> UpstreamIncomplete:
-    return UpstreamIncomplete("The answer ended before it was complete.")
-
-
-def _choice(index: int, choice: Choice, shape: AnswerShape) -> dict[str, Any]:
-    if choice.finish_reason is None:
-        raise _unfinished()
+def _choice(shape: AnswerShape, index: int, choice: Choice, reason: FinishReason) -> dict[str, Any]:
     silent = not choice.text and (choice.tool_calls or choice.refusal)
     message: dict[str, Any] = {
         "role": "assistant",
@@ -57,7 +52,7 @@ def _choice(index: int, choice: Choice, shape: AnswerShape) -> dict[str, Any]:
         "index": index,
         "message": message,
         "logprobs": None,
-        "finish_reason": shape.finish_reason(choice.finish_reason),
+        "finish_reason": shape.finish_reason(reason),
     }
 
 

@@ -13,10 +13,9 @@ from ..json_body import decode_object
 from ..openai_errors import error_response
 from ..reading import Fields
 from .chunks import ChunkRenderer
-from .completion import render_completion
+from .completion import AnswerShape, render_completion
 from .from_responses import looks_like_responses, read_responses_body
 from .parse import read_request
-from .shape import AnswerShape
 
 _FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "both": ("reasoning", "reasoning_content"),

@@ -5,19 +5,20 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ...core.errors import GatewayError, UpstreamIncomplete
+from ...core.errors import GatewayError
 from ...core.events import (
     ChoiceStarted,
     Event,
     Events,
     Finished,
+    FinishReason,
     RefusalDelta,
     Started,
     TextDelta,
     UsageReported,
 )
-from ...core.result import Collector
-from ..openai_answers import extension, opening, usage_object
+from ...core.result import Choice, Collector
+from ..openai_answers import extension, opening, render_whole, usage_object
 from ..openai_errors import error_object
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -101,27 +102,14 @@ class TextRenderer:
 
 
 def render_texts(result: Collector, shape: TextShape) -> bytes:
-    """The body of a non-streaming answer.
+    """The body of a non-streaming answer; see :func:`~gptoss_api.dialects.openai_answers.render_whole`."""
 
-    Raises:
-        UpstreamIncomplete: when the answer was never finished.
-    """
-    started = result.started
-    choices = result.choices
-    if started is None or any(choice.finish_reason is None for choice in choices):
-        raise UpstreamIncomplete("The answer ended before it was complete.")
-    completion: dict[str, Any] = opening("cmpl", "text_completion", started)
-    completion["choices"] = [
-        {
+    def text(index: int, choice: Choice, reason: FinishReason) -> dict[str, Any]:
+        return {
             "text": shape.echo(index) + choice.text + choice.refusal,
             "index": index,
             "logprobs": None,
-            "finish_reason": choice.finish_reason,
+            "finish_reason": reason,
         }
-        for index, choice in enumerate(choices)
-    ]
-    completion["usage"] = None if result.usage is None else usage_object(result.usage)
-    notes = tuple(note for choice in choices for note in choice.notes)
-    if said := extension(started, sum(choice.repairs for choice in choices), notes):
-        completion["x_gptoss"] = said
-    return _encode(completion)
+
+    return render_whole(result, "cmpl", "text_completion", text)

@@ -15,7 +15,7 @@ class Proxy(NamedTuple):
     credential: str | None
 
 
-def is_loopback(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -30,7 +30,7 @@ def environment_proxy(origin: Origin) -> Proxy | None:
     Loopback never goes through a proxy. Raises :class:`UpstreamUnavailable` for a setting that
     cannot be served.
     """
-    if is_loopback(origin.host):
+    if _is_loopback(origin.host):
         return None
     # Imported late: it drags in http.client and email, and most installations have no proxy to ask about.
     from urllib.request import getproxies, proxy_bypass

@@ -1,6 +1,6 @@
-"""The gateway's own state: for people, for balancers, for whoever starts it."""
+"""The gateway's own pages: its state, for people and for balancers, and the API's own description."""
 
-from collections.abc import Sequence
+from importlib.resources import files
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -11,20 +11,39 @@ from ..gateway import Gateway
 from ..upstreams.base import Health
 from .drain import Drain
 from .exchange import send_json
+from .operations import Handler
 from .request import RequestRecord
+from .surface import INDEX, Surface
+
+# Everything the page needs is inside it; it talks to nothing but this gateway.
+_DOCS_POLICY = (
+    b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
+    b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
-class StatusPages:
-    """The pages as bound ASGI callables; ``listed`` are the endpoints that the first one names.
+class Pages:
+    """The pages of ``surface`` as bound ASGI callables.
 
     Who has none of ``keys``, where there are any, is told nothing of the upstreams but whether one is ready.
     """
 
-    def __init__(self, gateway: Gateway, drain: Drain, keys: ApiKeys, listed: Sequence[str]) -> None:
+    def __init__(self, gateway: Gateway, drain: Drain, keys: ApiKeys, surface: Surface) -> None:
         self._gateway = gateway
         self._drain = drain
         self._keys = keys
-        self._listed = listed
+        self._surface = surface
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """What answers at each of :data:`~gptoss_api.server.surface.PAGES`."""
+        return {
+            INDEX: self.index,
+            "/healthz": self.healthz,
+            "/readyz": self.readyz,
+            "/openapi.json": self.openapi,
+            "/docs": self.docs,
+        }
 
     async def index(self, scope: Scope, receive: Receive, send: Send) -> None:
         health = await self._gateway.health()
@@ -33,7 +52,7 @@ class StatusPages:
             "version": __version__,
             "status": "draining" if self._drain.draining else "ok",
             "ready": health.ready and not self._drain.draining,
-            "endpoints": self._listed,
+            "endpoints": self._surface.listed,
             "docs": "/docs",
         }
         if self._keys.opened_by(_record(scope).headers):
@@ -81,6 +100,19 @@ class StatusPages:
             body["upstream"] = self._gateway.upstream.name
             body["detail"] = "The gateway is shutting down." if self._drain.draining else health.detail
         await send_json(send, 200 if ready else 503, msgspec.json.encode(body))
+
+    async def openapi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, 200, self._surface.openapi())
+
+    async def docs(self, scope: Scope, receive: Receive, send: Send) -> None:
+        page = (files("gptoss_api.web") / "docs.html").read_bytes()
+        headers = [
+            (b"content-type", b"text/html; charset=utf-8"),
+            (b"content-length", b"%d" % len(page)),
+            (b"content-security-policy", _DOCS_POLICY),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": page, "more_body": False})
 
 
 def _record(scope: Scope) -> RequestRecord:
