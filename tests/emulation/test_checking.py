@@ -181,6 +181,16 @@ def test_arguments_for_a_schema_that_is_too_large_are_bound_by_nothing() -> None
     assert played(asks(tools=[loose]), marked).calls == [("plant", "{}")]
 
 
+def test_arguments_that_would_take_long_to_check_are_no_call_where_nothing_marks_them(
+    processes: list[Json],
+) -> None:
+    loose = replace(TOOL, strict=False)
+    unmarked = block(TEXT, "plant").replace('key="KEY" ', "")
+    outcome = played(asks(tools=[loose]), unmarked)
+    assert (outcome.text, outcome.calls) == (unmarked, [])
+    assert not processes
+
+
 def test_arguments_that_nothing_binds_are_not_worth_a_process(processes: list[Json]) -> None:
     loose = replace(TOOL, strict=False)
     assert played(asks(tools=[loose]), block(TEXT, "plant")).calls == [("plant", TEXT)]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptoss_api.core.errors import UpstreamSchemaMismatch
-from gptoss_api.emulation.answer.json_gate import MAX_HELD, JsonGate
+from gptoss_api.emulation.answer.json_gate import MAX_HELD, MAX_SPACE, JsonGate
 from gptoss_api.emulation.answer.structured import JsonMismatch
 from gptoss_api.text.json_stream import JsonBroken
 from gptoss_api.text.schema import compile_schema
@@ -99,3 +99,24 @@ def test_what_has_no_end_is_not_collected() -> None:
     gate.feed("word " * (MAX_HELD // 5))
     with pytest.raises(UpstreamSchemaMismatch, match="does not end"):
         gate.feed("word")
+
+
+def test_nothing_follows_what_is_complete() -> None:
+    gate = JsonGate(ANY, "", live=True)
+    assert gate.feed('{"a": 1}') == '{"a": 1}'
+    assert (gate.over, gate.feed("{}"), gate.result()) == (True, "", "")
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000, 10_000])
+def test_white_space_without_end_ends_the_answer_however_it_is_cut(size: int) -> None:
+    spaces = " " * (MAX_SPACE - 1)
+    for text, over in (
+        (f"[1,{spaces}2,{spaces}3", False),
+        (f"[1,{spaces} 2]", True),
+        (f"[1,{spaces} ", True),
+    ):
+        gate = JsonGate(ANY, "", live=False)
+        for piece in pieces_of(text, size):
+            gate.feed(piece)
+        assert gate.over == over
+        assert gate.raw == (text if not over else f"[1,{spaces} ")

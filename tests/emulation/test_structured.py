@@ -61,6 +61,11 @@ def test_more_values_than_a_model_can_write_are_not_read() -> None:
         found("[" + "[]," * (MAX_VALUES // 2) + "[]]", {"type": "array"})
 
 
+def test_a_number_that_is_too_long_to_read_is_no_answer() -> None:
+    with pytest.raises(JsonMismatch):
+        found(f"So: [{'1' * 5_000}]", {"type": "array"})
+
+
 def test_what_stands_in_strings_is_no_value() -> None:
     text = json.dumps({"csv": 'a,"b",[\\' * MAX_VALUES})
     assert found(text, {"type": "object"}) == json.loads(text)

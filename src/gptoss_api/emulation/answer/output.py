@@ -183,7 +183,8 @@ class Output:
                 self._events.append(TextDelta(text))
         elif segment == "reasoning":
             self._events.append(ReasoningDelta(text))
-        elif isinstance(segment, int):
+        else:
+            assert isinstance(segment, int)
             if segment in self._waiting:
                 text = self._begin(segment, text)
             if text:

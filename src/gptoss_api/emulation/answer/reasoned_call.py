@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from ...text.tool_calls import CallArgs, CallEnd, CallStart, Content, ParserConfig, ToolCallParser
+from ...text.tool_calls import CallArgs, CallEnd, CallStart, ParserConfig, ToolCallParser
 from .held import HeldCall
 
 _OPENER: Final = re.compile(r"<tool[_-]call\b", re.IGNORECASE)
@@ -32,8 +32,6 @@ def call_in_reasoning(config: ParserConfig, reasoning: str) -> HeldCall | None:
             case CallArgs(_, text) if call is not None:
                 call.parts.append(text)
             case CallEnd(_, True):
-                pass
-            case Content(text) if not text.strip():
                 pass
             case _:
                 return None

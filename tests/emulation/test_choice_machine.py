@@ -1,0 +1,296 @@
+"""The machine of one choice, driven without an event loop: events in, events out, and then its verdict."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from gptoss_api.core.errors import (
+    GatewayError,
+    Overloaded,
+    UndeclaredToolCalled,
+    UpstreamEmpty,
+    UpstreamFailure,
+    UpstreamSchemaMismatch,
+)
+from gptoss_api.core.events import (
+    Event,
+    Finished,
+    ReasoningDelta,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallFinished,
+    ToolCallStarted,
+)
+from gptoss_api.core.result import Choice, Collector
+from gptoss_api.core.turn import ToolCall, ToolChoice, Turn
+from gptoss_api.emulation.answer import output
+from gptoss_api.emulation.answer.choice import ChoiceMachine, Complete, Failed, Repair, Verdict
+from gptoss_api.upstreams.base import Capabilities
+
+from .rendering import make_plan
+from .scripted import CALL, NOTE, OBJECT, PARIS, STRICT, TEXT_ONLY, TOKENS, WEATHER, asks, block, schema
+
+NATIVE = Capabilities(history=True, tools=True, json_object=True, json_schema=True)
+STARTED = Started("scripted", "gpt-oss-120b", thread_id="thread", account="account")
+STOP = Finished("stop")
+
+
+class Played:
+    """A machine and what it let out, for a turn to an upstream with ``capabilities``."""
+
+    def __init__(self, turn: Turn, *, capabilities: Capabilities = TEXT_ONLY, strict: bool = True) -> None:
+        self.spec = make_plan(turn, capabilities).spec
+        self.machine = ChoiceMachine(self.spec, TOKENS, strict=strict)
+        self.events: list[Event] = []
+
+    def hear(self, *said: str | Event) -> "Played":
+        """Everything in a batch of its own; strings are text in which ``KEY`` is the key."""
+        self.feed(STARTED)
+        for each in said:
+            self.feed(TextDelta(each.replace("KEY", self.spec.key)) if isinstance(each, str) else each)
+        return self
+
+    def feed(self, *events: Event) -> None:
+        self.events += self.machine.feed(events)
+
+    def end(self) -> Verdict:
+        return self._noted(self.machine.end())
+
+    def fail(self, failure: GatewayError) -> Verdict:
+        return self._noted(self.machine.failed(failure))
+
+    def _noted(self, verdict: Verdict) -> Verdict:
+        self.events += verdict.events
+        return verdict
+
+    def repaired(self) -> str:
+        """The words of the repair that the end of the turn asks for."""
+        verdict = self.end()
+        assert isinstance(verdict, Repair)
+        return verdict.message
+
+    @property
+    def choice(self) -> Choice:
+        """The answer once it is complete."""
+        assert isinstance(self.events[-1], Finished)
+        collector = Collector()
+        collector.feed(self.events)
+        return collector.choices[0]
+
+    def completed(self) -> Choice:
+        assert isinstance(self.end(), Complete)
+        return self.choice
+
+
+def calls_of(choice: Choice) -> list[tuple[str, str]]:
+    return [(call.name, call.arguments) for call in choice.tool_calls]
+
+
+def native(*said: str | Event, **settings: Any) -> Played:
+    return Played(asks(**settings), capabilities=NATIVE).hear(*said)
+
+
+# What an upstream says of its own
+
+
+def test_what_an_upstream_says_in_events_of_its_own_passes() -> None:
+    called = [ToolCallStarted(0, "id", "get_weather"), ToolCallDelta(0, PARIS), ToolCallFinished(0)]
+    choice = native("Hm.", *called, Finished("tool_calls"), tools=[WEATHER]).completed()
+    assert (choice.text, calls_of(choice), choice.finish_reason) == (
+        "Hm.",
+        [("get_weather", PARIS)],
+        "tool_calls",
+    )
+    played = native(RefusalDelta("No, "), RefusalDelta(""), RefusalDelta("thanks."), STOP)
+    assert played.completed().refusal == "No, thanks."
+    assert RefusalDelta("") not in played.events
+    assert not played.machine.thread_is_clean
+
+
+def test_notes_of_the_upstream_are_handed_on_but_not_without_end() -> None:
+    told = tuple(f"note {number}" for number in range(20))
+    notes = native("Yes.", Finished("stop", notes=told)).completed().notes
+    assert notes == told[:8]
+
+
+def test_thoughts_without_end_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "MAX_ANSWER", 10)
+    for settings in ({"tools": [WEATHER]}, {}):
+        played = Played(asks(**settings)).hear(ReasoningDelta("0123456789"))
+        with pytest.raises(UpstreamFailure, match="does not end"):
+            played.feed(ReasoningDelta("0"))
+
+
+# Stop strings and limits
+
+
+def test_a_stop_string_that_shows_itself_before_a_call_ends_the_answer() -> None:
+    """It is found where a longer one turns out not to come."""
+    played = Played(asks(tools=[WEATHER], stop=("b.", "abc")))
+    choice = played.hear(f"a ab{CALL}").completed()
+    assert (choice.text, calls_of(choice)) == ("a ab", [("get_weather", PARIS)])
+    played = Played(asks(tools=[WEATHER], stop=("abc", "b")))
+    choice = played.hear(f"a ab{CALL}").completed()
+    assert (choice.text, calls_of(choice), choice.stop_sequence) == ("a a", [], "b")
+    assert not played.machine.may_end
+
+
+def test_the_limit_cuts_a_call_that_was_taken_from_the_thoughts() -> None:
+    turn = asks(tools=[WEATHER], show_reasoning=False, max_tokens=3)
+    played = Played(turn)
+    played.hear(ReasoningDelta(CALL.replace("KEY", played.spec.key)), STOP)
+    choice = played.completed()
+    assert choice.finish_reason == "length"
+    assert not any(isinstance(event, ToolCallFinished) for event in played.events)
+
+
+# Failures of the upstream
+
+
+def test_a_call_that_nobody_offered_is_answered_with_what_there_is() -> None:
+    for tools, words in (([WEATHER], "The tools are: get_weather."), ([], "there are none here")):
+        played = native(tools=tools)
+        verdict = played.fail(UndeclaredToolCalled("It called 'x'."))
+        assert isinstance(verdict, Repair)
+        assert words in verdict.message
+        assert played.machine.repairs == 1
+        failed = played.fail(UndeclaredToolCalled("It called 'x'."))
+        assert isinstance(failed, Failed)
+        assert isinstance(failed.error, UndeclaredToolCalled)
+
+
+@pytest.mark.parametrize(
+    "failure", [UpstreamEmpty("Nothing."), UpstreamFailure("unexpected tokens in header")]
+)
+def test_a_call_that_the_upstream_swallowed_is_asked_for_in_text(failure: GatewayError) -> None:
+    verdict = Played(asks(tools=[WEATHER])).fail(failure)
+    assert isinstance(verdict, Repair)
+    assert "text block" in verdict.message
+    assert isinstance(Played(asks()).fail(failure), Failed)
+
+
+def test_what_was_held_back_goes_before_the_failure_to_a_client_that_has_the_rest() -> None:
+    failure = UpstreamFailure("It broke off.")
+    for turn in (asks(tools=[WEATHER]), asks(stop=("<tool",))):
+        played = Played(turn).hear("One. <to")
+        assert played.machine.delivered.text.strip() == "One."
+        assert isinstance(played.fail(failure), Failed)
+        assert played.machine.delivered.text == "One. <to"
+    # The beginning of a block was never meant as text, nor is anything after it.
+    played = Played(asks(tools=[WEATHER])).hear('One. <tool_call key="KEY" name="get_weather"')
+    assert played.fail(failure) == Failed(failure, [])
+    # Nobody has the rest.
+    assert Played(asks(tools=[WEATHER])).hear("<to").fail(failure) == Failed(failure, [])
+
+
+def test_what_leaked_harmony_held_back_goes_before_the_failure_too() -> None:
+    failure = UpstreamFailure("It broke off.")
+    assert native("One. ", "<|chan").fail(failure) == Failed(failure, [TextDelta("<|chan")])
+
+
+def test_what_cannot_go_on_its_way_ends_the_choice() -> None:
+    played = Played(asks(form=OBJECT)).hear('{"a": ')
+    with pytest.raises(UpstreamSchemaMismatch, match="broke on its way"):
+        played.feed(TextDelta("]"))
+    failed = Played(asks(form=OBJECT)).hear('{"a": [1, "x').fail(UpstreamFailure("It broke off."))
+    assert isinstance(failed, Failed)
+
+
+def test_a_repair_that_fails_leaves_what_it_should_have_mended() -> None:
+    failure = Overloaded("No place.")
+    flawed = block('{"town": "Paris"}', "get_time")
+    played = Played(asks(tools=[STRICT])).hear(f"One.\n\n{flawed}\n", STOP)
+    assert "rejected" in played.repaired()
+    assert isinstance(played.fail(failure), Complete)
+    assert played.choice.notes[0] == "the repair failed: No place."
+    assert calls_of(played.choice) == [("get_time", '{"town": "Paris"}')]
+    # Nothing of a first turn is left, and a demanded call that is missing is no answer.
+    assert isinstance(native(tools=[WEATHER]).fail(failure), Failed)
+    played = native("Hm.", STOP, tools=[WEATHER], tool_choice=ToolChoice("required"))
+    assert played.repaired() == "Your answer has no tool call, but one is required. Call one of: get_weather."
+    assert isinstance(played.fail(failure), Failed)
+
+
+# Whether the thread may go on
+
+
+def clean(played: Played) -> bool:
+    assert isinstance(played.end(), Complete)
+    return played.machine.thread_is_clean
+
+
+def test_a_thread_in_which_the_answer_stands_as_written_is_clean() -> None:
+    assert clean(Played(asks()).hear("Yes.", STOP))
+    assert clean(Played(asks(tools=[WEATHER])).hear(f"Yes.\n\n{CALL}", STOP))
+    assert clean(Played(asks(tools=[NOTE])).hear(block('{"input":"a \\"b\\""}', "note"), STOP))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [f"{CALL}\nInvented <tool_result>", STOP],
+        [block("{'city': 'Paris'}"), STOP],
+        ["Yes.", Finished("length")],
+        ["Yes."],
+    ],
+    ids=["more", "another form", "cut off", "without an end"],
+)
+def test_a_thread_in_which_something_else_stands_is_not(said: Sequence[str | Event]) -> None:
+    assert not clean(Played(asks(tools=[WEATHER])).hear(*said))
+
+
+def test_a_repair_of_an_answer_that_was_left_in_the_middle_is_not_clean() -> None:
+    played = Played(asks(form=OBJECT)).hear("No JSON.")
+    played.repaired()
+    assert not clean(played.hear('{"a": 1}', STOP))
+
+
+def test_a_turn_that_is_not_wanted_any_more_may_be_worth_waiting_for() -> None:
+    # An object is complete, and nothing that the client does not have has been said.
+    played = Played(asks(form=OBJECT)).hear('{"a": 1')
+    assert (played.machine.cut, played.machine.may_end) == (False, False)
+    played.feed(TextDelta("}"))
+    assert (played.machine.cut, played.machine.may_end) == (True, True)
+    played.feed(TextDelta("\n"))
+    assert played.machine.ending.near
+    played.feed(TextDelta("That was it."))
+    assert (played.machine.ending.near, played.machine.may_end) == (False, False)
+    # A second block, where one was wanted.
+    played = Played(asks(tools=[WEATHER], parallel_tool_calls=False)).hear(f"{CALL}\n{CALL}")
+    assert (played.machine.cut, played.machine.may_end) == (True, False)
+    # An end that is only watched is one.
+    played = Played(asks(form=OBJECT)).hear('{"a": 1}', STOP)
+    assert clean(played)
+
+
+# What is remembered of the answer
+
+
+def test_the_answer_is_remembered_with_thoughts_that_nobody_saw() -> None:
+    played = Played(asks(tools=[WEATHER], show_reasoning=False))
+    played.hear(ReasoningDelta("I look it up."), f"So.\n\n{CALL}", STOP)
+    [call] = played.completed().tool_calls
+    message = played.machine.message
+    assert (message.text, message.reasoning, message.tool_calls) == ("So.", "I look it up.", (call,))
+    assert isinstance(call, ToolCall)
+    played = Played(asks(tools=[STRICT]))
+    played.hear(ReasoningDelta("Hm."), "So.", STOP)
+    played.completed()
+    assert played.machine.message.reasoning == "Hm."
+
+
+def test_a_form_that_cannot_be_had_is_a_failure_or_delivered_with_a_note() -> None:
+    for strict in (True, False):
+        played = Played(asks(form=schema(strict=False)), strict=strict).hear('{"name": "Ada"}', STOP)
+        assert "age" in played.repaired()
+        verdict = played.hear('{"name": "Ada"}', STOP).end()
+        if strict:
+            assert isinstance(verdict, Failed)
+            assert isinstance(verdict.error, UpstreamSchemaMismatch)
+            assert verdict.events == ()
+        else:
+            assert played.choice.text == '{"name": "Ada"}'
+            assert "does not fit" in played.choice.notes[0]
