@@ -12,8 +12,8 @@ from gptoss_api.core.turn import (
 )
 from gptoss_api.emulation.prompt.render import Prompt
 
+from ..rendering import render_prompt, render_suffix
 from .golden_files import check_golden
-from .rendering import render_prompt, render_suffix
 from .test_prompt import CHECK, DECISION, DESK, FIRST, FORECAST, LAST, METRO, RAIN, ROUTE, SECRET, WALK, turn
 
 TOOLS = (FORECAST, ROUTE)

@@ -22,8 +22,8 @@ from gptoss_api.core.turn import (
 )
 from gptoss_api.emulation.prompt.render import Prompt
 
+from ..rendering import render_prompt
 from .golden_files import check_golden
-from .rendering import render_prompt
 from .test_neutralise import CONTROL_TOKENS, hostile
 
 SECRET = b"tests"

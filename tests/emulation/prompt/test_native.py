@@ -1,28 +1,16 @@
-"""Tools and histories as an upstream with calls of its own knows them, and its answers read back."""
+"""Tools and histories as an upstream with calls of its own knows them."""
 
 import json
 
-import pytest
-
-from gptoss_api.core.events import (
-    Finished,
-    ReasoningDelta,
-    TextDelta,
-    ToolCallDelta,
-    ToolCallFinished,
-    ToolCallStarted,
-)
 from gptoss_api.core.turn import (
     AssistantMessage,
     Message,
     ToolCall,
-    ToolChoice,
     ToolResultMessage,
 )
-from gptoss_api.emulation.answer.native import NativeAnswer
 from gptoss_api.emulation.prompt.native import native_turn
 
-from .scripted import NOTE, PARIS, WEATHER, asks
+from ..scripted import NOTE, PARIS, WEATHER, asks
 
 
 def ids(*messages: Message) -> list[tuple[str | None, ...]]:
@@ -88,44 +76,3 @@ def test_a_custom_tool_goes_up_as_a_function_of_one_string() -> None:
     assert (tool.kind, tool.parameters and list(tool.parameters["properties"])) == ("function", ["input"])
     sent = next(each for each in turn.messages if isinstance(each, AssistantMessage))
     assert [json.loads(each.arguments) for each in sent.tool_calls] == [{"input": 'say "x"'}]
-
-
-@pytest.mark.parametrize(
-    ("written", "text"),
-    [
-        ('{"input": "a\\nb"}', "a\nb"),
-        ('{"input": 1}', '{"input": 1}'),
-        ("{nothing", "{nothing"),
-        ("[1]", "[1]"),
-    ],
-)
-def test_a_custom_tools_call_comes_back_as_its_text(written: str, text: str) -> None:
-    reading = NativeAnswer(asks(tools=[NOTE, WEATHER]), offers_tools=True)
-    begun = ToolCallStarted(0, "call_1", "note")
-    events = [
-        *reading.feed([begun, ToolCallDelta(0, written[:3])]),
-        *reading.feed([ToolCallDelta(0, written[3:]), ToolCallFinished(0), Finished("tool_calls")]),
-    ]
-    assert events == [
-        ToolCallStarted(0, "call_1", "note", kind="custom"),
-        ToolCallDelta(0, text),
-        ToolCallFinished(0),
-        Finished("tool_calls"),
-    ]
-
-
-@pytest.mark.parametrize(("mode", "reason"), [("named", "stop"), ("required", "tool_calls")])
-def test_a_function_that_had_to_be_called_ends_the_turn_as_openai_does(mode: str, reason: str) -> None:
-    choice = ToolChoice(mode, ("get_weather",) if mode == "named" else ())  # type: ignore[arg-type]  # one of its words
-    reading = NativeAnswer(asks(tools=[WEATHER], tool_choice=choice), offers_tools=True)
-    begun = ToolCallStarted(0, "call_1", "get_weather")
-    events = reading.feed([begun, ToolCallDelta(0, PARIS), ToolCallFinished(0), Finished("tool_calls")])
-    assert [event.reason for event in events if isinstance(event, Finished)] == [reason]
-    assert events[:-1] == [begun, ToolCallDelta(0, PARIS), ToolCallFinished(0)]
-
-
-def test_of_an_answer_that_broke_off_the_words_held_back_are_given() -> None:
-    reading = NativeAnswer(asks(), offers_tools=False)
-    assert reading.feed([ReasoningDelta("Hm. "), TextDelta("Hello <|chan")])[-1:] == [TextDelta("Hello ")]
-    assert list(reading.flush()) == [TextDelta("<|chan")]
-    assert not NativeAnswer(asks(), offers_tools=False).changed

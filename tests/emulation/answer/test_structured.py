@@ -17,7 +17,7 @@ from gptoss_api.emulation.answer.json_gate import MAX_HELD, MAX_SPACE
 from gptoss_api.emulation.answer.structured import MAX_VALUES, JsonMismatch, find_json
 from gptoss_api.text.schema import compile_schema
 
-from .scripted import OBJECT, PERSON, Forever, Thought, answered, asks, schema
+from ..scripted import OBJECT, PERSON, Forever, Thought, answered, asks, schema
 
 ADA = '{"name": "Ada", "age": 36}'
 person = asks(form=schema())

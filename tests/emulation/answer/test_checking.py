@@ -24,7 +24,7 @@ from gptoss_api.text.coercion import Misfit
 from gptoss_api.text.schema import Unchecked, compile_schema
 from tests.text.parsing import pieces_of
 
-from .scripted import WEATHER, Answer, Outcome, ScriptedUpstream, answered, asks, block, play
+from ..scripted import WEATHER, Answer, Outcome, ScriptedUpstream, answered, asks, block, play
 
 Json = dict[str, Any]
 

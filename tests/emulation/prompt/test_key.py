@@ -11,7 +11,7 @@ from gptoss_api.emulation.prompt.key import Preamble, transport_key
 from gptoss_api.emulation.prompt.tool_section import Style
 from gptoss_api.text.digest import digest
 
-from .scripted import WEATHER, asks
+from ..scripted import WEATHER, asks
 
 
 def _key(secret: bytes = b"s", message: str = "hi", counter: int = 0, taken: tuple[str, ...] = ()) -> str:

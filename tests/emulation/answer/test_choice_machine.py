@@ -30,8 +30,8 @@ from gptoss_api.emulation.answer import output
 from gptoss_api.emulation.answer.choice import ChoiceMachine, Complete, Failed, Repair, Verdict
 from gptoss_api.upstreams.base import Capabilities
 
-from .rendering import make_plan
-from .scripted import CALL, NOTE, OBJECT, PARIS, STRICT, TEXT_ONLY, TOKENS, WEATHER, asks, block, schema
+from ..rendering import make_plan
+from ..scripted import CALL, NOTE, OBJECT, PARIS, STRICT, TEXT_ONLY, TOKENS, WEATHER, asks, block, schema
 
 NATIVE = Capabilities(history=True, tools=True, json_object=True, json_schema=True)
 STARTED = Started("scripted", "gpt-oss-120b", thread_id="thread", account="account")
@@ -97,7 +97,11 @@ def native(*said: str | Event, **settings: Any) -> Played:
 
 
 def test_what_an_upstream_says_in_events_of_its_own_passes() -> None:
-    called = [ToolCallStarted(0, "id", "get_weather"), ToolCallDelta(0, PARIS), ToolCallFinished(0)]
+    called: list[Event] = [
+        ToolCallStarted(0, "id", "get_weather"),
+        ToolCallDelta(0, PARIS),
+        ToolCallFinished(0),
+    ]
     choice = native("Hm.", *called, Finished("tool_calls"), tools=[WEATHER]).completed()
     assert (choice.text, calls_of(choice), choice.finish_reason) == (
         "Hm.",
@@ -118,8 +122,8 @@ def test_notes_of_the_upstream_are_handed_on_but_not_without_end() -> None:
 
 def test_thoughts_without_end_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "MAX_ANSWER", 10)
-    for settings in ({"tools": [WEATHER]}, {}):
-        played = Played(asks(**settings)).hear(ReasoningDelta("0123456789"))
+    for turn in (asks(tools=[WEATHER]), asks()):
+        played = Played(turn).hear(ReasoningDelta("0123456789"))
         with pytest.raises(UpstreamFailure, match="does not end"):
             played.feed(ReasoningDelta("0"))
 

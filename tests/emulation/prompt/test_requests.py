@@ -13,7 +13,7 @@ from gptoss_api.core.turn import Turn
 from gptoss_api.dialects.chat import ChatDialect
 from gptoss_api.dialects.openai_errors import openai_error
 
-from .rendering import render_prompt
+from ..rendering import render_prompt
 
 HI = {"role": "user", "content": "Hi"}
 

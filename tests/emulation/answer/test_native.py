@@ -1,0 +1,57 @@
+"""Answers of an upstream with calls of its own, read back in the client's terms."""
+
+import pytest
+
+from gptoss_api.core.events import (
+    Finished,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallFinished,
+    ToolCallStarted,
+)
+from gptoss_api.core.turn import ToolChoice
+from gptoss_api.emulation.answer.native import NativeAnswer
+
+from ..scripted import NOTE, PARIS, WEATHER, asks
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ('{"input": "a\\nb"}', "a\nb"),
+        ('{"input": 1}', '{"input": 1}'),
+        ("{nothing", "{nothing"),
+        ("[1]", "[1]"),
+    ],
+)
+def test_a_custom_tools_call_comes_back_as_its_text(written: str, text: str) -> None:
+    answer = NativeAnswer(asks(tools=[NOTE, WEATHER]), offers_tools=True)
+    begun = ToolCallStarted(0, "call_1", "note")
+    events = [
+        *answer.feed([begun, ToolCallDelta(0, written[:3])]),
+        *answer.feed([ToolCallDelta(0, written[3:]), ToolCallFinished(0), Finished("tool_calls")]),
+    ]
+    assert events == [
+        ToolCallStarted(0, "call_1", "note", kind="custom"),
+        ToolCallDelta(0, text),
+        ToolCallFinished(0),
+        Finished("tool_calls"),
+    ]
+
+
+@pytest.mark.parametrize(("mode", "reason"), [("named", "stop"), ("required", "tool_calls")])
+def test_a_function_that_had_to_be_called_ends_the_turn_as_openai_does(mode: str, reason: str) -> None:
+    choice = ToolChoice(mode, ("get_weather",) if mode == "named" else ())  # type: ignore[arg-type]  # one of its words
+    answer = NativeAnswer(asks(tools=[WEATHER], tool_choice=choice), offers_tools=True)
+    begun = ToolCallStarted(0, "call_1", "get_weather")
+    events = answer.feed([begun, ToolCallDelta(0, PARIS), ToolCallFinished(0), Finished("tool_calls")])
+    assert [event.reason for event in events if isinstance(event, Finished)] == [reason]
+    assert events[:-1] == [begun, ToolCallDelta(0, PARIS), ToolCallFinished(0)]
+
+
+def test_of_an_answer_that_broke_off_the_words_held_back_are_given() -> None:
+    answer = NativeAnswer(asks(), offers_tools=False)
+    assert answer.feed([ReasoningDelta("Hm. "), TextDelta("Hello <|chan")])[-1:] == [TextDelta("Hello ")]
+    assert list(answer.flush()) == [TextDelta("<|chan")]
+    assert not NativeAnswer(asks(), offers_tools=False).changed
