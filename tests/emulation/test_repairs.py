@@ -294,9 +294,18 @@ def test_a_block_that_the_upstreams_limit_cut_is_not_asked_for_again(name: str) 
     assert outcome.reason == "length"
 
 
-def test_a_header_that_is_cut_is_text() -> None:
-    outcome = answered(with_tools, 'So: <tool_call key="KEY" na')
-    assert outcome.text == f'So: <tool_call key="{outcome.upstream.key}" na'
+@pytest.mark.parametrize("opened", ['<tool_call key="KEY" na', '<tool_call key="KEY" name="get_time">\n'])
+def test_a_call_that_ends_before_its_arguments_is_asked_for_whole(opened: str) -> None:
+    outcome = answered(with_tools, f"So: {opened}", STRICT_CALL)
+    assert (outcome.text, outcome.calls) == ("So:", [("get_time", PARIS)])
+    assert "ended in the middle. Send the whole block again" in outcome.prompts[1]
+
+
+@pytest.mark.parametrize("opened", ['<tool_call key="KEY" na', '<tool_call key="KEY" name="get_time">\n'])
+def test_a_call_that_a_limit_ended_before_its_arguments_leaves_no_tag(opened: str) -> None:
+    outcome = answered(with_tools, [f"So: {opened}", Finished("length")])
+    assert (outcome.text.strip(), outcome.calls, outcome.reason) == ("So:", [], "length")
+    assert len(outcome.prompts) == 1
 
 
 # E_HALLU
@@ -316,10 +325,28 @@ def test_what_is_invented_after_a_call_is_dropped_and_the_upstream_stopped() -> 
 
 def test_arguments_on_their_way_are_never_repaired() -> None:
     """Group 61."""
-    outcome = answered(with_tools, block('{"city": Paris in France}'))
-    assert outcome.calls == [("get_weather", '{"city": ')]
-    assert outcome.reason == "length"
+    outcome = answered(with_tools, block('{"city": "Paris", "country": France}'))
+    assert outcome.calls == [("get_weather", '{"city": "Paris", "country": ')]
     assert outcome.choice.repairs == 0
+
+
+@pytest.mark.parametrize("value", ["", "soon"])
+def test_arguments_that_are_no_json_were_not_cut_by_a_limit(value: str) -> None:
+    """More tokens would not help: a client must not be told so."""
+    outcome = answered(with_tools, block(f'{{"city": "Paris", "days": {value}}}'))
+    assert (outcome.calls, outcome.reason) == ([("get_weather", '{"city": "Paris", "days": ')], "tool_calls")
+
+
+@pytest.mark.parametrize("value", ["", "Paris in France"])
+def test_a_first_value_that_is_missing_is_asked_for_again(value: str) -> None:
+    outcome = answered(with_tools, block(f'{{"city": {value}}}'), CALL)
+    assert (outcome.calls, outcome.reason, outcome.choice.repairs) == (
+        [("get_weather", PARIS)],
+        "tool_calls",
+        1,
+    )
+    never = answered(with_tools, *[block(f'{{"city": {value}}}')] * 4)
+    assert (never.calls, never.reason) == ([("get_weather", f'{{"city": {value}}}')], "tool_calls")
 
 
 def test_a_live_call_that_breaks_off_ends_as_it_is() -> None:

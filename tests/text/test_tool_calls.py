@@ -394,9 +394,9 @@ def test_s44_only_closers_missing_is_complete_if_valid() -> None:
 
 
 def test_s44_cut_in_the_header_or_before_the_body() -> None:
-    literal('x <tool_call key="k7q2" na')
-    result = seen('x\n<tool_call key="k7q2" name="now">\n')
-    assert (result.content, result.codes) == ('x\n<tool_call key="k7q2" name="now">\n', ["E_TRUNC"])
+    for opened in ('<tool_call key="k7q2" na', '<tool_call key="k7q2" name="now">\n'):
+        result = seen(f"x {opened}")
+        assert (result.content, result.calls, result.problems) == ("x ", [], [("E_TRUNC", None)])
 
 
 def test_strict_tools_are_validated_and_mended_before_delivery() -> None:

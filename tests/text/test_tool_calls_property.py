@@ -114,7 +114,9 @@ def test_pieces_make_no_difference(
     assert parse(pieces_of(text, 1), config) == whole
     assert parse(cut(text, seed), config) == whole
     if not whole.calls and not whole.cancelled and not any(leak in text for leak in LEAKS):
-        assert whole.content == text
+        # A tag whose call was begun only is no text.
+        begun = ("E_TRUNC", None) in whole.problems and text.startswith(whole.content)
+        assert whole.content == text or begun
     assert whole.content in text or any(leak in text for leak in LEAKS)
 
 

@@ -12,11 +12,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from .json_scalars import UNSEEN
+
 LOOK: Final = 160
 SPACE: Final = re.compile(r"[ \t\n\r]*+")
 
 _SPECIAL: Final = '"\\\\\x00-\x1f\ud800-\udfff'
-_COMMENTS: Final = r"(?:\s++|//[^\n]*+\n|/\*(?:[^*]|\*(?!/))*+\*/|#[^\n]*+\n)*+"
+_COMMENTS: Final = rf"(?:[\s{UNSEEN}]++|//[^\n]*+\n|/\*(?:[^*]|\*(?!/))*+\*/|#[^\n]*+\n)*+"
 _GAP: Final = re.compile(_COMMENTS)
 _KEY: Final = re.compile(
     r"""(?:"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|[“”„][^“”„]*+[“”„]|[‘’][^‘’]*+[‘’]|[A-Za-z_$][\w$-]*+)""",
@@ -31,7 +33,7 @@ _LATER_END: Final = re.compile(r"[\"'”’]\s*[}\]]")
 _LATER_QUOTE: Final = re.compile(r"[\"'”’]\s*(?:\Z|</?(?:tool|func|invoke|param|arg)|<\|)")
 _BLOCK_END: Final = re.compile(r"</?(?:tool|func|invoke|param|arg)|<\||```|~~~", re.IGNORECASE)
 _LONGEST_END: Final = 8
-_STRAY: Final = re.compile(r"[\s}\]]*+")
+_STRAY: Final = re.compile(rf"[\s{UNSEEN}}}\]]*+")
 _CLOSERS_THEN_END: Final = re.compile(
     r"\s*+[}\]][\s}\]]*+(?:</(?:tool|func|invoke|param|arg)|<\|)", re.IGNORECASE
 )

@@ -3,9 +3,11 @@
 import re
 from typing import Final
 
+# Characters that show nothing where they stand and are no space for Unicode: around JSON they are.
+UNSEEN: Final = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff"
 # Whatever can make up a number or a literal, up to the next structural character.
-BARE: Final = re.compile(r"[^\s\ufeff,:{}\[\]\"'“”„‘’`/#<>=]*+")
-BARE_KEY: Final = re.compile(r"([A-Za-z_$\d][\w$.-]*+)\s*+")
+BARE: Final = re.compile(rf"[^\s{UNSEEN},:{{}}\[\]\"'“”„‘’`/#<>=]*+")
+BARE_KEY: Final = re.compile(rf"([A-Za-z_$\d][\w$.-]*+)[\s{UNSEEN}]*+")
 LOW: Final = re.compile(r"\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 LITERALS: Final = {
     "true": "true",

@@ -21,7 +21,7 @@ from .json_lookahead import (
     can_follow_value,
     string_kind,
 )
-from .json_scalars import BARE, BARE_KEY, LITERALS, LOW, plain_number
+from .json_scalars import BARE, BARE_KEY, LITERALS, LOW, UNSEEN, plain_number
 
 MAX_DEPTH: Final = 512
 _MAX_WORD: Final = 1024
@@ -241,16 +241,17 @@ class JsonTransducer:
                 self._out.append('\\"')
             return at + 2
         if char == "u":
-            return self._unicode_escape(text, at, final)
+            return self._unicode_escape(text, at)
         if char in "'’‘“”":
             self._out.append(char)
             return at + 2
         self._out.append("\\\\")
         return at + 1
 
-    def _unicode_escape(self, text: str, at: int, final: bool) -> int:
+    def _unicode_escape(self, text: str, at: int) -> int:
+        """Half an escape at the very end is held for good: where no string ends, no value needs it."""
         digits = text[at + 2 : at + 6]
-        if not _HEX.issuperset(digits) or (final and len(digits) < 4):
+        if not _HEX.issuperset(digits):
             self._out.append("\\\\")
             return at + 1
         if len(digits) < 4:
@@ -264,7 +265,7 @@ class JsonTransducer:
             if LOW.fullmatch(second):
                 self._out.append(text[at : at + 12])
                 return at + 12
-            if not final and len(second) < 6 and LOW.fullmatch(second + "\\uDC00"[len(second) :]):
+            if len(second) < 6 and LOW.fullmatch(second + "\\uDC00"[len(second) :]):
                 return at
         # Half a pair is no character, and strict readers refuse it.
         self._out.append("\\ufffd")
@@ -292,7 +293,7 @@ class JsonTransducer:
         char = text[at]
         if char == "/" or char == "#":
             return self._open_comment(text, at)
-        if char.isspace() or char == "\ufeff":
+        if char.isspace() or char in UNSEEN:
             return at + 1
         state = self._state
         if state == _COLON:

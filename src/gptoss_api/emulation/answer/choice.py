@@ -321,7 +321,7 @@ class ChoiceMachine:
             self._state = State.HOLDING
         else:
             self._note(f"{problem.code}: {problem.detail}")
-            self._shortened |= problem.index in begun or problem.code == "E_TRUNC"
+            self._shortened |= problem.code == "E_TRUNC"
 
     @property
     def _over(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 from ...text.tool_calls import CallArgs, CallEnd, CallStart, ParserConfig, ToolCallParser
 from .held import HeldCall
 
-_OPENER: Final = re.compile(r"<tool[_-]call\b", re.IGNORECASE)
+_OPENER: Final = re.compile(r"<[ \t]{0,2}tool[_-]call\b", re.IGNORECASE)
 _CLOSED: Final = re.compile(r"(?:</[A-Za-z_]+>|[}\]])\s*\Z")
 # Thoughts may hold drafts without end; a call that is meant stands at the end.
 _TAIL: Final = 64 * 1024

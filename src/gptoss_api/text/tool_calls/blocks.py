@@ -31,44 +31,47 @@ from msgspec import Struct
 
 from ..json_stream import JsonBroken, JsonTransducer
 from .events import Delivery, ProblemCode
-from .grammar import CLOSER, LONGEST_CLOSER
+from .grammar import CLOSER, GAP, LONGEST_CLOSER, SPACE
 from .judge import Judge, Verdict, decode, deliver, read_strict, unwrap
 
 _MAX_TRUSTED: Final = 1024 * 1024
 _MAX_UNTRUSTED: Final = 64 * 1024
 _FIRST_SLICE: Final = 512
-_FIRST_KEY: Final = re.compile(r'\{\s*"((?:[^"\\]|\\.)*+)"\s*:')
+# A key whose value is missing is no reason to begin a call: what has not begun may be repaired.
+_FIRST_KEY: Final = re.compile(r'\{\s*"((?:[^"\\]|\\.)*+)"\s*:\s*\S')
 _LONGEST_KEY: Final = 400
 
 _ELEMENT: Final = re.compile(
-    r"<(?P<open>parameter(?=\W)|arg_value>)|</(?P<shut>parameter|arg_value)>"
-    r"|(?P<cdata><!\[CDATA\[)|(?P<end></(?:function|invoke|tool[_-]?call)>)",
+    rf"<{GAP}(?P<open>parameter(?=\W)|arg_value>)|<{GAP}/(?P<shut>parameter|arg_value)>"
+    rf"|(?P<cdata><!\[CDATA\[)|(?P<end><{GAP}/(?:function|invoke|tool[_-]?call)>)",
     re.IGNORECASE,
 )
-_LONGEST_ELEMENT: Final = 16
+_LONGEST_ELEMENT: Final = 18
 _PAIR: Final = re.compile(
-    r"<parameter(?:\s*=\s*|\s+name\s*=\s*)[\"'“]?(?P<key>\s*+[^\"'”>\s]{1,256}+)[\"'”]?+(?:\s[^>]{0,256}+)?+>"
-    r"|<arg_key>",
+    rf"<{GAP}parameter(?:\s*=\s*|\s+name\s*=\s*)"
+    r"[\"'“]?(?P<key>\s*+[^\"'”>\s]{1,256}+)[\"'”]?+(?:\s[^>]{0,256}+)?+>"
+    rf"|<{GAP}arg_key>",
     re.IGNORECASE,
 )
-_PARAMETER_END: Final = re.compile(r"</parameter>", re.IGNORECASE)
-_KEY_END: Final = re.compile(r"</arg_key>", re.IGNORECASE)
-_VALUE: Final = re.compile(r"\s*+<arg_value>", re.IGNORECASE)
-_VALUE_END: Final = re.compile(r"</arg_value>", re.IGNORECASE)
+_PARAMETER_END: Final = re.compile(rf"<{GAP}/parameter>", re.IGNORECASE)
+_KEY_END: Final = re.compile(rf"<{GAP}/arg_key>", re.IGNORECASE)
+_VALUE: Final = re.compile(rf"\s*+<{GAP}arg_value>", re.IGNORECASE)
+_VALUE_END: Final = re.compile(rf"<{GAP}/arg_value>", re.IGNORECASE)
 _CDATA: Final = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 _HIDDEN: Final = re.compile(r"\0([0-9]+)\0")
 
 # An input may hold closing tags of its own, but a patch has none at a line's start: every line of its
 # files begins with "+", "-" or a space.
 _INPUT_END: Final = re.compile(
-    r"\n(?:</(?:tool[_\-\u2011 ]?calls?|function[_\-\u2011 ]?calls?|function|invoke)>"
+    rf"\n(?:<{GAP}/(?:tool[_\-\u2011 ]?calls?|function[_\-\u2011 ]?calls?|function|invoke)>"
     r"|<\|(?:call|end|return)\|>)",
     re.IGNORECASE,
 )
-_LONGEST_INPUT_END: Final = len("\n</function_calls>")
+_LONGEST_INPUT_END: Final = len("\n<  /function_calls>")
 # What the end of the text leaves of a closing tag that is cut, or stands behind the last line.
 _LEFT_OVER: Final = re.compile(
-    r"(?:</(?:tool|function)[_\-\u2011 ]?calls?>|<\|(?:call|end|return)\|>|(?<=\n)</\w*|(?<=\n)<)\s*\Z",
+    rf"(?:<{GAP}/(?:tool|function)[_\-\u2011 ]?calls?>|<\|(?:call|end|return)\|>"
+    rf"|(?<=\n)<{GAP}/\w*|(?<=\n)<)\s*\Z",
     re.IGNORECASE,
 )
 _FENCED: Final = re.compile(r"(```+|~~~+)[\w-]*[ \t]*\r?\n(.*\n)?[ \t]*\1[ \t]*\Z", re.DOTALL)
@@ -280,7 +283,6 @@ class JsonBlock:
         """Ends the block without valid arguments: as it was written (trusted) or as text."""
         self.over = True
         name = self.opening.name
-        raw = "".join(self._raw)
         if self._index >= 0:
             self._out.problem(code, reason, self._index)
             self._out.end(self._index, complete=False)
@@ -289,10 +291,12 @@ class JsonBlock:
         elif self.opening.trusted and name and not (self.opening.native and self._out.calls):
             self._out.problem(code, reason, self._out.calls)
             index = self._out.start(name)
-            self._out.arguments(index, raw.strip())
+            # What is merely cut is given as far as it is JSON: half an escape helps nobody.
+            written = self._raw if self._broken or code == "E_BAD_JSON" else self._strict
+            self._out.arguments(index, "".join(written).strip())
             self._out.end(index, complete=False)
         else:
-            self.literal = self.opening.raw + raw
+            self.literal = self.opening.raw + "".join(self._raw)
 
 
 class ElementsBlock:
@@ -429,7 +433,7 @@ class ElementsReader:
         for pair in _pairs(text):
             others.append(text[at : pair.start])
             at = pair.after
-        return bool(_ELEMENT.sub("", "".join((*others, text[at:]))).strip())
+        return SPACE.fullmatch(_ELEMENT.sub("", "".join((*others, text[at:])))) is None
 
 
 class _Pair(Struct):

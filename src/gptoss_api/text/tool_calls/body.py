@@ -24,25 +24,27 @@ from .events import Delivery
 from .grammar import BODY_PREFIXES, CLOSER, MAX_HEADER, PAIR_OPENER, SPACE, TAG, may_become, may_close
 from .judge import Judge, deliver
 
-_FENCE: Final = re.compile(r"(?:```+|~~~+)[\w-]*[ \t]*\r?\n\s*+")
+_FENCE: Final = re.compile(rf"(?:```+|~~~+)[\w-]*[ \t]*\r?\n{SPACE.pattern}")
 _NULL: Final = re.compile(r"(?:null|None)\b")
 _NULL_BEGUN: Final = frozenset(word[:size] for word in ("null", "None") for size in range(1, 5))
 _NAME_LINE: Final = re.compile(r"([A-Za-z_][\w.-]{0,63})[ \t]*(?:\r?\n\s*+)?(?=[{<])")
 _NAME_LINE_BEGUN: Final = re.compile(r"[A-Za-z_][\w.-]{0,63}\s*\Z")
-_QUOTED_OBJECT: Final = re.compile(r'"\s*[{\[]')
-_OBJECT: Final = re.compile(r"(?:\[\s*+)?\{")
+_QUOTED_OBJECT: Final = re.compile(rf'"{SPACE.pattern}[{{\[]')
+_OBJECT: Final = re.compile(rf"(?:\[{SPACE.pattern})?\{{")
 
 
 class CallReader:
     """Reads one call's body.
 
-    ``over`` says that the call has ended: ``called`` if it was one, else ``literal`` is the text that it was
-    (empty where its header became a wrapper). ``returned`` is what has to be read again.
+    ``over`` says that the call has ended: ``called`` if it was one, ``cut`` if it was begun only, else
+    ``literal`` is the text that it was (empty where its header became a wrapper). ``returned`` is what has to
+    be read again.
     """
 
     def __init__(self, opening: Opening, judge: Judge, out: Delivery) -> None:
         self.over = False
         self.called = False
+        self.cut = False
         self.literal = ""
         self.returned = ""
         self._opening = opening
@@ -58,12 +60,13 @@ class CallReader:
         """How many characters wait for the block's end."""
         return 0 if self._block is None else self._block.size
 
-    def read(self, text: str, at: int, final: bool) -> int:
+    def read(self, text: str, at: int, final: bool, *, truncated: bool) -> int:
         """The index up to which ``text`` is decided from ``at``; negative where earlier pieces go back."""
         block = self._block
         if block is None:
-            end = self._begin(text, at, final)
-            return end if self._block is None else self.read(text, end, final)
+            # What a limit cut shows nothing by its end, but any text is a custom tool's.
+            end = self._begin(text, at, final and (self._free or not truncated))
+            return end if self._block is None else self.read(text, end, final, truncated=truncated)
         end = block.feed(text, at)
         self.returned, block.returned = block.returned, ""
         if block.over:
@@ -74,13 +77,19 @@ class CallReader:
         """The text ended inside the call; ``truncated`` where a limit cut it."""
         block = self._block
         if block is None:
-            if self._opening.trusted:
-                self._out.problem("E_TRUNC", "the block ends before its arguments")
-            self._is_text()
+            self._cut_off(truncated)
             return
         block.finish(truncated)
         self.returned = block.returned
         self._end(block)
+
+    def _cut_off(self, truncated: bool) -> None:
+        """The text ends before the arguments: no tag that was meant as a call's is left to the client."""
+        if not self._opening.trusted and not truncated:
+            self._is_text()
+            return
+        self._out.problem("E_TRUNC", "the block ends before its arguments")
+        self.over = self.cut = True
 
     def _begin(self, text: str, at: int, final: bool) -> int:
         """What begins after a header decides how the body is read."""
@@ -125,7 +134,7 @@ class CallReader:
                 opening.raw += text[at : line.end()]
                 return line.end()
         if wait and (
-            (char in ('"[' if free else '"/') and not text[begin + 1 :].strip())
+            (char in ('"[' if free else '"/') and SPACE.fullmatch(text, begin + 1))
             or (opening.name and not free and text[begin:] in _NULL_BEGUN)
             or (opening.name is None and _NAME_LINE_BEGUN.match(text, begin))
         ):

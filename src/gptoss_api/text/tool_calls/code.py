@@ -19,10 +19,11 @@ A held fence is no call before the message has ended: whoever writes on after a 
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
+from ..json_scalars import UNSEEN
 from .events import Delivery
 from .grammar import MAX_HEADER, SPACE, TAG, TAG_PREFIXES, may_become, read_tag
 from .judge import LONGEST_START, Judge, call_shaped
@@ -33,15 +34,22 @@ _MAX_RUN: Final = 200
 # A longer run of back-quotes or tildes is no mark, nor is one with more space behind it.
 LONGEST_RUN: Final = 1_000
 _MAX_HELD: Final = 1024 * 1024
+_RUN: Final = re.compile(r"`++|~++")
 _INLINE_STOP: Final = re.compile(r"`+|\n")
 
 
 class HeldFence(Struct, frozen=True):
-    """A whole fence that may be a call: its info line's first word, all of it as written, and its content."""
+    """A whole fence that may be a call: its info line's first word, and its content."""
 
     word: str
-    raw: str
     content: str
+
+
+class HeldCode(Struct, frozen=True):
+    """The fences that end the message, with nothing between them, and all of them as they were written."""
+
+    raw: str
+    fences: list[HeldFence]
 
 
 class CodeReader:
@@ -52,7 +60,7 @@ class CodeReader:
 
     def __init__(self, judge: Judge, out: Delivery, *, tags: bool, keyed_only: bool) -> None:
         self.over = True
-        self.size = 0  # How many characters of a fence are held until the message ends.
+        self.size = 0  # How many characters are held until the message ends.
         self._judge = judge
         self._out = out
         self._tags = tags
@@ -63,7 +71,10 @@ class CodeReader:
         self._fence = _Fence("", "", "")
         self._line_begun = False  # Inside a fence.
         self._held: list[str] = []
-        self._closed = 0  # How many of the held characters are content: 0 while the fence is open.
+        self._bounds: list[
+            tuple[str, int, int]
+        ] = []  # Of each held fence: its word, where its content stands.
+        self._body = 0  # Where the content of the last of them begins.
 
     def open(self, text: str, begin: int, at: int, end: int, final: bool) -> int:
         """What the run ``text[at:end]``, indented from ``begin``, opens: the index after what is decided.
@@ -91,13 +102,15 @@ class CodeReader:
         """The index up to which ``text`` is decided from ``at``."""
         return self._reading(text, at, final)
 
-    def take_held(self) -> HeldFence | None:
-        """The fence that is held when the message ends."""
+    def take_held(self) -> HeldCode | None:
+        """What is held when the message ends."""
         if not self._held:
             return None
+        if self._reading == self._candidate:
+            self._bounds.append((self._fence.word, self._body, self.size))
+        bounds, self._bounds = self._bounds, []
         raw = self._take_raw()
-        content = raw[len(self._fence.opening) : self._closed or len(raw)]
-        return HeldFence(self._fence.word, raw, content)
+        return HeldCode(raw, [HeldFence(word, raw[begin:end]) for word, begin, end in bounds])
 
     def _go_on(self, reading: Callable[[str, int, bool], int]) -> None:
         self._reading = reading
@@ -144,23 +157,33 @@ class CodeReader:
 
     def _enter(self, fence: "_Fence", text: str, begin: int, at: int, final: bool) -> int:
         body = at + len(fence.opening)
-        may: bool | None = False
-        if self._tags and not self._out.wrapper and (fence.word in CALL_WORDS or fence.word in _DATA_WORDS):
-            free = (self._out.blank or self._judge.required) and not self._keyed_only
-            may = _may_hold_call(fence.word, text[body : body + LONGEST_START + 1], self._judge, free, final)
-            if may is None and not final:
-                return begin
-        self._fence = fence
-        self._line_begun = False
-        self._closed = 0
+        may = self._may_hold_call(fence, text, body, final)
+        if may is None:
+            return begin
         if may:
             self._out.content(text[begin:at])
-            self._hold(fence.opening)
-            self._go_on(self._candidate)
+            self._begin_candidate(fence)
         else:
+            self._fence = fence
+            self._line_begun = False
             self._out.plain(text[begin:body])
             self._go_on(self._fenced)
         return body
+
+    def _may_hold_call(self, fence: "_Fence", text: str, body: int, final: bool) -> bool | None:
+        if not self._tags or self._out.wrapper or fence.word not in CALL_WORDS | _DATA_WORDS:
+            return False
+        free = (self._out.blank or self._judge.required) and not self._keyed_only
+        start = text[body : body + LONGEST_START + 1]
+        may = _may_hold_call(fence.word, start, self._judge, free, final)
+        return False if may is None and final else may
+
+    def _begin_candidate(self, fence: "_Fence") -> None:
+        self._fence = fence
+        self._line_begun = False
+        self._hold(fence.opening)
+        self._body = self.size
+        self._go_on(self._candidate)
 
     def _fenced(self, text: str, at: int, final: bool) -> int:
         end, over = _close_fence(self._fence, text, at, final, not self._line_begun)
@@ -181,7 +204,7 @@ class CodeReader:
             if over >= 0:
                 self._leave()
         elif over >= 0:
-            self._closed = self.size - (over - end)
+            self._bounds.append((self._fence.word, self._body, self.size - (over - end)))
             self._reading = self._after_candidate
         if over >= 0:
             return over
@@ -192,10 +215,19 @@ class CodeReader:
         if end > at:
             self._line_begun = text[end - 1] != "\n"
 
-    def _after_candidate(self, text: str, at: int, _final: bool) -> int:
+    def _after_candidate(self, text: str, at: int, final: bool) -> int:
+        """Another fence of the kind may follow, and nothing else."""
         begin = SPACE.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
         self._hold(text[at:begin])
-        if begin < len(text):
+        if begin == len(text):
+            return begin
+        fence = _next_fence(text, begin, final)
+        body = begin + len(fence.opening) if fence else begin
+        may = self._may_hold_call(fence, text, body, final) if fence else fence
+        if may and fence:
+            self._begin_candidate(fence)
+            return body
+        if may is False:
             self._out.content(self._take_raw())
             self._leave()
         return begin
@@ -207,6 +239,7 @@ class CodeReader:
     def _take_raw(self) -> str:
         raw = "".join(self._held)
         self._held.clear()
+        self._bounds.clear()
         self.size = 0
         return raw
 
@@ -222,12 +255,12 @@ class _Fence(Struct, frozen=True):
 @lru_cache(maxsize=64)
 def _closing(char: str, size: int) -> tuple[re.Pattern[str], re.Pattern[str]]:
     mark = re.escape(char)
-    space = rf"[ \t]{{0,{LONGEST_RUN}}}"
+    space = rf"[ \t{UNSEEN}]{{0,{LONGEST_RUN}}}"
     whole = re.compile(rf"^[ \t]{{0,3}}{mark}{{{size},{LONGEST_RUN}}}{space}(?:\r?\n|\Z)", re.MULTILINE)
     return whole, re.compile(rf"[ \t]{{0,3}}{mark}{{0,{LONGEST_RUN}}}{space}\r?\Z")
 
 
-def _open_fence(text: str, at: int, end: int, final: bool) -> _Fence | bool | None:
+def _open_fence(text: str, at: int, end: int, final: bool) -> _Fence | Literal[False] | None:
     """The fence whose run is ``text[at:end]``; ``False``: it is inline code, ``None``: more is needed."""
     line = text.find("\n", end, end + MAX_HEADER)
     if line < 0:
@@ -238,6 +271,16 @@ def _open_fence(text: str, at: int, end: int, final: bool) -> _Fence | bool | No
     if text[at] == "`" and "`" in info:
         return False
     return _Fence(text[at:end], (info.split(None, 1) or [""])[0].lower(), text[at : line + 1])
+
+
+def _next_fence(text: str, at: int, final: bool) -> "_Fence | Literal[False] | None":
+    """The fence at ``at``, where a line begins; ``False``: there is none, ``None``: more is needed."""
+    run = _RUN.match(text, at)
+    if run is None or len(run[0]) > LONGEST_RUN:
+        return False
+    if run.end() == len(text) and not final:
+        return None
+    return _open_fence(text, at, run.end(), final) if len(run[0]) >= 3 else False
 
 
 def _close_fence(fence: _Fence, text: str, at: int, final: bool, line_start: bool) -> tuple[int, int]:
@@ -270,7 +313,7 @@ def _may_hold_call(word: str, body: str, judge: Judge, free: bool, final: bool) 
     """
     names = judge.names
     taught = word in CALL_WORDS
-    start = body.lstrip()
+    start = body[SPACE.match(body).end() :]  # type: ignore[union-attr]  # it also matches nothing
     settled = final or len(body) > LONGEST_START
     if not start:
         return False if settled else None

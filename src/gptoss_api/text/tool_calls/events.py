@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from ..json_scalars import UNSEEN
 from .grammar import MAX_HEADER
 
 MAX_CALLS: Final = 128
 _MAX_GAP: Final = 400
-_SPACE: Final = " \t\r\n"
+_SPACE: Final = " \t\r\n" + UNSEEN
 
 ProblemCode = Literal["E_UNKNOWN_TOOL", "E_BAD_JSON", "E_SCHEMA", "E_TRUNC", "E_HALLU"]
 
@@ -206,13 +208,18 @@ class Delivery:
         self.calls += 1
         return self.calls - 1
 
-    def adopt(self, events: list[ParserEvent], calls: int) -> None:
-        """The first calls, as another parser found them."""
+    def adopt(self, events: list[ParserEvent]) -> None:
+        """Calls as another parser found them."""
         self._space = ""
         self._flush()
-        self._events += events
-        self.calls = calls
-        self.cancelled = any(isinstance(event, Cancel) for event in events)
+        first = self.calls
+        for event in events:
+            if isinstance(event, Cancel):
+                self.cancelled = True
+            elif first and isinstance(event, CallStart | CallArgs | CallEnd | Problem):
+                event = replace(event, index=first + (event.index or 0))
+            self._events.append(event)
+        self.calls += sum(isinstance(event, CallStart) for event in events)
 
     def arguments(self, index: int, json_text: str) -> None:
         self._events.append(CallArgs(index, json_text))

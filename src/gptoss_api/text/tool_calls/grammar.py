@@ -10,8 +10,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from ..json_scalars import UNSEEN
+
 MAX_HEADER: Final = 360
-SPACE: Final = re.compile(r"\s*+")
+SPACE: Final = re.compile(rf"[\s{UNSEEN}]*+")
 
 _JOINTS: Final = ("_", "-", "\u2011", " ", "")
 _TAG_NAMES: Final = (
@@ -27,10 +29,13 @@ def _prefixes(markers: tuple[str, ...]) -> frozenset[str]:
 
 
 TAG_PREFIXES: Final = _prefixes(tuple(f"<{name}" for name in _TAG_NAMES))
+_CALL_TAG_PREFIXES: Final = _prefixes(tuple(f"<{name}" for name in _TAG_NAMES if name.startswith("tool")))
 TOKEN_PREFIXES: Final = _prefixes(tuple(f"<|{name}|>"[:-1] for name in _TOKEN_NAMES))
 
+# Models put space after a tag's first bracket; more of it is text.
+GAP: Final = r"[ \t]{0,2}"
 TAG: Final = re.compile(
-    r"<((?ai:tool[_\-\u2011 ]?calls?|function[_\-\u2011 ]?calls?|function|invoke))(?=[\s>:=/])"
+    rf"<{GAP}((?ai:tool[_\-\u2011 ]?calls?|function[_\-\u2011 ]?calls?|function|invoke))(?=[\s>:=/])"
 )
 TOKEN: Final = re.compile(rf"<\|(?:{'|'.join(_TOKEN_NAMES)})\|>")
 
@@ -38,9 +43,9 @@ TOKEN: Final = re.compile(rf"<\|(?:{'|'.join(_TOKEN_NAMES)})\|>")
 _MAX_SLACK: Final = 8
 _CLOSERS: Final = r"tool[_\-\u2011 ]?calls?|function(?:[_\-\u2011 ]?calls?)?|invoke|parameter|arguments"
 CLOSER: Final = re.compile(
-    rf"</\s{{0,{_MAX_SLACK}}}(?ai:{_CLOSERS})\s{{0,{_MAX_SLACK}}}>|<\|(?ai:call|end|return)\|>"
+    rf"<{GAP}/\s{{0,{_MAX_SLACK}}}(?ai:{_CLOSERS})\s{{0,{_MAX_SLACK}}}>|<\|(?ai:call|end|return)\|>"
 )
-_SLACK: Final = re.compile(r"(?<=</)\s+|(?<=[a-z])\s+\Z")
+_SLACK: Final = re.compile(rf"(?<=</)\s+|(?<=[a-z])\s+\Z|(?<=<){GAP}(?=/|\Z)")
 _CLOSER_PREFIXES: Final = _prefixes(
     (
         *(f"</{name}>" for name in (*_TAG_NAMES, "parameter", "arguments")),
@@ -55,7 +60,7 @@ _INVENTED_TAGS: Final = (
     "<tool_output",
 )
 INVENTED_PREFIXES: Final = _prefixes(_INVENTED_TAGS)
-INVENTED_TAG: Final = re.compile(rf"(?ai:{'|'.join(_INVENTED_TAGS)})")
+INVENTED_TAG: Final = re.compile(rf"<{GAP}(?ai:{'|'.join(tag[1:] for tag in _INVENTED_TAGS)})")
 _INVENTED_LINES: Final = (
     "tool result:",
     "tool response:",
@@ -71,11 +76,14 @@ INVENTED_LINE_PREFIXES: Final = _prefixes(_INVENTED_LINES)
 INVENTED_LINE: Final = re.compile(rf"(?ai:{'|'.join(map(re.escape, _INVENTED_LINES))})")
 
 # What may begin a block's body other than JSON.
-PAIR_OPENER: Final = re.compile(r"<(?ai:parameter|arg_key)(?=\W)")
+PAIR_OPENER: Final = re.compile(rf"<{GAP}(?ai:parameter|arg_key)(?=\W)")
 BODY_PREFIXES: Final = TAG_PREFIXES | _prefixes(("<parameter", "<arg_key"))
 
-LONGEST_CLOSER: Final = max(map(len, _CLOSER_PREFIXES)) + 2 * _MAX_SLACK
-_LONGEST: Final = max(map(len, BODY_PREFIXES | TOKEN_PREFIXES | INVENTED_PREFIXES | INVENTED_LINE_PREFIXES))
+LONGEST_CLOSER: Final = max(map(len, _CLOSER_PREFIXES)) + 2 * _MAX_SLACK + 2
+_GAPS: Final = frozenset((" ", "\t"))
+_LONGEST: Final = 2 + max(
+    map(len, BODY_PREFIXES | TOKEN_PREFIXES | INVENTED_PREFIXES | INVENTED_LINE_PREFIXES)
+)
 
 # Inside a tag.
 _STRAIGHT: Final = str.maketrans({"“": '"', "”": '"', "„": '"', "″": '"', "‘": "'", "’": "'", "＝": "="})
@@ -87,7 +95,17 @@ _BARE_NAME: Final = re.compile(r"[\s:=]+([A-Za-z_][\w.-]*)\s*/?$")
 
 def may_become(text: str, at: int, prefixes: frozenset[str]) -> bool:
     """Whether what ``text`` ends with, from ``at``, may still grow into one of the markers."""
-    return len(text) - at <= _LONGEST and text[at:].lower() in prefixes
+    if len(text) - at > _LONGEST:
+        return False
+    tail = text[at:].lower()
+    if tail[1:2] in _GAPS:
+        tail = tail[0] + tail[1:3].lstrip(" \t") + tail[3:]
+    return tail in prefixes
+
+
+def begins_call_tag(text: str, at: int) -> bool:
+    """Whether ``text`` ends inside the word of a tag that is nothing else than a call's."""
+    return len(text) - at >= len("<tool_") and may_become(text, at, _CALL_TAG_PREFIXES)
 
 
 def may_close(text: str, at: int) -> bool:

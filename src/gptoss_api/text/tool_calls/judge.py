@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from ..json_scalars import UNSEEN
 from ..json_stream import JsonBroken, JsonTransducer
 from .events import MAX_CALLS, DeclaredTool, Delivery, ParserConfig
 from .grammar import MAX_HEADER
@@ -34,17 +35,22 @@ WRAPPER_KEYS: Final = frozenset(
         "input",
         "tool_calls",
         "type",
+        "tool_input",
+        "action",
+        "action_input",
     )
 )
-_NAME_KEYS: Final = ("name", "tool_name", "tool", "function")
-_ARGUMENT_KEYS: Final = ("arguments", "parameters", "args", "input")
-_FIRST_KEY: Final = re.compile(r"[\s\[]*\{\s*[\"'“]([^\"'“”\\]*)[\"'”]")
-_NOT_YET_KEY: Final = re.compile(r"[\s\[]*(?:\{\s*(?:[\"'“][^\"'“”\\]*)?)?\Z")
+_NAME_KEYS: Final = ("name", "tool_name", "tool", "function", "action")
+_ARGUMENT_KEYS: Final = ("arguments", "parameters", "args", "input", "tool_input", "action_input")
+_FIRST_KEY: Final = re.compile(rf"[\s{UNSEEN}\[]*\{{[\s{UNSEEN}]*[\"'“]([^\"'“”\\]*)[\"'”]")
+_NOT_YET_KEY: Final = re.compile(rf"[\s{UNSEEN}\[]*(?:\{{[\s{UNSEEN}]*(?:[\"'“][^\"'“”\\]*)?)?\Z")
 _NAME_VALUE: Final = re.compile(
-    r"[\"'“](?:name|tool_name|tool|function)[\"'”]\s*:\s*[\"'“]([^\"'“”\\\n]*)[\"'”]"
+    r"[\"'“](?:name|tool_name|tool|function|action)[\"'”]\s*:\s*[\"'“]([^\"'“”\\\n]*)[\"'”]"
 )
 _EXPRESSION: Final = re.compile(r"\s*(?:functions\.|tools\.)?([A-Za-z_][\w.-]*)\s*\(", re.ASCII)
 _EXPRESSION_START: Final = re.compile(r"\s*[A-Za-z_][\w.-]*\s*\Z", re.ASCII)
+_SPACE: Final = " \t\r\n" + UNSEEN
+_BETWEEN: Final = ",;" + _SPACE
 LONGEST_START: Final = 600
 _LONGEST_EXPRESSION_START: Final = 100
 
@@ -111,10 +117,11 @@ class Judge:
             (name for name in shown if not config.names or name in config.names), config.clients
         )
         self.required = config.mode in ("required", "named")
+        self.most_calls = MAX_CALLS if config.parallel else 1
         self._client: str | None = None
         key = re.escape(config.key) if config.key else r"\Z.\Z"
         other = rf"[^<>]{{0,{MAX_HEADER}}}"
-        self._keyed_opener = re.compile(rf"<tool[_-]call\s{other}{key}{other}>", re.IGNORECASE)
+        self._keyed_opener = re.compile(rf"<[ \t]{{0,2}}tool[_-]call\s{other}{key}{other}>", re.IGNORECASE)
 
     def tool(self, name: str) -> DeclaredTool:
         return self.config.tools[name]
@@ -253,10 +260,10 @@ def _loosened(value: Any) -> Any:
 
 def deliver(verdict: Verdict, out: Delivery, judge: Judge) -> None:
     """Sends the calls of a verdict, each in one piece, as many as may still be made."""
-    if verdict.complaint:
+    calls = verdict.calls[: max(judge.most_calls - out.calls, 0)]
+    if verdict.complaint and calls:
         out.problem("E_SCHEMA", verdict.complaint, out.calls)
-    most = MAX_CALLS - out.calls if judge.config.parallel else 1
-    for name, json_text in verdict.calls[:most]:
+    for name, json_text in calls:
         index = out.start(name)
         out.arguments(index, json_text)
         out.end(index)
@@ -271,7 +278,7 @@ def decode(text: str) -> Any:
     machine = JsonTransducer()
     strict = machine.feed(text)
     strict += machine.finish()
-    if machine.rest.strip("}] \t\r\n"):
+    if machine.rest.strip("}]" + _SPACE):
         raise JsonBroken("text follows the JSON", machine.consumed)
     return read_strict(strict)
 
@@ -343,6 +350,8 @@ def unwrap(value: Any, names: ToolNames, header_name: str | None = None) -> Call
     if name is None:
         return None
     argument_key = next((key for key in _ARGUMENT_KEYS if key in value), None)
+    if name_key == "action" and argument_key != "action_input":
+        return None  # Plenty of answers have an action.
     if argument_key is None:
         return [(name, {})] if name_key and set(value) <= {name_key, "id", "type"} else None
     arguments = value[argument_key]
@@ -361,9 +370,9 @@ def unwrap(value: Any, names: ToolNames, header_name: str | None = None) -> Call
 def message_calls(text: str, names: ToolNames) -> Calls | None:
     """The calls of a message that is nothing but call-shaped JSON: a value, or several in a row."""
     calls: Calls = []
-    while text.strip(" \t\r\n,;"):
+    while text.strip(_BETWEEN):
         machine = JsonTransducer()
-        strict = machine.feed(text.lstrip(" \t\r\n,;"))
+        strict = machine.feed(text.lstrip(_BETWEEN))
         try:
             strict += machine.finish()
         except JsonBroken:

@@ -53,9 +53,10 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from ..json_scalars import UNSEEN
 from .blocks import Opening
 from .body import CallReader
-from .code import CALL_WORDS, CodeReader, HeldFence
+from .code import CALL_WORDS, CodeReader, HeldCode, HeldFence
 from .events import MAX_CALLS, CallStart, Content, Delivery, ParserConfig, ParserEvent, Problem, Reasoning
 from .grammar import (
     CLOSER,
@@ -70,12 +71,13 @@ from .grammar import (
     TOKEN,
     TOKEN_PREFIXES,
     TagHeader,
+    begins_call_tag,
     may_become,
     may_close,
     read_tag,
     tag_end,
 )
-from .judge import LONGEST_START, Judge, call_shaped, deliver, expression_shaped
+from .judge import LONGEST_START, Judge, Verdict, call_shaped, deliver, expression_shaped
 from .leaks import (
     BARE_LETTERS,
     LeakedHeader,
@@ -87,16 +89,17 @@ from .leaks import (
 
 _MAX_HELD_MESSAGE: Final = 64 * 1024
 # What does not yet count as a message's text.
-_BLANK: Final = re.compile(r"[ \t\r\n]*+")
-_PLAIN: Final = re.compile(r"[^<`\n]*[^<`\s]")
+_BLANK: Final = re.compile(rf"[ \t\r\n{UNSEEN}]*+")
+_PLAIN: Final = re.compile(rf"[^<`\n]*[^<`\s{UNSEEN}]")
 _PLAIN_AT_ONCE: Final = re.compile(r"[^<`\n]+")
 # What tags and tokens begin with.
-_ANGLE: Final = r"<(?=[tTfFiI]|\|?\Z|\|[semcr])"
+_ANGLE: Final = r"<(?=[ \t]{0,2}(?:[tTfFiI]|\Z)|\|(?:\Z|[semcr]))"
+_INDENT: Final = rf"[ \t\r{UNSEEN}]"
 # Indentation counts as the line's start, for it may have come as a piece of its own.
-_STOP: Final = re.compile(rf"{_ANGLE}|`+|^[ \t\r]*(?:~+|[{BARE_LETTERS}])", re.MULTILINE)
-_LINE_STOP: Final = re.compile(rf"[ \t\r]*(?:~+|[{BARE_LETTERS}])")
-_LINE_STOP_AFTER: Final = re.compile(r"[ \t\r]*[*A-Za-z]")
-_STOP_AFTER: Final = re.compile(r"<|^[ \t\r]*[*A-Za-z]", re.MULTILINE)
+_STOP: Final = re.compile(rf"{_ANGLE}|`+|^{_INDENT}*(?:~+|[{BARE_LETTERS}])", re.MULTILINE)
+_LINE_STOP: Final = re.compile(rf"{_INDENT}*(?:~+|[{BARE_LETTERS}])")
+_LINE_STOP_AFTER: Final = re.compile(rf"{_INDENT}*[*A-Za-z]")
+_STOP_AFTER: Final = re.compile(rf"<|^{_INDENT}*[*A-Za-z]", re.MULTILINE)
 # Bounds every copy of what is left to read, however long a piece is.
 _SLICE: Final = 16 * 1024
 
@@ -121,6 +124,7 @@ class ToolCallParser:
         self._message: list[str] = []
         self._message_size = 0
         self._held = ""
+        self._truncated = False
         self._returned = ""  # What a call had read too far, to be read again.
         # A match where a piece has no sign of anything but text.
         self.is_plain = (_PLAIN_AT_ONCE if config.harmony_only else _PLAIN).fullmatch
@@ -162,15 +166,18 @@ class ToolCallParser:
 
     def finish(self, truncated: bool = False) -> list[ParserEvent]:
         """What the end of the text decides; ``truncated`` where a limit cut it, not the model."""
+        self._truncated = truncated
         self._advance(self._held, True)
         while call := self._call:
             call.finish(truncated)
             self._leave_call(call)
-            self._advance(call.returned + self._held, True)
+            self._advance(call.returned if call.cut else call.returned + self._held, True)
         if self._message:
             self._judge_message()
-        elif fence := self._code.take_held():
-            self._judge_fence(fence)
+        elif held := self._code.take_held():
+            self._judge_code(held)
+        if truncated and self._out.wrapper:
+            self._cut_off()
         self._out.unwrap()
         self._out.content(self._held)
         self._held = ""
@@ -225,7 +232,7 @@ class ToolCallParser:
                 return begin
             out.plain(found[0])
             return found.end()
-        return self._open_code(text, begin, found.end() - len(found[0].lstrip()), found.end(), final)
+        return self._open_code(text, begin, found.end() - found[0].count("~"), found.end(), final)
 
     def _resume(self) -> None:
         """Text goes on; after a call none is delivered."""
@@ -306,29 +313,32 @@ class ToolCallParser:
             self._state = self._in_text
         return after
 
-    def _judge_fence(self, fence: HeldFence) -> None:
-        """The message ended with a held fence: a call, or text after all."""
-        if fence.content.lstrip().startswith("<"):
-            if self._adopt_calls(fence):
-                return
-        elif verdict := self._judge.message(fence.content):
-            deliver(verdict, self._out, self._judge)
+    def _judge_code(self, held: HeldCode) -> None:
+        """The message ended with held fences: each of them is a call, or all are text."""
+        found = [self._calls_in(fence) for fence in held.fences]
+        if not all(found):
+            self._out.content(held.raw)
             return
-        self._out.content(fence.raw)
+        for calls in found:
+            if isinstance(calls, Verdict):
+                deliver(calls, self._out, self._judge)
+            elif calls and self._out.calls < self._judge.most_calls:
+                self._out.adopt(calls)
 
-    def _adopt_calls(self, fence: HeldFence) -> bool:
-        """Takes over the calls in a fence, if it holds nothing else."""
+    def _calls_in(self, fence: HeldFence) -> Verdict | list[ParserEvent] | None:
+        """The calls in a fence that holds nothing else; another parser finds them if they are tags."""
+        begin = SPACE.match(fence.content).end()  # type: ignore[union-attr]  # it also matches nothing
+        if not fence.content.startswith("<", begin):
+            return self._judge.message(fence.content)
         free = fence.word in CALL_WORDS or self._out.blank or self._judge.required
         inner = ToolCallParser(self._config, judge=self._judge, keyed_only=not free)
         events = [*inner.feed(fence.content), *inner.finish()]
-        calls = sum(isinstance(event, CallStart) for event in events)
-        if not calls or any(
+        called = any(isinstance(event, CallStart) for event in events)
+        other = any(
             isinstance(event, Content) or (isinstance(event, Problem) and event.index is None)
             for event in events
-        ):
-            return False
-        self._out.adopt(events, calls)
-        return True
+        )
+        return events if called and not other else None
 
     # -- Markers --------------------------------------------------------------------------------------
 
@@ -340,6 +350,9 @@ class ToolCallParser:
                 return self._tag(text, at, end, read_tag(found[1].lower(), inside))
             if inside and not final:
                 return at
+            if inside and self._is_call_begun(text, at, found):
+                self._cut_off()
+                return len(text)
         elif self._leaks and (token := TOKEN.match(text, at)):
             return self._token(text, at, token.end(), final)
         elif not final:
@@ -347,14 +360,37 @@ class ToolCallParser:
                 return at
             if self._leaks and may_become(text, at, TOKEN_PREFIXES):
                 return at
+        elif self._truncated and self._tags and self._may_open() and begins_call_tag(text, at):
+            self._cut_off()
+            return len(text)
         self._out.plain("<")
         return at + 1
+
+    def _may_open(self) -> bool:
+        """Whether a tag without the key may open a call here."""
+        return not self._keyed_only and self._out.line_start
+
+    def _is_call_begun(self, text: str, at: int, word: re.Match[str]) -> bool:
+        """Whether the text ends inside a call's tag: the key shows it, or a limit that cut it."""
+        inside = text[word.end() :]
+        header = read_tag(word[1].lower(), inside)
+        if header.key is not None or not self._truncated:
+            return bool(self._config.key) and header.key == self._config.key
+        if "key" in inside:
+            return f'<tool_call key="{self._config.key}'.startswith(text[at:])
+        known = not header.name or self._judge.names.find(header.name) is not None
+        return self._may_open() and header.kind != "function" and known
+
+    def _cut_off(self) -> None:
+        """The text ends where a call was begun and had no arguments: what there is of it is nothing."""
+        self._out.take_wrapper()
+        self._out.problem("E_TRUNC", "the block ends before its arguments")
 
     def _tag(self, text: str, at: int, end: int, header: TagHeader) -> int:
         raw = text[at:end]
         out = self._out
         keyed = header.key is not None and header.key == self._config.key and bool(self._config.key)
-        may_start = keyed or (header.key is None and not self._keyed_only and out.line_start)
+        may_start = keyed or (header.key is None and self._may_open())
         if not may_start or (header.closed and not (keyed and header.name)):
             out.plain(raw)
             return end
@@ -453,7 +489,7 @@ class ToolCallParser:
     def _in_call(self, text: str, at: int, final: bool) -> int:
         call = self._call
         assert call is not None
-        after = call.read(text, at, final)
+        after = call.read(text, at, final, truncated=self._truncated)
         self._returned = call.returned
         if call.over:
             self._leave_call(call)
