@@ -253,6 +253,15 @@ def test_only_one_call_is_let_through_where_one_was_asked_for() -> None:
     assert choice.notes == ("dropped a further call: only one was asked for",)
 
 
+def test_a_leaked_call_after_the_only_one_is_dropped_with_its_arguments() -> None:
+    machine = HarmonyRepair(TOOLS, parallel=False)
+    leak = TextDelta(TOKENS + ARGS + "<|call|>")
+    choice = collect(machine.feed([*native("searchFiles"), leak, Finished("stop")]))
+    assert [call.name for call in choice.tool_calls] == ["searchFiles"]
+    assert choice.text == ""
+    assert choice.notes == ("dropped a further call: only one was asked for",)
+
+
 def test_an_answer_that_breaks_off_gives_what_was_held_back() -> None:
     machine = HarmonyRepair(TOOLS)
     assert collect(machine.feed([TextDelta("Hello <|chan")])).text == "Hello "

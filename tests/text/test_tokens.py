@@ -124,6 +124,19 @@ def test_repeated_large_text_is_not_counted_again() -> None:
     assert best < cold / 10
 
 
+def test_a_text_that_two_count_at_once_is_remembered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, text = Tokens(), "some words " * 500
+    count_once = Tokens.count_once
+
+    def meanwhile(self: Tokens, text: str, most: int) -> int:
+        monkeypatch.setattr(Tokens, "count_once", count_once)
+        return tokens.count(text)
+
+    monkeypatch.setattr(Tokens, "count_once", meanwhile)
+    assert tokens.count(text) == len(expected(text))
+    assert tokens._segments._bytes == sys.getsizeof(text)
+
+
 def test_remembered_texts_are_bounded() -> None:
     tokens = Tokens()
     for number in range(600):
@@ -200,6 +213,14 @@ def test_stream_counter_asked_at_every_delta_stays_linear() -> None:
         total = counter.total
     assert time.thread_time() - start < 5
     assert total == len(expected(delta * 20_000))
+
+
+def test_inside_every_token_merges_happen_in_order_of_rank() -> None:
+    for token in list(RANKS)[256:20_000:7]:
+        merged: list[int] = []
+        bpe.merge_short(token, RANKS, merged)
+        assert merged == sorted(merged)
+        assert merged[-1] == ALL_RANKS[token]
 
 
 @given(st.binary(min_size=1, max_size=400), st.sampled_from([1, 2, 7, 300]))

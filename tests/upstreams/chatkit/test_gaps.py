@@ -14,7 +14,7 @@ from gptoss_api.core.events import Event, Finished, TextDelta
 from gptoss_api.text.sse import SseDecoder
 from gptoss_api.upstreams.chatkit.wire import ChatKitWire
 
-from .transcripts import Json, Old, new, old, reasoning_of, sse, text_of
+from .transcripts import THINKING, Json, Old, new, old, reasoning_of, sse, text_of
 
 both = pytest.mark.parametrize("dialect", [old, new], ids=["old", "new"])
 SMILE = "\U0001f600"
@@ -234,9 +234,10 @@ def test_an_end_that_is_cut_inside_its_event_is_like_one_before_it(dialect: Old)
 def test_json_outside_of_any_event_is_a_gap(dialect: Old) -> None:
     begin: list[Json | str] = [*dialect.opening(), dialect.message_added(), dialect.delta("a")]
     lost = json.dumps(dialect.delta("b"))
-    begin += [f"data:\n{lost}", dialect.delta("c")]
-    assert text_of(answer(escaped(*begin, dialect.message_done("abc")))) == "abc"
-    assert text_of(gap(escaped(*begin, dialect.message_done("c")))) == "a"
+    for stray in (lost, lost[:-2]):
+        said = [*begin, f"data:\n{stray}", dialect.delta("c")]
+        assert text_of(answer(escaped(*said, dialect.message_done("abc")))) == "abc"
+        assert text_of(gap(escaped(*said, dialect.message_done("c")))) == "a"
 
 
 @both
@@ -246,6 +247,21 @@ def test_an_error_outside_of_any_event_is_the_error(dialect: Old) -> None:
     assert type(failure) is UpstreamFailure
     assert "it broke" in failure.message
     assert text_of(events) == "a"
+
+
+@both
+@pytest.mark.parametrize("loose", [[], ["data: {NaN}"], ['data: {"type": "notice", "x": NaN}']])
+def test_text_that_another_item_seems_to_say_is_none(dialect: Old, loose: list[str]) -> None:
+    begin: list[Json | str] = [*dialect.opening(), dialect.thinking_added(), *loose]
+    begin += [dialect.delta("x", THINKING), dialect.part_done("x", THINKING), dialect.message_added()]
+    assert text_of(answer(escaped(*begin, dialect.delta("a"), dialect.message_done("a")))) == "a"
+
+
+@both
+def test_after_something_nearly_json_an_ended_message_says_no_more(dialect: Old) -> None:
+    loose = 'data: {"type": "notice", "x": NaN}'
+    whole: list[Json | str] = [*dialect.opening(), loose, *dialect.message(["a"]), dialect.delta("b")]
+    assert text_of(answer(escaped(*whole))) == "a"
 
 
 # Any cut

@@ -195,6 +195,22 @@ def test_the_end_of_the_turn_and_notes_in_the_text_are_no_text(dialect: Old) -> 
     assert text_of(events + wire.finish()) == "a"
 
 
+def test_the_end_of_a_part_of_no_message_and_without_text_begins_no_answer() -> None:
+    wire = ChatKitWire()
+    kind = "assistant_message.content_part.done"
+    wire.feed(payloads({"type": kind, "item_id": "other", "content": {"text": "", "type": "output_text"}}))
+    with pytest.raises(UpstreamEmpty):
+        wire.finish()
+
+
+@both
+def test_a_message_ends_under_another_id_than_it_was_heard_under(dialect: Old) -> None:
+    begin = [*dialect.opening(), *dialect.message(["first"], item_id="m1")]
+    heard = [dialect.delta("sec", "x1"), dialect.delta("other", "x2")]
+    events = read(*begin, *heard, dialect.message_done("other one", item_id="m2"))
+    assert text_of(events) == "first\n\nsec\n\nother one"
+
+
 @both
 def test_text_in_the_announcement_of_a_message_counts(dialect: Old) -> None:
     item = {"id": MESSAGE, "type": "assistant_message", "content": [{"type": "output_text", "text": "ab"}]}

@@ -142,6 +142,15 @@ def test_what_would_have_to_be_invented_is_given_as_it_is(written: str, given: s
     assert notes == [f"the arguments of the call to 'f' {note}"]
 
 
+def test_an_object_in_a_list_is_mended_and_taken_out() -> None:
+    assert told([[delta("f", "[{'a': 1,}]", 0, "x")]]) == ([("f", '{"a": 1}')], [])
+
+
+def test_what_is_mended_goes_on_in_every_piece() -> None:
+    pieces = [delta("f", "{'a': 1", 0, "x"), delta(None, ", 'b': ", 0), delta(None, "2}", 0)]
+    assert told([[each] for each in pieces]) == ([("f", '{"a": 1, "b": 2}')], [])
+
+
 def test_nothing_is_closed_that_the_length_limit_cut() -> None:
     calls, notes = told([[delta("f", '{"a": {"b": "x"', 0, "x")]], truncated=True)
     assert calls == [("f", '{"a": {"b": "x"')]

@@ -174,6 +174,12 @@ def test_nothing_counts_after_an_end_mark_in_any_form(mark: str) -> None:
     assert TextDelta("b") not in events
 
 
+def test_bytes_of_no_text_beside_nothing_that_counts_are_passed_over() -> None:
+    events, failure = read([sse(chunk('{"content":"a"}'), b'{"x":"\xff"}', END)])
+    assert failure is None
+    assert events[0] == TextDelta("a")
+
+
 # Members of odd types
 
 

@@ -13,7 +13,7 @@ from gptoss_api.core.result import Choice, Collector
 from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.text.sse import SseDecoder
 from gptoss_api.upstreams.openai_compatible.usage import read_timings, read_usage
-from gptoss_api.upstreams.openai_compatible.wire import ChatWire
+from gptoss_api.upstreams.openai_compatible.wire import AFTER_ANSWER, ChatWire
 from tests.backends.shapes import SHAPES, Answer, kind_of
 from tests.upstreams.chatkit.transcripts import sse
 
@@ -47,6 +47,24 @@ def test_the_stop_string_is_that_of_an_answer_that_stopped(content: Any, reason:
     collector.feed(wire.feed([json.dumps(ending).encode()]))
     collector.feed(wire.finish())
     assert (collector.choices[0].text, collector.choices[0].stop_sequence) == ("Hello", known)
+
+
+def test_an_end_without_a_delta_is_worth_some_patience() -> None:
+    wire = ChatWire(SERVER_KINDS["generic"])
+    wire.feed([json.dumps(chunk({"content": "a"})).encode()])
+    assert (wire.answered, wire.patience) == (False, None)
+    wire.feed([b'{"choices":[{"finish_reason":"stop"}]}'])
+    assert (wire.answered, wire.patience, wire.carried) == (True, AFTER_ANSWER, 1)
+
+
+def test_a_limit_that_ends_a_thought_is_noted_also_where_it_is_not_shown() -> None:
+    wire, collector = ChatWire(SERVER_KINDS["generic"], show_reasoning=False), Collector()
+    for each in (chunk({"reasoning": "a"}), chunk(finish="length")):
+        collector.feed(wire.feed([json.dumps(each).encode()]))
+    collector.feed(wire.finish())
+    [choice] = collector.choices
+    assert (choice.text, choice.reasoning, choice.finish_reason) == ("", "", "length")
+    assert choice.notes == ("the completion limit was reached while the model was still thinking",)
 
 
 @settings(max_examples=60, deadline=None)

@@ -58,7 +58,7 @@ _SEPARATOR_FORM: Final = re.compile(_SEPARATOR + r"[0-9a-fA-F]*_{2}")
 
 _LONGEST_REASON: Final = 40
 
-_decode_any: Final = msgspec.json.Decoder().decode
+_decode_object: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 _log = logging.getLogger(__name__)
 
@@ -268,11 +268,9 @@ class ChatWire:
         """Neither choices nor usage: an error with a flat body, or something to pass over."""
         if isinstance(value, bytes):
             try:
-                value = _decode_any(value)
+                value = _decode_object(value)
             except _NOT_JSON:
                 return
-        if not isinstance(value, Mapping):
-            return
         flat = isinstance(value.get("message"), str) and (
             value.get("object") == "error" or "code" in value or "type" in value
         )
