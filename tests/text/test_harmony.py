@@ -14,10 +14,13 @@ from gptoss_api.core.events import (
     Event,
     Finished,
     ReasoningDelta,
+    RefusalDelta,
     TextDelta,
     ToolCallDelta,
     ToolCallFinished,
     ToolCallStarted,
+    Usage,
+    UsageReported,
 )
 from gptoss_api.core.result import Choice, Collector
 from gptoss_api.dialects.openai_errors import openai_error
@@ -278,6 +281,16 @@ def test_a_call_cut_by_the_length_limit_is_not_completed() -> None:
     choice = repair([("content", TOKENS + '{"city": "Par')], "length")
     assert choice.finish_reason == "length"
     assert [call.arguments for call in choice.tool_calls] == ['{"city": "Par']
+
+
+def test_what_is_no_text_is_passed_on_and_leaves_the_answer_unchanged() -> None:
+    machine = HarmonyRepair(TOOLS)
+    usage = UsageReported(Usage(1, 2, 0))
+    assert machine.feed([RefusalDelta("No."), usage]) == [RefusalDelta("No."), usage]
+    machine.feed([TextDelta("Hi.")])
+    assert not machine.changed
+    machine.feed([TextDelta("<|end|>")])
+    assert machine.changed
 
 
 def test_reasoning_and_text_keep_their_order() -> None:
