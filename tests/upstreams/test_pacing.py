@@ -16,7 +16,8 @@ from gptoss_api.core.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
-from gptoss_api.upstreams.pacing import LARGE, is_large, paced, read_beside, slices_of
+from gptoss_api.upstreams.pacing import LARGE, paced, slices_of
+from gptoss_api.upstreams.reading import is_large, read_beside
 
 _SIZE = st.one_of(st.integers(0, 5), st.integers(LARGE - 2, LARGE + 2), st.integers(2 * LARGE, 4 * LARGE))
 _EVENT = st.one_of(

@@ -123,7 +123,7 @@ class Router:
                         "%s could not answer: %s",
                         route.name,
                         failure.message[:_LONGEST_REASON],
-                        extra=log_fields(turn),
+                        extra=log_fields(turn.request_id),
                     )
         raise most_telling(failures) if failures else self._all_rest()
 
@@ -131,7 +131,7 @@ class Router:
         """The answer of one upstream, with its breaker told how it went."""
         breaker = route.breaker
         if breaker.state is BreakerState.HALF_OPEN:
-            _log.info("%s is tried again", route.name, extra=log_fields(turn))
+            _log.info("%s is tried again", route.name, extra=log_fields(turn.request_id))
         breaker.begin()
         told = False
         try:
@@ -163,7 +163,7 @@ class Router:
         before = route.breaker.state
         route.breaker.succeeded()
         if before is not BreakerState.CLOSED and route.breaker.state is BreakerState.CLOSED:
-            _log.info("%s answers again", route.name, extra=log_fields(turn))
+            _log.info("%s answers again", route.name, extra=log_fields(turn.request_id))
 
     def _failed(self, route: Route, failure: GatewayError, turn: Turn) -> None:
         judgement = judge(failure)
@@ -178,7 +178,7 @@ class Router:
                 route.name,
                 route.breaker.remaining,
                 route.reason,
-                extra=log_fields(turn),
+                extra=log_fields(turn.request_id),
             )
 
     def _in_order(self, turn: Turn) -> Iterator[Route]:

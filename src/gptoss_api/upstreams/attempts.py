@@ -142,7 +142,7 @@ class Attempts:
                 self._name,
                 pause,
                 failure.message,
-                extra=log_fields(asked.turn),
+                extra=log_fields(asked.turn.request_id),
             )
             await asyncio.sleep(pause)
 

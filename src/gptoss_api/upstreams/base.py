@@ -46,12 +46,12 @@ class ServedModel(Struct, frozen=True):
 BOTH_MODELS: Final = tuple(ServedModel(model.id, model.id) for model in MODELS)
 
 
-NO_FIELDS: Final[Mapping[str, Any]] = MappingProxyType({})
+_NO_FIELDS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-def log_fields(turn: Turn) -> Mapping[str, Any]:
-    """What marks a line of the log as one of the turn's request, for ``extra``."""
-    return {"fields": {"id": turn.request_id}} if turn.request_id else NO_FIELDS
+def log_fields(request_id: str) -> Mapping[str, Any]:
+    """What marks a line of the log as one of a request (``Turn.request_id``), for ``extra``."""
+    return {"fields": {"id": request_id}} if request_id else _NO_FIELDS
 
 
 class Health(Struct, frozen=True):

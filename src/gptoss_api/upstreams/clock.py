@@ -16,15 +16,13 @@ class TurnClock:
 
     def __init__(self, upstream: str, total: float | None) -> None:
         self._upstream = upstream
-        self._now = asyncio.get_running_loop().time
+        # The loop's own function: it is asked for every batch.
+        self.now = asyncio.get_running_loop().time
         self._total = total
-        self.deadline = None if total is None else self._now() + total
-
-    def now(self) -> float:
-        return self._now()
+        self.deadline = None if total is None else self.now() + total
 
     def allows(self, seconds: float) -> bool:
-        return self.deadline is None or self._now() + seconds < self.deadline
+        return self.deadline is None or self.now() + seconds < self.deadline
 
     def check(self, *, ahead: bool) -> None:
         """Raises what a turn fails with whose time is over before its next read.
@@ -36,7 +34,7 @@ class TurnClock:
             ClientTooSlow: where the upstream is ahead.
             UpstreamTimeout: where it is not.
         """
-        if self.deadline is not None and self._now() >= self.deadline:
+        if self.deadline is not None and self.now() >= self.deadline:
             raise self._too_slow() if ahead else self.timeout()
 
     @contextmanager

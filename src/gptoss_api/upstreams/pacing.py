@@ -5,33 +5,15 @@ the upstream works on a batch at a time.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator
 from typing import Final
 
 from msgspec.structs import replace
 
 from ..core.events import Event, Events, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
-from ..loop import in_thread
 
 # Characters of text in a batch, or bytes of one event: what any reader is done with in some milliseconds.
 LARGE: Final = 16 * 1024
-# Bytes. Shorter events hold little text; a read full of them is no heavy work.
-_LONG: Final = 2 * 1024
-
-
-def is_large(chunk: bytes, payloads: Sequence[bytes]) -> bool:
-    """Whether a read is too large for one batch. Only the first event of a read may be longer than it."""
-    return len(chunk) > LARGE or (len(payloads) > 0 and len(payloads[0]) > LARGE)
-
-
-async def read_beside(
-    read: Callable[[Sequence[bytes]], list[Event]], payloads: Sequence[bytes]
-) -> list[Event]:
-    """What ``read`` makes of a large read, beside the event loop if its events are long."""
-    size = sum(map(len, payloads))
-    if size < LARGE or size < _LONG * len(payloads):
-        return read(payloads)
-    return await in_thread(size, read, payloads)
 
 
 async def paced(events: Events) -> AsyncGenerator[Events, None]:

@@ -1,20 +1,23 @@
 """One answer of an upstream in any protocol, read into batches of events with the clocks of its turn."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from ..core.errors import GatewayError, UpstreamIncomplete
 from ..core.events import Event
+from ..loop import in_thread
 from ..text.sse import SseDecoder
 from .clock import TurnClock
 from .http import HttpResponse
-from .pacing import is_large, read_beside
+from .pacing import LARGE
 
 # Seconds in which the formal end of a body follows the event that says that nothing more comes.
 AFTER_DONE: Final = 0.05
 # Of an answer that is not streamed, in bytes.
 BODY_SIZE: Final = 32 * 1024 * 1024
+# Bytes. Shorter events hold little text; a read full of them is no heavy work.
+_LONG: Final = 2 * 1024
 
 
 class Wire(Protocol):
@@ -139,8 +142,6 @@ class StreamReader:
         limit = self._limit()
         response = self._response
         try:
-            if not self._wire.answered:
-                self._clock.check(ahead=self._delivered and response.ready)
             if limit is None or response.ready:
                 return await response.read_chunk()
             async with asyncio.timeout_at(limit):
@@ -157,7 +158,10 @@ class StreamReader:
             raise
 
     def _limit(self) -> float | None:
-        """Until when to wait for the next bytes; ``None`` leaves it to the idle clock."""
+        """Until when to wait for the next bytes; ``None`` leaves it to the idle clock.
+
+        Raises what the turn fails with if its time is over and its answer is not whole.
+        """
         wire = self._wire
         patience = wire.patience
         if patience != self._patience or wire.carried != self._carried:
@@ -168,6 +172,8 @@ class StreamReader:
         near = self._near_deadline
         if deadline is None or near is None or self._clock.now() < near:
             return self._patient_until
+        if not wire.answered:
+            self._clock.check(ahead=self._delivered and self._response.ready)
         return deadline if self._patient_until is None else min(deadline, self._patient_until)
 
 
@@ -206,3 +212,18 @@ class BodyReader:
                 return await self._response.read_all(BODY_SIZE)
         except TimeoutError:
             raise self._clock.timeout() from None
+
+
+def is_large(chunk: bytes, payloads: Sequence[bytes]) -> bool:
+    """Whether a read is too large for one batch. Only the first event of a read may be longer than it."""
+    return len(chunk) > LARGE or (len(payloads) > 0 and len(payloads[0]) > LARGE)
+
+
+async def read_beside(
+    read: Callable[[Sequence[bytes]], list[Event]], payloads: Sequence[bytes]
+) -> list[Event]:
+    """What ``read`` makes of a large read, beside the event loop if its events are long."""
+    size = sum(map(len, payloads))
+    if size < LARGE or size < _LONG * len(payloads):
+        return read(payloads)
+    return await in_thread(size, read, payloads)

@@ -52,14 +52,14 @@ async def read_refusal(response: HttpResponse, upstream: str, redact: Redactor, 
         async with asyncio.timeout(REFUSAL_TIME):
             body = await response.read_all(REFUSAL_SIZE)
     except (TimeoutError, GatewayError):
-        _log.debug("the refusal's body did not arrive", extra=log_fields(turn))
+        _log.debug("the refusal's body did not arrive", extra=log_fields(turn.request_id))
     _log.warning(
         "%s answered HTTP %d (%s): %s",
         upstream,
         response.status,
         (response.headers.get("content-type") or "no content type")[:100],
         redact(body.decode("utf-8", "replace"))[:LOGGED_LENGTH],
-        extra=log_fields(turn),
+        extra=log_fields(turn.request_id),
     )
     return body
 

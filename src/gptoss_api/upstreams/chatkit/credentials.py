@@ -12,13 +12,13 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Self
 
 import msgspec
 
-from ..base import NO_FIELDS
+from ..base import log_fields
 from ..retry_after import parse_date
 from .cookies import checked_value, parse_cookies
 from .pastes import NAMES, decoded
@@ -109,11 +109,11 @@ class Credentials:
             user_id=saved.user_id, session=saved.session, pasted=saved.pasted, path=path, follows=follows
         )
 
-    def follow(self, log_fields: Mapping[str, Any] = NO_FIELDS) -> bool:
+    def follow(self, request_id: str = "") -> bool:
         """Takes over a login that was put into the file since it was last read; says whether there was one.
 
-        So a login mends a running gateway, and is never overwritten by the one it replaces. ``log_fields``
-        mark what is logged as a part of the turn that it happens in.
+        So a login mends a running gateway, and is never overwritten by the one it replaces. ``request_id``
+        is that of the turn in which it happens, for the log.
         """
         if self._path is None or not self._follows or (stamp := _stamp(self._path)) == self._seen:
             return False
@@ -122,7 +122,9 @@ class Credentials:
             saved = _read(self._path)
         except UnreadableLogin as error:
             self._unreadable = str(error)
-            _log.warning("the login in %s cannot be used: %s", self._path, error, extra=log_fields)
+            _log.warning(
+                "the login in %s cannot be used: %s", self._path, error, extra=log_fields(request_id)
+            )
             return False
         self._unreadable = ""
         if saved is None or saved.pasted == self._pasted:
@@ -169,7 +171,7 @@ class Credentials:
         """The value of the ``Cookie`` request header; ``""`` if there is nothing to send."""
         return "; ".join(f"{name}={value}" for name, value in self._values.items() if value)
 
-    def update_from_set_cookie(self, lines: list[str], log_fields: Mapping[str, Any] = NO_FIELDS) -> bool:
+    def update_from_set_cookie(self, lines: list[str], request_id: str = "") -> bool:
         """Takes refreshed values from ``Set-Cookie`` headers; says whether anything changed.
 
         A cookie that the site deletes is kept: the next answer says plainly if it is void.
@@ -187,7 +189,7 @@ class Credentials:
                 _log.warning(
                     "gpt-oss.com set a cookie %s that cannot be sent back; the old one stays",
                     name,
-                    extra=log_fields,
+                    extra=log_fields(request_id),
                 )
                 continue
             if value != self._values[name]:
@@ -196,21 +198,24 @@ class Credentials:
         self._unsaved |= changed
         return changed
 
-    def save_refreshed(self, log_fields: Mapping[str, Any] = NO_FIELDS) -> None:
+    def save_refreshed(self, request_id: str = "") -> None:
         """Writes refreshed values to the file: the old ones may be void after a restart."""
         if self._unsaved and self._configured:
-            self.save(log_fields)
+            self.save(request_id)
 
-    def save(self, log_fields: Mapping[str, Any] = NO_FIELDS) -> None:
+    def save(self, request_id: str = "") -> None:
         """Does what :meth:`store` does, unless the file has a new login; a failure is only logged."""
-        if self.follow(log_fields):
+        if self.follow(request_id):
             return
         self._unsaved = False
         try:
             self.store()
         except OSError as error:
             _log.warning(
-                "cannot keep the refreshed login in %s: %s", self._path, error.strerror, extra=log_fields
+                "cannot keep the refreshed login in %s: %s",
+                self._path,
+                error.strerror,
+                extra=log_fields(request_id),
             )
 
     def store(self) -> None:

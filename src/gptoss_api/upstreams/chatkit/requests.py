@@ -178,7 +178,7 @@ class ChatKitRequests:
         self, turn: Turn, text: str, connections: AsyncExitStack, clock: TurnClock
     ) -> HttpResponse:
         """The event stream that answers the turn, in whichever dialect the server takes."""
-        self._credentials.follow(log_fields(turn))
+        self._credentials.follow(turn.request_id)
         if unreadable := self._credentials.unreadable:
             raise UpstreamLoginRequired(unreadable_login(unreadable))
         thread = turn.thread
@@ -198,7 +198,12 @@ class ChatKitRequests:
                 pass
             else:
                 host = urlsplit(self._url).hostname
-                _log.info("%s takes requests in the %s ChatKit dialect", host, other, extra=log_fields(turn))
+                _log.info(
+                    "%s takes requests in the %s ChatKit dialect",
+                    host,
+                    other,
+                    extra=log_fields(turn.request_id),
+                )
                 self._dialect = other
                 return response
         if thread is not None and refused.status in _WRONG_THREAD:
@@ -225,8 +230,8 @@ class ChatKitRequests:
             idle_timeout=self.idle_timeout,
         )
         cookies = response.headers.get_all("set-cookie")
-        if self._credentials.update_from_set_cookie(cookies, log_fields(turn)):
-            self._credentials.save_refreshed(log_fields(turn))
+        if self._credentials.update_from_set_cookie(cookies, turn.request_id):
+            self._credentials.save_refreshed(turn.request_id)
         content_type = (response.headers.get("content-type") or "").lower()
         if response.status == 200 and (not content_type or "text/event-stream" in content_type):
             self._confirmed = True
@@ -270,7 +275,7 @@ class ChatKitTurn:
 
     def reader(self, response: HttpResponse, clock: TurnClock) -> StreamReader:
         self._wire = ChatKitWire(
-            show_reasoning=self.turn.show_reasoning, redact=self.redact, log_fields=log_fields(self.turn)
+            show_reasoning=self.turn.show_reasoning, redact=self.redact, request_id=self.turn.request_id
         )
         return StreamReader(response, self._wire, clock, self._requests.idle_timeout)
 

@@ -15,8 +15,8 @@ here:
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -25,7 +25,7 @@ from ...core.events import Event, Finished, ReasoningDelta, TextDelta
 from ...core.redaction import Redactor
 from ...text.loose_json import DONE, HalfJoiner, Unreadable, joined, read_values
 from ...text.sse import Stray
-from ..base import NO_FIELDS
+from ..base import log_fields
 from ..refusals import LOOKS
 from .failures import failure_of_card, failure_of_error_event
 from .members import index_of, item_id_of, objects, string, text_of, thread_of, words_of
@@ -104,7 +104,7 @@ class ChatKitWire:
 
     ``thread_id`` is known from the first event that names it. ``failure`` is set when the site reported
     one; what ``feed`` returned up to then was delivered before it, and nothing comes after. ``redact`` knows
-    the secrets that the site may repeat in an error; ``log_fields`` mark the lines of the turn.
+    the secrets that the site may repeat in an error; ``request_id`` is for the log.
     """
 
     # No event says that it is the last, and none after the answer buys time.
@@ -116,13 +116,13 @@ class ChatKitWire:
         *,
         show_reasoning: bool = True,
         redact: Redactor = LOOKS,
-        log_fields: Mapping[str, Any] = NO_FIELDS,
+        request_id: str = "",
     ) -> None:
         self.thread_id: str | None = None
         self.failure: GatewayError | None = None
         self._show_reasoning = show_reasoning
         self._redact = redact
-        self._log_fields = log_fields
+        self._request_id = request_id
         self._messages: dict[str, _Message] = {}
         # Items of every other kind: their updates are not text.
         self._other_items: set[str] = set()
@@ -238,7 +238,7 @@ class ChatKitWire:
                 self._malformed,
                 self._unknown,
                 self._contradictions,
-                extra=self._log_fields,
+                extra=log_fields(self._request_id),
             )
         if self._cards and self._speaking is None:
             raise self._failure_of_cards()
@@ -258,7 +258,7 @@ class ChatKitWire:
             _log.debug(
                 "turn in thread %s ended without the formal end of its answer",
                 self.thread_id,
-                extra=self._log_fields,
+                extra=log_fields(self._request_id),
             )
         return [Finished("stop")]
 
@@ -331,7 +331,7 @@ class ChatKitWire:
                     _log.debug(
                         "an error after the complete answer in thread %s is ignored",
                         self.thread_id,
-                        extra=self._log_fields,
+                        extra=log_fields(self._request_id),
                     )
                 else:
                     self.failure = failure_of_error_event(event, self._redact)

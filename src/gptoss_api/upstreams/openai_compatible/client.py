@@ -15,7 +15,7 @@ from ...core.redaction import Redactor
 from ...core.turn import Turn
 from ..admission import Admission
 from ..attempts import retry_pause
-from ..base import Capabilities, ServedModel, log_fields
+from ..base import Capabilities, ServedModel
 from ..client import UpstreamClient
 from ..clock import TurnClock
 from ..health import LOOK_TIME
@@ -159,7 +159,7 @@ class ChatTurn:
             show_reasoning=self.turn.show_reasoning,
             redact=self.redact,
             stop=self.turn.stop,
-            log_fields=log_fields(self.turn),
+            request_id=self.turn.request_id,
         )
         if "json" in (response.headers.get("content-type") or "").lower():
             return BodyReader(response, wire, clock)

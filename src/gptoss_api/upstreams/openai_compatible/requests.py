@@ -114,7 +114,9 @@ class ChatRequests:
         )
         content_type = (response.headers.get("content-type") or "").lower()
         if provider := response.headers.get("x-inference-provider"):
-            _log.debug("%s answers through %s", self._server.title, provider[:60], extra=log_fields(turn))
+            _log.debug(
+                "%s answers through %s", self._server.title, provider[:60], extra=log_fields(turn.request_id)
+            )
         if response.status == 200 and "html" not in content_type:
             return response
         refusal = await read_refusal(response, self._server.title, self.redact, turn)
@@ -159,7 +161,12 @@ class ChatRequests:
                 return False
             self._rejected |= refused
         left_out = ", ".join(sorted(self._rejected))
-        _log.info("%s refuses %s: left out from now on", self._server.title, left_out, extra=log_fields(turn))
+        _log.info(
+            "%s refuses %s: left out from now on",
+            self._server.title,
+            left_out,
+            extra=log_fields(turn.request_id),
+        )
         return True
 
     def _failure(

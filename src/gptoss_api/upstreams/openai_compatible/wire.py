@@ -27,7 +27,7 @@ from ...core.redaction import Redactor
 from ...core.servers import ServerKind
 from ...text.loose_json import DONE, HalfJoiner, Unreadable, joined, read_values
 from ...text.sse import SseDecoder, Stray
-from ..base import NO_FIELDS
+from ..base import log_fields
 from ..refusals import LOOKS
 from .calls import CallAssembler, CallDelta
 from .chunks import Choice, Chunk, Delta, decode_chunk, usable_chunk
@@ -69,8 +69,8 @@ class ChatWire:
     ``failure`` is set when the server reported one; what ``feed`` returned up to then came before it, and
     nothing comes after. ``done`` says that nothing further will matter. ``carried`` counts the chunks with
     a finish reason and those after one that say something. ``redact`` knows the secrets that the server may
-    repeat in an error. ``stop`` are the strings that the server was asked to stop at. ``log_fields``
-    mark the lines of the turn.
+    repeat in an error. ``stop`` are the strings that the server was asked to stop at. ``request_id``
+    is for the log.
 
     What a strict reader refuses is read leniently. What cannot be read even so and may be a part of the
     answer is a failure: an answer with a gap never looks complete.
@@ -83,7 +83,7 @@ class ChatWire:
         show_reasoning: bool = True,
         redact: Redactor = LOOKS,
         stop: Sequence[str] = (),
-        log_fields: Mapping[str, Any] = NO_FIELDS,
+        request_id: str = "",
     ) -> None:
         self.failure: GatewayError | None = None
         self.done = False
@@ -91,7 +91,7 @@ class ChatWire:
         self._server = server
         self._show_reasoning = show_reasoning
         self._redact = redact
-        self._log_fields = log_fields
+        self._request_id = request_id
         self._calls = CallAssembler()
         self._reason: FinishReason | None = None
         self._stop = stop
@@ -165,7 +165,7 @@ class ChatWire:
                 "%s sent %d events that say nothing",
                 self._server.title,
                 self._malformed,
-                extra=self._log_fields,
+                extra=log_fields(self._request_id),
             )
         out: list[Event] = []
         if self._loose:
