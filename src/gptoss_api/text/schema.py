@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from math import inf
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import jsonschema_rs
 import msgspec
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 from .schema_cost import Cost, Costs, TooMuch
 from .schema_parts import Part, SchemaRefused, SchemaTooLarge, take_apart
@@ -39,12 +41,6 @@ MAX_BYTES: Final = 256 * 1024
 MAX_CACHED: Final = 32 * 1024 * 1024
 _MAX_ENTRIES: Final = 256
 _TEXT_BYTES: Final = 40
-
-# Patterns that look around or back are matched with backtracking, all others in linear time.
-_PATTERNS: Final = jsonschema_rs.FancyRegexOptions(
-    backtrack_limit=20_000, size_limit=4 * 1024 * 1024, dfa_size_limit=256 * 1024
-)
-
 
 _FREE: Final = Cost(0, 0, 0)
 
@@ -142,6 +138,8 @@ class Check:
         self._allowance.fault_steps -= cost.steps
         if self._allowance.fault_steps < 0 or cost.first_error > self._allowance.errors:
             raise Unchecked(fits=False)
+        import jsonschema_rs
+
         try:
             self._validator.validate(value)
         except jsonschema_rs.ValidationError as error:
@@ -250,8 +248,15 @@ def _compile(source: dict[str, Any] | bool, size: int) -> tuple[Schema, int]:
         raise SchemaTooLarge(f"the schema has {size} bytes; at most {MAX_BYTES} are accepted")
     taken = take_apart(source, size)
     unfolding = check_unfolding(taken.parts)
+    # Loaded with the first schema: it takes 4 MB, and who only chats sends none.
+    import jsonschema_rs
+
+    # Patterns that look around or back are matched with backtracking, all others in linear time.
+    patterns = jsonschema_rs.FancyRegexOptions(
+        backtrack_limit=20_000, size_limit=4 * 1024 * 1024, dfa_size_limit=256 * 1024
+    )
     try:
-        validator = jsonschema_rs.validator_for(source, retriever=_refuse_remote, pattern_options=_PATTERNS)
+        validator = jsonschema_rs.validator_for(source, retriever=_refuse_remote, pattern_options=patterns)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         raise SchemaRefused(f"the schema is not valid: {_first_line(error)}") from error
     return Schema(source, validator, taken.parts[0], unfolding), size * _TEXT_BYTES + taken.bytes
