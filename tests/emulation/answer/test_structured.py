@@ -56,6 +56,51 @@ def test_the_value_is_found_in_what_stands_around_it(text: str) -> None:
     assert found(text) == {"name": "Ada", "age": 36}
 
 
+WALK = {
+    "type": "object",
+    "properties": {"walk": {"type": "boolean"}, "km": {"type": "integer"}, "reason": {"type": "string"}},
+    "required": ["walk", "km", "reason"],
+    "additionalProperties": False,
+}
+DRAFT = '{"walk":true,"km":1,"reason":"draft"}'
+RIGHT = '{"walk": false, "km": 12, "reason": "too far"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{DRAFT}\n\nCorrected:\n{RIGHT}",
+        f"{DRAFT}\nCorrected: {RIGHT} Anything else?",
+        f'{DRAFT} {DRAFT}\n\nNo, "far" is more like it:\n\n{RIGHT}',
+        f"First:\n```json\n{DRAFT}\n```\nCorrected:\n```json\n{RIGHT}\n```\n",
+        f"{DRAFT}\n\nCorrected:\n{RIGHT[:-1]},}}",
+        f'{RIGHT}\n\nThe input was:\n{{"text": "walk?"}}',
+        f'[{{"a": "b"}}]\n\nCorrected:\n[{RIGHT}]',
+    ],
+)
+def test_of_several_answers_the_last_that_fits_counts(text: str) -> None:
+    assert found(text, WALK) == json.loads(RIGHT)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"walk": true, "km": 1, "reason": "print("}")"}', 'print("}")'),
+        ('{"walk": true, "km": 1, "reason": "f("}"); g({"a": 1})"}', 'f("}"); g({"a": 1})'),
+        ('{"walk": true, "km": 1, "reason": "not "}, but {x} "}', 'not "}, but {x} '),
+    ],
+)
+def test_quotes_that_nobody_escaped_make_no_second_answer(text: str, reason: str) -> None:
+    for source in (WALK, {"type": "object"}):
+        assert found(text, source) == {"walk": True, "km": 1, "reason": reason}
+
+
+def test_a_corrected_answer_is_given_as_it_was_written() -> None:
+    assert find_json(f"{DRAFT}\n\nCorrected:\n{RIGHT}", compile_schema(WALK)) == RIGHT
+    outcome = answered(asks(form=schema(WALK)), f"{DRAFT}\n\nCorrected:\n{RIGHT}")
+    assert (outcome.text, outcome.choice.repairs) == (RIGHT, 0)
+
+
 def test_more_values_than_a_model_can_write_are_not_read() -> None:
     with pytest.raises(JsonMismatch, match=f"more than {MAX_VALUES} values"):
         found("[" + "[]," * (MAX_VALUES // 2) + "[]]", {"type": "array"})

@@ -18,6 +18,7 @@ _MARKS: Final = (",", "[", "{")
 # Starts of values that are tried at most: text full of stray braces is no answer.
 _ATTEMPTS: Final = 64
 _STARTS: Final = re.compile(r"[{\[]")
+_BRACKETS: Final = re.compile(r"[{}\[\]]")
 # Half of a surrogate pair: the transducer makes a valid character of it.
 _HALF: Final = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _FENCE: Final = re.compile(r"(?P<run>`{3,}+|~{3,}+)[^\n]*+\n")
@@ -95,6 +96,9 @@ def _candidates(text: str, cut: bool) -> Iterator[_Candidate]:
             if start is None:
                 return
             candidate, length = _read(whole[start.start() :], cut)
+            alone, size = _read_strictly(whole, start.start())
+            if alone is not None and size < length and _are_values(whole[start.start() + size :], cut):
+                candidate, length = alone, size
             if candidate is not None:
                 yield candidate
             position = start.start() + max(1, length)
@@ -123,6 +127,34 @@ def _read(text: str, cut: bool) -> tuple[_Candidate | None, int]:
     return None, transducer.consumed
 
 
+def _read_strictly(text: str, at: int) -> tuple[_Candidate | None, int]:
+    """The value of valid JSON at ``at``, and how many characters it has."""
+    try:
+        value, end = _DECODER.raw_decode(text, at)
+    except (ValueError, RecursionError):
+        return None, 0
+    written = text[at:end]
+    return (None, 0) if _HALF.search(written) else (_Candidate(value, written), end - at)
+
+
+def _are_values(text: str, cut: bool) -> bool:
+    """Whether ``text`` is values of its own, with words around them.
+
+    If it is, the valid value before it ended where it seemed to. Else that was a quote which should have been
+    escaped, and the brackets that close the value come last in ``text``.
+    """
+    position, values = 0, 0
+    while bracket := _BRACKETS.search(text, position):
+        if bracket[0] in "}]" or values == _ATTEMPTS:
+            return False
+        candidate, length = _read(text[bracket.start() :], cut)
+        if candidate is None:
+            return False
+        values += 1
+        position = bracket.start() + length
+    return values > 0
+
+
 def _unfenced(text: str) -> str:
     """What is inside ``text`` if all of it is one code fence."""
     fence = _FENCE.match(text)
@@ -133,6 +165,9 @@ def _unfenced(text: str) -> str:
 
 def _no_constant(constant: str) -> Any:
     raise ValueError(constant)
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _variants(value: Any, name: str) -> Iterator[Any]:
