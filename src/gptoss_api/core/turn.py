@@ -119,7 +119,9 @@ class Turn(Struct, frozen=True):
 
     ``model`` is a canonical id of :mod:`gptoss_api.core.catalog`; ``provider`` is who shall serve it, where
     the client said so in Hugging Face's way (``:groq``). ``effort`` is ``None`` where the
-    client did not choose. ``max_tokens`` bounds reasoning, text and calls together, in o200k tokens.
+    client did not choose. ``max_tokens`` bounds reasoning, text and calls together, in o200k tokens; with
+    ``bounds_shown``, only what of them the client is shown. 0 asks for no answer, only for what the prompt
+    counts.
     ``n`` is how many independent answers are wanted. ``streamed`` says that the client sees the answer while
     it comes; one that is given whole can be mended to its end.
 
@@ -132,7 +134,8 @@ class Turn(Struct, frozen=True):
     never shared between callers, and queues are fair between them. ``thread`` continues an upstream
     conversation; ``messages`` then holds only what that conversation has not seen. ``new_thread`` asks that
     none be continued. ``weight`` is how much work the turn makes, in characters; 0 means
-    little. ``wants_prompt_tokens`` asks for ``Started.prompt_tokens``, for which the answer then waits.
+    little. ``wants_prompt_tokens`` asks for ``Started.prompt_tokens``, for which the answer then waits, and
+    ``wants_stop_sequence`` for ``Finished.stop_sequence``, whatever the upstream tells of it.
     """
 
     model: str
@@ -144,6 +147,7 @@ class Turn(Struct, frozen=True):
     effort: Effort | None = None
     show_reasoning: bool = True
     max_tokens: int | None = None
+    bounds_shown: bool = False
     stop: tuple[str, ...] = ()
     n: int = 1
     streamed: bool = True
@@ -156,3 +160,4 @@ class Turn(Struct, frozen=True):
     provider: str = ""
     weight: int = 0
     wants_prompt_tokens: bool = False
+    wants_stop_sequence: bool = False

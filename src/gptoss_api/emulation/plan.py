@@ -4,6 +4,7 @@ The whole conversation is sent, or only its end to a thread that knows the rest.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,9 +24,12 @@ from ..threads import Conversation, Conversations, ReasoningCache, ThreadHead
 from ..upstreams.base import Capabilities, Upstream
 from .answer.spec import AnswerSpec
 from .prompt.key import Preamble
-from .prompt.native import native_turn
+from .prompt.native import native_segments, native_turn
 from .prompt.render import Prompt, render_prompt, render_suffix
-from .prompt.tool_section import Style
+from .prompt.tool_section import Style, tool_list
+
+# Tokens that a model may think where a client bounds only what it is shown.
+HIDDEN_REASONING: Final = 16_384
 
 
 class Continued(Struct, frozen=True):
@@ -67,6 +71,12 @@ class Plan(Struct, frozen=True):
         text = "\n\n".join(("".join(self.segments), *texts))
         return replace(self, upstream_turn=replace(self.upstream_turn, messages=(UserMessage(text),)))
 
+    def limited(self, most: int | None) -> "Plan":
+        """The same where the upstream's model may write ``most`` tokens."""
+        if most == self.upstream_turn.max_tokens:
+            return self
+        return replace(self, upstream_turn=replace(self.upstream_turn, max_tokens=most))
+
     def announce(self, started: Started, repairs: int, prompt_tokens: int | None = None) -> Started:
         """The upstream's ``Started`` with what the client should know."""
         return replace(
@@ -104,7 +114,7 @@ def make_plan(
         segments = prompt.segments
     else:
         sent = turn if capabilities.verbatim else native_turn(turn)
-        segments = tuple(message.text for message in sent.messages)
+        segments = native_segments(sent, tool_list(turn, "harmony", preamble.tools).text)
     spec = _spec(turn, capabilities, prompt, sent)
     honoured = {name: value for name, value in turn.options.items() if name in capabilities.options}
     ours = {"max_tokens": spec.max_tokens is not None, "stop": bool(spec.stop), "n": turn.n > 1}
@@ -112,8 +122,8 @@ def make_plan(
         spec=spec,
         upstream_turn=replace(
             sent,
-            max_tokens=turn.max_tokens if capabilities.max_tokens else None,
-            stop=turn.stop if capabilities.stop else (),
+            max_tokens=_sent_limit(turn) if capabilities.max_tokens else None,
+            stop=() if spec.stop else turn.stop,
             n=1,
             options=honoured,
         ),
@@ -169,11 +179,18 @@ def _spec(turn: Turn, capabilities: Capabilities, prompt: Prompt | None, sent: T
         tools,
         reads_calls=prompt is not None and _offers_tools(turn),
         checks_format=prompt is not None and turn.output_format.kind != "text",
-        max_tokens=None if capabilities.max_tokens else turn.max_tokens,
-        stop=() if capabilities.stop else turn.stop,
+        max_tokens=None if capabilities.max_tokens and not turn.bounds_shown else turn.max_tokens,
+        stop=() if capabilities.stop and not turn.wants_stop_sequence else turn.stop,
         verbatim=capabilities.verbatim,
         heavy=turn.weight > LIGHT,
     )
+
+
+def _sent_limit(turn: Turn) -> int | None:
+    """What an upstream is told that counts the whole of what its model writes."""
+    if turn.max_tokens is None or not turn.bounds_shown:
+        return turn.max_tokens
+    return turn.max_tokens + HIDDEN_REASONING
 
 
 def _thread_use(turn: Turn, continued: Continued | None) -> ThreadUse:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..core.catalog import find_model
-from ..core.events import Events
+from ..core.events import Events, Finished, Started, Usage, UsageReported
 from ..core.turn import Turn
 from ..loop import in_thread
 from ..text.tokens import Tokens
@@ -93,10 +93,14 @@ class EmulatedUpstream:
         Raises:
             ContextLengthExceeded: before anything is sent.
         """
+        if turn.max_tokens == 0:
+            yield self._counted(turn)
+            return
         plan = await self._planner.plan(turn)
         window = find_model(turn.model).context_window
         with PromptCount(plan.segments, self._tokens, window, plan.known_tokens) as prompt:
             await prompt.check(turn)
+            plan = plan.limited(await prompt.room(plan.upstream_turn.max_tokens))
             if plan.spec.max_tokens is not None and not self._tokens.loaded:
                 await in_thread(0, self._tokens.warm)
             driver = TurnDriver(
@@ -110,6 +114,15 @@ class EmulatedUpstream:
             )
             async with aclosing(driver.answer()) as batches:
                 yield batches
+
+    async def _counted(self, turn: Turn) -> AsyncIterator[Events]:
+        """What is said where no answer is wanted."""
+        size = await self.count(turn)
+        yield [
+            Started(self.name, turn.model, ignored=turn.ignored, prompt_tokens=size),
+            Finished("length"),
+            UsageReported(Usage(size, 0)),
+        ]
 
     async def count(self, turn: Turn) -> int:
         """The prompt's tokens, as they are charged for ``turn`` where nothing of it is in a thread yet.

@@ -8,7 +8,7 @@ from ..core.errors import ContextLengthExceeded
 from ..core.events import Usage
 from ..core.turn import Turn
 from ..loop import in_thread
-from ..text.tokens import Tokens
+from ..text.tokens import Tokens, utf8_length
 from .answer.output import Delivered
 
 # What Harmony adds around the text: a system message of about 70 tokens, and per message the role,
@@ -42,6 +42,8 @@ class PromptCount:
         self._window = window
         self._frame = (known or SYSTEM_OVERHEAD) + MESSAGE_OVERHEAD
         self._characters = sum(map(len, segments))
+        # A token is at least one byte.
+        self._most = self._frame + sum(map(utf8_length, segments))
         self._task: asyncio.Task[int] | None = None
         self._counted: int | None = None
 
@@ -62,12 +64,20 @@ class PromptCount:
         """
         window = self._window
         reserve = min(turn.max_tokens or LEAST_ANSWER, LEAST_ANSWER)
-        # A token is at least one byte and a character at most four.
-        if self._frame + 4 * self._characters + reserve <= window:
+        if self._most + reserve <= window:
             return
         count = await self.size()
         if count + reserve > window:
             raise ContextLengthExceeded(count, window, reserve, counted=count <= window)
+
+    async def room(self, asked: int | None) -> int | None:
+        """``asked`` tokens for an answer, or as many as the window has room for; ``None`` for no limit.
+
+        Servers refuse more. Nothing is counted where it is sure to fit.
+        """
+        if asked is None or self._most + asked <= self._window:
+            return asked
+        return max(min(asked, self._window - await self.total()), 1)
 
     @property
     def known(self) -> int | None:

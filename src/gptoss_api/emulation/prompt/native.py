@@ -30,6 +30,18 @@ def native_turn(turn: Turn) -> Turn:
     )
 
 
+def native_segments(turn: Turn, tools: str) -> tuple[str, ...]:
+    """The texts that the model reads of ``turn``, whose ``tools`` are described so."""
+    calls = (
+        text
+        for message in turn.messages
+        if isinstance(message, AssistantMessage)
+        for call in message.tool_calls
+        for text in (call.name, call.arguments)
+    )
+    return tuple(text for text in (tools, *(message.text for message in turn.messages), *calls) if text)
+
+
 def _names(turn: Turn) -> NameMap:
     return NameMap.of(tool.name for tool in turn.tools)
 
