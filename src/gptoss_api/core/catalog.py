@@ -1,5 +1,7 @@
 """The models: ids, aliases, context window, dates."""
 
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Final
 
 from msgspec import Struct
@@ -48,7 +50,9 @@ def find_model(requested: str) -> Model:
             return model
     known = ", ".join(_BY_ID)
     raise ModelNotFound(
-        f"The model '{requested[:100]}' does not exist here. Use one of: {known}.", param="model"
+        f"The model '{requested[:100]}' does not exist here. Use one of: {known}.",
+        param="model",
+        requested=requested[:100],
     )
 
 
@@ -59,3 +63,50 @@ def provider_suffix(requested: str) -> str:
     """
     name, _, suffix = requested.strip().lower().rpartition(":")
     return suffix if name.rsplit("/", 1)[-1].startswith("gpt-oss-") else ""
+
+
+_EVERYTHING: Final = "*"
+
+
+class ModelAliases:
+    """Names under which clients may ask for a model, beside its own.
+
+    ``given`` maps names and patterns with ``*`` to names that :func:`find_model` knows. A name goes before
+    the models' own spellings, a pattern comes after them, in its order; then the ``usual`` ones of a client
+    API, and ``*`` last.
+    """
+
+    def __init__(
+        self, given: Mapping[str, str] | None = None, usual: Mapping[str, str] | None = None
+    ) -> None:
+        self._given = {name.lower(): meant for name, meant in (given or {}).items()}
+        usual = usual or {}
+        self._patterns = [
+            *((name, meant) for name, meant in self._given.items() if "*" in name and name != _EVERYTHING),
+            *usual.items(),
+            *((name, meant) for name, meant in self._given.items() if name == _EVERYTHING),
+        ]
+
+    def with_usual(self, usual: Mapping[str, str]) -> "ModelAliases":
+        """These and the patterns that a client API has by itself."""
+        return ModelAliases(self._given, usual)
+
+    def resolve(self, requested: str) -> str:
+        """The name of the model that ``requested`` means; itself where it is no alias."""
+        name = requested.strip().lower()
+        if (meant := self._given.get(name)) is not None:
+            return meant
+        if not self._patterns or _is_known(name):
+            return requested
+        return next((meant for pattern, meant in self._patterns if fnmatchcase(name, pattern)), requested)
+
+
+NO_ALIASES: Final = ModelAliases()
+
+
+def _is_known(name: str) -> bool:
+    try:
+        find_model(name)
+    except ModelNotFound:
+        return False
+    return True

@@ -227,7 +227,11 @@ class UnsupportedEncoding(GatewayError):
 
 
 class ModelNotFound(GatewayError):
-    """A model that is not one of these, or that no upstream serves."""
+    """A model that is not one of these, or that no upstream serves; ``requested`` is its name where known."""
+
+    def __init__(self, message: str, *, param: str | None = None, requested: str = "") -> None:
+        super().__init__(message, param=param)
+        self.requested = requested
 
 
 class Overloaded(GatewayError):

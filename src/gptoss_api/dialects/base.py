@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from ..core.catalog import Model
+from ..core.catalog import NO_ALIASES, Model, ModelAliases
 from ..core.errors import GatewayError, InvalidApiKey, MethodNotAllowed
 from ..core.events import Events
 from ..core.result import Collector
@@ -81,6 +81,13 @@ class Answer(Operation, frozen=True):
     stream: StreamFormat = SERVER_SENT_EVENTS
 
 
+class CountTokens(Operation, frozen=True):
+    """Counts the prompt of a request, without asking a model. ``parse`` is like that of an answer."""
+
+    parse: Callable[[bytes, Headers], Turn]
+    render: Callable[[int], bytes]
+
+
 class ListModels(Operation, frozen=True):
     """Lists what is served; ``render`` gets the request's query string and headers too."""
 
@@ -88,9 +95,10 @@ class ListModels(Operation, frozen=True):
 
 
 class ShowModel(Operation, frozen=True):
-    """Shows the model whose id is the path's ``{id}``."""
+    """Shows the model whose id is the path's ``{id}``, or the one meant by it."""
 
     render: Callable[[Model, Headers], bytes]
+    aliases: ModelAliases = NO_ALIASES
 
 
 class Endpoint(NamedTuple):
@@ -130,8 +138,11 @@ class Dialect(Protocol):
     @property
     def endpoints(self) -> Sequence[Endpoint]: ...
 
-    def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
-        """What a request on one of its paths is answered that failed, wherever, before the first byte."""
+    def error(self, error: GatewayError, request_id: str, headers: Headers) -> ErrorResponse:
+        """What a request on one of its paths is answered that failed, wherever, before the first byte.
+
+        ``headers`` are the request's, by lower-case names.
+        """
         ...
 
 
@@ -143,13 +154,15 @@ class DialectSettings(Struct, frozen=True):
 
     ``reasoning_fields`` names the fields that carry the chain of thought, ``max_n`` is the largest number of
     choices, ``store`` whether a response is kept whose request does not say. ``secret`` is this
-    installation's; without one, what is sealed can be opened only as long as the process lives.
+    installation's; without one, what is sealed can be opened only as long as the process lives. ``aliases``
+    are further names of the models.
     """
 
     reasoning_fields: ReasoningFields = "auto"
     max_n: int = 4
     store: bool = True
     secret: bytes = b""
+    aliases: ModelAliases = NO_ALIASES
 
 
 def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:

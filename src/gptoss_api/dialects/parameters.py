@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from ..core.catalog import DEFAULT_MODEL, Model, find_model, provider_suffix
+from ..core.catalog import DEFAULT_MODEL, NO_ALIASES, Model, ModelAliases, find_model, provider_suffix
 from ..core.errors import IntegerTooLarge, InvalidRequest, InvalidToolSchema, InvalidValue, TooManyProperties
 from ..core.turn import Effort, OutputFormat
 from ..text.schema import SchemaRefused, SchemaTooLarge, compile_schema
@@ -55,9 +55,9 @@ _RESPONSES_ONLY: Final = frozenset(
 )
 
 
-def read_model(body: Fields) -> tuple[Model, str]:
+def read_model(body: Fields, aliases: ModelAliases = NO_ALIASES) -> tuple[Model, str]:
     """The model asked for, or the default one, and the provider named behind it (``gpt-oss-20b:groq``)."""
-    asked = body.string("model") or DEFAULT_MODEL
+    asked = aliases.resolve(body.string("model") or DEFAULT_MODEL)
     return find_model(asked), provider_suffix(asked)
 
 
@@ -80,14 +80,16 @@ def _matching(fields: Fields, pattern: re.Pattern[str]) -> str:
     return name
 
 
-def read_parameters(function: Fields, name: str, *, strict: bool) -> dict[str, Any] | None:
-    """The schema of a function's arguments; only those of strict tools are held to it."""
-    parameters = function.mapping("parameters")
+def read_parameters(
+    function: Fields, name: str, *, strict: bool, member: str = "parameters"
+) -> dict[str, Any] | None:
+    """The schema of a function's arguments in ``member``; only those of strict tools are held to it."""
+    parameters = function.mapping(member)
     if strict and parameters is not None:
         try:
             compile_schema(parameters)
         except SchemaRefused as refused:
-            said, param = f"Invalid schema for function '{name}': {refused}.", function.at("parameters")
+            said, param = f"Invalid schema for function '{name}': {refused}.", function.at(member)
             if isinstance(refused, SchemaTooLarge):
                 raise InvalidValue(said, param=param) from None
             raise InvalidToolSchema(said, param=param) from None

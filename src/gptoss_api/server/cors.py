@@ -32,9 +32,11 @@ _REQUEST_HEADER_FAMILY: Final = re.compile(r"(?:anthropic|openai|x-stainless|x-g
 # Named one by one: browsers take a wildcard literally when a request carries credentials.
 _EXPOSED: Final = (
     "x-request-id",
+    "request-id",
     "retry-after",
     "x-should-retry",
     "x-gptoss-upstream",
+    "x-gptoss-model",
     "x-gptoss-thread",
     "x-gptoss-emulated",
     "x-gptoss-ignored",

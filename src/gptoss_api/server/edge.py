@@ -23,7 +23,7 @@ from .body import ClientGone
 from .cors import Cors, options_headers
 from .drain import Drain, shutting_down
 from .exchange import send_json
-from .request import RequestRecord
+from .request import RequestRecord, id_headers
 from .surface import Surface, is_open
 
 # nginx's status for a client that left before its answer; only the log shows it.
@@ -63,7 +63,7 @@ class Edge:
         scope["app"] = self
         origin = record.headers.get("origin")
         allowed_origin = self._cors.allow(origin)
-        common = ((b"x-request-id", record.id.encode()), *self._cors.response_headers(allowed_origin))
+        common = (*id_headers(record.id), *self._cors.response_headers(allowed_origin))
 
         # No coroutine of its own: every piece of a stream passes through here.
         def send_with_headers(message: Message) -> Awaitable[None]:

@@ -7,12 +7,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ..config import Settings
-from ..dialects.base import Answer, Dialect, ListModels, Operation, ShowModel
+from ..dialects.base import Answer, CountTokens, Dialect, ListModels, Operation, ShowModel
 from ..dialects.responses import CreateResponse, StoredResponse
 from ..gateway import Gateway
 from .models import serve_model, serve_models
 from .responses import BackgroundRuns, KeptResponses, ResponseRoutes, ResponsesEndpoint, open_request
-from .turns import AnswerEndpoint, Serving, TurnEndpoint
+from .turns import AnswerEndpoint, CountEndpoint, Serving, TurnEndpoint
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -47,12 +47,14 @@ class Operations:
         match operation:
             case ListModels(render):
                 return partial(serve_models, gateway, render)
-            case ShowModel(render):
-                return partial(serve_model, gateway, render)
+            case ShowModel(render, aliases):
+                return partial(serve_model, gateway, render, aliases)
             case CreateResponse():
                 return ResponsesEndpoint(operation, gateway.open, serving, self._kept, self._runs)
             case Answer():
                 return TurnEndpoint(dialect.name, operation, gateway.open, serving)
+            case CountTokens():
+                return CountEndpoint(dialect.name, operation, gateway.count, serving)
             case StoredResponse(action):
                 handler: Handler = getattr(ResponseRoutes(self._kept, self._runs, serving), action)
                 return handler

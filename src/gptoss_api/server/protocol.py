@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ..core.errors import InvalidRequest
 from .listening import DescriptorWatch
-from .request import new_request_id
+from .request import id_headers, new_request_id
 from .surface import Surface
 
 # Seconds and bytes for the headers of one request.
@@ -213,11 +213,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             request_id = new_request_id()
             scope = {"path": ""} if self._is_idle() else cast("Scope", self.cycle.scope)
             body = self.surface.error(InvalidRequest(message), scope, request_id).body
+            identified = b"".join(b"%s: %s\r\n" % header for header in id_headers(request_id))
             lines = [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
             self.transport.write(
-                b"%scontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %s\r\n%s"
-                b"connection: close\r\n\r\n%s"
-                % (STATUS_LINE[status], len(body), request_id.encode(), b"".join(lines), body)
+                b"%scontent-type: application/json\r\ncontent-length: %d\r\n%s%sconnection: close\r\n\r\n%s"
+                % (STATUS_LINE[status], len(body), identified, b"".join(lines), body)
             )
         self._close()
 

@@ -22,6 +22,12 @@ def new_request_id() -> str:
     return f"req_{secrets.token_hex(12)}"
 
 
+def id_headers(request_id: str) -> tuple[tuple[bytes, bytes], ...]:
+    """What tells a client the id: OpenAI's read the one, Anthropic's the other."""
+    identifier = request_id.encode()
+    return (b"x-request-id", identifier), (b"request-id", identifier)
+
+
 class RequestRecord:
     """One request from its first header to its log line. Times are ``time.perf_counter()`` seconds.
 
@@ -104,6 +110,7 @@ class RequestRecord:
             return []
         headers = [
             (b"x-gptoss-upstream", started.upstream.encode("latin-1", "replace")),
+            (b"x-gptoss-model", started.model.encode("latin-1", "replace")),
             (b"x-gptoss-thread", started.thread.encode()),
         ]
         if started.emulated:

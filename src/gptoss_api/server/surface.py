@@ -69,7 +69,10 @@ class Surface:
     def error(self, error: GatewayError, scope: Scope, request_id: str) -> ErrorResponse:
         """What a failed request is answered, in the shape of its owner; without one, in OpenAI's."""
         owner = self.owner(scope)
-        return error_response(error, request_id) if owner is None else owner.error(error, request_id)
+        if owner is None:
+            return error_response(error, request_id)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        return owner.error(error, request_id, headers)
 
     def openapi(self) -> bytes:
         """The OpenAPI 3.1 document as JSON: the gateway's own part and that of every dialect."""

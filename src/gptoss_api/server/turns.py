@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
@@ -12,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 from ..core.errors import GatewayError
 from ..core.events import Events, Finished, UsageReported
 from ..core.result import Collector
-from ..dialects.base import Answer, DialectRequest, StreamFormat, StreamRenderer
+from ..core.turn import Turn
+from ..dialects.base import Answer, CountTokens, DialectRequest, StreamFormat, StreamRenderer
 from ..loop import beside
 from .body import ClientGone, read_body, weight_of
 from .drain import Drain, shutting_down
@@ -162,3 +163,26 @@ class TurnEndpoint(AnswerEndpoint[DialectRequest]):
 
     async def read(self, body: bytes, record: RequestRecord) -> DialectRequest:
         return await beside(record.weight, self._parse, body, record.headers)
+
+
+class CountEndpoint:
+    """Counts the prompts of a dialect's requests."""
+
+    def __init__(
+        self, dialect: str, operation: CountTokens, count: Callable[[Turn], Awaitable[int]], serving: Serving
+    ) -> None:
+        self._name = dialect
+        self._operation = operation
+        self._count = count
+        self._serving = serving
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record: RequestRecord = scope["gptoss"]
+        record.dialect = self._name
+        with self._serving.drain:
+            with self._serving.intake.body(record.caller) as arriving:
+                body = await read_body(receive, record.headers, arriving)
+                record.weight = weight_of(body)
+                turn = await beside(record.weight, self._operation.parse, body, record.headers)
+            tokens = await self._count(record.own(turn))
+        await send_json(send, 200, self._operation.render(tokens))

@@ -162,13 +162,13 @@ def test_every_failure_has_a_status_and_a_message_in_one_shape(dialect: Dialect)
         Overloaded("Full.", retry_after=3),
         NotFound("Gone."),
     ):
-        status, headers, body = dialect.error(error, "req_1")
+        status, headers, body = dialect.error(error, "req_1", {})
         assert 400 <= status < 600
         assert error.message in body.decode()
         assert (b"retry-after" in dict(headers)) is (error.retry_after is not None)
         shapes.append(outline(json.loads(body)))
     assert shapes[0] == shapes[1] == shapes[2]
-    assert b"www-authenticate" in dict(dialect.error(InvalidApiKey("Who?"), "req_1").headers)
+    assert b"www-authenticate" in dict(dialect.error(InvalidApiKey("Who?"), "req_1", {}).headers)
 
 
 def test_two_dialects_share_no_endpoint() -> None:
@@ -265,7 +265,7 @@ def dead(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
 
 def assert_refused(reply: Reply, dialect: Dialect, error: GatewayError) -> None:
     """The reply is what the dialect says of such an error, but for its words."""
-    expected = dialect.error(error, "req_1")
+    expected = dialect.error(error, "req_1", {})
     assert reply.status == expected.status
     assert outline(reply.json()) == outline(json.loads(expected.body))
     assert {name.decode() for name, _ in expected.headers} <= set(reply.headers)
@@ -334,7 +334,7 @@ def test_bodies_that_are_wrong_or_too_large_are_refused_in_its_shape(
     with connect(served) as connection:
         connection.sendall(head_of(path_of(endpoint), 1_000_000_000, f"authorization: Bearer {KEY}"))
         status, body = read_reply(connection)
-    expected = dialect.error(RequestTooLarge("No."), "req_1")
+    expected = dialect.error(RequestTooLarge("No."), "req_1", {})
     assert (status, outline(json.loads(body))) == (expected.status, outline(json.loads(expected.body)))
 
 

@@ -80,7 +80,7 @@ class ChatDialect:
         )
         return ChatRequest((replace(turn, show_reasoning=bool(reasoning)),), parsed.stream, shape)
 
-    def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
+    def error(self, error: GatewayError, request_id: str, headers: Headers) -> ErrorResponse:
         return error_response(error, request_id)
 
     def _fields_for(self, user_agent: str) -> tuple[str, ...]:

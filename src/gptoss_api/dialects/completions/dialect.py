@@ -52,5 +52,5 @@ class CompletionsDialect:
         shape = TextShape(echoed=parsed.echoed, n=parsed.turns[0].n, include_usage=parsed.include_usage)
         return CompletionRequest(parsed.turns, parsed.stream, shape)
 
-    def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
+    def error(self, error: GatewayError, request_id: str, headers: Headers) -> ErrorResponse:
         return error_response(error, request_id)

@@ -179,5 +179,5 @@ class ResponsesDialect:
             )
         return request
 
-    def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
+    def error(self, error: GatewayError, request_id: str, headers: Headers) -> ErrorResponse:
         return error_response(error, request_id)

@@ -85,7 +85,7 @@ class ToyDialect:
         turn = Turn(model.id, (said,), provider=provider)
         return ToyRequest((turn,), fields.boolean("stream") or False)
 
-    def error(self, error: GatewayError, request_id: str) -> ErrorResponse:
+    def error(self, error: GatewayError, request_id: str, headers: Headers) -> ErrorResponse:
         return ErrorResponse(openai_error(error).status, error_headers(error), _line(_oops(error)))
 
 
