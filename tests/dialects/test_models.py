@@ -6,6 +6,7 @@ from anthropic.types import ModelInfo
 from openai.types import Model
 
 from gptoss_api.core.catalog import MODELS
+from gptoss_api.dialects import messages
 from gptoss_api.dialects.models import render_model, render_models
 
 
@@ -22,22 +23,21 @@ def test_openai() -> None:
 
 
 def test_anthropic() -> None:
-    listed = json.loads(render_models(MODELS, anthropic=True))
-    assert (listed["has_more"], listed["first_id"], listed["last_id"]) == (
-        False,
-        "gpt-oss-120b",
-        "gpt-oss-20b",
-    )
+    listed = json.loads(messages.render_models(MODELS))
+    # Claude Code lists only those that name Claude.
+    names = ["gpt-oss-120b", "gpt-oss-20b", "claude-gpt-oss-120b", "claude-gpt-oss-20b"]
+    assert [item["id"] for item in listed["data"]] == names
+    assert (listed["has_more"], listed["first_id"], listed["last_id"]) == (False, names[0], names[-1])
     for item in listed["data"]:
         model = ModelInfo.model_validate_json(json.dumps(item), strict=True)
         assert model.display_name.startswith("gpt-oss ")
         assert model.created_at.isoformat() == "2025-08-05T00:00:00+00:00"
-    assert json.loads(render_model(MODELS[0], anthropic=True)) == listed["data"][0]
+    assert json.loads(messages.render_model(MODELS[0])) == listed["data"][0]
 
 
 def test_no_models() -> None:
     assert json.loads(render_models(())) == {"object": "list", "data": []}
-    assert json.loads(render_models((), anthropic=True)) == {
+    assert json.loads(messages.render_models(())) == {
         "data": [],
         "has_more": False,
         "first_id": None,

@@ -6,6 +6,7 @@ from typing import Final
 from .base import Dialect, DialectSettings
 from .chat import ChatDialect
 from .completions import CompletionsDialect
+from .messages import MessagesDialect
 from .models import ModelsDialect
 from .responses import ResponsesDialect
 
@@ -14,6 +15,7 @@ DIALECTS: Final[list[Callable[[DialectSettings], Dialect]]] = [
     ChatDialect.configured,
     CompletionsDialect.configured,
     ResponsesDialect.configured,
+    MessagesDialect.configured,
 ]
 
 

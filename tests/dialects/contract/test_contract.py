@@ -346,7 +346,7 @@ def test_a_body_in_broken_chunks_is_refused_in_its_shape(
         head = head_of(path_of(endpoint), None, "transfer-encoding: chunked", f"authorization: Bearer {KEY}")
         connection.sendall(head + b"5\r\n{    \r\nno number\r\n")
         status, body = read_reply(connection)
-    expected = dialect.error(InvalidRequest("No HTTP."), "req_1")
+    expected = dialect.error(InvalidRequest("No HTTP."), "req_1", {})
     assert (status, outline(json.loads(body))) == (expected.status, outline(json.loads(expected.body)))
 
 
