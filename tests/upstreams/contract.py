@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from gptoss_api.config import Settings, UpstreamSettings
 from gptoss_api.core.catalog import MODELS
-from gptoss_api.core.servers import ServerKind, ServerProtocol
+from gptoss_api.core.servers import ServerKind
 from gptoss_api.gateway.building import UpstreamBuilder
 from gptoss_api.upstreams.base import Backend
 from gptoss_api.upstreams.chatkit import Credentials
@@ -31,10 +31,6 @@ class Script(Protocol):
         """An answer up to the end of ``text``, which goes on."""
         ...
 
-    def say(self, kind: ServerKind, text: str) -> bytes:
-        """More text of an answer that has begun."""
-        ...
-
     def end(self, kind: ServerKind, text: str) -> bytes:
         """The end of an answer whose whole text is ``text``."""
         ...
@@ -45,25 +41,19 @@ class ChatCompletionsScript:
         events = SHAPES[kind.name].events(Answer(reasoning="", content=text, finish=None, usage=False))
         return sse(*(event for event in events if event != "data: [DONE]"))
 
-    def say(self, kind: ServerKind, text: str) -> bytes:
-        return self.begin(kind, text)
-
     def end(self, kind: ServerKind, text: str) -> bytes:
         return sse(*SHAPES[kind.name].events(Answer(reasoning="", content="")), "data: [DONE]")
 
 
 class ChatKitScript:
     def begin(self, kind: ServerKind, text: str) -> bytes:
-        return sse(*new.opening(), new.message_added(), new.part_added()) + self.say(kind, text)
-
-    def say(self, kind: ServerKind, text: str) -> bytes:
-        return sse(new.delta(text)) if text else b""
+        return sse(*new.opening(), new.message_added(), new.part_added(), new.delta(text))
 
     def end(self, kind: ServerKind, text: str) -> bytes:
         return sse(new.part_done(text), new.message_done(text), new.titled())
 
 
-SCRIPTS: Final[dict[ServerProtocol, Script]] = {
+SCRIPTS: Final[dict[str, Script]] = {
     "chat_completions": ChatCompletionsScript(),
     "chatkit": ChatKitScript(),
 }

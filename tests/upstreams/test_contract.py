@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
@@ -15,7 +15,8 @@ from gptoss_api.core.errors import (
     UpstreamUnavailable,
 )
 from gptoss_api.core.events import Event, Finished, Started, TextDelta
-from gptoss_api.core.servers import SERVER_KINDS, ServerKind, ServerProtocol
+from gptoss_api.core.servers import SERVER_KINDS, ServerKind
+from gptoss_api.gateway.building import PROTOCOLS
 from tests.backends.server import ask, json_reply, turn
 from tests.upstreams.chatkit.scripted import Reply
 
@@ -32,7 +33,7 @@ def _ask_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_protocol_has_a_script() -> None:
-    assert set(SCRIPTS) == set(get_args(ServerProtocol)) == {kind.protocol for kind in SERVER_KINDS.values()}
+    assert set(SCRIPTS) == set(PROTOCOLS) == {kind.protocol for kind in SERVER_KINDS.values()}
 
 
 def text_of(events: list[Event]) -> str:

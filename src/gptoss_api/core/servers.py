@@ -4,15 +4,13 @@ What is chosen, recognised, looked for, keyed and documented follows from it. Wh
 kind's protocol stands in its profile (``upstreams/openai_compatible/profiles.py``).
 """
 
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
 
 AUTO: Final = "auto"
 DEMO: Final = "demo"
 SITE: Final = "gpt-oss.com"
-
-ServerProtocol = Literal["chat_completions", "chatkit"]
 
 
 class ServerKind(Struct, frozen=True):
@@ -27,6 +25,8 @@ class ServerKind(Struct, frozen=True):
     A key is looked for in ``key_variables``, empty for servers that ask for none; ``key_step`` is what mends
     a missing one. ``auto`` takes a server that has ``taken_for_key`` if its key is found, and warns under
     that name that its owner pays; others with keys it does not take by itself.
+
+    ``protocol`` is what it speaks, one of those that ``gateway/building.py`` can make an upstream for.
     """
 
     name: str
@@ -38,7 +38,7 @@ class ServerKind(Struct, frozen=True):
     key_variables: tuple[str, ...] = ()
     key_step: str = ""
     taken_for_key: str = ""
-    protocol: ServerProtocol = "chat_completions"
+    protocol: str = "chat_completions"
 
     @property
     def needs_address(self) -> bool:

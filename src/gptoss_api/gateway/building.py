@@ -1,7 +1,8 @@
 """Upstreams made of their settings."""
 
 from collections.abc import Callable, Mapping
-from typing import Final, ParamSpec, TypeVar
+from functools import partial
+from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
@@ -36,6 +37,25 @@ def _usable(find: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         raise ConfigError(str(unusable)) from None
 
 
+class UpstreamParts(NamedTuple):
+    """What an upstream is made of: ``entry`` is what the user said of it, ``kind`` what is known anyway.
+
+    ``key`` looks for the key of a server that may have one. Timeouts are in seconds. An upstream that is
+    ``alone`` asks once more by itself.
+    """
+
+    kind: ServerKind
+    entry: UpstreamSettings
+    settings: Settings
+    http: HttpClient
+    admission: Admission
+    login: Credentials
+    key: Callable[[], str]
+    alone: bool
+    idle_timeout: float
+    total_timeout: float
+
+
 class UpstreamBuilder:
     """Makes upstreams that share one HTTP client; ``alone`` ones ask once more themselves.
 
@@ -53,49 +73,29 @@ class UpstreamBuilder:
 
     def build(self, entry: UpstreamSettings, *, alone: bool) -> Backend:
         """Raises: ConfigError, for a key that should be somewhere and is not."""
-        kind = SERVER_KINDS[entry.kind]
-        match kind.protocol:
-            case "chatkit":
-                return self._chatkit(entry, kind)
-            case "chat_completions":
-                return self._server(entry, kind, alone=alone)
-
-    def _chatkit(self, entry: UpstreamSettings, kind: ServerKind) -> ChatKitUpstream:
         settings = self._settings
-        return ChatKitUpstream(
-            self._http,
-            self._admission(entry),
-            self._credentials,
-            url=entry.url or settings.chatkit_url or kind.url,
-            dialect=settings.chatkit_dialect,
-            idle_timeout=entry.idle_timeout or settings.idle_timeout,
-            total_timeout=entry.total_timeout or settings.total_timeout,
-        )
-
-    def _server(self, entry: UpstreamSettings, kind: ServerKind, *, alone: bool) -> OpenAICompatibleUpstream:
-        key = self._key(entry, kind)
-        if kind == GENERIC:
-            # Of these there may be several, and nobody knows them by a name of their own.
-            kind = replace(kind, title=entry.name)
-        self.keys += filter(None, (key, *entry.headers.values()))
-        server = Server(
-            kind,
-            entry.url or kind.url,
-            key=key,
-            name=entry.name,
-            models=entry.models,
-            headers=entry.headers,
-        )
-        return OpenAICompatibleUpstream(
-            self._http,
-            self._admission(entry),
-            server,
-            idle_timeout=entry.idle_timeout or self._settings.idle_timeout,
-            total_timeout=entry.total_timeout or self._settings.total_timeout,
-            asks_again=alone,
+        kind = SERVER_KINDS[entry.kind]
+        return PROTOCOLS[kind.protocol](
+            UpstreamParts(
+                kind,
+                entry,
+                settings,
+                self._http,
+                self._admission(entry),
+                self._credentials,
+                partial(self._key, entry, kind),
+                alone,
+                entry.idle_timeout or settings.idle_timeout,
+                entry.total_timeout or settings.total_timeout,
+            )
         )
 
     def _key(self, entry: UpstreamSettings, kind: ServerKind) -> str:
+        key = self._find_key(entry, kind)
+        self.keys += filter(None, (key, *entry.headers.values()))
+        return key
+
+    def _find_key(self, entry: UpstreamSettings, kind: ServerKind) -> str:
         if entry.key_env is not None:
             text = _usable(checked_key, self._environ.get(entry.key_env, ""), entry.key_env)
             if not text:
@@ -119,3 +119,46 @@ class UpstreamBuilder:
             settings.max_queue if entry.max_queue is None else entry.max_queue,
             settings.queue_timeout if entry.queue_timeout is None else entry.queue_timeout,
         )
+
+
+def _chatkit(parts: UpstreamParts) -> Backend:
+    settings = parts.settings
+    return ChatKitUpstream(
+        parts.http,
+        parts.admission,
+        parts.login,
+        url=parts.entry.url or settings.chatkit_url or parts.kind.url,
+        dialect=settings.chatkit_dialect,
+        idle_timeout=parts.idle_timeout,
+        total_timeout=parts.total_timeout,
+    )
+
+
+def _chat_completions(parts: UpstreamParts) -> Backend:
+    kind, entry = parts.kind, parts.entry
+    if kind == GENERIC:
+        # Of these there may be several, and nobody knows them by a name of their own.
+        kind = replace(kind, title=entry.name)
+    server = Server(
+        kind,
+        entry.url or kind.url,
+        key=parts.key(),
+        name=entry.name,
+        models=entry.models,
+        headers=entry.headers,
+    )
+    return OpenAICompatibleUpstream(
+        parts.http,
+        parts.admission,
+        server,
+        idle_timeout=parts.idle_timeout,
+        total_timeout=parts.total_timeout,
+        asks_again=parts.alone,
+    )
+
+
+# The protocols that servers may speak (``ServerKind.protocol``).
+PROTOCOLS: Final[dict[str, Callable[[UpstreamParts], Backend]]] = {
+    "chat_completions": _chat_completions,
+    "chatkit": _chatkit,
+}
