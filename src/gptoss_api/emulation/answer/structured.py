@@ -122,8 +122,6 @@ def _read(text: str, cut: bool) -> tuple[_Candidate | None, int]:
     except JsonBroken as broken:
         if broken.truncated:
             raise _Unfinished from None
-    except (ValueError, RecursionError):
-        pass
     return None, transducer.consumed
 
 
