@@ -41,7 +41,7 @@ class Recorder:
     def call_ended(self, part: CallPart[int], *, complete: bool) -> None:
         self.heard.append(("end", part.data, part.call.name, part.arguments, complete))
 
-    def told(self, event: Event) -> None:
+    def other(self, event: Event) -> None:
         self.heard.append(("told", type(event).__name__))
 
     def _start(self, kind: str) -> int:

@@ -6,9 +6,9 @@ import time
 import pytest
 
 from gptoss_api.core.errors import InvalidValue
+from gptoss_api.dialects.fields import Fields
 from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.dialects.parameters import MAX_STOP, read_stop
-from gptoss_api.dialects.reading import Fields
 from gptoss_api.emulation.answer.structured import JsonMismatch, find_json
 from gptoss_api.text.schema import compile_schema
 from gptoss_api.text.stops import TokenLimiter

@@ -7,7 +7,7 @@ from ..core.catalog import DEFAULT_MODEL, NO_ALIASES, Model, ModelAliases, find_
 from ..core.errors import IntegerTooLarge, InvalidRequest, InvalidToolSchema, InvalidValue, TooManyProperties
 from ..core.turn import Effort, OutputFormat
 from ..text.schema import SchemaRefused, SchemaTooLarge, compile_schema
-from .reading import Fields, too_long, wrong_type
+from .fields import Fields, too_long, wrong_type
 
 MAX_CHOICES: Final = 128
 MAX_STOPS: Final = 4

@@ -75,7 +75,7 @@ class PartSink(Protocol[T]):
 
     def call_ended(self, part: CallPart[T], *, complete: bool) -> None: ...
 
-    def told(self, event: Event) -> None:
+    def other(self, event: Event) -> None:
         """An event that is no part of anything."""
         ...
 
@@ -141,4 +141,4 @@ class Parts(Generic[T]):
                 if index in self._calls:
                     self._sink.call_ended(self._calls.pop(index), complete=True)
             case _:
-                self._sink.told(event)
+                self._sink.other(event)

@@ -8,10 +8,10 @@ from starlette.types import Receive, Scope, Send
 
 from ..config import Settings
 from ..dialects.base import Answer, CountTokens, Dialect, ListModels, Operation, ShowModel
-from ..dialects.responses import CreateResponse, StoredResponse
+from ..dialects.responses import CreateResponse, ResponseAction
 from ..gateway import Gateway
 from .models import serve_model, serve_models
-from .responses import BackgroundRuns, KeptResponses, ResponseRoutes, ResponsesEndpoint, open_request
+from .responses import BackgroundRuns, ResponseRoutes, ResponsesEndpoint, StoredResponses, open_request
 from .turns import AnswerEndpoint, CountEndpoint, Serving, TurnEndpoint
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -23,14 +23,14 @@ class Operations:
     def __init__(self, settings: Settings, gateway: Gateway, serving: Serving) -> None:
         self._gateway = gateway
         self._serving = serving
-        self._kept = KeptResponses(
+        self._stored = StoredResponses(
             gateway.memory.store,
             ttl=settings.responses_days * 86_400.0,
             most=settings.responses_max,
             size=settings.responses_bytes,
             total=settings.responses_total,
         )
-        self._runs = BackgroundRuns(self._kept, partial(open_request, gateway.open), serving.drain)
+        self._runs = BackgroundRuns(self._stored, partial(open_request, gateway.open), serving.drain)
 
     def routes(self, dialect: Dialect) -> list[Route]:
         """One for each path of ``dialect``, for all of its methods."""
@@ -50,13 +50,13 @@ class Operations:
             case ShowModel(render, aliases):
                 return partial(serve_model, gateway, render, aliases)
             case CreateResponse():
-                return ResponsesEndpoint(operation, gateway.open, serving, self._kept, self._runs)
+                return ResponsesEndpoint(operation, gateway.open, serving, self._stored, self._runs)
             case Answer():
                 return TurnEndpoint(dialect.name, operation, gateway.open, serving)
             case CountTokens():
                 return CountEndpoint(dialect.name, operation, gateway.count, serving)
-            case StoredResponse(action):
-                handler: Handler = getattr(ResponseRoutes(self._kept, self._runs, serving), action)
+            case ResponseAction(action):
+                handler: Handler = getattr(ResponseRoutes(self._stored, self._runs, serving), action)
                 return handler
             case _:
                 raise TypeError(f"{dialect.name}: nothing does {type(operation).__name__}")

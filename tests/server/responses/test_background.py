@@ -15,7 +15,7 @@ from gptoss_api.dialects.responses import ResponseRequest, ResponsesDialect
 from gptoss_api.server.drain import Drain
 from gptoss_api.server.intake import Intake
 from gptoss_api.server.request import RequestRecord
-from gptoss_api.server.responses import KeptResponses, ResponseRoutes, background
+from gptoss_api.server.responses import ResponseRoutes, StoredResponses, background
 from gptoss_api.server.responses.background import DEAD_AFTER, BackgroundRuns, Run
 from gptoss_api.server.turns import Serving
 from gptoss_api.state import Entry, GuardedStore, MemoryStore, Space, StoreUnavailable, guard
@@ -27,11 +27,11 @@ class Process:
     """One gateway process over a shared store; ``go`` lets its model write on."""
 
     def __init__(self, store: MemoryStore, size: int = 10**9) -> None:
-        self.kept = KeptResponses(GuardedStore(store), ttl=60, most=100, size=size, total=10**9)
+        self.stored = StoredResponses(GuardedStore(store), ttl=60, most=100, size=size, total=10**9)
         self.drain = Drain()
         self.go = asyncio.Event()
-        self.runs = BackgroundRuns(self.kept, self._open, self.drain)
-        self.routes = ResponseRoutes(self.kept, self.runs, Serving(self.drain, Intake(1024), 10.0))
+        self.runs = BackgroundRuns(self.stored, self._open, self.drain)
+        self.routes = ResponseRoutes(self.stored, self.runs, Serving(self.drain, Intake(1024), 10.0))
 
     @asynccontextmanager
     async def _open(self, request: ResponseRequest) -> AsyncIterator[AsyncIterator[Events]]:
@@ -149,7 +149,7 @@ async def test_a_stream_whose_events_are_gone_ends_with_an_error(store: MemorySt
     worker.go.set()
     await run.wait()
     response_id = f"{run.request.id}0"
-    await worker.kept.put("ann", response_id, run.record())
+    await worker.stored.put("ann", response_id, run.record())
     [event] = await asyncio.wait_for(worker.ask("retrieve", response_id, "stream=true&starting_after=4"), 5)
     assert (event["type"], event["sequence_number"]) == ("error", 5)
     assert "no longer kept" in event["message"]
@@ -158,11 +158,11 @@ async def test_a_stream_whose_events_are_gone_ends_with_an_error(store: MemorySt
 async def test_a_response_whose_process_died_has_failed(store: MemoryStore, quick: None) -> None:
     worker, other = Process(store), Process(store)
     run = await worker.start()
-    kept = run.record()
+    stored = run.record()
     run.cancel()
     await run.wait()
     response_id = f"{run.request.id}0"
-    await other.kept.put("ann", response_id, replace(kept, beat=kept.beat - DEAD_AFTER))
+    await other.stored.put("ann", response_id, replace(stored, beat=stored.beat - DEAD_AFTER))
     found = await other.ask("retrieve", response_id)
     assert found["status"] == "failed"
     assert found["error"]["code"] == "server_error"
@@ -177,9 +177,9 @@ async def test_the_end_of_the_process_fails_what_is_left(store: MemoryStore) -> 
         await asyncio.sleep(0)
     worker.drain.expire()
     await run.wait()
-    kept = await worker.kept.get("ann", run.request.id)
-    assert kept.status == "failed"
-    assert "shutting down" in bytes(kept.response).decode()
+    stored = await worker.stored.get("ann", run.request.id)
+    assert stored.status == "failed"
+    assert "shutting down" in bytes(stored.response).decode()
 
 
 async def test_followers_at_any_place_see_the_rest_and_the_end(store: MemoryStore) -> None:
@@ -288,7 +288,7 @@ async def test_a_follower_elsewhere_is_told_that_the_response_was_deleted(
     run = await worker.start()
     following = asyncio.create_task(other.ask("retrieve", run.request.id, "stream=true"))
     await asyncio.sleep(0.05)
-    await other.kept.delete("ann", run.request.id)
+    await other.stored.delete("ann", run.request.id)
     [event] = await asyncio.wait_for(following, 5)
     run.cancel()
     assert event["type"] == "error"

@@ -9,9 +9,9 @@ from ...core.errors import GatewayError
 from ...core.result import Collector
 from ...core.turn import Turn
 from ..base import Answer, DialectSettings, Endpoint, ErrorResponse, Headers, ReasoningFields
+from ..fields import Fields
 from ..json_body import decode_object
 from ..openai_errors import error_response
-from ..reading import Fields
 from .chunks import ChunkRenderer
 from .completion import AnswerShape, render_completion
 from .from_responses import looks_like_responses, read_responses_body

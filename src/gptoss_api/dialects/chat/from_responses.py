@@ -4,8 +4,8 @@ from msgspec.structs import replace
 
 from ...core.errors import MissingParameter, UnsupportedParameter
 from ...core.turn import InstructionMessage
+from ..fields import Fields
 from ..parameters import read_include_usage
-from ..reading import Fields
 from ..responses.items import ItemReader
 from ..responses.parse import read_request
 from .parse import Parsed

@@ -12,7 +12,7 @@ from ...core.turn import (
     ToolResultMessage,
     UserMessage,
 )
-from ..reading import Fields, as_object, unknown_value, wrong_type
+from ..fields import Fields, as_object, unknown_value, wrong_type
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
 

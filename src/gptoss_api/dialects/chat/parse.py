@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from ...core.errors import UnsupportedParameter, UnsupportedValue
 from ...core.turn import Effort, OutputFormat, Turn
+from ..fields import Fields, unknown_value, wrong_type
 from ..parameters import (
     EFFORTS,
     check_options,
@@ -21,7 +22,6 @@ from ..parameters import (
     read_stop,
     take_responses_only,
 )
-from ..reading import Fields, unknown_value, wrong_type
 from .messages import read_messages
 from .tools import read_toolbox
 

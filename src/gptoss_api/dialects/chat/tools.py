@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from ...core.errors import InvalidRequest, InvalidValue
 from ...core.turn import Tool, ToolChoice
+from ..fields import Fields, as_object, unknown_value, wrong_type
 from ..parameters import read_name, read_parameters
-from ..reading import Fields, as_object, unknown_value, wrong_type
 
 MAX_TOOLS: Final = 128
 

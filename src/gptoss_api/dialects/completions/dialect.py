@@ -8,9 +8,9 @@ from ...core.errors import GatewayError
 from ...core.result import Collector
 from ...core.turn import Turn
 from ..base import Answer, DialectSettings, Endpoint, ErrorResponse, Headers
+from ..fields import Fields
 from ..json_body import decode_object
 from ..openai_errors import error_response
-from ..reading import Fields
 from .parse import read_request
 from .texts import TextRenderer, TextShape, render_texts
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ...core.errors import ArrayTooLong, InvalidValue, UnsupportedParameter, UnsupportedValue
 from ...core.turn import Turn, UserMessage
+from ..fields import Fields, wrong_type
 from ..parameters import (
     EFFORTS,
     MAX_CHOICES,
@@ -21,7 +22,6 @@ from ..parameters import (
     read_stop,
     take_responses_only,
 )
-from ..reading import Fields, wrong_type
 
 _NO_OPTIONS: Final = frozenset(
     {

@@ -18,7 +18,7 @@ from ...core.turn import (
     ToolResultMessage,
     UserMessage,
 )
-from ..reading import Fields, as_object, missing, unknown_value, wrong_type
+from ..fields import Fields, as_object, missing, unknown_value, wrong_type
 from .call_ids import our_call_id
 from .signatures import Signer
 

@@ -9,8 +9,8 @@ from ...core.errors import GatewayError
 from ...core.result import Collector
 from ...core.turn import Turn
 from ..base import Answer, CountTokens, DialectSettings, Endpoint, ErrorResponse, Headers, StreamFormat
+from ..fields import Fields
 from ..json_body import decode_object
-from ..reading import Fields
 from .errors import error_response
 from .message import render_message
 from .models import CLAUDE_ALIASES

@@ -11,8 +11,8 @@ from ...core.catalog import DEFAULT_MODEL, Model, ModelAliases, find_model, prov
 from ...core.errors import InvalidValue, UnsupportedParameter
 from ...core.turn import Effort, InstructionMessage, Message, OutputFormat, Turn
 from ...text.schema import SchemaRefused, compile_schema
+from ..fields import Fields, too_long, wrong_type
 from ..parameters import EFFORTS, MAX_STOP
-from ..reading import Fields, too_long, wrong_type
 from .conversation import read_conversation, read_system
 from .signatures import Signer
 from .tools import read_toolbox

@@ -102,7 +102,7 @@ class MessageStream:
             self.text_delta(part.data, "{}")
         self._end()
 
-    def told(self, event: Event) -> None:
+    def other(self, event: Event) -> None:
         match event:
             case Started():
                 self._start(event.prompt_tokens or 0)

@@ -10,8 +10,8 @@ from msgspec import Struct, field
 
 from ...core.errors import InvalidValue, UnsupportedValue
 from ...core.turn import Tool, ToolChoice
+from ..fields import Fields, too_long
 from ..parameters import read_parameters
-from ..reading import Fields, too_long
 
 MAX_TOOLS: Final = 1_024
 _LONGEST_NAME: Final = 128

@@ -11,13 +11,13 @@ from ...core.errors import GatewayError, MissingParameter
 from ...core.result import Collector
 from ...core.turn import InstructionMessage, Message, Turn, UserMessage
 from ..base import Answer, DialectSettings, Endpoint, ErrorResponse, Headers, Operation
+from ..fields import Fields
 from ..json_body import decode_object
 from ..openai_errors import error_response
-from ..reading import Fields
 from ..sealing import Sealer
 from .items import ItemReader
 from .objects import Frame, new_response_id
-from .parse import Asked, read_request
+from .parse import Parsed, read_request
 from .response import render_response
 from .stored import input_items
 from .stream import ResponseStream
@@ -35,7 +35,7 @@ class ResponseRequest(Struct):
     """
 
     turns: tuple[Turn, ...]
-    asked: Asked
+    asked: Parsed
     items: tuple[dict[str, Any], ...]
     frame: Frame
     names: Names
@@ -82,7 +82,7 @@ class CreateResponse(Answer, frozen=True, kw_only=True):
     dialect: "ResponsesDialect"
 
 
-class StoredResponse(Operation, frozen=True):
+class ResponseAction(Operation, frozen=True):
     """Does something with the stored response whose id is the path's ``{id}``."""
 
     action: Literal["retrieve", "delete", "cancel", "list_input_items"]
@@ -107,10 +107,10 @@ class ResponsesDialect:
         self._store = store
         self.endpoints: Final = (
             Endpoint("POST", "/v1/responses", CreateResponse(self.parse, dialect=self)),
-            Endpoint("GET", "/v1/responses/{id}", StoredResponse("retrieve")),
-            Endpoint("DELETE", "/v1/responses/{id}", StoredResponse("delete")),
-            Endpoint("POST", "/v1/responses/{id}/cancel", StoredResponse("cancel")),
-            Endpoint("GET", "/v1/responses/{id}/input_items", StoredResponse("list_input_items")),
+            Endpoint("GET", "/v1/responses/{id}", ResponseAction("retrieve")),
+            Endpoint("DELETE", "/v1/responses/{id}", ResponseAction("delete")),
+            Endpoint("POST", "/v1/responses/{id}/cancel", ResponseAction("cancel")),
+            Endpoint("GET", "/v1/responses/{id}/input_items", ResponseAction("list_input_items")),
         )
 
     @classmethod
@@ -125,13 +125,13 @@ class ResponsesDialect:
         """See :class:`gptoss_api.dialects.base.Answer`. Earlier responses are not looked up."""
         return self.complete(self.read(body))
 
-    def read(self, body: bytes) -> Asked:
+    def read(self, body: bytes) -> Parsed:
         """The request without its conversation; :meth:`complete` it with what is stored."""
         return read_request(Fields(decode_object(body)), store_by_default=self._store)
 
     def complete(
         self,
-        asked: Asked,
+        asked: Parsed,
         *,
         history: Sequence[dict[str, Any]] = (),
         chain: tuple[str, ...] = (),

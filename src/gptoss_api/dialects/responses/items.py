@@ -19,7 +19,7 @@ from ...core.turn import (
     ToolResultMessage,
     UserMessage,
 )
-from ..reading import Fields, as_object, unknown_value, wrong_type
+from ..fields import Fields, as_object, unknown_value, wrong_type
 from .tools import Names
 
 ROLES: Final = ("user", "assistant", "system", "developer")

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ...core.errors import InvalidRequest, InvalidType, UnsupportedParameter
 from ...core.turn import Effort, OutputFormat, Turn
+from ..fields import Fields, as_object, unknown_value, wrong_type
 from ..parameters import (
     EFFORTS,
     check_options,
@@ -20,7 +21,6 @@ from ..parameters import (
     read_model,
     read_stop,
 )
-from ..reading import Fields, as_object, unknown_value, wrong_type
 from .items import item_type
 from .tools import Toolbox, read_toolbox
 
@@ -97,7 +97,7 @@ _USED: Final = frozenset(
 )
 
 
-class Asked(Struct, frozen=True):
+class Parsed(Struct, frozen=True):
     """A request without its conversation.
 
     ``turn`` has no messages yet. ``items`` are the client's own input items in the order given,
@@ -122,7 +122,7 @@ class Asked(Struct, frozen=True):
         return tuple(item.required_string("id") for item in self.items if item_type(item) == "item_reference")
 
 
-def read_request(body: Fields, *, store_by_default: bool = True) -> Asked:
+def read_request(body: Fields, *, store_by_default: bool = True) -> Parsed:
     """Checks and translates a whole body.
 
     Raises:
@@ -169,7 +169,7 @@ def read_request(body: Fields, *, store_by_default: bool = True) -> Asked:
         options=options,
         ignored=(*(f"tools.{kind}" for kind in toolbox.dropped), *without_effect, *unknown),
     )
-    return Asked(
+    return Parsed(
         turn=turn,
         items=items,
         instructions=_instructions(body),

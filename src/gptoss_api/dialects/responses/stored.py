@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..reading import Fields
+from ..fields import Fields
 from .items import item_type
 from .objects import item_id
 

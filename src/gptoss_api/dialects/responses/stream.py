@@ -195,7 +195,7 @@ class ResponseStream:
         status: ItemStatus = "completed" if complete else "incomplete"
         self._finish_item(self._call_object(data.item_id, part.call, text, status), data.output_index)
 
-    def told(self, event: Event) -> None:
+    def other(self, event: Event) -> None:
         match event:
             case Started():
                 self._begin(event)

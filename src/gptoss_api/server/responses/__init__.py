@@ -2,7 +2,7 @@
 
 from .background import BackgroundRuns
 from .endpoint import ResponsesEndpoint, open_request
-from .kept import KeptResponses
 from .routes import ResponseRoutes
+from .stored import StoredResponses
 
-__all__ = ["BackgroundRuns", "KeptResponses", "ResponseRoutes", "ResponsesEndpoint", "open_request"]
+__all__ = ["BackgroundRuns", "ResponseRoutes", "ResponsesEndpoint", "StoredResponses", "open_request"]

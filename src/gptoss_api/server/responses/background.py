@@ -16,7 +16,7 @@ from ...core.errors import GatewayError, InternalError, InvalidRequest
 from ...core.events import Events
 from ...dialects.responses import ResponseRequest, ResponseStream
 from ..drain import Drain, shutting_down
-from .kept import Kept, KeptResponses, NotStored, no_store, not_stored_object, now, status_of
+from .stored import NotStored, StoredResponse, StoredResponses, no_store, not_stored_object, now, status_of
 
 BEAT_SECONDS: Final = 5.0
 # How often it is looked whether another process wants a response cancelled; its client waits for that.
@@ -92,10 +92,10 @@ class Run:
         response = self.stream.snapshot()
         return response if self.stored else not_stored_object(response)
 
-    def record(self) -> Kept:
+    def record(self) -> StoredResponse:
         """The run as the store and other processes know it."""
         response = self.stream.snapshot()
-        return Kept(
+        return StoredResponse(
             Raw(response),
             Raw(json.encode(self.request.items)),
             status_of(response),
@@ -112,8 +112,8 @@ class Run:
 class BackgroundRuns:
     """The runs of this process. ``open_request`` answers a request with events."""
 
-    def __init__(self, kept: KeptResponses, open_request: Open, drain: Drain) -> None:
-        self._kept = kept
+    def __init__(self, stored: StoredResponses, open_request: Open, drain: Drain) -> None:
+        self._stored = stored
         self._open = open_request
         self._drain = drain
         self._runs: dict[tuple[str, str], Run] = {}
@@ -131,7 +131,7 @@ class BackgroundRuns:
         """
         run = Run(caller, request)
         run.add(run.stream.queued())
-        not_stored = await self._kept.put(caller, request.id, run.record())
+        not_stored = await self._stored.put(caller, request.id, run.record())
         if not_stored == "unavailable":
             raise no_store()
         if not_stored is not None:
@@ -176,8 +176,8 @@ class BackgroundRuns:
 
     async def _store(self, run: Run, events: bytes) -> NotStored | None:
         # The events first: whoever sees that it has ended finds them.
-        await self._kept.put_events(run.caller, run.request.id, events)
-        return await self._kept.put(run.caller, run.request.id, run.record())
+        await self._stored.put_events(run.caller, run.request.id, events)
+        return await self._stored.put(run.caller, run.request.id, run.record())
 
     async def _offer(self, run: Run, events: bytes, not_stored: NotStored) -> None:
         """Keeps a run that has ended in this process for a while, as the store does not."""
@@ -217,8 +217,8 @@ class BackgroundRuns:
         renewed = now()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if await self._kept.cancel_wished(run.caller, run.request.id):
+            if await self._stored.cancel_requested(run.caller, run.request.id):
                 run.cancel()
             if now() - renewed >= BEAT_SECONDS:
                 renewed = now()
-                await self._kept.put(run.caller, run.request.id, run.record())
+                await self._stored.put(run.caller, run.request.id, run.record())

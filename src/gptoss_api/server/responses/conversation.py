@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...core.errors import InvalidRequest, NotFound, PreviousResponseNotFound
-from ...dialects.responses import Asked, response_of_item
+from ...dialects.responses import Parsed, response_of_item
 from ...loop import beside
-from .kept import RUNNING, Kept, KeptResponses
+from .stored import RUNNING, StoredResponse, StoredResponses
 
 
 async def read_chain(
-    kept: KeptResponses, caller: str, previous_id: str
+    stored: StoredResponses, caller: str, previous_id: str
 ) -> tuple[tuple[str, ...], list[dict[str, Any]], int]:
     """The ids of the chain that ends with ``previous_id``, its items, oldest first, and their size in bytes.
 
@@ -19,8 +19,8 @@ async def read_chain(
         InvalidRequest: for a response that has no answer to continue from.
     """
     try:
-        previous = await kept.get(caller, previous_id)
-        before = await kept.get_all(caller, previous.chain)
+        previous = await stored.get(caller, previous_id)
+        before = await stored.get_all(caller, previous.chain)
     except NotFound as error:
         raise PreviousResponseNotFound(
             f"Previous response with id '{previous_id[:100]}' not found. {error.message}",
@@ -37,24 +37,24 @@ async def read_chain(
     return (*previous.chain, previous_id), await beside(size, _items, links), size
 
 
-def _items(links: Sequence[Kept]) -> list[dict[str, Any]]:
+def _items(links: Sequence[StoredResponse]) -> list[dict[str, Any]]:
     return [item for link in links for item in link.conversation()]
 
 
-async def read_references(kept: KeptResponses, caller: str, asked: Asked) -> dict[str, dict[str, Any]]:
+async def read_references(stored: StoredResponses, caller: str, asked: Parsed) -> dict[str, dict[str, Any]]:
     """The stored items that the input names, by id; unknown ones are left out."""
     wanted = {identifier: response_of_item(identifier) for identifier in asked.references}
     found: dict[str, dict[str, Any]] = {}
     for response_id in dict.fromkeys(filter(None, wanted.values())):
         try:
-            record = await kept.get(caller, response_id)
+            record = await stored.get(caller, response_id)
         except NotFound:
             continue
         found |= await beside(record.size, _by_id, record, wanted)
     return found
 
 
-def _by_id(record: Kept, wanted: dict[str, str | None]) -> dict[str, dict[str, Any]]:
+def _by_id(record: StoredResponse, wanted: dict[str, str | None]) -> dict[str, dict[str, Any]]:
     return {item["id"]: item for item in record.conversation() if item.get("id") in wanted}
 
 

@@ -20,26 +20,26 @@ from ..series import OpenTurn
 from ..turns import AnswerEndpoint, Serving
 from .background import BackgroundRuns
 from .conversation import read_chain, read_references
-from .kept import Kept, KeptResponses, not_stored_object, status_of
+from .stored import StoredResponse, StoredResponses, not_stored_object, status_of
 
 # A cut by estimate may have to be repeated; each takes away at least a tenth more than was too much.
 _MOST_CUTS: Final = 4
 
 
 class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
-    """Creates responses. ``runs`` work on those in the background, ``kept`` stores them."""
+    """Creates responses. ``runs`` work on those in the background, ``stored`` stores them."""
 
     def __init__(
         self,
         create: CreateResponse,
         open_turn: OpenTurn,
         serving: Serving,
-        kept: KeptResponses,
+        stored: StoredResponses,
         runs: BackgroundRuns,
     ) -> None:
         super().__init__(create.dialect.name, create.stream, open_turn, serving)
         self._dialect = create.dialect
-        self._kept = kept
+        self._stored = stored
         self._runs = runs
 
     async def read(self, body: bytes, record: RequestRecord) -> ResponseRequest:
@@ -47,11 +47,11 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
         chain: tuple[str, ...] = ()
         request = partial(self._dialect.complete, asked, caller=record.caller)
         if asked.previous_response_id is not None:
-            chain, history, size = await read_chain(self._kept, record.caller, asked.previous_response_id)
+            chain, history, size = await read_chain(self._stored, record.caller, asked.previous_response_id)
             record.weight += size
             request = partial(request, history=history, chain=chain)
         if asked.references:
-            request = partial(request, known=await read_references(self._kept, record.caller, asked))
+            request = partial(request, known=await read_references(self._stored, record.caller, asked))
         return await beside(record.weight, request)
 
     def open(self, request: ResponseRequest) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
@@ -65,8 +65,8 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
         final = request.final
         if not (request.asked.store and final):
             return last
-        kept = await beside(record.weight, _kept, request)
-        not_stored = await self._kept.put(record.caller, request.id, kept)
+        stored = await beside(record.weight, _stored, request)
+        not_stored = await self._stored.put(record.caller, request.id, stored)
         if not_stored is None:
             return last
         record.not_stored = not_stored
@@ -97,9 +97,9 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
                 stream.stop()
 
 
-def _kept(request: ResponseRequest) -> Kept:
+def _stored(request: ResponseRequest) -> StoredResponse:
     final = request.final
-    return Kept(Raw(final), Raw(json.encode(request.items)), status_of(final), request.chain)
+    return StoredResponse(Raw(final), Raw(json.encode(request.items)), status_of(final), request.chain)
 
 
 def open_request(

@@ -12,14 +12,14 @@ from starlette.types import Receive, Scope, Send
 
 from ...core.errors import InvalidRequest, NotFound, StateUnavailable
 from ...dialects.base import SERVER_SENT_EVENTS
-from ...dialects.reading import Fields
+from ...dialects.fields import Fields
 from ...loop import beside
 from ..exchange import ClientStream, Departure, send_json
 from ..request import RequestRecord
 from ..turns import Serving
 from .background import DEAD_AFTER, BackgroundRuns
 from .conversation import page, read_chain
-from .kept import RUNNING, Kept, KeptResponses, now
+from .stored import RUNNING, StoredResponse, StoredResponses, now
 
 # How often it is looked whether another process has finished a response that is followed or stopped here.
 _LOOK_SECONDS: Final = 0.5
@@ -32,8 +32,8 @@ _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
 class ResponseRoutes:
     """Everything under ``/v1/responses/{id}``, as bound ASGI callables."""
 
-    def __init__(self, kept: KeptResponses, runs: BackgroundRuns, serving: Serving) -> None:
-        self._kept = kept
+    def __init__(self, stored: StoredResponses, runs: BackgroundRuns, serving: Serving) -> None:
+        self._stored = stored
         self._runs = runs
         self._serving = serving
 
@@ -54,41 +54,41 @@ class ResponseRoutes:
         if run is not None and not (run.ended and run.stored):
             await send_json(send, 200, run.snapshot())
             return
-        kept = _settled(await self._kept.get(caller, response_id))
-        await send_json(send, 200, bytes(kept.response))
+        stored = _settled(await self._stored.get(caller, response_id))
+        await send_json(send, 200, bytes(stored.response))
 
     async def delete(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller, response_id = _whose(scope)
         await self._stop(caller, response_id)
-        await self._kept.delete(caller, response_id)
+        await self._stored.delete(caller, response_id)
         self._runs.forget(caller, response_id)
         gone = {"id": response_id, "object": "response", "deleted": True}
         await send_json(send, 200, msgspec.json.encode(gone))
 
     async def cancel(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller, response_id = _whose(scope)
-        kept = await self._stop(caller, response_id)
-        if not kept.background:
+        stored = await self._stop(caller, response_id)
+        if not stored.background:
             raise InvalidRequest(
                 "Only a response that was made with background set to true can be cancelled.",
                 param="response_id",
             )
-        await send_json(send, 200, bytes(kept.response))
+        await send_json(send, 200, bytes(stored.response))
 
     async def list_input_items(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller, response_id = _whose(scope)
         query = _query(scope)
         limit = query.integer("limit", 1, 100)
         order = query.choice("order", ("asc", "desc"))
-        kept = await self._kept.get(caller, response_id)
-        items = await beside(kept.size, kept.input_items)
-        if kept.chain:
-            _, before, _ = await read_chain(self._kept, caller, kept.chain[-1])
+        stored = await self._stored.get(caller, response_id)
+        items = await beside(stored.size, stored.input_items)
+        if stored.chain:
+            _, before, _ = await read_chain(self._stored, caller, stored.chain[-1])
             items = before + items
         listed = page(items, after=query.string("after"), limit=limit or 20, newest_first=order != "asc")
-        await send_json(send, 200, await beside(kept.size, msgspec.json.encode, listed))
+        await send_json(send, 200, await beside(stored.size, msgspec.json.encode, listed))
 
-    async def _stop(self, caller: str, response_id: str) -> Kept:
+    async def _stop(self, caller: str, response_id: str) -> StoredResponse:
         """Ends what works on a response, in this process or another; gives its record as it is then.
 
         The record of a process that died may say for a while that it runs.
@@ -103,20 +103,20 @@ class ResponseRoutes:
             await run.wait()
             if not run.stored:
                 return replace(run.record(), response=Raw(run.snapshot()))
-        kept = _settled(await self._kept.get(caller, response_id))
-        if kept.status in RUNNING:
-            await self._kept.wish_cancelled(caller, response_id)
+        stored = _settled(await self._stored.get(caller, response_id))
+        if stored.status in RUNNING:
+            await self._stored.request_cancel(caller, response_id)
         deadline = now() + _STOP_SECONDS
-        while kept.status in RUNNING and now() < deadline:
+        while stored.status in RUNNING and now() < deadline:
             await asyncio.sleep(_LOOK_SECONDS)
-            kept = _settled(await self._kept.get(caller, response_id))
-        return kept
+            stored = _settled(await self._stored.get(caller, response_id))
+        return stored
 
     async def _events(self, caller: str, response_id: str, start: int) -> AsyncIterator[bytes]:
         run = self._runs.get(caller, response_id)
         if run is not None:
             return run.follow(start)
-        if not (await self._kept.get(caller, response_id)).background:
+        if not (await self._stored.get(caller, response_id)).background:
             raise InvalidRequest(
                 "Only a response that was made with background set to true can be streamed again.",
                 param="stream",
@@ -125,10 +125,10 @@ class ResponseRoutes:
 
     async def _stored_events(self, caller: str, response_id: str, start: int) -> AsyncIterator[bytes]:
         """The events of a response that ended, or that another process will end."""
-        while (events := await self._kept.events(caller, response_id)) is None:
+        while (events := await self._stored.events(caller, response_id)) is None:
             if (why := await self._no_events(caller, response_id)) is not None:
                 # They may have come since they were looked for.
-                if (events := await self._kept.events(caller, response_id)) is not None:
+                if (events := await self._stored.events(caller, response_id)) is not None:
                     break
                 said = {"code": "server_error", "message": why, "param": None, "sequence_number": start}
                 yield b"event: error\ndata: %b\n\n" % msgspec.json.encode({"type": "error", **said})
@@ -141,14 +141,14 @@ class ResponseRoutes:
     async def _no_events(self, caller: str, response_id: str) -> str | None:
         """Why there will be no events; ``None`` as long as there may be some."""
         try:
-            kept = await self._kept.get(caller, response_id)
+            stored = await self._stored.get(caller, response_id)
         except StateUnavailable:
             return None
         except NotFound as gone:
             return gone.message
-        if _settled(kept).status in RUNNING:
+        if _settled(stored).status in RUNNING:
             return None
-        return _DIED if kept.status in RUNNING else _NO_EVENTS
+        return _DIED if stored.status in RUNNING else _NO_EVENTS
 
     async def _follow(self, events: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
         with Departure(receive):
@@ -165,13 +165,13 @@ _DIED: Final = "The process that worked on this response ended before it was com
 _NO_EVENTS: Final = "The events of this response are no longer kept. Fetch the response itself."
 
 
-def _settled(kept: Kept) -> Kept:
+def _settled(stored: StoredResponse) -> StoredResponse:
     """The response as it is: one whose process died has failed, whatever its record says."""
-    if kept.status not in RUNNING or now() - kept.beat < DEAD_AFTER:
-        return kept
-    response: dict[str, Any] = msgspec.json.decode(kept.response)
+    if stored.status not in RUNNING or now() - stored.beat < DEAD_AFTER:
+        return stored
+    response: dict[str, Any] = msgspec.json.decode(stored.response)
     response |= {"status": "failed", "error": {"code": "server_error", "message": _DIED}}
-    return replace(kept, response=Raw(msgspec.json.encode(response)), status="failed")
+    return replace(stored, response=Raw(msgspec.json.encode(response)), status="failed")
 
 
 def _whose(scope: Scope) -> tuple[str, str]:

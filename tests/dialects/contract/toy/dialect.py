@@ -18,10 +18,10 @@ from gptoss_api.dialects.base import (
     StreamFormat,
     error_headers,
 )
+from gptoss_api.dialects.fields import Fields
 from gptoss_api.dialects.json_body import decode_object
 from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.dialects.parameters import read_model
-from gptoss_api.dialects.reading import Fields
 
 LINES: Final = StreamFormat(b"application/x-ndjson", b"\n")
 

@@ -1,4 +1,4 @@
-"""Kept responses on every store, and the paging of their items."""
+"""StoredResponse responses on every store, and the paging of their items."""
 
 from typing import Any
 
@@ -8,28 +8,28 @@ from msgspec import Raw, json
 from gptoss_api.core.errors import InvalidRequest, NotFound, StateUnavailable
 from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.server.responses.conversation import page, read_chain
-from gptoss_api.server.responses.kept import Kept, KeptResponses
+from gptoss_api.server.responses.stored import StoredResponse, StoredResponses
 from gptoss_api.state import GuardedStore, MemoryStore, Store, StoreUnavailable
 
 
 @pytest.fixture
-def kept() -> KeptResponses:
-    return KeptResponses(GuardedStore(MemoryStore()), ttl=60, most=100, size=10**9, total=10**9)
+def stored() -> StoredResponses:
+    return StoredResponses(GuardedStore(MemoryStore()), ttl=60, most=100, size=10**9, total=10**9)
 
 
-def record(text: str, *chain: str, status: str = "completed") -> Kept:
+def record(text: str, *chain: str, status: str = "completed") -> StoredResponse:
     response = {"id": "x", "output": [{"id": f"msg_{text}_out", "text": f"{text}!"}]}
-    return Kept(
+    return StoredResponse(
         Raw(json.encode(response)), Raw(json.encode([{"id": f"msg_{text}", "text": text}])), status, chain
     )
 
 
-async def test_a_record_is_its_callers_alone(kept: KeptResponses) -> None:
-    await kept.put("ann", "resp_1", record("one"))
-    assert (await kept.get("ann", "resp_1")).input_items() == [{"id": "msg_one", "text": "one"}]
+async def test_a_record_is_its_callers_alone(stored: StoredResponses) -> None:
+    await stored.put("ann", "resp_1", record("one"))
+    assert (await stored.get("ann", "resp_1")).input_items() == [{"id": "msg_one", "text": "one"}]
     for caller, response_id in (("bob", "resp_1"), ("", "resp_1"), ("ann", "resp_2")):
         with pytest.raises(NotFound):
-            await kept.get(caller, response_id)
+            await stored.get(caller, response_id)
 
 
 async def test_a_store_that_rests_is_not_taken_for_one_that_has_nothing(
@@ -37,8 +37,8 @@ async def test_a_store_that_rests_is_not_taken_for_one_that_has_nothing(
 ) -> None:
     store = MemoryStore()
     guarded = GuardedStore(store)
-    kept = KeptResponses(guarded, ttl=60, most=100, size=10**9, total=10**9)
-    await kept.put("ann", "resp_1", record("one"))
+    stored = StoredResponses(guarded, ttl=60, most=100, size=10**9, total=10**9)
+    await stored.put("ann", "resp_1", record("one"))
 
     async def unplugged(*_: object) -> None:
         raise StoreUnavailable("it is unplugged")
@@ -46,68 +46,70 @@ async def test_a_store_that_rests_is_not_taken_for_one_that_has_nothing(
     with monkeypatch.context() as broken:
         broken.setattr(store, "get", unplugged)
         with pytest.raises(StateUnavailable):
-            await kept.get("ann", "resp_1")
+            await stored.get("ann", "resp_1")
     # It rests now, whatever else is known of it.
     guarded._down = False
     with pytest.raises(StateUnavailable):
-        await kept.get("ann", "resp_1")
-    assert await kept.put("ann", "resp_2", record("two")) == "unavailable"
+        await stored.get("ann", "resp_1")
+    assert await stored.put("ann", "resp_2", record("two")) == "unavailable"
 
 
-async def test_a_chain_is_read_oldest_first(kept: KeptResponses) -> None:
-    await kept.put("ann", "r1", record("one"))
-    await kept.put("ann", "r2", record("two", "r1"))
-    await kept.put("ann", "r3", record("three", "r1", "r2"))
-    chain, items, _ = await read_chain(kept, "ann", "r3")
+async def test_a_chain_is_read_oldest_first(stored: StoredResponses) -> None:
+    await stored.put("ann", "r1", record("one"))
+    await stored.put("ann", "r2", record("two", "r1"))
+    await stored.put("ann", "r3", record("three", "r1", "r2"))
+    chain, items, _ = await read_chain(stored, "ann", "r3")
     assert chain == ("r1", "r2", "r3")
     assert [item["text"] for item in items] == ["one", "one!", "two", "two!", "three", "three!"]
 
 
-async def test_a_chain_with_a_missing_link_is_not_answered_as_if_it_were_whole(kept: KeptResponses) -> None:
-    await kept.put("ann", "r1", record("one"))
-    await kept.put("ann", "r2", record("two", "r1"))
-    await kept.delete("ann", "r1")
+async def test_a_chain_with_a_missing_link_is_not_answered_as_if_it_were_whole(
+    stored: StoredResponses,
+) -> None:
+    await stored.put("ann", "r1", record("one"))
+    await stored.put("ann", "r2", record("two", "r1"))
+    await stored.delete("ann", "r1")
     with pytest.raises(NotFound) as caught:
-        await read_chain(kept, "ann", "r2")
+        await read_chain(stored, "ann", "r2")
     assert openai_error(caught.value).code == "previous_response_not_found"
 
 
 @pytest.mark.parametrize("status", ["queued", "in_progress", "failed", "cancelled"])
-async def test_what_has_no_answer_cannot_be_continued(kept: KeptResponses, status: str) -> None:
-    await kept.put("ann", "r1", record("one", status=status))
+async def test_what_has_no_answer_cannot_be_continued(stored: StoredResponses, status: str) -> None:
+    await stored.put("ann", "r1", record("one", status=status))
     with pytest.raises(InvalidRequest, match=status.replace("_", " ")):
-        await read_chain(kept, "ann", "r1")
+        await read_chain(stored, "ann", "r1")
 
 
-async def test_a_wish_to_cancel_is_heard_once(kept: KeptResponses) -> None:
-    await kept.wish_cancelled("ann", "r1")
-    assert not await kept.cancel_wished("bob", "r1")
-    assert await kept.cancel_wished("ann", "r1")
-    assert not await kept.cancel_wished("ann", "r1")
+async def test_a_request_to_cancel_is_heard_once(stored: StoredResponses) -> None:
+    await stored.request_cancel("ann", "r1")
+    assert not await stored.cancel_requested("bob", "r1")
+    assert await stored.cancel_requested("ann", "r1")
+    assert not await stored.cancel_requested("ann", "r1")
 
 
 async def test_callers_do_not_push_out_each_others_responses(store: Store) -> None:
-    kept = KeptResponses(GuardedStore(store), ttl=60, most=50, size=10**9, total=10**9)
-    await kept.put("ann", "resp_a", record("one"))
+    stored = StoredResponses(GuardedStore(store), ttl=60, most=50, size=10**9, total=10**9)
+    await stored.put("ann", "resp_a", record("one"))
     ids = [f"resp_{number}" for number in range(250)]
     for response_id in ids:
-        assert await kept.put("bob", response_id, record("one")) is None
-    assert (await kept.get("ann", "resp_a")).status == "completed"
-    left = [await is_kept(kept, "bob", response_id) for response_id in ids]
+        assert await stored.put("bob", response_id, record("one")) is None
+    assert (await stored.get("ann", "resp_a")).status == "completed"
+    left = [await is_stored(stored, "bob", response_id) for response_id in ids]
     assert all(left[-50:])
     # SQLite counts only from time to time.
     assert sum(left) <= 50 + 64
 
 
 async def test_large_responses_push_out_only_their_callers_own(store: Store) -> None:
-    kept = KeptResponses(GuardedStore(store), ttl=60, most=5_000, size=1_000_000, total=10**9)
-    await kept.put("ann", "resp_a", record("one"))
+    stored = StoredResponses(GuardedStore(store), ttl=60, most=5_000, size=1_000_000, total=10**9)
+    await stored.put("ann", "resp_a", record("one"))
     ids = [f"resp_{number}" for number in range(40)]
     for response_id in ids:
-        assert await kept.put("bob", response_id, record("x" * 25_000)) is None
-        await kept.put_events("bob", response_id, b"x" * 50_000)
-    assert await is_kept(kept, "ann", "resp_a")
-    left = [await is_kept(kept, "bob", response_id) for response_id in ids]
+        assert await stored.put("bob", response_id, record("x" * 25_000)) is None
+        await stored.put_events("bob", response_id, b"x" * 50_000)
+    assert await is_stored(stored, "ann", "resp_a")
+    left = [await is_stored(stored, "bob", response_id) for response_id in ids]
     # Each is 150 kB: the record has its text four times.
     assert 5 <= sum(left) <= 8
     assert all(left[-5:])
@@ -115,15 +117,15 @@ async def test_large_responses_push_out_only_their_callers_own(store: Store) -> 
 
 @pytest.mark.parametrize(("size", "least"), [(1_000, 900), (10**9, 4 * 1024**2)])
 async def test_of_what_is_too_large_nothing_is_stored(size: int, least: int) -> None:
-    kept = KeptResponses(GuardedStore(MemoryStore()), ttl=60, most=100, size=size, total=10**9)
-    assert await kept.put("ann", "resp_1", record("x" * (least // 4 - 200))) is None
-    assert await kept.put("ann", "resp_2", record("x" * (least // 4 + 200))) == "too-large"
-    assert not await is_kept(kept, "ann", "resp_2")
+    stored = StoredResponses(GuardedStore(MemoryStore()), ttl=60, most=100, size=size, total=10**9)
+    assert await stored.put("ann", "resp_1", record("x" * (least // 4 - 200))) is None
+    assert await stored.put("ann", "resp_2", record("x" * (least // 4 + 200))) == "too-large"
+    assert not await is_stored(stored, "ann", "resp_2")
 
 
-async def is_kept(kept: KeptResponses, caller: str, response_id: str) -> bool:
+async def is_stored(stored: StoredResponses, caller: str, response_id: str) -> bool:
     try:
-        await kept.get(caller, response_id)
+        await stored.get(caller, response_id)
     except NotFound:
         return False
     return True

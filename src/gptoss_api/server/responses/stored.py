@@ -25,13 +25,13 @@ _RECORD_SIZE: Final = 4 * 1024**2
 _EVENTS_SIZE: Final = 16 * 1024**2
 # Seconds after which it makes sense to ask again for what a store that is down may have.
 _RETRY_AFTER: Final = 5.0
-# How long a wish to cancel waits for the process that works on the response.
-_WISH_SECONDS: Final = 300.0
+# How long a request to cancel waits for the process that works on the response.
+_CANCEL_SECONDS: Final = 300.0
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Kept(Struct, frozen=True):
+class StoredResponse(Struct, frozen=True):
     """A response, and what continues from it.
 
     ``items`` are its input items; ``chain`` the ids of the responses before it, oldest first. ``beat`` is
@@ -63,10 +63,10 @@ class Kept(Struct, frozen=True):
         return self.input_items() + self.output_items()
 
 
-_decode: Final = msgspec.json.Decoder(Kept).decode
+_decode: Final = msgspec.json.Decoder(StoredResponse).decode
 
 
-class KeptResponses:
+class StoredResponses:
     """Responses by caller and id.
 
     ``ttl`` is how long one is kept in seconds, ``most`` how many and ``size`` how many bytes each caller may
@@ -76,18 +76,18 @@ class KeptResponses:
     def __init__(self, store: GuardedStore, *, ttl: float, most: int, size: int, total: int) -> None:
         self._store = store
         self._space = Space("responses", ttl, most, _EVENTS_SIZE, size, total)
-        self._wishes = Space("response-cancels", _WISH_SECONDS, 10_000, 8)
+        self._cancels = Space("response-cancels", _CANCEL_SECONDS, 10_000, 8)
 
-    async def get(self, caller: str, response_id: str) -> Kept:
+    async def get(self, caller: str, response_id: str) -> StoredResponse:
         """
         Raises:
             NotFound: for an id that is unknown, expired or another caller's.
             StateUnavailable: where that cannot be known now.
         """
-        (kept,) = await self.get_all(caller, [response_id])
-        return kept
+        (stored,) = await self.get_all(caller, [response_id])
+        return stored
 
-    async def get_all(self, caller: str, ids: Sequence[str]) -> list[Kept]:
+    async def get_all(self, caller: str, ids: Sequence[str]) -> list[StoredResponse]:
         """Several at once; see :meth:`get`."""
         try:
             values = await self._store.fetch(self._space, *[_key(caller, each) for each in ids])
@@ -104,9 +104,9 @@ class KeptResponses:
         found = [value for value in values if value is not None]
         return await beside(sum(map(len, found)), lambda: list(map(_decode, found)))
 
-    async def put(self, caller: str, response_id: str, kept: Kept) -> NotStored | None:
+    async def put(self, caller: str, response_id: str, response: StoredResponse) -> NotStored | None:
         """Keeps a response, or says why not."""
-        value = _encode(kept)
+        value = _encode(response)
         if len(value) > min(_RECORD_SIZE, self._space.largest):
             return "too-large"
         try:
@@ -135,12 +135,12 @@ class KeptResponses:
         (value,) = await self._store.get(self._space, _key(caller, response_id, b"events"))
         return value
 
-    async def wish_cancelled(self, caller: str, response_id: str) -> None:
+    async def request_cancel(self, caller: str, response_id: str) -> None:
         """Asks the process that works on the response to stop."""
-        await self._put(self._wishes, caller, _key(caller, response_id), b"1")
+        await self._put(self._cancels, caller, _key(caller, response_id), b"1")
 
-    async def cancel_wished(self, caller: str, response_id: str) -> bool:
-        return await self._store.take(self._wishes, _key(caller, response_id)) is not None
+    async def cancel_requested(self, caller: str, response_id: str) -> bool:
+        return await self._store.take(self._cancels, _key(caller, response_id)) is not None
 
     async def _put(self, space: Space, caller: str, key: bytes, value: bytes) -> bool:
         (stored,) = await self._store.put(space, Entry(key, value, owner=caller.encode()))
