@@ -16,7 +16,7 @@ from ..core.servers import AUTO
 from ..core.turn import Turn
 from ..emulation import EmulatedUpstream, EmulationSettings
 from ..routing import Route, Router
-from ..state import cache_folder, map_made
+from ..state import cache_folder, map_cached
 from ..telemetry.logs import hide_from_logs
 from ..text.ranks import TABLE_SHA256, Ranks, build_table
 from ..text.tokens import Tokens
@@ -190,4 +190,4 @@ class Gateway:
 def _ranks() -> Ranks:
     """Those of this process and of all that are forked from it."""
     path = cache_folder() / f"o200k_base-{TABLE_SHA256[:12]}.ranks"
-    return Ranks(map_made(path, TABLE_SHA256, build_table))
+    return Ranks(map_cached(path, TABLE_SHA256, build_table))

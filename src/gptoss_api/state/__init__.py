@@ -1,7 +1,7 @@
 """What the gateway remembers between requests, in this process or shared with others."""
 
+from .cached_file import map_cached
 from .guard import GuardedStore
-from .made import map_made
 from .memory import MemoryStore
 from .sealed import SealedStore
 from .secret import load_secret
@@ -32,7 +32,7 @@ __all__ = [
     "default_url",
     "is_shared",
     "load_secret",
-    "map_made",
+    "map_cached",
     "open_store",
     "passwords",
     "secret_file",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gptoss_api.state import made, map_made
+from gptoss_api.state import cached_file, map_cached
 
 CONTENT = bytes(range(256)) * 20_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -41,8 +41,8 @@ def shown_in_maps(path: Path) -> bool:
 
 def test_it_is_made_once_and_then_mapped(tmp_path: Path, make: Maker) -> None:
     path = tmp_path / "cache/deeper/thing"
-    first = map_made(path, SHA256, make)
-    again = map_made(path, SHA256, make)
+    first = map_cached(path, SHA256, make)
+    again = map_cached(path, SHA256, make)
     assert make.times == 1
     assert first[:] == again[:] == path.read_bytes() == CONTENT
     assert [file.name for file in path.parent.iterdir()] == ["thing"]
@@ -51,10 +51,10 @@ def test_it_is_made_once_and_then_mapped(tmp_path: Path, make: Maker) -> None:
 
 
 def test_a_map_takes_no_memory_of_the_process(tmp_path: Path, make: Maker) -> None:
-    map_made(tmp_path / "thing", SHA256, make)
+    map_cached(tmp_path / "thing", SHA256, make)
     tracemalloc.start()
     try:
-        found = map_made(tmp_path / "thing", SHA256, make)
+        found = map_cached(tmp_path / "thing", SHA256, make)
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
@@ -67,7 +67,7 @@ def test_a_map_takes_no_memory_of_the_process(tmp_path: Path, make: Maker) -> No
 def test_nobody_else_may_read_or_write_it(tmp_path: Path, make: Maker) -> None:
     before = os.umask(0)
     try:
-        map_made(tmp_path / "cache/thing", SHA256, make)
+        map_cached(tmp_path / "cache/thing", SHA256, make)
     finally:
         os.umask(before)
     assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
@@ -79,7 +79,7 @@ def test_what_is_damaged_is_made_anew(kept: bytes, tmp_path: Path, make: Maker) 
     path = tmp_path / "thing"
     path.write_bytes(kept)
     path.chmod(0o600)
-    assert map_made(path, SHA256, make)[:] == CONTENT
+    assert map_cached(path, SHA256, make)[:] == CONTENT
     assert path.read_bytes() == CONTENT
     assert make.times == 1
 
@@ -91,7 +91,7 @@ def test_what_others_can_write_to_is_made_anew(mode: int, tmp_path: Path, make: 
     path.write_bytes(CONTENT)
     path.chmod(mode)
     with path.open("r+b") as theirs:
-        found = map_made(path, SHA256, make)
+        found = map_cached(path, SHA256, make)
         theirs.write(bytes(1_000))
         theirs.flush()
         assert found[:] == CONTENT
@@ -108,8 +108,8 @@ def test_what_belongs_to_another_user_is_made_anew(
     if owner == 0:
         os.chown(path, 4_242, -1)
     else:
-        monkeypatch.setattr(made.os, "geteuid", lambda: owner + 1)  # type: ignore[attr-defined]  # a module
-    assert map_made(path, SHA256, make)[:] == CONTENT
+        monkeypatch.setattr(cached_file.os, "geteuid", lambda: owner + 1)  # type: ignore[attr-defined]  # a module
+    assert map_cached(path, SHA256, make)[:] == CONTENT
     assert make.times == 1
 
 
@@ -128,7 +128,7 @@ def no_maps(_path: Path, patch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENODEV, "No such device")
 
-    patch.setattr(made, "mmap", refuse)
+    patch.setattr(cached_file, "mmap", refuse)
 
 
 @pytest.mark.parametrize("broken", [no_folder, no_room, no_maps])
@@ -140,8 +140,8 @@ def test_where_nothing_can_be_kept_it_is_made_each_time(
 ) -> None:
     path = tmp_path / "cache/thing"
     broken(path, monkeypatch)
-    assert map_made(path, SHA256, make) == CONTENT
-    assert map_made(path, SHA256, make) == CONTENT
+    assert map_cached(path, SHA256, make) == CONTENT
+    assert map_cached(path, SHA256, make) == CONTENT
     assert make.times == 2
     assert not list(tmp_path.glob("cache/thing?*"))
 
@@ -155,7 +155,7 @@ def test_several_that_make_it_at_once_all_have_it(tmp_path: Path) -> None:
         return CONTENT
 
     threads = [
-        threading.Thread(target=lambda: found.append(map_made(path, SHA256, slowly)[:])) for _ in range(8)
+        threading.Thread(target=lambda: found.append(map_cached(path, SHA256, slowly)[:])) for _ in range(8)
     ]
     for thread in threads:
         thread.start()

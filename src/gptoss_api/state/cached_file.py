@@ -1,4 +1,4 @@
-"""Files that hold what can be made again: made once, mapped by every process that needs them."""
+"""Files that hold what can be built again: built once, mapped by every process that needs them."""
 
 import hashlib
 import os
@@ -12,22 +12,22 @@ from pathlib import Path
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
-def map_made(path: Path, sha256: str, make: Callable[[], bytes]) -> bytes | mmap:
-    """What ``make`` makes, from the file ``path`` where that holds it, else made and kept there.
+def map_cached(path: Path, sha256: str, build: Callable[[], bytes]) -> bytes | mmap:
+    """What ``build`` builds, from the file ``path`` where that holds it, else built and kept there.
 
     Processes share the pages of a map, and those they never look at take no memory. A file is only trusted if
     nobody but this user and root can write to it, and its checksum is ``sha256``. Where no such file can be
-    kept, what was made is the value.
+    kept, what was built is the value.
     """
     with suppress(OSError):
         if (found := _mapped(path, sha256)) is not None:
             return found
-    made = make()
+    built = build()
     with suppress(OSError):
-        _keep(path, made)
+        _keep(path, built)
         if (found := _mapped(path, sha256)) is not None:
             return found
-    return made
+    return built
 
 
 def _mapped(path: Path, sha256: str) -> mmap | None:
@@ -41,13 +41,13 @@ def _mapped(path: Path, sha256: str) -> mmap | None:
         return mmap(file.fileno(), 0, access=ACCESS_READ)
 
 
-def _keep(path: Path, made: bytes) -> None:
+def _keep(path: Path, built: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(made)
+            file.write(built)
         # Whole or not at all: others may be reading.
         temporary.replace(path)
     except BaseException:
