@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gptoss_api.core.events import Started
-from gptoss_api.core.turn import AssistantMessage, Message, OutputFormat, ToolChoice, UserMessage
+from gptoss_api.core.turn import AssistantMessage, Message, OutputFormat, Tool, ToolChoice, UserMessage
 from gptoss_api.emulation.answer.spec import AnswerSpec
 from gptoss_api.upstreams.base import Capabilities
 
@@ -72,3 +72,11 @@ def test_the_client_is_told() -> None:
 def test_one_choice_at_a_time() -> None:
     plan = planned(asks(n=3), ALL)
     assert (plan.upstream_turn.n, plan.emulated) == (1, ("n",))
+
+
+def test_a_pattern_that_cannot_be_checked_is_named_where_it_would_have_been() -> None:
+    parameters = {"type": "object", "properties": {"a": {"pattern": r"^\h$"}}}
+    strict = Tool("f", parameters=parameters, strict=True)
+    assert planned(asks(tools=[strict]), Capabilities()).ignored == ("pattern",)
+    assert planned(asks(tools=[strict]), ALL).ignored == ()
+    assert planned(asks(tools=[Tool("f", parameters=parameters)]), Capabilities()).ignored == ()

@@ -20,6 +20,7 @@ from ..core.turn import (
 )
 from ..loop import LIGHT, beside
 from ..text.digest import digest
+from ..text.schema import compile_schema
 from ..threads import Conversation, Conversations, ReasoningCache, ThreadHead
 from ..upstreams.base import Capabilities, Upstream
 from .answer.spec import AnswerSpec
@@ -129,7 +130,11 @@ def make_plan(
         ),
         segments=segments,
         emulated=(*(prompt.emulated if prompt else ()), *(name for name, done in ours.items() if done)),
-        ignored=(*turn.ignored, *(name for name in turn.options if name not in honoured)),
+        ignored=(
+            *turn.ignored,
+            *(name for name in turn.options if name not in honoured),
+            *_left_out(spec),
+        ),
         preamble=preamble,
         conversation=conversation,
         thread=_thread_use(turn, continued) if capabilities.threads else None,
@@ -191,6 +196,15 @@ def _sent_limit(turn: Turn) -> int | None:
     if turn.max_tokens is None or not turn.bounds_shown:
         return turn.max_tokens
     return turn.max_tokens + HIDDEN_REASONING
+
+
+def _left_out(spec: AnswerSpec) -> tuple[str, ...]:
+    """``pattern``, where a schema that is checked here has one that cannot be."""
+    turn = spec.turn
+    bound = [tool.parameters for tool in turn.tools if tool.strict] if spec.reads_calls else []
+    if spec.checks_format:
+        bound.append(turn.output_format.schema)
+    return ("pattern",) if any(compile_schema(schema).left_out for schema in bound if schema) else ()
 
 
 def _thread_use(turn: Turn, continued: Continued | None) -> ThreadUse:

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    import jsonschema_rs
-
+from .ecma import MalformedPattern, translated
 from .schema_cost import Cost, Costs, TooMuch
 from .schema_parts import Part, SchemaRefused, SchemaTooLarge, take_apart
+from .schema_patterns import with_patterns
 from .schema_unfolding import Unfolding, check_unfolding
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 __all__ = [
     "MAX_BYTES",
@@ -77,13 +79,20 @@ class Schema:
     """A compiled schema. Thread-safe; compile with :func:`compile_schema`.
 
     ``weight`` is how many looks each character of a text may lead to, infinite where that is up to the text.
+    ``left_out`` are the patterns that no value is held to, as the engine cannot read them.
     """
 
-    __slots__ = ("root", "source", "validator", "weight")
+    __slots__ = ("left_out", "root", "source", "validator", "weight")
 
     def __init__(
-        self, source: dict[str, Any] | bool, validator: Any, root: Part, unfolding: Unfolding
+        self,
+        source: dict[str, Any] | bool,
+        validator: Any,
+        root: Part,
+        unfolding: Unfolding,
+        left_out: Sequence[str] = (),
     ) -> None:
+        self.left_out = left_out
         self.source = source
         self.validator = validator
         self.root = root
@@ -246,8 +255,26 @@ def compile_schema(source: dict[str, Any] | bool) -> Schema:
 def _compile(source: dict[str, Any] | bool, size: int) -> tuple[Schema, int]:
     if size > MAX_BYTES:
         raise SchemaTooLarge(f"the schema has {size} bytes; at most {MAX_BYTES} are accepted")
+    left_out: tuple[str, ...] = ()
     taken = take_apart(source, size)
     unfolding = check_unfolding(taken.parts)
+    try:
+        validator = _validator(source)
+    except SchemaRefused:
+        others = _other_patterns(taken.patterns)
+        if not others:
+            raise
+        left_out = tuple(pattern for pattern, other in others.items() if other is None)
+        checked = with_patterns(source, others)
+        taken = take_apart(checked, size)
+        unfolding = check_unfolding(taken.parts)
+        validator = _validator(checked)
+    schema = Schema(source, validator, taken.parts[0], unfolding, left_out)
+    return schema, size * _TEXT_BYTES + taken.bytes
+
+
+def _validator(source: Any) -> Any:
+    """Raises: SchemaRefused, for a schema that is not valid."""
     # Loaded with the first schema: it takes 4 MB, and who only chats sends none.
     import jsonschema_rs
 
@@ -256,10 +283,37 @@ def _compile(source: dict[str, Any] | bool, size: int) -> tuple[Schema, int]:
         backtrack_limit=20_000, size_limit=4 * 1024 * 1024, dfa_size_limit=256 * 1024
     )
     try:
-        validator = jsonschema_rs.validator_for(source, retriever=_refuse_remote, pattern_options=patterns)
+        return jsonschema_rs.validator_for(source, retriever=_refuse_remote, pattern_options=patterns)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         raise SchemaRefused(f"the schema is not valid: {_first_line(error)}") from error
-    return Schema(source, validator, taken.parts[0], unfolding), size * _TEXT_BYTES + taken.bytes
+
+
+def _other_patterns(patterns: Sequence[str]) -> dict[str, str | None]:
+    """What stands for patterns that the engine does not read; ``None`` where nothing does.
+
+    Raises:
+        SchemaRefused: for what is no pattern at all.
+    """
+    others: dict[str, str | None] = {}
+    for pattern in patterns:
+        if _is_read(pattern):
+            continue
+        try:
+            other = translated(pattern)
+        except MalformedPattern as malformed:
+            raise SchemaRefused(
+                f"the schema is not valid: the pattern '{pattern[:100]}' cannot be read: {malformed}"
+            ) from None
+        others[pattern] = other if _is_read(other) else None
+    return others
+
+
+def _is_read(pattern: str) -> bool:
+    try:
+        _validator({"pattern": pattern})
+    except SchemaRefused:
+        return False
+    return True
 
 
 def _refuse_remote(uri: str) -> Any:

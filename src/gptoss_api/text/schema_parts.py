@@ -144,10 +144,14 @@ _BARE: Final = Part()
 
 
 class Taken(NamedTuple):
-    """The ``parts`` that a validator can come to, the root first, and the ``bytes`` they take compiled."""
+    """The ``parts`` that a validator can come to, the root first, and the ``bytes`` they take compiled.
+
+    ``patterns`` are all that stand anywhere in the schema.
+    """
 
     parts: list[Part]
     bytes: int
+    patterns: Sequence[str] = ()
 
 
 def take_apart(source: Any, size: int) -> Taken:
@@ -159,7 +163,8 @@ def take_apart(source: Any, size: int) -> Taken:
     """
     survey = _Survey(source)
     builder = _Builder(survey, size)
-    return Taken(builder.parts, builder.size * _PART_BYTES + (MAX_PATTERNS - survey.room) * _PATTERN_BYTES)
+    size = builder.size * _PART_BYTES + (MAX_PATTERNS - survey.room) * _PATTERN_BYTES
+    return Taken(builder.parts, size, tuple(survey.patterns))
 
 
 class _Survey:

@@ -389,6 +389,16 @@ def test_a_catastrophic_pattern_is_harmless() -> None:
     assert isinstance(answered(asks(form=form), answer, answer, answer).error, UpstreamSchemaMismatch)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "ignored"), [(r"(?<n>a)\k<n>", ()), (r"^[\w-.]+$", ()), (r"^\h+$", ("pattern",))]
+)
+def test_a_valid_pattern_costs_no_request(pattern: str, ignored: tuple[str, ...]) -> None:
+    form = schema({"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}})
+    outcome = answered(asks(form=form), '{"a": "aa"}')
+    assert outcome.text == '{"a": "aa"}'
+    assert outcome.started.ignored == ignored
+
+
 def test_words_of_every_script_and_the_order_of_keys() -> None:
     """Group 53."""
     source = {
