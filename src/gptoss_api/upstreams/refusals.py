@@ -38,6 +38,7 @@ _HTML: Final = re.compile(r"\s*(?:<!doctype|<html|<head|<\?xml)", re.I)
 _TITLE: Final = re.compile(r"<title[^<>]*>([^<]*)</title>", re.I)
 # Of what an upstream says. A secret that is cut would not be known for one, so more is read than is shown.
 _READ: Final = 16 * 1024
+_LONGEST_SECRET: Final = 4 * 1024
 
 # Knows what secrets look like, but none by itself.
 LOOKS: Final = Redactor()
@@ -64,9 +65,17 @@ async def read_refusal(response: HttpResponse, upstream: str, redact: Redactor, 
     return body
 
 
+def beginning(text: str, redact: Redactor) -> str:
+    """As much of an upstream's words as is looked at, in short time, without the secrets ``redact`` knows."""
+    if len(text) <= _READ:
+        return redact(text)
+    # What the cut left of a secret is no longer known for one.
+    return redact(text[:_READ])[:-_LONGEST_SECRET]
+
+
 def excerpt(text: str, length: int = EXCERPT_LENGTH) -> str:
     """At most ``length`` characters of an upstream's words on one line, without what looks like a secret."""
-    line = "".join(char if char.isprintable() else " " for char in LOOKS(text[:_READ]))
+    line = "".join(char if char.isprintable() else " " for char in beginning(text, LOOKS))
     line = " ".join(line.split())
     return line if len(line) <= length else line[: length - 1] + "…"
 

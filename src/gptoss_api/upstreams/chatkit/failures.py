@@ -22,6 +22,7 @@ from ...core.errors import (
 from ...core.redaction import Redactor
 from ..refusals import (
     LOOKS,
+    beginning,
     excerpt,
     failure_of_status,
     is_web_page,
@@ -73,7 +74,7 @@ def failure_of_card(texts: list[str], redact: Redactor = LOOKS) -> GatewayError:
 
     ``redact`` knows the secrets that the site may repeat, as it does for the other failures here.
     """
-    text = redact(" ".join(texts))
+    text = beginning(" ".join(texts), redact)
     if _SIGN_IN.search(text):
         return login_required()
     if (known := _known_meaning(text, text)) is not None:
@@ -92,9 +93,10 @@ def failure_of_card(texts: list[str], redact: Redactor = LOOKS) -> GatewayError:
 
 def failure_of_error_event(event: Mapping[str, Any], redact: Redactor = LOOKS) -> GatewayError:
     """An ``error`` event in any spelling: ``message``, ``error``, ``detail``, ``code``, ``allow_retry``."""
-    message = redact(message_in(event))
+    message = beginning(message_in(event), redact)
     code = event.get("code")
-    failure = _known_meaning(f"{code} {message}" if isinstance(code, str) else message, message)
+    words = f"{beginning(code, redact)} {message}" if isinstance(code, str) else message
+    failure = _known_meaning(words, message)
     if failure is None and _SIGN_IN.search(message):
         failure = login_required()
     if failure is None:
@@ -122,7 +124,7 @@ def failure_of_response(
     """An HTTP answer that is no event stream; ``retry_after`` is in seconds, as the site gave it."""
     text = body.decode("utf-8", "replace")
     is_page = is_web_page(content_type, text)
-    message = redact(page_title(text) if is_page else message_in_json(text))
+    message = beginning(page_title(text) if is_page else message_in_json(text), redact)
     shown = excerpt(message)
     said = f"HTTP {status}: {shown}" if shown else f"HTTP {status}"
     if status == 401 or (300 <= status < 400 and re.search(r"login|auth|huggingface\.co", location, re.I)):

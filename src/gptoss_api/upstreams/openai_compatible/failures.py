@@ -28,7 +28,7 @@ from ...core.errors import (
 from ...core.redaction import Redactor
 from ...core.servers import ServerKind
 from ...text.loose_json import Unreadable, decode_loosely, joined
-from ..refusals import LOOKS, excerpt, failure_of_status, is_web_page, message_in, page_title
+from ..refusals import LOOKS, beginning, excerpt, failure_of_status, is_web_page, message_in, page_title
 
 # Longer than for a web site: validation messages name the field at their end.
 _EXCERPT_LENGTH: Final = 400
@@ -156,12 +156,13 @@ def failure_of_event(server: ServerKind, value: Any, redact: Redactor = LOOKS) -
 
 
 def _without_secrets(form: ErrorForm, redact: Redactor) -> ErrorForm:
-    """Before anything is cut: half a secret would not be known for one."""
+    """Before it is cut to what is shown: half a secret would not be known for one."""
     return msgspec.structs.replace(
         form,
-        message=redact(form.message),
-        code=redact(form.code),
-        param=None if form.param is None else redact(form.param),
+        message=beginning(form.message, redact),
+        code=beginning(form.code, redact),
+        type=beginning(form.type, redact),
+        param=None if form.param is None else beginning(form.param, redact),
     )
 
 
