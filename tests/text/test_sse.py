@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptoss_api.core.errors import UpstreamFailure
+from gptoss_api.text import sse
 from gptoss_api.text.sse import SseDecoder, Stray
+from tests.watchdog import LONGEST_STOP
 
 
 def decode(*chunks: bytes, max_event_bytes: int = 1 << 20) -> list[bytes]:
@@ -165,3 +167,34 @@ def test_cuts_change_nothing(stream: bytes, cuts: list[int]) -> None:
     assert decode(stream) == expected
     assert decode(*(stream[i : i + 1] for i in range(len(stream)))) == expected
     assert decode(*cut_at(stream, cuts)) == expected
+    # As if all that is not short were a long event.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sse, "LONG_EVENT", 6)
+        assert decode(*(stream[i : i + 1] for i in range(len(stream)))) == expected
+        assert decode(*cut_at(stream, cuts)) == expected
+
+
+@pytest.mark.parametrize("line", ["a", "data: x", "data", ": x", "{", "id", "data:" + "x" * 5_000])
+def test_the_end_of_a_long_event_does_not_wait_for_all_its_lines(line: str) -> None:
+    event = (f"{line}\n" * (2_000_000 // len(line)) + "\n").encode()
+
+    def read() -> tuple[list[bytes], float]:
+        decoder, longest = SseDecoder(), 0.0
+        payloads: list[bytes] = []
+        for at in range(0, len(event), 65_536):
+            start = time.thread_time()
+            payloads += decoder.feed(event[at : at + 65_536])
+            longest = max(longest, time.thread_time() - start)
+        return payloads, longest
+
+    assert read()[0] == reference(event)
+    assert min(read()[1] for _ in range(3)) < LONGEST_STOP
+
+
+def test_the_lines_of_a_long_event_count_towards_the_limit() -> None:
+    lines = b"data: 0123456789\n" * 20_000
+    assert len(decode(*cut_at(lines + b"\n", [100_000, 200_000]), max_event_bytes=len(lines))) == 1
+    for end in (b"\n", b": more\n\n", b": m", b": more" + b"\n: e" * 20_000):
+        with pytest.raises(UpstreamFailure, match="more than"):
+            decode(*cut_at(lines + end, [100_000, 200_000, 330_000]), max_event_bytes=len(lines) - 2)
+    assert decode(lines, b"\n", b"data: x\n\n" * 50_000, max_event_bytes=len(lines))[1:] == [b"x"] * 50_000

