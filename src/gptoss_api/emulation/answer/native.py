@@ -17,7 +17,7 @@ from ...core.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
-from ...core.turn import Turn
+from ...core.turn import Tool, Turn
 from ...text.harmony import HarmonyRepair, mentions_tokens
 from ...text.tool_calls import DeclaredTool
 from ..prompt.names import NameMap
@@ -29,9 +29,10 @@ class NativeAnswer:
     """Reads one upstream turn's answer to ``turn``; ``offers_tools`` says that the upstream got the tools."""
 
     def __init__(self, turn: Turn, *, offers_tools: bool) -> None:
-        names = NameMap.of(tool.name for tool in turn.tools)
-        tools = offered_tools(turn) if offers_tools else ()
-        self._tools = {names.shown(tool.name): tool for tool in tools}
+        self._tools: dict[str, Tool] = {}
+        if offers_tools and (tools := offered_tools(turn)):
+            names = NameMap.of(tool.name for tool in turn.tools)
+            self._tools = {names.shown(tool.name): tool for tool in tools}
         self._named = turn.tool_choice.mode == "named"
         self._repair = HarmonyRepair(
             {

@@ -24,7 +24,7 @@ from ...core.turn import (
 from .key import Preamble, transport_key
 from .names import NameMap
 from .neutralise import ClientText, Restorer, tidy
-from .tool_section import ToolList, rules, tool_list
+from .tool_section import ToolList, offered_tools, rules, tool_list
 from .transcript import TaggedBlock, Transcript, called_names
 from .typescript import comment_lines, compact
 
@@ -101,9 +101,9 @@ def render_prompt(
     ``secret`` and the beginning of the conversation determine the key, from attempt ``counter`` on, unless
     ``key`` is given: one that no client text holds. ``preamble`` is the turn's.
     """
+    if (alone := _lone_message(turn)) is not None:
+        return _verbatim(alone, NameMap.of(tool.name for tool in turn.tools))
     draft = _Draft(turn, turn.messages, preamble)
-    if draft.is_lone_message:
-        return draft.verbatim()
     entries = draft.entries(draft.front)
     if key:
         draft.key = key
@@ -114,6 +114,30 @@ def render_prompt(
         segments += ("# Conversation so far\n\n", *_transcript(entries, draft.key))
     segments.append(draft.question())
     return draft.finished(segments, draft.answer_lines(), history=bool(entries))
+
+
+def _lone_message(turn: Turn) -> UserMessage | None:
+    """The one unnamed user message, where nothing else is wanted than the upstream would do by itself."""
+    *leading, message = turn.messages or (None,)
+    if not isinstance(message, UserMessage) or message.name or turn.output_format.kind != "text":
+        return None
+    for each in leading:
+        if not isinstance(each, InstructionMessage) or each.text.strip():
+            return None
+    return None if offered_tools(turn) else message
+
+
+def _verbatim(message: UserMessage, names: NameMap) -> Prompt:
+    client = ClientText()
+    text = client.plain(message.text)
+    return Prompt(
+        text,
+        (text,),
+        verbatim=True,
+        key="",
+        names=names,
+        client_has_control_tokens=client.control_tokens,
+    )
 
 
 def render_suffix(
@@ -193,16 +217,6 @@ class _Draft:
 
     # The parts
 
-    @property
-    def is_lone_message(self) -> bool:
-        """One unnamed user message and nothing that the upstream would not do by itself."""
-        if len(self.messages) - self.front != 1 or self._instructions or self.tools.tools:
-            return False
-        message = self.messages[self.front]
-        return (
-            isinstance(message, UserMessage) and not message.name and self.turn.output_format.kind == "text"
-        )
-
     def instructions(self) -> list[str]:
         if not self._instructions:
             return []
@@ -255,16 +269,6 @@ class _Draft:
         self.key = transport_key(secret, self._preamble.digest, first, counter, self._client.contains)
 
     # The whole
-
-    def verbatim(self) -> Prompt:
-        return Prompt(
-            self._question,
-            (self._question,),
-            verbatim=True,
-            key="",
-            names=self.tools.names,
-            client_has_control_tokens=self._client.control_tokens,
-        )
 
     def finished(self, segments: list[str], lines: Sequence[str], *, history: bool) -> Prompt:
         if lines:
@@ -338,7 +342,7 @@ class _Draft:
         if isinstance(message, UserMessage):
             text = self._client.plain(message.text)
             named = f' (name="{self._client.attribute(message.name)}")' if message.name else ""
-            return f"{_CURRENT}{named}", text if text.strip() or self.is_lone_message else _EMPTY_MESSAGE
+            return f"{_CURRENT}{named}", text if text.strip() else _EMPTY_MESSAGE
         last = next((m for m in reversed(self.messages) if not isinstance(m, InstructionMessage)), None)
         match last:
             case None:
