@@ -17,7 +17,7 @@ from ..core.servers import AUTO, DEMO, SERVER_KINDS
 from .exposure import open_files, weak_keys
 from .settings import OPTIONS, Option, Settings, config_folder
 from .upstreams import named_upstream, upstream_choice
-from .values import Misfit, parse_keys
+from .values import RefusedValue, parse_keys
 
 _redact: Final = Redactor()
 
@@ -138,8 +138,8 @@ def _find(
 def _parse(option: Option, raw: object, source: Source) -> object:
     try:
         return option.kind.parse(raw)
-    except Misfit as misfit:
-        raise ConfigError(f"{source.name}: {_redact(str(misfit))}") from None
+    except RefusedValue as refused:
+        raise ConfigError(f"{source.name}: {_redact(str(refused))}") from None
     except ValueError:
         shown = "the value given" if option.secret or option.kind.delicate else _shown(raw)
         raise ConfigError(f"{source.name}: {shown} is not allowed; expected {option.kind.allowed}") from None

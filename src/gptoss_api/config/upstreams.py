@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ..core.catalog import MODELS, find_model
 from ..core.errors import ModelNotFound
 from ..core.servers import AUTO, DEMO, GENERIC, SERVER_KINDS, ServerKind
-from .values import Kind, Misfit, http_url, number, path, seconds, word_list
+from .values import Kind, RefusedValue, http_url, number, path, seconds, word_list
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.@:-]{0,63}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w{0,127}")
@@ -77,7 +77,7 @@ def _parse_choice(value: object) -> str:
         elif not _NAME.fullmatch(word):
             raise ValueError
     if len(chosen) > 1 and _RESERVED & set(chosen):
-        raise Misfit("'auto' and 'demo' cannot be combined with other upstreams")
+        raise RefusedValue("'auto' and 'demo' cannot be combined with other upstreams")
     return ", ".join(chosen)
 
 
@@ -86,45 +86,45 @@ def _parse_upstreams(value: object) -> tuple[UpstreamSettings, ...]:
         try:
             value = json.loads(value)
         except ValueError:
-            raise Misfit("expected a JSON array of objects") from None
+            raise RefusedValue("expected a JSON array of objects") from None
     if not isinstance(value, list):
-        raise Misfit("expected tables, each beginning with [[upstreams]]")
+        raise RefusedValue("expected tables, each beginning with [[upstreams]]")
     found = tuple(
         _parse_table(entry, f"[[upstreams]] number {place}") for place, entry in enumerate(value, 1)
     )
     names = [entry.name for entry in found]
     for name in names:
         if names.count(name) > 1:
-            raise Misfit(f"two [[upstreams]] are called {name!r}; give each a name of its own")
+            raise RefusedValue(f"two [[upstreams]] are called {name!r}; give each a name of its own")
     return found
 
 
 def _parse_table(table: object, where: str) -> UpstreamSettings:
     if not isinstance(table, dict):
-        raise Misfit(f"{where}: expected a table")
+        raise RefusedValue(f"{where}: expected a table")
     for key in table:
         if key not in _FIELDS and key not in ("kind", "name"):
             known = ", ".join(("name", "kind", *_FIELDS))
-            raise Misfit(f"{where}: {str(key)[:60]!r} is not known; expected one of {known}")
+            raise RefusedValue(f"{where}: {str(key)[:60]!r} is not known; expected one of {known}")
     kind = table.get("kind")
     if kind is None and "url" in table:
         kind = GENERIC.name
     if not isinstance(kind, str) or kind not in SERVER_KINDS:
-        raise Misfit(f"{where}: kind is {kind!r}; expected one of {', '.join(SERVER_KINDS)}")
+        raise RefusedValue(f"{where}: kind is {kind!r}; expected one of {', '.join(SERVER_KINDS)}")
     name = table.get("name", kind)
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _RESERVED:
-        raise Misfit(f"{where}: {name!r} cannot be a name; expected letters, digits and _ . -")
+        raise RefusedValue(f"{where}: {name!r} cannot be a name; expected letters, digits and _ . -")
     values: dict[str, Any] = {}
     for key, (parse, allowed) in _FIELDS.items():
         if key in table:
             try:
                 values[key] = parse(table[key])
-            except Misfit as misfit:
-                raise Misfit(f"{where}: {key}: {misfit}") from None
+            except RefusedValue as refused:
+                raise RefusedValue(f"{where}: {key}: {refused}") from None
             except ValueError:
-                raise Misfit(f"{where}: {key} is not allowed; expected {allowed}") from None
+                raise RefusedValue(f"{where}: {key} is not allowed; expected {allowed}") from None
     if SERVER_KINDS[kind].needs_address and "url" not in values:
-        raise Misfit(f"{where}: url is missing; expected the server's address up to /v1")
+        raise RefusedValue(f"{where}: url is missing; expected the server's address up to /v1")
     return UpstreamSettings(name, kind, **values)
 
 
@@ -153,7 +153,9 @@ def _parse_headers(value: object) -> Mapping[str, str]:
         if not _HEADER.fullmatch(name) or not isinstance(text, str) or not text.isprintable():
             raise ValueError
         if name.lower() == "authorization":
-            raise Misfit("keep the key out of the file: name its variable in key_env, or a file in key_file")
+            raise RefusedValue(
+                "keep the key out of the file: name its variable in key_env, or a file in key_file"
+            )
     return MappingProxyType(value)
 
 

@@ -42,7 +42,7 @@ class Kind(Generic[T]):
     delicate: bool = False
 
 
-class Misfit(ValueError):
+class RefusedValue(ValueError):
     """A value that cannot be used, with words of its own for what is wrong."""
 
 

@@ -27,6 +27,11 @@ from .refusals import without_secrets
 # Seconds. Another attempt is worth a short wait only; a longer one is the client's to decide.
 RETRY_PAUSE: Final = 0.25
 LONGEST_RETRY_PAUSE: Final = 2.0
+# How long the body of a refusal is waited for, in seconds, how much of it is read, in bytes, and how many
+# characters of that the log shows.
+REFUSAL_TIME: Final = 5.0
+REFUSAL_SIZE: Final = 64 * 1024
+LOGGED_LENGTH: Final = 500
 
 _log = logging.getLogger(__name__)
 
@@ -176,6 +181,25 @@ async def post(
             return await connections.enter_async_context(request)
     except TimeoutError:
         raise clock.timeout() from None
+
+
+async def read_refusal(response: HttpResponse, upstream: str, redact: Redactor, turn: Turn) -> bytes:
+    """What has arrived of the body in a short time; ``upstream`` is the name for the log."""
+    body = b""
+    try:
+        async with asyncio.timeout(REFUSAL_TIME):
+            body = await response.read_all(REFUSAL_SIZE)
+    except (TimeoutError, GatewayError):
+        _log.debug("the refusal's body did not arrive", extra=log_fields(turn.request_id))
+    _log.warning(
+        "%s answered HTTP %d (%s): %s",
+        upstream,
+        response.status,
+        (response.headers.get("content-type") or "no content type")[:100],
+        redact(body.decode("utf-8", "replace"))[:LOGGED_LENGTH],
+        extra=log_fields(turn.request_id),
+    )
+    return body
 
 
 def retry_pause(failure: GatewayError) -> float | None:

@@ -1,11 +1,9 @@
-"""An upstream that answers with something other than an answer: how that is read, and what it says.
+"""The words of an upstream that answered with something other than an answer.
 
 Refusals arrive as JSON in many shapes, as web pages and as plain text. They are quoted briefly, on one line
 and without anything that looks like a secret.
 """
 
-import asyncio
-import logging
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,16 +17,9 @@ from ..core.errors import (
     UpstreamUnavailable,
 )
 from ..core.redaction import Redactor
-from ..core.turn import Turn
 from ..text.loose_json import Unreadable, decode_loosely
-from .base import log_fields
-from .http import HttpResponse
 
 EXCERPT_LENGTH: Final = 200
-LOGGED_LENGTH: Final = 500
-# How long the body of a refusal is waited for, in seconds, and how much of it is read, in bytes.
-REFUSAL_TIME: Final = 5.0
-REFUSAL_SIZE: Final = 64 * 1024
 
 # 529 is Anthropic's and others' "overloaded", 521 to 524 are Cloudflare's for a server behind it.
 _TIMEOUTS: Final = frozenset({408, 504, 524})
@@ -42,27 +33,6 @@ _LONGEST_SECRET: Final = 4 * 1024
 
 # Knows what secrets look like, but none by itself.
 LOOKS: Final = Redactor()
-
-_log = logging.getLogger(__name__)
-
-
-async def read_refusal(response: HttpResponse, upstream: str, redact: Redactor, turn: Turn) -> bytes:
-    """What has arrived of the body in a short time; ``upstream`` is the name for the log."""
-    body = b""
-    try:
-        async with asyncio.timeout(REFUSAL_TIME):
-            body = await response.read_all(REFUSAL_SIZE)
-    except (TimeoutError, GatewayError):
-        _log.debug("the refusal's body did not arrive", extra=log_fields(turn.request_id))
-    _log.warning(
-        "%s answered HTTP %d (%s): %s",
-        upstream,
-        response.status,
-        (response.headers.get("content-type") or "no content type")[:100],
-        redact(body.decode("utf-8", "replace"))[:LOGGED_LENGTH],
-        extra=log_fields(turn.request_id),
-    )
-    return body
 
 
 def beginning(text: str, redact: Redactor) -> str:

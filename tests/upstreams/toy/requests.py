@@ -10,12 +10,11 @@ from gptoss_api.core.errors import GatewayError, UpstreamTimeout
 from gptoss_api.core.events import Started
 from gptoss_api.core.redaction import Redactor
 from gptoss_api.core.turn import Turn
-from gptoss_api.upstreams.attempts import post, retry_pause
+from gptoss_api.upstreams.attempts import post, read_refusal, retry_pause
 from gptoss_api.upstreams.base import Capabilities, ServedModel
 from gptoss_api.upstreams.clock import TurnClock
 from gptoss_api.upstreams.http import HttpClient, HttpResponse
 from gptoss_api.upstreams.reading import StreamReader
-from gptoss_api.upstreams.refusals import read_refusal
 from gptoss_api.upstreams.retry_after import read_retry_after
 
 from .failures import failure_of_response

@@ -26,14 +26,13 @@ from ...core.servers import SERVER_KINDS, SITE
 from ...core.turn import Effort, Turn, UserMessage
 from ...loop import beside
 from ..admission import Admission
-from ..attempts import post, retry_pause
+from ..attempts import post, read_refusal, retry_pause
 from ..base import BOTH_MODELS, Capabilities, ServedModel, log_fields
 from ..client import UpstreamClient
 from ..clock import TurnClock
 from ..health import LOOK_TIME
 from ..http import HttpClient, HttpResponse
 from ..reading import StreamReader
-from ..refusals import read_refusal
 from ..retry_after import read_retry_after
 from .credentials import Credentials
 from .failures import LOGIN_STEP, failure_of_response, unreadable_login

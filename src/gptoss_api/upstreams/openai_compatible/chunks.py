@@ -46,7 +46,7 @@ class Delta(Struct, gc=False):
         return bool(self.text or self.thought or self.refusal or self.tool_calls or self.function_call)
 
 
-class Choice(Struct, gc=False):
+class ChunkChoice(Struct, gc=False):
     delta: Delta | None = None
     message: Delta | None = None
     finish_reason: str | None = None
@@ -56,7 +56,7 @@ class Choice(Struct, gc=False):
 
 
 class Chunk(Struct, gc=False):
-    choices: list[Choice] | None = None
+    choices: list[ChunkChoice] | None = None
     usage: Any = None
     error: Any = None
     timings: Any = None
@@ -99,14 +99,14 @@ def _text_of_part(part: Any) -> str:
     return msgspec.json.encode(part).decode() if type(part) in (int, float) else ""
 
 
-def _choice(value: Mapping[str, Any]) -> Choice:
+def _choice(value: Mapping[str, Any]) -> ChunkChoice:
     said = value.get("delta") or value.get("message") or {}
     if isinstance(said, str):
         said = {"content": said}
     if not isinstance(said, dict):
         raise Unreadable("a choice without a delta")
     reason = value.get("finish_reason")
-    return Choice(
+    return ChunkChoice(
         delta=_delta(said),
         finish_reason=reason if isinstance(reason, str) else None,
         stop_reason=value.get("stop_reason"),

@@ -28,11 +28,10 @@ from ...core.turn import (
     UserMessage,
 )
 from ...loop import beside
-from ..attempts import post
+from ..attempts import post, read_refusal
 from ..base import ServedModel, log_fields
 from ..clock import TurnClock
 from ..http import HttpClient, HttpResponse
-from ..refusals import read_refusal
 from ..retry_after import read_retry_after
 from .failures import failure_of_response
 from .models import read_models

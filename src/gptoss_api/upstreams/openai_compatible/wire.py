@@ -30,7 +30,7 @@ from ...text.sse import SseDecoder, Stray
 from ..base import log_fields
 from ..refusals import LOOKS
 from .calls import CallAssembler, CallDelta
-from .chunks import Choice, Chunk, Delta, decode_chunk, usable_chunk
+from .chunks import Chunk, ChunkChoice, Delta, decode_chunk, usable_chunk
 from .failures import failure_of_event
 from .usage import read_timings, read_usage
 
@@ -343,7 +343,7 @@ class ChatWire:
             out.append(TextDelta(self._held))
             self._held = ""
 
-    def _end(self, choice: Choice) -> None:
+    def _end(self, choice: ChunkChoice) -> None:
         """The last reason counts: some proxies give one with every chunk."""
         reason = choice.finish_reason or ""
         known = _REASONS.get(reason)
