@@ -1,8 +1,8 @@
 """The composition root: settings become upstreams that together can answer every turn."""
 
 from .gateway import Gateway, UpstreamState
-from .memory import open_state, state_url
 from .selection import choose_upstreams, read_credentials
+from .state import open_state, state_url
 
 __all__ = [
     "Gateway",

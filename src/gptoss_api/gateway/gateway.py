@@ -24,9 +24,9 @@ from ..upstreams.base import Backend, Health, Upstream
 from ..upstreams.demo import DemoUpstream
 from ..upstreams.http import HttpClient
 from .building import UpstreamBuilder
-from .memory import Memory
 from .models import LIST_TIME, list_models
 from .selection import Selection, choose_upstreams, read_credentials, select_login
+from .state import GatewayState
 
 _log = logging.getLogger(__name__)
 
@@ -64,9 +64,9 @@ class Gateway:
             connect_timeout=settings.connect_timeout, max_idle_per_origin=settings.max_concurrency
         )
         self.tokens = Tokens(_ranks)
-        self.memory = Memory(settings)
+        self.state = GatewayState(settings)
         self._emulation = EmulationSettings(
-            style=settings.tool_style, secret=self.memory.secret, repair=settings.repair
+            style=settings.tool_style, secret=self.state.secret, repair=settings.repair
         )
         self._builder = UpstreamBuilder(settings, self._credentials, self._http, environ)
         self._awaits_login = selection.is_demo and settings.upstream == AUTO
@@ -85,8 +85,8 @@ class Gateway:
                 upstream,
                 self.tokens,
                 self._emulation,
-                conversations=self.memory.conversations,
-                reasoning=self.memory.reasoning,
+                conversations=self.state.conversations,
+                reasoning=self.state.reasoning,
             )
             for upstream in self._upstreams
         ]
@@ -131,7 +131,7 @@ class Gateway:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown, beside the secrets among the settings."""
-        return (*self._credentials.secrets, *self._builder.keys, *self.memory.secrets)
+        return (*self._credentials.secrets, *self._builder.keys, *self.state.secrets)
 
     def open(self, turn: Turn) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
         """Answers ``turn``; see :meth:`gptoss_api.upstreams.base.Upstream.open`."""
@@ -183,7 +183,7 @@ class Gateway:
         for upstream in self._upstreams:
             await upstream.close()
         await self._http.close()
-        await self.memory.close()
+        await self.state.close()
 
 
 @cache

@@ -50,7 +50,7 @@ def _dialect_settings(settings: Settings, gateway: Gateway) -> DialectSettings:
         reasoning_fields=settings.reasoning_fields,
         max_n=settings.max_n,
         store=settings.store,
-        secret=gateway.memory.secret,
+        secret=gateway.state.secret,
     )
 
 

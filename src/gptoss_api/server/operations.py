@@ -24,7 +24,7 @@ class Operations:
         self._gateway = gateway
         self._serving = serving
         self._stored = StoredResponses(
-            gateway.memory.store,
+            gateway.state.store,
             ttl=settings.responses_days * 86_400.0,
             most=settings.responses_max,
             size=settings.responses_bytes,

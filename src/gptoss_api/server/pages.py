@@ -57,7 +57,7 @@ class Pages:
         }
         if self._keys.opened_by(_record(scope).headers):
             status["upstream"] = await self._upstream(health)
-            store = self._gateway.memory.store
+            store = self._gateway.state.store
             status["state"] = {
                 "store": store.name,
                 "available": store.available,

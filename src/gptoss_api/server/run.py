@@ -225,8 +225,8 @@ async def announce(listeners: list[socket.socket], settings: Settings, gateway: 
         shown = f"[{host}]" if ":" in host else host
         _log.info("gptoss-api %s listens on http://%s:%d", __version__, shown, port)
     _log.info("upstream: %s (%s)", gateway.upstream.name, selection.because)
-    _log.info("state: %s", gateway.memory.where)
-    _log.info("kept: %s", gateway.memory.what)
+    _log.info("state: %s", gateway.state.where)
+    _log.info("kept: %s", gateway.state.what)
     if gateway.is_demo:
         _log.warning("DEMO: %s", (await gateway.health()).detail)
     if not settings.api_keys and not is_loopback(settings.host):
@@ -255,7 +255,7 @@ async def _warm_up(gateway: Gateway, server: uvicorn.Server) -> int:
     Returns the exit code of the process.
     """
     try:
-        await gateway.memory.warm()
+        await gateway.state.warm()
         await asyncio.to_thread(gateway.tokens.warm)
     except RanksDamaged as error:
         _log.error("stopping: %s", error)

@@ -22,7 +22,7 @@ from ..threads import REASONING_TTL, Conversations, ReasoningCache, ThreadLimits
 _UNITS: Final = (("days", 86_400), ("hours", 3_600), ("minutes", 60))
 
 
-class Memory:
+class GatewayState:
     """The store and what is kept in it: one for all upstreams.
 
     ``conversations`` is ``None`` where none is to be continued. ``secret`` is empty where it need not outlive
