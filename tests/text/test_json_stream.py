@@ -104,6 +104,9 @@ def test_any_text_gives_the_same_result_in_any_pieces(text: str, seed: int) -> N
         '{"a": "b", c /* d */: 1}',  # A comment between a key and its colon.
         '{"a": "b" "c" /* d */: 1}',
         '["a", truest, "b"]',  # A word that goes on.
+        '{"a": "b"}\nx\n{"c": "d"}',  # Another object, or more of the string.
+        '{"a": "b"}\nx"}\n{"c": "d"}',
+        """{"a": "b"}\n'} {"c": "d"}""",
         '{"a": "b\\" } </aaaaaaaaaaaaaaaaaaaaaaaaaaaa> ',  # A tag longer than any that is waited for.
     ],
 )
@@ -282,6 +285,10 @@ def test_s41_unescaped_quotes_before_structure(text: str, value: str) -> None:
         ('{"a": ["b"}' + CLOSE, {"a": ["b"]}, CLOSE),  # A bracket forgotten before the block's end.
         ('{"a": "b"}, {"a": "c"}', {"a": "b"}, ', {"a": "c"}'),
         ('{"a": "b", "c"d"e": 1}', {"a": "b", 'c"d"e': 1}, ""),
+        ('{"a": "b"}\nCorrected:\n{"a": "c"}', {"a": "b"}, '\nCorrected:\n{"a": "c"}'),
+        ('{"a": ["b"]}\n\n{ "a" : ["c"]}', {"a": ["b"]}, '\n\n{ "a" : ["c"]}'),
+        ('{"a": "x = {"k": "b"}\ny = {"k": "c"}"}', {"a": 'x = {"k": "b"}\ny = {"k": "c"}'}, ""),
+        ('{"a": "print("}") {"k": "c"}"}', {"a": 'print("}") {"k": "c"}'}, ""),
     ],
 )
 def test_s41_what_follows_a_quote_decides(text: str, value: Any, rest: str) -> None:

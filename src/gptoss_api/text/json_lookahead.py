@@ -31,6 +31,7 @@ _NEXT_ITEM: Final = re.compile(r"""["“‘'][^"”’']*+["”’']\s*+[,\]]"""
 _ODD_ITEM: Final = re.compile(r"""["“‘'][^"”’']*+["”’']\s*+[^\s,\]]""")
 _LATER_END: Final = re.compile(r"[\"'”’]\s*[}\]]")
 _LATER_QUOTE: Final = re.compile(r"[\"'”’]\s*(?:\Z|</?(?:tool|func|invoke|param|arg)|<\|)")
+_ANOTHER: Final = re.compile(r'[^"{}\[\]\n]*+\n[^"{}\[\]]*+\{\s*+"[^"\\{}\[\]]++"\s*+:')
 _BLOCK_END: Final = re.compile(r"</?(?:tool|func|invoke|param|arg)|<\||```|~~~", re.IGNORECASE)
 _LONGEST_END: Final = 8
 _STRAY: Final = re.compile(rf"[\s{UNSEEN}}}\]]*+")
@@ -147,6 +148,21 @@ def block_ends(text: str, at: int, final: bool) -> bool | None:
     if _BLOCK_END.match(text, at):
         return True
     return None if not final and len(text) - at < _LONGEST_END else False
+
+
+def another_follows(after: str, stack: Sequence[str]) -> bool:
+    """Whether a quote before ``after`` ends the whole value, for another object begins on a later line.
+
+    Only believed of the first quote in its string that :func:`can_follow_value` takes for an inner one: models
+    escape all inner quotes or none.
+    """
+    at = 0
+    for closer in reversed(stack):
+        at = _skip_gap(after, at)
+        if not after.startswith(closer, at):
+            return False
+        at += 1
+    return bool(stack) and _ANOTHER.match(after, at) is not None
 
 
 def _skip_gap(text: str, at: int) -> int:

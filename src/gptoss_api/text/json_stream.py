@@ -15,6 +15,7 @@ from .json_lookahead import (
     LOOK,
     OPENERS,
     SPACE,
+    another_follows,
     block_ends,
     can_follow_backslash,
     can_follow_key,
@@ -213,6 +214,8 @@ class JsonTransducer:
             return False
         follow = can_follow_key if self._in_key else can_follow_value
         closes = follow(after, self._stack, final)
+        if closes is False and not inner and not self._in_key:
+            closes = another_follows(after, self._stack)
         if closes is False and not final:
             if len(inner) >= _MOST_INNER:
                 inner.clear()

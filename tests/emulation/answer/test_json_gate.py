@@ -120,3 +120,12 @@ def test_white_space_without_end_ends_the_answer_however_it_is_cut(size: int) ->
             gate.feed(piece)
         assert gate.over == over
         assert gate.raw == (text if not over else f"[1,{spaces} ")
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_an_answer_is_never_made_of_two(live: bool) -> None:
+    draft, right = '{"km": 1, "reason": "draft"}', '{"km": 12, "reason": "far"}'
+    text = f"{draft}\n\nCorrected:\n{right}"
+    for pieces in ([text], pieces_of(text, 1), pieces_of(text, 7)):
+        # What is on its way cannot be taken back; what is held is the last one.
+        assert through(pieces, live=live) == ((draft, True) if live else (right, False))
