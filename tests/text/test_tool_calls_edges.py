@@ -182,6 +182,24 @@ def test_of_several_fences_each_is_a_call_or_none_is() -> None:
     assert seen(f"```json\n{F1}\n```\nHere it is: ```json\n{F1}\n```").calls == []
 
 
+def test_of_fences_with_tags_one_call_is_kept_where_one_was_asked_for() -> None:
+    fence = f"```xml\n{block(PARIS)}\n```\n"
+    assert seen(fence * 2, parallel=False).pairs == [PAIR]
+    named = f"```tool_call\n{block('null', 'strict_one')}\n```\n"
+    assert seen(fence + named).problems == [("E_SCHEMA", 1)]
+
+
+def test_space_after_the_only_call_is_no_further_text() -> None:
+    for space in ("\n", " \n\t"):
+        result = seen(block(PARIS).removesuffix("\n</tool_call>") + space, parallel=False)
+        assert (result.pairs, result.cancelled) == ([PAIR], "")
+
+
+def test_a_role_inside_a_thought_with_tokens_is_a_word() -> None:
+    result = seen("<|channel|>analysis<|message|>an assistantfinal word<|end|>Hi.")
+    assert (result.reasoning, result.content) == ("an assistantfinal word", "Hi.")
+
+
 def test_fences_held_together_have_one_limit() -> None:
     call = '```tool_call\n{"name": "get_weather", "arguments": {"city": "' + "x" * 400_000 + '"}}\n```\n'
     result = parse([call * 3])

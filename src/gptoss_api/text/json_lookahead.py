@@ -153,8 +153,8 @@ def block_ends(text: str, at: int, final: bool) -> bool | None:
 def another_follows(after: str, stack: Sequence[str]) -> bool:
     """Whether a quote before ``after`` ends the whole value, for another object begins on a later line.
 
-    Only believed of the first quote in its string that :func:`can_follow_value` takes for an inner one: models
-    escape all inner quotes or none.
+    Only believed of the first quote in its string that :func:`can_follow_value` takes for an inner one:
+    models escape all inner quotes or none.
     """
     at = 0
     for closer in reversed(stack):

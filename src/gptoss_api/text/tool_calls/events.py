@@ -212,14 +212,14 @@ class Delivery:
         """Calls as another parser found them."""
         self._space = ""
         self._flush()
-        first = self.calls
-        for event in events:
-            if isinstance(event, Cancel):
-                self.cancelled = True
-            elif first and isinstance(event, CallStart | CallArgs | CallEnd | Problem):
-                event = replace(event, index=first + (event.index or 0))
-            self._events.append(event)
+        self._events += [
+            replace(event, index=self.calls + event.index)
+            if isinstance(event, CallStart | CallArgs | CallEnd | Problem) and event.index is not None
+            else event
+            for event in events
+        ]
         self.calls += sum(isinstance(event, CallStart) for event in events)
+        self.cancelled |= any(isinstance(event, Cancel) for event in events)
 
     def arguments(self, index: int, json_text: str) -> None:
         self._events.append(CallArgs(index, json_text))
