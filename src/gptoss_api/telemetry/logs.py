@@ -101,7 +101,7 @@ def log_request(
 class _Output(logging.StreamHandler[TextIO]):
     """Writes every line at once, but those of requests together that end in one round of the event loop."""
 
-    def __init__(self, stream: TextIO, lines: "_Lines") -> None:
+    def __init__(self, stream: TextIO, lines: "TextLines | JsonLines") -> None:
         super().__init__(stream)
         self.setFormatter(lines)
         self._lines = lines
@@ -140,13 +140,7 @@ class _Output(logging.StreamHandler[TextIO]):
                 self.stream.flush()
 
 
-class _Lines(logging.Formatter):
-    def request(self, moment: float, level: int, fields: Mapping[str, object]) -> str:
-        """The line of a request that ended at ``moment``, a POSIX time."""
-        raise NotImplementedError
-
-
-class TextLines(_Lines):
+class TextLines(logging.Formatter):
     """``2026-08-05T10:00:00.000Z INFO server.run: message name=value …``; a trace follows, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -158,11 +152,12 @@ class TextLines(_Lines):
         return line
 
     def request(self, moment: float, level: int, fields: Mapping[str, object]) -> str:
+        """The line of a request that ended at ``moment``, a POSIX time."""
         shown = [f"{name}={_shown(_clean(value))}" for name, value in fields.items()]
         return f"{_moment(moment)} {logging.getLevelName(level):<7} {_REQUESTS}: request {' '.join(shown)}"
 
 
-class JsonLines(_Lines):
+class JsonLines(logging.Formatter):
     """One JSON object in ASCII for each line."""
 
     _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -179,6 +174,7 @@ class JsonLines(_Lines):
         return self._encode(line)
 
     def request(self, moment: float, level: int, fields: Mapping[str, object]) -> str:
+        """The same as :meth:`TextLines.request`."""
         return self._encode(
             {
                 "time": _moment(moment),
