@@ -15,8 +15,8 @@ here:
 """
 
 import logging
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -28,7 +28,6 @@ from ...text.sse import Stray
 from ..base import log_fields
 from ..refusals import LOOKS
 from .failures import failure_of_card, failure_of_error_event
-from .members import index_of, item_id_of, objects, string, text_of, thread_of, words_of
 
 # Seconds the rest of the stream may take. After an answer only another answer would matter, after the
 # thread's title most likely nothing comes, and a login card stands for the whole answer.
@@ -40,6 +39,7 @@ _UPDATED: Final = frozenset({"thread.item_updated", "thread.item.updated"})
 _TEXT_DELTA: Final = "assistant_message.content_part.text_delta"
 _BEFORE_DELTA: Final = b'"delta":'
 _AFTER_DELTA: Final = b"}}"
+_CARD_KEYS: Final = ("value", "label", "text", "title")
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _log = logging.getLogger(__name__)
@@ -308,20 +308,20 @@ class ChatKitWire:
             self._unknown += 1
             return
         if self.thread_id is None:
-            self.thread_id = thread_of(event)
+            self.thread_id = _thread_of(event)
         kind = event.get("type")
         if not isinstance(kind, str):
             kind = "error" if event.get("error") else ""
         self._useful |= kind.startswith("thread.")
         match kind.replace("thread.item_", "thread.item.", 1):
             case "thread.item.updated":
-                self._update(item_id_of(event), event.get("update"), events)
+                self._update(_item_id_of(event), event.get("update"), events)
             case "thread.item.added" | "thread.item.replaced":
                 self._item(event.get("item"), events, done=False)
             case "thread.item.done":
                 self._item(event.get("item"), events, done=True)
             case "thread.item.removed":
-                self._remove(item_id_of(event))
+                self._remove(_item_id_of(event))
             case "thread.updated":
                 self._titled = self._answers > 0
             case "thread.created" | "stream_options" | "progress_update" | "notice" | "client_effect":
@@ -336,7 +336,7 @@ class ChatKitWire:
                 else:
                     self.failure = failure_of_error_event(event, self._redact)
             case bare if bare.startswith(("assistant_message.", "cot.", "workflow.")):
-                self._update(item_id_of(event), event, events)
+                self._update(_item_id_of(event), event, events)
             case _:
                 self._unknown += 1
 
@@ -344,20 +344,20 @@ class ChatKitWire:
         if not isinstance(item, dict):
             self._unknown += 1
             return
-        item_id = string(item.get("id"))
+        item_id = _string(item.get("id"))
         match item.get("type"):
             case "assistant_message":
                 self._message(item_id, item.get("content"), events, done=done)
                 return
             case "cot":
                 self._think(item_id, done=done)
-                for index, entry in enumerate(objects(item.get("entries"))):
+                for index, entry in enumerate(_objects(item.get("entries"))):
                     self._entry(item_id, index, entry, events)
             case "workflow":
                 workflow = item.get("workflow")
                 self._think(item_id, done=done)
                 tasks = workflow.get("tasks") if isinstance(workflow, dict) else None
-                for index, task in enumerate(objects(tasks)):
+                for index, task in enumerate(_objects(tasks)):
                     self._task(item_id, index, task, events, final=done)
             case "widget":
                 self._card(item_id, item.get("widget"))
@@ -371,7 +371,7 @@ class ChatKitWire:
         if not isinstance(update, dict):
             self._unknown += 1
             return
-        index = index_of(update)
+        index = _index_of(update)
         match update.get("type"):
             case "assistant_message.content_part.text_delta":
                 delta = update.get("delta")
@@ -382,9 +382,9 @@ class ChatKitWire:
             case "assistant_message.content_part.added":
                 if (message := self._known(item_id)) is not None:
                     message.part_done = False
-                    self._whole(item_id, message, index or 0, text_of(update.get("content")), events)
+                    self._whole(item_id, message, index or 0, _text_of(update.get("content")), events)
             case "assistant_message.content_part.done":
-                text = text_of(update.get("content"))
+                text = _text_of(update.get("content"))
                 found = self._known(item_id)
                 if found is None and text and item_id not in self._other_items:
                     found = self._open(item_id, announced=False)
@@ -403,7 +403,7 @@ class ChatKitWire:
                 self._unknown += 1
 
     def _card(self, item_id: str, widget: object) -> None:
-        self._cards[item_id] = words_of(widget)
+        self._cards[item_id] = _words_of(widget)
         self._wants_login = isinstance(self._failure_of_cards(), UpstreamLoginRequired)
 
     def _failure_of_cards(self) -> GatewayError:
@@ -490,7 +490,7 @@ class ChatKitWire:
         self._say(item_id, message, index, text[len(sent) :], events)
 
     def _message(self, item_id: str, content: object, events: list[Event], *, done: bool) -> None:
-        texts = [text_of(part) for part in objects(content)]
+        texts = [_text_of(part) for part in _objects(content)]
         if self._loose:
             texts = [joined(text) for text in texts]
         message = self._messages.get(item_id)
@@ -558,7 +558,7 @@ class ChatKitWire:
             return
         if index is None:
             index = sum(1 for known, _ in self._blocks if known == item_id)
-        text = string(entry.get("content")) or string(entry.get("summary"))
+        text = _string(entry.get("content")) or _string(entry.get("summary"))
         self._block(item_id, index, text, events, final=True)
 
     def _task(
@@ -567,7 +567,7 @@ class ChatKitWire:
         """A task of the new dialect; its content is everything so far, which may also shrink."""
         self._begun = True
         if isinstance(task, dict) and task.get("type") == "thought":
-            self._block(item_id, index or 0, string(task.get("content")), events, final=final)
+            self._block(item_id, index or 0, _string(task.get("content")), events, final=final)
 
     def _block(self, item_id: str, index: int, text: str, events: list[Event], *, final: bool) -> None:
         if self._loose:
@@ -612,3 +612,54 @@ def _before_delta(payload: bytes, delta: str) -> bytes:
     except _NOT_JSON:
         alone = False
     return payload[:start] if alone else b""
+
+
+# Members of events in either dialect; what has another type than expected counts as empty.
+
+
+def _thread_of(event: Mapping[str, Any]) -> str | None:
+    item, thread = event.get("item"), event.get("thread")
+    found = (
+        _string(event.get("threadId"))
+        or _string(event.get("thread_id"))
+        or (_string(item.get("thread_id")) if isinstance(item, dict) else "")
+        or (_string(thread.get("id")) if isinstance(thread, dict) else "")
+    )
+    return joined(found) or None
+
+
+def _item_id_of(event: Mapping[str, Any]) -> str:
+    return _string(event.get("itemId")) or _string(event.get("item_id"))
+
+
+def _index_of(update: Mapping[str, Any]) -> int | None:
+    for key in ("contentIndex", "content_index", "entryIndex", "entry_index", "task_index", "taskIndex"):
+        if isinstance(value := update.get(key), int):
+            return value
+    return None
+
+
+def _text_of(part: object) -> str:
+    return _string(part.get("text")) if isinstance(part, dict) else ""
+
+
+def _objects(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _words_of(widget: object) -> list[str]:
+    """The visible words of a widget, from anywhere inside it, in reading order."""
+    words: list[str] = []
+    stack = [widget]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            words.extend(node[key] for key in _CARD_KEYS if isinstance(node.get(key), str) and node[key])
+            stack.extend(reversed(node.values()))
+        elif isinstance(node, list):
+            stack.extend(reversed(node))
+    return words
