@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gptoss_api.core.errors import (
     GatewayError,
@@ -29,6 +32,7 @@ from gptoss_api.core.turn import ToolCall, ToolChoice, Turn
 from gptoss_api.emulation.answer import output
 from gptoss_api.emulation.answer.choice import ChoiceMachine, Complete, Failed, Repair, Verdict
 from gptoss_api.upstreams.base import Capabilities
+from tests.text.parsing import pieces_of
 
 from ..rendering import make_plan
 from ..scripted import CALL, NOTE, OBJECT, PARIS, STRICT, TEXT_ONLY, TOKENS, WEATHER, asks, block, schema
@@ -298,3 +302,101 @@ def test_a_form_that_cannot_be_had_is_a_failure_or_delivered_with_a_note() -> No
         else:
             assert played.choice.text == '{"name": "Ada"}'
             assert "does not fit" in played.choice.notes[0]
+
+
+# Any answers, in any pieces
+
+
+PARTS = st.sampled_from(
+    [
+        "Words. ",
+        "\n\n",
+        CALL,
+        block('{"town": 1}', "get_time"),
+        block('{"city": "Paris"}', "get_time"),
+        block("{'city': ", "get_weather"),
+        '<tool_call key="KEY" na',
+        "</tool_call>",
+        "<|channel|>final<|message|>",
+        "END",
+        "EN",
+        '{"a": [1, 2',
+        '{"a": 1}',
+        "]}",
+        "```json\n",
+        "   ",
+    ]
+)
+TURNS = [
+    asks(),
+    asks(tools=[WEATHER, STRICT], stop=("END", "D.")),
+    asks(tools=[WEATHER, STRICT], parallel_tool_calls=False, streamed=False),
+    asks(tools=[STRICT], tool_choice=ToolChoice("required"), max_tokens=12),
+    asks(form=OBJECT, max_tokens=20),
+    asks(form=schema({"type": "object", "required": ["a"]}), tools=[WEATHER], stop=("END",)),
+]
+ENDS: list[Finished | GatewayError] = [
+    STOP,
+    Finished("length"),
+    Finished("content_filter"),
+    UpstreamFailure("It broke off."),
+    UpstreamEmpty("Nothing."),
+]
+
+
+def answered_by(
+    turn: Turn,
+    capabilities: Capabilities,
+    answers: Sequence[tuple[str, Finished | GatewayError]],
+    size: int,
+    *,
+    strict: bool,
+) -> tuple[Choice | None, str, list[str]]:
+    """What a client has at the end, its calls or the failure, and what was asked for on the way.
+
+    The answers come in pieces of ``size``.
+    """
+    played = Played(turn, capabilities=capabilities, strict=strict)
+    asked: list[str] = []
+    for text, end in answers:
+        said: list[str | Event] = [*pieces_of(text, size)]
+        try:
+            played.hear(*said, *([end] if isinstance(end, Finished) else []))
+        except GatewayError as broken:
+            end = broken
+        verdict = played.fail(end) if isinstance(end, GatewayError) else played.end()
+        if isinstance(verdict, Failed):
+            assert not any(isinstance(event, Finished) for event in played.events)
+            return None, str(verdict.error), asked
+        if isinstance(verdict, Complete):
+            assert sum(isinstance(event, Finished) for event in played.events) == 1
+            assert played.machine.repairs == played.choice.repairs
+            assert played.machine.delivered.text == played.choice.text + played.choice.refusal
+            return replace(played.choice, tool_calls=[]), str(calls_of(played.choice)), asked
+        asked.append(verdict.message)
+    raise AssertionError("it asks without end")
+
+
+ANSWERS = st.lists(
+    st.tuples(st.lists(PARTS, max_size=5).map("".join), st.sampled_from(ENDS)), min_size=6, max_size=6
+)
+
+
+@pytest.mark.parametrize(
+    ("turn", "capabilities"), [*((turn, TEXT_ONLY) for turn in TURNS), (TURNS[1], NATIVE), (TURNS[4], NATIVE)]
+)
+@settings(max_examples=80, deadline=None)
+@given(ANSWERS, st.booleans(), st.integers(2, 9))
+def test_every_answer_comes_to_an_end_whatever_its_pieces(
+    turn: Turn,
+    capabilities: Capabilities,
+    answers: list[tuple[str, Finished | GatewayError]],
+    strict: bool,
+    size: int,
+) -> None:
+    key = make_plan(turn, capabilities).spec.key
+    answers = [(text.replace("KEY", key), end) for text, end in answers]
+    whole, *cut = (
+        answered_by(turn, capabilities, answers, size, strict=strict) for size in (10_000, 1, size)
+    )
+    assert cut == [whole, whole]
