@@ -27,6 +27,8 @@ from gptoss_api.config.values import Kind, choice, number, seconds, size
         (size(1, 1024**3), "100B", 100),
         (size(1, 1024**3), 4096, 4096),
         (choice("auto", "gpt-oss.com"), "GPT-OSS.com", "gpt-oss.com"),
+        (values.aliases, "a=gpt-oss-20b, b*=gpt-oss:120b", (("a", "gpt-oss-20b"), ("b*", "gpt-oss:120b"))),
+        (values.aliases, {"a=b": "gpt-oss-20b"}, (("a=b", "gpt-oss-20b"),)),
         (values.flag, "Yes", True),
         (values.flag, "0", False),
         (values.flag, True, True),
@@ -63,6 +65,7 @@ def test_understood(kind: Kind[Any], raw: object, value: object) -> None:
         (size(1024, 2048), ["", "x", "1", "1T", "-1k", "4k", 1, True, 1500.5]),
         (choice("auto", "demo"), ["", "maybe", 1, None]),
         (values.flag, ["", "maybe", 1, None]),
+        (values.aliases, ["a", "=gpt-oss-20b", "a=gpt-9", {"a": 1}, {"": "gpt-oss-20b"}, 1, None]),
         (values.host, ["", "a b", "http://a", "a:80", "256.1.1.1", "1.2.3", "-a", 1]),
         (
             values.http_url,

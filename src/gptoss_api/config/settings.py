@@ -16,6 +16,7 @@ from ..core.servers import SERVER_KINDS, SITE
 from .upstreams import UpstreamSettings, upstream_choice, upstream_tables
 from .values import (
     Kind,
+    aliases,
     choice,
     cookie,
     flag,
@@ -149,6 +150,13 @@ class Settings:
         "Key for the servers that GPTOSS_UPSTREAM names by their address.",
         shown="none",
         secret=True,
+    )
+    aliases: tuple[tuple[str, str], ...] = _setting(
+        (),
+        "GPTOSS_ALIASES",
+        aliases,
+        "Further names under which clients may ask for a model; * stands for any characters.",
+        shown="",
     )
     chatkit_url: str | None = _setting(
         None,

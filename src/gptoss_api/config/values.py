@@ -14,6 +14,8 @@ from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from ..access.origins import ANY, LOOPBACK, NONE, host_name, normal_origin
+from ..core.catalog import MODELS, find_model
+from ..core.errors import ModelNotFound
 from ..state import STORE_URLS, without_password
 
 T = TypeVar("T")
@@ -58,6 +60,35 @@ def word_list(value: object) -> list[str]:
     if not isinstance(items, list):
         raise ValueError
     return [_text(item) for item in items if item != "" and not (isinstance(item, str) and item.isspace())]
+
+
+def _aliases(value: object) -> tuple[tuple[str, str], ...]:
+    pairs = value if isinstance(value, dict) else dict(_pair(item) for item in word_list(value))
+    return tuple((_text(name), _model_name(_text(model))) for name, model in pairs.items())
+
+
+def _pair(item: str) -> tuple[str, str]:
+    name, equals, model = item.rpartition("=")
+    if not equals:
+        raise ValueError
+    return name, model
+
+
+def _model_name(name: str) -> str:
+    try:
+        find_model(name)
+    except ModelNotFound:
+        known = " or ".join(model.id for model in MODELS)
+        raise RefusedValue(f"{name[:80]!r} is no model that an alias can mean; expected {known}") from None
+    return name
+
+
+aliases: Kind[tuple[tuple[str, str], ...]] = Kind(
+    _aliases,
+    'a table of names and models such as "gpt-4o-mini" = "gpt-oss-20b", or the same as '
+    "gpt-4o-mini=gpt-oss-20b,*=gpt-oss-120b",
+    lambda value: ", ".join(f"{name}={model}" for name, model in value),
+)
 
 
 def text(least: int) -> Kind[str | None]:

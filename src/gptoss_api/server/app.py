@@ -7,6 +7,7 @@ from starlette.types import Scope
 
 from ..access import ApiKeys, HostPolicy, OriginPolicy
 from ..config import Settings
+from ..core.catalog import ModelAliases
 from ..dialects.base import DialectSettings
 from ..dialects.registry import registered
 from ..gateway import Gateway
@@ -51,6 +52,7 @@ def _dialect_settings(settings: Settings, gateway: Gateway) -> DialectSettings:
         max_n=settings.max_n,
         store=settings.store,
         secret=gateway.state.secret,
+        aliases=ModelAliases(dict(settings.aliases)),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ...core.catalog import NO_ALIASES, ModelAliases
 from ...core.errors import GatewayError
 from ...core.result import Collector
 from ...core.turn import Turn
@@ -56,20 +57,31 @@ class ChatDialect:
     name: Final = "chat"
     package: Final = __package__
 
-    def __init__(self, *, reasoning_fields: ReasoningFields = "auto", max_n: int = 4) -> None:
+    def __init__(
+        self,
+        *,
+        reasoning_fields: ReasoningFields = "auto",
+        max_n: int = 4,
+        aliases: ModelAliases = NO_ALIASES,
+    ) -> None:
         self._reasoning_fields = reasoning_fields
         self._max_n = max_n
+        self._aliases = aliases
         self.endpoints: Final = (Endpoint("POST", "/v1/chat/completions", Answer(self.parse)),)
 
     @classmethod
     def configured(cls, settings: DialectSettings) -> "ChatDialect":
-        return cls(reasoning_fields=settings.reasoning_fields, max_n=settings.max_n)
+        return cls(reasoning_fields=settings.reasoning_fields, max_n=settings.max_n, aliases=settings.aliases)
 
     def parse(self, body: bytes, headers: Headers) -> ChatRequest:
         """See :class:`gptoss_api.dialects.base.Answer`."""
         fields = Fields(decode_object(body))
         foreign = looks_like_responses(fields)
-        parsed = read_responses_body(fields) if foreign else read_request(fields, max_n=self._max_n)
+        parsed = (
+            read_responses_body(fields, self._aliases)
+            if foreign
+            else read_request(fields, max_n=self._max_n, aliases=self._aliases)
+        )
         turn = parsed.turn
         reasoning = self._fields_for(headers.get("user-agent", "")) if turn.show_reasoning else ()
         shape = AnswerShape(

@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from ...core.catalog import ModelAliases
 from ...core.errors import MissingParameter, UnsupportedParameter
 from ...core.turn import InstructionMessage
 from ..fields import Fields
@@ -15,13 +16,13 @@ def looks_like_responses(body: Fields) -> bool:
     return "messages" not in body.members and "input" in body.members
 
 
-def read_responses_body(body: Fields) -> Parsed:
+def read_responses_body(body: Fields, aliases: ModelAliases) -> Parsed:
     """The turn it asks for; the answer is a chat completion, which is what such a client reads.
 
     Raises:
         InvalidRequest: naming the first parameter that is wrong, by its name in the Responses API.
     """
-    asked = read_request(body)
+    asked = read_request(body, aliases=aliases)
     if asked.previous_response_id is not None:
         raise UnsupportedParameter(
             "Unsupported parameter: 'previous_response_id'. Chat completions are not continued; post to "

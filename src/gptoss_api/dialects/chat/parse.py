@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from ...core.catalog import NO_ALIASES, ModelAliases
 from ...core.errors import UnsupportedParameter, UnsupportedValue
 from ...core.turn import Effort, OutputFormat, Turn
 from ..fields import Fields, unknown_value, wrong_type
@@ -63,7 +64,7 @@ class Parsed(Struct, frozen=True):
     legacy_functions: bool
 
 
-def read_request(body: Fields, *, max_n: int) -> Parsed:
+def read_request(body: Fields, *, max_n: int, aliases: ModelAliases = NO_ALIASES) -> Parsed:
     """Checks and translates a whole body. ``max_n`` is our own cap on ``n``.
 
     Raises:
@@ -71,7 +72,7 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
         ModelNotFound: for models that are not offered.
     """
     messages = read_messages(body)
-    model, provider = read_model(body)
+    model, provider = read_model(body, aliases)
     stream = body.boolean("stream") or False
     include_usage = read_include_usage(body, stream)
     _refuse_unsupported(body)

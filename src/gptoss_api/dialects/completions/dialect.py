@@ -4,6 +4,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from ...core.catalog import NO_ALIASES, ModelAliases
 from ...core.errors import GatewayError
 from ...core.result import Collector
 from ...core.turn import Turn
@@ -38,17 +39,18 @@ class CompletionsDialect:
     name: Final = "completions"
     package: Final = __package__
 
-    def __init__(self, *, max_n: int = 4) -> None:
+    def __init__(self, *, max_n: int = 4, aliases: ModelAliases = NO_ALIASES) -> None:
         self._max_n = max_n
+        self._aliases = aliases
         self.endpoints: Final = (Endpoint("POST", "/v1/completions", Answer(self.parse)),)
 
     @classmethod
     def configured(cls, settings: DialectSettings) -> "CompletionsDialect":
-        return cls(max_n=settings.max_n)
+        return cls(max_n=settings.max_n, aliases=settings.aliases)
 
     def parse(self, body: bytes, headers: Headers) -> CompletionRequest:
         """See :class:`gptoss_api.dialects.base.Answer`."""
-        parsed = read_request(Fields(decode_object(body)), max_n=self._max_n)
+        parsed = read_request(Fields(decode_object(body)), max_n=self._max_n, aliases=self._aliases)
         shape = TextShape(echoed=parsed.echoed, n=parsed.turns[0].n, include_usage=parsed.include_usage)
         return CompletionRequest(parsed.turns, parsed.stream, shape)
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ...core.catalog import NO_ALIASES, ModelAliases
 from ...core.errors import ArrayTooLong, InvalidValue, UnsupportedParameter, UnsupportedValue
 from ...core.turn import Turn, UserMessage
 from ..fields import Fields, wrong_type
@@ -53,7 +54,7 @@ class Parsed(Struct, frozen=True):
     include_usage: bool
 
 
-def read_request(body: Fields, *, max_n: int) -> Parsed:
+def read_request(body: Fields, *, max_n: int, aliases: ModelAliases = NO_ALIASES) -> Parsed:
     """Checks and translates a whole body. ``max_n`` is our own cap on ``n``.
 
     Each prompt becomes a user message of its own turn, as it is. Without ``max_tokens`` an answer ends
@@ -64,7 +65,7 @@ def read_request(body: Fields, *, max_n: int) -> Parsed:
         ModelNotFound: for models that are not offered.
     """
     prompts = _prompts(body)
-    model, provider = read_model(body)
+    model, provider = read_model(body, aliases)
     stream = body.boolean("stream") or False
     include_usage = read_include_usage(body, stream)
     n = read_n(body, max_n)

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ...core.catalog import NO_ALIASES, ModelAliases
 from ...core.errors import GatewayError, MissingParameter
 from ...core.result import Collector
 from ...core.turn import InstructionMessage, Message, Turn, UserMessage
@@ -100,11 +101,17 @@ class ResponsesDialect:
     package: Final = __package__
 
     def __init__(
-        self, sealer: Sealer | None = None, *, show_reasoning: bool = True, store: bool = True
+        self,
+        sealer: Sealer | None = None,
+        *,
+        show_reasoning: bool = True,
+        store: bool = True,
+        aliases: ModelAliases = NO_ALIASES,
     ) -> None:
         self._sealer = sealer or Sealer.ephemeral()
         self._show_reasoning = show_reasoning
         self._store = store
+        self._aliases = aliases
         self.endpoints: Final = (
             Endpoint("POST", "/v1/responses", CreateResponse(self.parse, dialect=self)),
             Endpoint("GET", "/v1/responses/{id}", ResponseAction("retrieve")),
@@ -119,6 +126,7 @@ class ResponsesDialect:
             Sealer.from_secret(settings.secret) if settings.secret else Sealer.ephemeral(),
             show_reasoning=settings.reasoning_fields != "none",
             store=settings.store,
+            aliases=settings.aliases,
         )
 
     def parse(self, body: bytes, headers: Headers) -> ResponseRequest:
@@ -127,7 +135,8 @@ class ResponsesDialect:
 
     def read(self, body: bytes) -> Parsed:
         """The request without its conversation; :meth:`complete` it with what is stored."""
-        return read_request(Fields(decode_object(body)), store_by_default=self._store)
+        fields = Fields(decode_object(body))
+        return read_request(fields, store_by_default=self._store, aliases=self._aliases)
 
     def complete(
         self,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from ...core.catalog import NO_ALIASES, ModelAliases
 from ...core.errors import InvalidRequest, InvalidType, UnsupportedParameter
 from ...core.turn import Effort, OutputFormat, Turn
 from ..fields import Fields, as_object, unknown_value, wrong_type
@@ -122,7 +123,9 @@ class Parsed(Struct, frozen=True):
         return tuple(item.required_string("id") for item in self.items if item_type(item) == "item_reference")
 
 
-def read_request(body: Fields, *, store_by_default: bool = True) -> Parsed:
+def read_request(
+    body: Fields, *, store_by_default: bool = True, aliases: ModelAliases = NO_ALIASES
+) -> Parsed:
     """Checks and translates a whole body.
 
     Raises:
@@ -130,7 +133,7 @@ def read_request(body: Fields, *, store_by_default: bool = True) -> Parsed:
         ModelNotFound: for models that are not offered.
     """
     _refuse_unsupported(body)
-    model, provider = read_model(body)
+    model, provider = read_model(body, aliases)
     stream = body.boolean("stream") or False
     read_include_usage(body, stream)
     items = _input(body)

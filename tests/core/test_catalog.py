@@ -1,0 +1,44 @@
+"""The names of the models."""
+
+import pytest
+
+from gptoss_api.core.catalog import NO_ALIASES, ModelAliases
+
+GIVEN = ModelAliases(
+    {
+        "gpt-4o-mini": "gpt-oss-20b",
+        "GPT-4*": "gpt-oss-120b:groq",
+        "gpt-oss-20b": "gpt-oss-120b",
+        "gpt-*": "gpt-oss-20b",
+        "*": "openai/gpt-oss-20b",
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("gpt-4o-mini", "gpt-oss-20b"),
+        (" GPT-4o-Mini ", "gpt-oss-20b"),
+        ("gpt-4o", "gpt-oss-120b:groq"),
+        ("gpt-5", "gpt-oss-20b"),
+        # A name wins over the model's own, a pattern does not.
+        ("gpt-oss-20b", "gpt-oss-120b"),
+        ("gpt-oss-120b", "gpt-oss-120b"),
+        ("openai/gpt-oss-120b:fastest", "openai/gpt-oss-120b:fastest"),
+        ("llama", "openai/gpt-oss-20b"),
+    ],
+)
+def test_aliases(asked: str, meant: str) -> None:
+    assert GIVEN.resolve(asked) == meant
+
+
+def test_what_a_client_api_has_by_itself_comes_before_everything_else_alone() -> None:
+    aliases = GIVEN.with_usual({"gpt-*": "a", "llama-*": "b"})
+    assert aliases.resolve("gpt-5") == "gpt-oss-20b"
+    assert aliases.resolve("llama-3") == "b"
+    assert aliases.resolve("qwen") == "openai/gpt-oss-20b"
+
+
+def test_without_any_every_name_is_itself() -> None:
+    assert NO_ALIASES.resolve("gpt-4o") == "gpt-4o"
