@@ -1,0 +1,114 @@
+"""Anthropic's Messages over a server that takes conversations and tools itself."""
+
+import asyncio
+from typing import Any
+
+import anthropic
+import pytest
+from anthropic import AsyncAnthropic
+
+from tests.backends.server import Backend
+from tests.backends.shapes import Answer
+from tests.conftest import RunningGateway, StartGateway
+
+from .test_serving import address
+
+HELLO: Any = [{"role": "user", "content": "hello"}]
+WEATHER: Any = {"name": "weather", "input_schema": {"type": "object", "properties": {"city": {}}}}
+
+
+def sdk(running: RunningGateway) -> AsyncAnthropic:
+    return AsyncAnthropic(base_url=running.base_url, api_key="none", max_retries=0, timeout=30)
+
+
+async def asked(gateway: StartGateway, answer: Answer | None = None, **body: Any) -> tuple[Any, Any]:
+    """The message that a request is answered with, and what the server was asked for it."""
+    backend = Backend("generic", answer=answer)
+    async with backend.running():
+        running = await asyncio.to_thread(gateway, GPTOSS_UPSTREAM=address(backend))
+        async with sdk(running) as client:
+            whole: Any = {"model": "gpt-oss-120b", "max_tokens": 1000, "messages": HELLO, **body}
+            message = await client.messages.create(**whole)
+        return message, backend.asked[-1].body
+
+
+async def test_a_limit_that_the_window_has_no_room_for_is_taken_down(gateway: StartGateway) -> None:
+    text = "word " * 20_000
+    _, sent = await asked(gateway, messages=[{"role": "user", "content": text}], max_tokens=128_000,
+                          thinking={"type": "adaptive"})  # fmt: skip
+    assert 110_000 < sent["max_tokens"] < 131_072 - 20_000
+
+
+async def test_a_limit_that_fits_is_told_as_it_is(gateway: StartGateway) -> None:
+    _, sent = await asked(gateway, max_tokens=32_000, thinking={"type": "adaptive"})
+    assert sent["max_tokens"] == 32_000
+
+
+async def test_without_thinking_the_limit_bounds_the_text_and_the_stop_string_is_told(
+    gateway: StartGateway,
+) -> None:
+    thought = "It is harmless, " * 40
+    message, sent = await asked(
+        gateway,
+        Answer(thought, "<block>no</block> because"),
+        model="claude-sonnet-5",
+        max_tokens=64,
+        stop_sequences=["</block>"],
+        thinking={"type": "disabled"},
+    )
+    assert [block.text for block in message.content] == ["<block>no"]
+    assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", "</block>")
+    assert sent["max_tokens"] > 10_000
+    assert sent["reasoning_effort"] == "low"
+    assert "stop" not in sent
+
+
+async def test_without_thinking_a_long_text_is_cut_at_the_limit(gateway: StartGateway) -> None:
+    message, _ = await asked(gateway, Answer("Hm. " * 100, "one two three four five six"), max_tokens=3)
+    assert message.content[0].text == "one two three"
+    assert message.stop_reason == "max_tokens"
+
+
+async def test_calls_tools_and_thoughts_travel_both_ways(gateway: StartGateway) -> None:
+    long_name = "mcp__a_server_with_a_long_name__" + "x" * 80
+    history: Any = [
+        *HELLO,
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "Look it up.", "signature": ""},
+                {"type": "tool_use", "id": "toolu_1", "name": long_name, "input": {"city": "Rome"}},
+            ],
+        },
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "sun"}]},
+    ]
+    message, sent = await asked(
+        gateway,
+        Answer("Now Paris.", "", (("weather", '{"city": "Paris"}'),), "tool_calls"),
+        messages=history,
+        tools=[{**WEATHER, "name": long_name}, WEATHER],
+        tool_choice={"type": "auto", "disable_parallel_tool_use": True},
+        thinking={"type": "enabled", "budget_tokens": 2000},
+    )
+    assert [block.type for block in message.content] == ["thinking", "tool_use"]
+    assert message.content[1].input == {"city": "Paris"}
+    assert message.stop_reason == "tool_use"
+    assert (sent["tool_choice"], sent["parallel_tool_calls"]) == ("auto", False)
+    shown = sent["tools"][0]["function"]["name"]
+    assert len(shown) <= 64
+    call, result = sent["messages"][1:]
+    assert call["tool_calls"][0]["function"] == {"name": shown, "arguments": '{"city":"Rome"}'}
+    assert (result["role"], result["content"]) == ("tool", "sun")
+
+
+async def test_an_upstream_that_dies_mid_stream_is_an_error_event(gateway: StartGateway) -> None:
+    backend = Backend("generic", answer=Answer(finish=None))
+    async with backend.running():
+        running = await asyncio.to_thread(gateway, GPTOSS_UPSTREAM=address(backend))
+        async with sdk(running) as client:
+            with pytest.raises(anthropic.APIStatusError) as broken:
+                async with client.messages.stream(
+                    model="gpt-oss-120b", max_tokens=100, messages=HELLO
+                ) as stream:
+                    await stream.get_final_message()
+    assert broken.value.body["error"]["type"] == "api_error"  # type: ignore[index,call-overload]  # a dict
