@@ -101,6 +101,15 @@ async def test_calls_tools_and_thoughts_travel_both_ways(gateway: StartGateway) 
     assert (result["role"], result["content"]) == ("tool", "sun")
 
 
+async def test_a_tool_that_only_an_instruction_names_may_be_called(gateway: StartGateway) -> None:
+    tools = [WEATHER, {"name": "DeferredToolPlaceholder", "defer_loading": True}]
+    listed = [*HELLO, {"role": "system", "content": "More tools:\nWebFetch\nTaskStop"}]
+    call = Answer("", "", (("WebFetch", '{"url": "x"}'),), "tool_calls")
+    message, sent = await asked(gateway, call, messages=listed, tools=tools)
+    assert [(block.name, block.input) for block in message.content] == [("WebFetch", {"url": "x"})]
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["weather"]
+
+
 async def test_an_upstream_that_dies_mid_stream_is_an_error_event(gateway: StartGateway) -> None:
     backend = Backend("generic", answer=Answer(finish=None))
     async with backend.running():
@@ -111,4 +120,4 @@ async def test_an_upstream_that_dies_mid_stream_is_an_error_event(gateway: Start
                     model="gpt-oss-120b", max_tokens=100, messages=HELLO
                 ) as stream:
                     await stream.get_final_message()
-    assert broken.value.body["error"]["type"] == "api_error"  # type: ignore[index,call-overload]  # a dict
+    assert broken.value.body["error"]["type"] == "api_error"  # type: ignore[index]  # a dict

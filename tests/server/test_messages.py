@@ -171,6 +171,15 @@ def test_a_call_and_its_result(site: Site) -> None:
     assert second.headers["x-gptoss-thread"] == "reused"
 
 
+def test_a_tool_that_only_an_instruction_names_may_be_called(site: Site) -> None:
+    site.simulator.always(Agent([[Call("WebFetch", {"url": "x"})]], lambda results: "Done."))
+    tools = [WEATHER, {"name": "DeferredToolPlaceholder", "defer_loading": True}]
+    listed = [{"role": "user", "content": "Go"}, {"role": "system", "content": "More tools:\nWebFetch"}]
+    said = post(site.gateway, tools=tools, messages=listed).json()
+    assert [(block["name"], block["input"]) for block in said["content"]] == [("WebFetch", {"url": "x"})]
+    assert len(site.simulator.requests) == 1
+
+
 def test_a_search_of_the_web_is_told_to_be_unavailable(site: Site) -> None:
     search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8}
     whole = post(site.gateway, tools=[search]).json()

@@ -136,6 +136,9 @@ class Turn(Struct, frozen=True):
     none be continued. ``weight`` is how much work the turn makes, in characters; 0 means
     little. ``wants_prompt_tokens`` asks for ``Started.prompt_tokens``, for which the answer then waits, and
     ``wants_stop_sequence`` for ``Finished.stop_sequence``, whatever the upstream tells of it.
+
+    ``hidden_tools`` names tools that the model may call without being shown them: a client knows them all
+    the same.
     """
 
     model: str
@@ -161,3 +164,4 @@ class Turn(Struct, frozen=True):
     weight: int = 0
     wants_prompt_tokens: bool = False
     wants_stop_sequence: bool = False
+    hidden_tools: tuple[str, ...] = ()

@@ -159,6 +159,15 @@ def test_a_deferred_tool_is_offered_once_it_was_found() -> None:
     assert asked.ignored == ("tools.tool_search_tool_bm25_20251119",)
 
 
+def test_names_that_an_instruction_lists_may_be_called_while_tools_are_hidden() -> None:
+    placeholder = {"name": "DeferredToolPlaceholder", "defer_loading": True}
+    listed = "These are available via ToolSearch:\nWebFetch\nweather\nmcp__a__b-c\n\nAgents:\n- Plan: plans."
+    messages = [*HELLO, {"role": "system", "content": listed}]
+    asked = turn(tools=[WEATHER, placeholder], messages=messages)
+    assert asked.hidden_tools == ("WebFetch", "mcp__a__b-c")
+    assert turn(tools=[WEATHER], messages=messages).hidden_tools == ()
+
+
 def test_tools_that_clients_run_without_a_schema_are_given_theirs() -> None:
     tools = [
         block("bash_20250124", name="bash"),

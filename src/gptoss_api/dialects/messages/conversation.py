@@ -5,6 +5,7 @@ picture that a tool gave back, becomes a note instead: a refusal would end the c
 """
 
 import json
+import re
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -25,14 +26,19 @@ from .signatures import Signer
 _ROLES: Final = ("user", "assistant", "system", "developer")
 # Says which version of Claude Code asks, and changes with every prompt: no cache and no thread would last.
 _BILLING: Final = "x-anthropic-billing-header:"
+_NAME: Final = re.compile(r"^(?:- )?([A-Za-z][A-Za-z0-9_.-]{1,127})$", re.MULTILINE)
 _PARAGRAPH: Final = "\n\n"
 
 
 class Conversation(Struct):
-    """``messages`` without the system prompt, and the tools that search results in them refer to."""
+    """``messages`` without the system prompt, and the tools that search results in them refer to.
+
+    ``listed_names`` are the lines of its instructions that are no more than a name.
+    """
 
     messages: list[Message] = field(default_factory=list)
     referred_tools: set[str] = field(default_factory=set)
+    listed_names: dict[str, None] = field(default_factory=dict)
 
 
 def read_system(body: Fields) -> InstructionMessage | None:
@@ -95,6 +101,8 @@ class _Reader:
                 self._assistant(message)
             case _:
                 texts = _system_texts(message, "content")
+                for text in texts:
+                    self._read.listed_names.update(dict.fromkeys(_NAME.findall(text)))
                 if texts:
                     self._waiting.append(InstructionMessage(_PARAGRAPH.join(texts), "developer"))
 

@@ -85,13 +85,14 @@ def read_request(body: Fields, aliases: ModelAliases, signer: Signer, *, counted
     _refuse_servers(body)
     system = read_system(body)
     conversation = read_conversation(body, signer)
-    toolbox = read_toolbox(body, conversation.referred_tools)
+    toolbox = read_toolbox(body, conversation)
     thinking = _thinking(body)
     head: tuple[Message, ...] = () if system is None else (system,)
     turn = Turn(
         model=model.id,
         messages=(*head, *conversation.messages),
         tools=toolbox.tools,
+        hidden_tools=toolbox.hidden,
         tool_choice=toolbox.choice,
         parallel_tool_calls=toolbox.parallel,
         output_format=_output_format(body),

@@ -3,7 +3,7 @@
 Source: docs/design/conformance.md, "Messages".
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -12,6 +12,7 @@ from ...core.errors import InvalidValue, UnsupportedValue
 from ...core.turn import Tool, ToolChoice
 from ..fields import Fields, too_long
 from ..parameters import read_parameters
+from .conversation import Conversation
 
 MAX_TOOLS: Final = 1_024
 _LONGEST_NAME: Final = 128
@@ -73,10 +74,12 @@ _KNOWN: Final = {
 class Toolbox(Struct):
     """What a request offers; ``ignored`` names what it offers in vain.
 
+    ``hidden`` are the names of tools that the client would find and knows already.
     ``only_web_search`` says that it has nothing but a search of the web, which nobody here can do.
     """
 
     tools: tuple[Tool, ...] = ()
+    hidden: tuple[str, ...] = ()
     choice: ToolChoice = ToolChoice()
     parallel: bool = True
     ignored: tuple[str, ...] = ()
@@ -95,11 +98,12 @@ class _Offer(Struct):
             raise InvalidValue(f"'{path}': another tool is already named '{tool.name}'.", param=path)
 
 
-def read_toolbox(body: Fields, referred: Collection[str]) -> Toolbox:
+def read_toolbox(body: Fields, conversation: Conversation) -> Toolbox:
     """A body's ``tools`` and ``tool_choice``.
 
-    A tool whose loading is deferred is offered where one of the ``referred`` names is its own, or where only
-    a server's search could find it.
+    A tool whose loading is deferred is offered where the conversation refers to it, or where only a server's
+    search could find it. Until then its name may stand in an instruction: Claude Code runs it also for a
+    model that calls it by that.
     """
     offer = _Offer()
     items = body.objects("tools", most=MAX_TOOLS)
@@ -110,13 +114,15 @@ def read_toolbox(body: Fields, referred: Collection[str]) -> Toolbox:
         if tool is None:
             offer.dropped[item.string("name") or kind] = kind
         elif tool.name != _PLACEHOLDER and (
-            not item.boolean("defer_loading") or tool.name in referred or all_found
+            not item.boolean("defer_loading") or tool.name in conversation.referred_tools or all_found
         ):
             offer.add(tool, item.at("name"))
+    deferred = any(item.boolean("defer_loading") for item in items)
     dropped = tuple(dict.fromkeys(offer.dropped.values()))
     choice, parallel = _tool_choice(body, offer)
     return Toolbox(
         tuple(offer.tools.values()),
+        tuple(name for name in conversation.listed_names if name not in offer.tools) if deferred else (),
         choice,
         parallel,
         ignored=tuple(f"tools.{kind}" for kind in dropped),

@@ -35,8 +35,9 @@ def custom_input(written: str) -> str:
 class CallWriter:
     """Delivers calls through ``output``, numbered over all attempts of one choice."""
 
-    def __init__(self, prompt: Prompt, output: Output) -> None:
+    def __init__(self, turn: Turn, prompt: Prompt, output: Output) -> None:
         self._prompt = prompt
+        self._names = prompt.names.extended(turn.hidden_tools)
         self._output = output
         self._kinds = {prompt.names.shown(tool.name): tool.kind for tool in prompt.tools}
         self._next = 0
@@ -55,7 +56,7 @@ class CallWriter:
         kind = self._kinds.get(shown, "function")
         self._custom = [] if kind == "custom" else None
         self._restorer = self._prompt.restorer(json=True)
-        name = self._prompt.names.client(shown) or shown
+        name = self._names.client(shown) or shown
         self._output.start(ToolCallStarted(self._index, new_call_id(), name, kind))
 
     def arguments(self, text: str) -> None:
@@ -91,7 +92,9 @@ def strict_weight(tools: Iterable[Tool]) -> float:
 
 def parser_config(turn: Turn, prompt: Prompt) -> ParserConfig:
     """How the answer to ``prompt`` is read."""
-    tools = {prompt.names.shown(tool.name): tool for tool in prompt.tools}
+    names = prompt.names.extended(turn.hidden_tools)
+    hidden = (Tool(name) for name in turn.hidden_tools)
+    tools = {names.shown(tool.name): tool for tool in (*hidden, *prompt.tools)}
     choice = turn.tool_choice
     return ParserConfig(
         key=prompt.key,

@@ -159,7 +159,7 @@ class ChoiceMachine:
         self._config = self._calls = None
         if spec.reads_calls and spec.prompt is not None:
             self._config = parser_config(spec.turn, spec.prompt)
-            self._calls = CallWriter(spec.prompt, self._output)
+            self._calls = CallWriter(spec.turn, spec.prompt, self._output)
         self._attempt = Attempt(spec, self._config)
         # Looks that each character of what is judged as a whole may lead to.
         self._call_weight = 0.0

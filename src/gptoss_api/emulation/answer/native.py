@@ -31,8 +31,9 @@ class NativeAnswer:
     def __init__(self, turn: Turn, *, offers_tools: bool) -> None:
         self._tools: dict[str, Tool] = {}
         if offers_tools and (tools := offered_tools(turn)):
-            names = NameMap.of(tool.name for tool in turn.tools)
-            self._tools = {names.shown(tool.name): tool for tool in tools}
+            names = NameMap.of(tool.name for tool in turn.tools).extended(turn.hidden_tools)
+            known = (*map(Tool, turn.hidden_tools), *tools)
+            self._tools = {names.shown(tool.name): tool for tool in known}
         self._named = turn.tool_choice.mode == "named"
         self._repair = HarmonyRepair(
             {
