@@ -1,17 +1,20 @@
 """Only what is new is sent: groups 63 and 65 of docs/design/cases.md."""
 
 import json
+from collections.abc import Iterable
 
 import pytest
 
 from gptoss_api.core.turn import (
     AssistantMessage,
     OutputFormat,
+    Tool,
     ToolCall,
     ToolChoice,
     ToolResultMessage,
 )
 from gptoss_api.emulation import driver
+from gptoss_api.emulation.prompt.tool_section import tools_digest
 from tests.simulator import Answer as Reply
 from tests.simulator import Pause, Simulator, Stall
 
@@ -56,6 +59,23 @@ async def test_a_tool_loop_sends_only_the_results(inside: Inside, site: Simulato
         assert f">\n{result}\n</tool_result>" in asked.text
         assert "# Tools" not in asked.text
         assert "Look it up" not in asked.text
+
+
+async def test_what_a_conversation_begins_with_is_hashed_once_for_a_turn(
+    inside: Inside, site: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[int] = []
+
+    def counted(tools: Iterable[Tool]) -> bytes:
+        hashed.append(1)
+        return tools_digest(tools)
+
+    monkeypatch.setattr("gptoss_api.emulation.prompt.key.tools_digest", counted)
+    site.script(calling(query="a"), says("Found it."))
+    client = Client(inside, GUIDE, tools=(SEARCH,))
+    for number, answering in enumerate((client.say("Look it up."), client.give("nothing")), 1):
+        await answering
+        assert len(hashed) == number
 
 
 async def test_parallel_calls_and_a_message_after_their_results(inside: Inside, site: Simulator) -> None:
