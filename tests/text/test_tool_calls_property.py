@@ -93,6 +93,14 @@ FRAGMENTS = (
     "\n    ~~~",
     "x" * 150,
     "é😀",
+    "\ufeff",
+    "\u200b",
+    "< ",
+    '< tool_call key="k7q2" name="get_weather">',
+    "< /tool_call>",
+    "\n```\n```tool_call\n",
+    '```json\n{"action": "get_weather", "action_input": {"city": "Paris"}}\n```\n',
+    '{"city": "Pa\\u00',
 )
 LEAKS = ("<|", "analysis", "assistantfinal")
 answers = st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("".join)
@@ -100,19 +108,20 @@ modes = st.sampled_from(["auto", "auto", "required", "named", "none"])
 
 
 @settings(max_examples=400, deadline=None)
-@given(answers, modes, st.booleans(), st.booleans(), st.integers())
+@given(answers, modes, st.booleans(), st.booleans(), st.booleans(), st.integers())
 def test_pieces_make_no_difference(
     text: str,
     mode: Literal["none", "auto", "required", "named"],
     live: bool,
     parallel: bool,
+    truncated: bool,
     seed: int,
 ) -> None:
     names = ("get_weather",) if mode == "named" else ()
     config = structs.replace(CONFIG, mode=mode, names=names, live=live, parallel=parallel)
-    whole = parse([text], config)
-    assert parse(pieces_of(text, 1), config) == whole
-    assert parse(cut(text, seed), config) == whole
+    whole = parse([text], config, truncated=truncated)
+    assert parse(pieces_of(text, 1), config, truncated=truncated) == whole
+    assert parse(cut(text, seed), config, truncated=truncated) == whole
     if not whole.calls and not whole.cancelled and not any(leak in text for leak in LEAKS):
         # A tag whose call was begun only is no text.
         begun = ("E_TRUNC", None) in whole.problems and text.startswith(whole.content)

@@ -101,21 +101,29 @@ class Opening:
         return _MAX_TRUSTED if self.trusted else _MAX_UNTRUSTED
 
 
-class JsonBlock:
-    """A JSON body; arguments that are delivered ``as_written`` need no look at the whole of them."""
+class _Block:
+    """What every block knows."""
 
-    def __init__(self, opening: Opening, judge: Judge, out: Delivery, *, as_written: bool) -> None:
+    def __init__(self, opening: Opening, judge: Judge, out: Delivery) -> None:
         self.opening = opening
         self.over = False
         self.literal = ""
         self.returned = ""
+        self.size = 0
         self._judge = judge
         self._out = out
+        # Growing slices: a short block in a long text must not copy all of it.
+        self._slice = _FIRST_SLICE
+
+
+class JsonBlock(_Block):
+    """A JSON body; arguments that are delivered ``as_written`` need no look at the whole of them."""
+
+    def __init__(self, opening: Opening, judge: Judge, out: Delivery, *, as_written: bool) -> None:
+        super().__init__(opening, judge, out)
         self._json = JsonTransducer()
         self._raw: list[str] = []
         self._strict: list[str] = []
-        self.size = 0
-        self._slice = _FIRST_SLICE
         self._index = -1  # The call's number once it streams.
         self._undecided = as_written
         self._live = judge.config.live
@@ -127,7 +135,6 @@ class JsonBlock:
         size = len(text)
         while at < size and not self.over:
             piece = text[at : at + min(self._slice, self.opening.cap - self.size)]
-            # Growing slices: a short block in a long text must not copy all of it.
             self._slice = min(2 * self._slice, self.opening.cap)
             at += len(piece)
             if self._broken:
@@ -299,19 +306,12 @@ class JsonBlock:
             self.literal = self.opening.raw + "".join(self._raw)
 
 
-class ElementsBlock:
+class ElementsBlock(_Block):
     """A body of elements; the values are typed by the schema."""
 
     def __init__(self, opening: Opening, judge: Judge, out: Delivery) -> None:
-        self.opening = opening
-        self.over = False
-        self.literal = ""
-        self.returned = ""  # Stays so: nothing of earlier pieces is ever read too far.
-        self._judge = judge
-        self._out = out
+        super().__init__(opening, judge, out)
         self._pairs = ElementsReader()
-        self._slice = _FIRST_SLICE
-        self.size = 0
 
     def feed(self, text: str, at: int) -> int:
         while at < len(text) and not self.over:
@@ -482,20 +482,13 @@ def _typed(text: str, schema: Any) -> Any:
         return text
 
 
-class FreeTextBlock:
+class FreeTextBlock(_Block):
     """A keyed block whose text is the input, up to a closing tag at a line's start or the text's end."""
 
     def __init__(self, opening: Opening, judge: Judge, out: Delivery) -> None:
-        self.opening = opening
-        self.over = False
-        self.literal = ""
-        self.returned = ""
-        self._judge = judge
-        self._out = out
+        super().__init__(opening, judge, out)
         self._raw: list[str] = []
-        self.size = 0
         self._tail = ""
-        self._slice = _FIRST_SLICE
 
     def feed(self, text: str, at: int) -> int:
         """Reads from ``at``; the index after what was used, negative where earlier pieces go back."""

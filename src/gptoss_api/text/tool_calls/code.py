@@ -13,7 +13,8 @@ a fence                        its closing line                         a line t
 a fence that may hold a call   what follows its closing line            all of it, 1 MiB
 ============================== ======================================== ====================================
 
-A held fence is no call before the message has ended: whoever writes on after a fence explains it.
+A held fence is no call before the message has ended: whoever writes on after a fence explains it. Only a
+further fence of the kind may follow; they are held together, and each of them is a call or all are text.
 """
 
 import re
