@@ -124,8 +124,8 @@ class Attempts:
                         if reader.ended:
                             if reader.over:
                                 self._health.note(None)
-                            if reader.cut_short and self._drain_time:
-                                self._drain(response, connections.pop_all(), slot.handed_over())
+                                if reader.cut_short and self._drain_time:
+                                    self._drain(response, connections.pop_all(), slot.handed_over())
                             slot.release()
                         if reader.large:
                             async for batch in paced(events):
