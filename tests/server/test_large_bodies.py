@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.repetition.repeated import repeated
 from tests.simulator import simulator_thread
 from tests.watchdog import LONGEST_STOP, WatchedGateway, watched_gateway
 
@@ -21,6 +22,12 @@ SIZE = 7_000_000
 MOST_CPU = 3.0
 # One that was measured while the machine had other things to do is measured again.
 ATTEMPTS = 3
+
+# Of each kind of what may be repeated one: a megabyte takes its time also on the way here.
+REPEATED = [
+    "a", " ", "\n", "\x00", "中", "😀", "\ufffd", "\\", '"', "<", "<|", "`", "{", "[", '["', "data:",
+    "<tool_call>", "<|channel|>",
+]  # fmt: skip
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
@@ -272,6 +279,68 @@ def test_the_input_of_a_response_stops_nobody(
     server: WatchedGateway, make: Callable[[], dict[str, Any]]
 ) -> None:
     send(server, RESPONSES, json.dumps(make(), ensure_ascii=False).encode())
+
+
+# A megabyte of what is repeated, in every place where clients put text of their own.
+PLACES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "a question": (CHAT, lambda text: {"messages": [user(text)]}),
+    "an answer in the history": (
+        CHAT,
+        lambda text: {
+            "messages": [user("a"), {"role": "assistant", "content": text}, user("b")],
+            "tools": [tool("f")],
+        },
+    ),
+    "arguments in the history": (
+        CHAT,
+        lambda text: {"messages": [user("a"), called(text), returned(), user("b")], "tools": [tool("f")]},
+    ),
+    "a string in arguments": (
+        CHAT,
+        lambda text: {"messages": [user("a"), called(json.dumps({"a": text[:500_000]})), returned()]},
+    ),
+    "a result": (CHAT, lambda text: {"messages": [user("a"), called("{}"), {**returned(), "content": text}]}),
+    "a tool's description": (
+        CHAT,
+        lambda text: {"messages": [user("a")], "tools": [tool("f", description=text)]},
+    ),
+    "a name in a schema": (CHAT, lambda text: _asks_for({"properties": {text[:_OF_SCHEMA]: {}}})),
+    "a value in a schema": (CHAT, lambda text: _asks_for({"enum": [text[:_OF_SCHEMA]]})),
+    "a pattern in a schema": (CHAT, lambda text: _asks_for({"pattern": text[:_OF_SCHEMA]})),
+    "a response's input": (RESPONSES, lambda text: {"input": text, "stream": True}),
+    "a call in a response's input": (
+        RESPONSES,
+        lambda text: {
+            "input": [
+                {"type": "function_call", "call_id": "c", "name": "f", "arguments": text[:500_000]},
+                {"type": "function_call_output", "call_id": "c", "output": text[:500_000]},
+            ]
+        },
+    ),
+    "a prompt": ("/v1/completions", lambda text: {"prompt": text}),
+}
+# Characters: of a larger schema nothing is looked at.
+_OF_SCHEMA = 200_000
+
+
+def _asks_for(source: dict[str, Any]) -> dict[str, Any]:
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": source}}
+    return {"messages": [user("a")], "response_format": form}
+
+
+@pytest.mark.parametrize(("path", "make"), PLACES.values(), ids=PLACES)
+def test_anything_over_and_over_in_a_body_stops_nobody(
+    site: WatchedGateway, path: str, make: Callable[[str], Any]
+) -> None:
+    bodies = [json.dumps(make(repeated(unit, 1_000_000)), ensure_ascii=False).encode() for unit in REPEATED]
+    site.stops()
+    before = site.cpu()
+    for data in bodies:
+        assert ask(site.gateway, "POST", path, data).status in (200, 400)
+    if site.longest_stop() > LONGEST_STOP or site.cpu() - before > len(bodies) * 0.5:
+        # Which of them it was, unless the machine had other things to do.
+        for data in bodies:
+            send(site, path, data)
 
 
 def test_a_prompt_that_is_far_too_long_is_refused_with_a_bound(site: WatchedGateway) -> None:
