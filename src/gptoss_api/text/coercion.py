@@ -16,7 +16,8 @@ from .schema import Allowance, Check, Schema, Unchecked
 
 # Each round fixes one place; a value that needs more is not "almost" right.
 _ROUNDS: Final = 64
-_NOTHING: Final = object()
+NOTHING: Final = object()
+
 
 Path = tuple[str | int, ...]
 
@@ -44,8 +45,8 @@ def coerce(schema: Schema, value: Any, allowance: Allowance | None = None, *, un
     except Unchecked:
         raise Unchecked(fits=False) from None
     except ValueError:
-        fixed = _NOTHING
-    if fixed is _NOTHING:
+        fixed = NOTHING
+    if fixed is NOTHING:
         raise Misfit(check.complaints(value))
     return fixed
 
@@ -64,17 +65,19 @@ def _mended(check: Check, value: Any) -> Any:
         if change is None:
             break
         value, mended = change
-    return _NOTHING
+    return NOTHING
 
 
 def _mend(root: Any, path: Path, kind: Any) -> tuple[Any, Path] | None:
     """``root`` with a change against a fault of this ``kind``, and where it has to be right after it."""
-    changed, place = _NOTHING, path
+    changed, place = NOTHING, path
     match kind.name:
         case "type":
             changed = _mend_type(root, path, kind.types)
         case "enum":
-            changed = _mend_enum(root, path, kind.options)
+            changed = _mend_options(root, path, kind.options)
+        case "const":
+            changed = _mend_options(root, path, [kind.expected_value])
         case "additionalProperties":
             unexpected = kind.unexpected
             changed = _with(root, path, {k: v for k, v in _at(root, path).items() if k not in unexpected})
@@ -83,7 +86,12 @@ def _mend(root: Any, path: Path, kind: Any) -> tuple[Any, Path] | None:
             # Only helps where the property may be null.
             changed = _with(root, path, {**_at(root, path), kind.property: None})
             place = (*path, kind.property)
-    return None if changed is _NOTHING else (changed, place)
+    return None if changed is NOTHING else (changed, place)
+
+
+def _mend_options(root: Any, path: Path, options: Sequence[Any]) -> Any:
+    option = chosen(_at(root, path), options)
+    return NOTHING if option is NOTHING else _with(root, path, option)
 
 
 def _mend_type(root: Any, path: Path, types: Sequence[str]) -> Any:
@@ -95,17 +103,18 @@ def _mend_type(root: Any, path: Path, types: Sequence[str]) -> Any:
         del holder[path[-1]]
         return _with(root, path[:-1], holder)
     if len(wanted) != 1:
-        return _NOTHING
-    converted = _convert(value, wanted[0])
-    return _NOTHING if converted is _NOTHING else _with(root, path, converted)
+        return NOTHING
+    result = converted(value, wanted[0])
+    return NOTHING if result is NOTHING else _with(root, path, result)
 
 
-def _convert(value: Any, wanted: str) -> Any:
+def converted(value: Any, wanted: str, written: str = "") -> Any:
+    """``value`` (``written`` so, where that is known) as the type ``wanted``, or ``NOTHING``."""
     match wanted, value:
         case (("integer" | "number"), str()):
             return _number(value, wanted)
         case "string", int() | float() if _is_number(value):
-            return msgspec.json.encode(value).decode()
+            return written or msgspec.json.encode(value).decode()
         case "boolean", str() if value.strip().lower() in ("true", "false"):
             return value.strip().lower() == "true"
         case (("object" | "array"), str()):
@@ -115,7 +124,7 @@ def _convert(value: Any, wanted: str) -> Any:
         case "array", _ if value is not None and not isinstance(value, str):
             return [value]
         case _:
-            return _NOTHING
+            return NOTHING
 
 
 def _is_number(value: Any) -> bool:
@@ -126,8 +135,8 @@ def _is_number(value: Any) -> bool:
 def _number(text: str, wanted: str) -> Any:
     number = _decoded(text.strip())
     if isinstance(number, bool) or not isinstance(number, int | float):
-        return _NOTHING
-    return number if wanted == "number" or isinstance(number, int) else _NOTHING
+        return NOTHING
+    return number if wanted == "number" or isinstance(number, int) else NOTHING
 
 
 def _parsed(text: str, kind: type) -> Any:
@@ -135,18 +144,18 @@ def _parsed(text: str, kind: type) -> Any:
     if isinstance(parsed, kind):
         return parsed
     # A lone word where a list of words is wanted is a list of one.
-    return [text] if kind is list else _NOTHING
+    return [text] if kind is list else NOTHING
 
 
 def _decoded(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
-        return _NOTHING
+        return NOTHING
 
 
-def _mend_enum(root: Any, path: Path, options: Sequence[Any]) -> Any:
-    value = _at(root, path)
+def chosen(value: Any, options: Sequence[Any]) -> Any:
+    """The only one of ``options`` that ``value`` differs from in form alone, else ``NOTHING``."""
     if isinstance(value, str):
         same = [o for o in options if isinstance(o, str) and o.casefold() == value.strip().casefold()]
         if not same:
@@ -157,7 +166,7 @@ def _mend_enum(root: Any, path: Path, options: Sequence[Any]) -> Any:
         same = [o for o in options if o == text]
     else:
         same = []
-    return _with(root, path, same[0]) if len(same) == 1 else _NOTHING
+    return same[0] if len(same) == 1 else NOTHING
 
 
 def _at(root: Any, path: Path) -> Any:

@@ -357,13 +357,14 @@ class _Builder:
         self._lookups += len(documents)
         if self._lookups > _MAX_LOOKUPS:
             raise SchemaTooLarge("the schema has too many references and schemas with an $id")
-        steps = [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
-        found = (_at(document, steps) for document in documents)
+        found = (follow(document, pointer) for document in documents)
         return [target for target in found if isinstance(target, dict | bool)]
 
 
-def _at(document: Any, steps: Sequence[str]) -> Any:
-    for step in steps:
+def follow(document: Any, pointer: str) -> Any:
+    """What a JSON pointer (RFC 6901) leads to, ``None`` where it leads nowhere."""
+    for escaped in pointer.split("/")[1:]:
+        step = escaped.replace("~1", "/").replace("~0", "~")
         if isinstance(document, dict):
             document = document.get(step)
         elif isinstance(document, list) and step.isascii() and step.isdigit() and len(step) < 7:

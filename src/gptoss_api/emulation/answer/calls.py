@@ -5,14 +5,16 @@ JSON, and calls that a repair may replace are kept back until it is known.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from ...core.errors import UpstreamSchemaMismatch
 from ...core.events import ToolCallStarted, new_call_id
 from ...core.turn import Tool, Turn
 from ...text.coercion import Misfit
+from ...text.fitting import ArgumentFitter
 from ...text.schema import Schema, SchemaRefused, Unchecked, compile_schema
+from ...text.schema_places import Places
 from ...text.tool_calls import DeclaredTool, ParserConfig
 from ..prompt.neutralise import Restorer
 from ..prompt.render import Prompt
@@ -32,10 +34,51 @@ def custom_input(written: str) -> str:
     return text if isinstance(text, str) else written
 
 
+class FittedCalls:
+    """Calls on their way to ``output``, native and read ones; their arguments are made to fit the ``tools``.
+
+    ``repairs`` is how many values and names were changed, ``notes`` say in whose arguments.
+    """
+
+    def __init__(self, tools: Sequence[Tool], output: Output) -> None:
+        self.repairs = 0
+        self.notes: list[str] = []
+        self._output = output
+        self._tools = {tool.name: tool for tool in tools if tool.kind == "function" and tool.parameters}
+        self._places: dict[str, Places] = {}
+        # Of the calls that have not ended, by number.
+        self._open: dict[int, tuple[str, ArgumentFitter]] = {}
+
+    def start(self, call: ToolCallStarted) -> None:
+        tool = self._tools.get(call.name)
+        if tool is not None and tool.parameters is not None:
+            places = self._places.get(tool.name) or Places(tool.parameters)
+            self._places[tool.name] = places
+            self._open[call.index] = tool.name, ArgumentFitter(places)
+        self._output.start(call)
+
+    def arguments(self, index: int, text: str) -> None:
+        known = self._open.get(index)
+        self._output.arguments(index, text if known is None else known[1].feed(text))
+
+    def finish(self, index: int) -> None:
+        if index in self._open:
+            name, fitter = self._open.pop(index)
+            self._output.arguments(index, fitter.finish())
+            self.count(name, fitter.repairs)
+        self._output.finish(index)
+
+    def count(self, name: str, repairs: int) -> None:
+        """Takes note of ``repairs`` of arguments that were made to fit the tool ``name``."""
+        self.repairs += repairs
+        if repairs:
+            self.notes.append(f"arguments of {name!r} that did not fit its schema were mended: {repairs}")
+
+
 class CallWriter:
     """Delivers calls through ``output``, numbered over all attempts of one choice."""
 
-    def __init__(self, turn: Turn, prompt: Prompt, output: Output) -> None:
+    def __init__(self, turn: Turn, prompt: Prompt, output: FittedCalls) -> None:
         self._prompt = prompt
         self._names = prompt.names.extended(turn.hidden_tools)
         self._output = output
@@ -90,11 +133,10 @@ def strict_weight(tools: Iterable[Tool]) -> float:
     return max((schema.weight for schema in schemas if schema is not None), default=0)
 
 
-def parser_config(turn: Turn, prompt: Prompt) -> ParserConfig:
-    """How the answer to ``prompt`` is read."""
+def parser_config(turn: Turn, prompt: Prompt, mend: Callable[[str, Any], Any]) -> ParserConfig:
+    """How the answer to ``prompt`` is read; ``mend`` makes the arguments of whole calls fit."""
     names = prompt.names.extended(turn.hidden_tools)
-    hidden = (Tool(name) for name in turn.hidden_tools)
-    tools = {names.shown(tool.name): tool for tool in (*hidden, *prompt.tools)}
+    tools = _shown_tools(turn, prompt)
     choice = turn.tool_choice
     return ParserConfig(
         key=prompt.key,
@@ -108,28 +150,44 @@ def parser_config(turn: Turn, prompt: Prompt) -> ParserConfig:
         names=tuple(prompt.names.shown(name) for name in choice.names),
         parallel=turn.parallel_tool_calls,
         client_text=lambda: "\n".join(message.text for message in turn.messages),
-        mend=_mender(tools),
+        mend=mend,
         clean_leaks=not prompt.client_has_control_tokens,
         # A token limit has to see the arguments while they come.
         live=turn.streamed or turn.max_tokens is not None,
     )
 
 
-def _mender(tools: dict[str, Tool]) -> Callable[[str, Any], Any]:
-    """Valid arguments for what a model wrote, by the tools' schemas.
+def _shown_tools(turn: Turn, prompt: Prompt) -> dict[str, Tool]:
+    """The tools that may be called, by the names that the model knows."""
+    names = prompt.names.extended(turn.hidden_tools)
+    hidden = (Tool(name) for name in turn.hidden_tools)
+    return {names.shown(tool.name): tool for tool in (*hidden, *prompt.tools)}
 
-    Raises:
-        UpstreamSchemaMismatch: where it would take too long to hold a strict tool's arguments to its schema.
+
+class Mender:
+    """Makes valid arguments of what a model wrote, by the schemas of the tools that ``prompt`` shows.
+
+    ``mended`` are the tools' names by the arguments that were changed.
     """
-    binding, loose = Fitter(), Fitter(loose=True)
 
-    def mend(shown: str, value: Any) -> Any:
-        tool = tools[shown]
+    def __init__(self, turn: Turn, prompt: Prompt) -> None:
+        self.mended: dict[str, str] = {}
+        self._tools = _shown_tools(turn, prompt)
+        self._binding, self._loose = Fitter(), Fitter(loose=True)
+
+    def __call__(self, shown: str, value: Any) -> Any:
+        """Arguments of the tool that is ``shown`` so.
+
+        Raises:
+            ValueError: where nothing fits.
+            UpstreamSchemaMismatch: where it would take too long to hold a strict tool to its schema.
+        """
+        tool = self._tools[shown]
         schema = _schema_of(tool)
         if schema is None:
             return value
         try:
-            return (binding if tool.strict else loose).fit(schema, value)
+            fitting = (self._binding if tool.strict else self._loose).fit(schema, value)
         except Misfit as misfit:
             raise ValueError("; ".join(misfit.complaints)) from None
         except Unchecked:
@@ -138,8 +196,9 @@ def _mender(tools: dict[str, Tool]) -> Callable[[str, Any], Any]:
             raise UpstreamSchemaMismatch(
                 f"The arguments of '{tool.name}' may or may not fit: {TOO_LONG}, or leave out 'strict'."
             ) from None
-
-    return mend
+        if fitting is not value:
+            self.mended[json.dumps(fitting, ensure_ascii=False)] = tool.name
+        return fitting
 
 
 # Arguments of a tool without described parameters still have to be an object.

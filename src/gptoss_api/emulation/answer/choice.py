@@ -62,7 +62,7 @@ from ...text.schema import Unchecked, compile_schema
 from ...text.tokens import Tokens
 from ...text.tool_calls import CallArgs, CallEnd, CallStart, Cancel, Content, ParserEvent, Problem, Reasoning
 from .attempt import Attempt
-from .calls import CallWriter, parser_config, strict_weight
+from .calls import CallWriter, FittedCalls, Mender, parser_config, strict_weight
 from .checking import TOO_LONG
 from .ending import Ending
 from .held import HeldAnswer, HeldCall
@@ -156,10 +156,13 @@ class ChoiceMachine:
         self._gate = _gate(spec)
         self._output = Output(spec.max_tokens, tokens, self._gate)
         self.delivered = self._output.delivered
+        self._fitted = FittedCalls(spec.turn.tools, self._output)
+        self._mender: Mender | None = None
         self._config = self._calls = None
         if spec.reads_calls and spec.prompt is not None:
-            self._config = parser_config(spec.turn, spec.prompt)
-            self._calls = CallWriter(spec.turn, spec.prompt, self._output)
+            self._mender = Mender(spec.turn, spec.prompt)
+            self._config = parser_config(spec.turn, spec.prompt, self._mender)
+            self._calls = CallWriter(spec.turn, spec.prompt, self._fitted)
         self._attempt = Attempt(spec, self._config)
         # Looks that each character of what is judged as a whole may lead to.
         self._call_weight = 0.0
@@ -177,6 +180,8 @@ class ChoiceMachine:
         for event in batch:
             if type(event) is TextDelta or type(event) is ReasoningDelta:
                 size += len(event.text)
+            elif type(event) is ToolCallDelta:
+                size += len(event.arguments)
         if size > CHARACTERS_AT_ONCE or not self._call_weight:
             return size > CHARACTERS_AT_ONCE
         waiting = self._attempt.undecided
@@ -234,11 +239,11 @@ class ChoiceMachine:
             case UsageReported(usage):
                 self.reported_usage = usage
             case ToolCallStarted():
-                self._output.start(event)
+                self._fitted.start(event)
             case ToolCallDelta(index, arguments):
-                self._output.arguments(index, arguments)
+                self._fitted.arguments(index, arguments)
             case ToolCallFinished(index):
-                self._output.finish(index)
+                self._fitted.finish(index)
             case _:
                 assert isinstance(event, RefusalDelta)
                 self._output.refuse(event.text)
@@ -572,7 +577,13 @@ class ChoiceMachine:
         if reason == "stop" and not called:
             told = None if self._finished is None else self._finished.stop_sequence
             stop_sequence = self._attempt.stop_sequence or told
-        return Finished(reason, self.repairs, tuple(self._notes), stop_sequence)
+        fitted = self._fitted
+        if self._mender is not None:
+            for name in self._mender.mended.values():
+                fitted.count(name, 1)
+        for note in fitted.notes:
+            self._note(note)
+        return Finished(reason, self.repairs + fitted.repairs, tuple(self._notes), stop_sequence)
 
     def _finish_reason(self, *, called: bool) -> FinishReason:
         reason = self._reason
