@@ -363,7 +363,7 @@ def test_arguments_that_break_before_anything_left_are_asked_for_again(broken: s
 
 
 def test_an_answer_given_whole_has_the_arguments_as_written() -> None:
-    odd = '{"city":  5, "more": [1]}'
+    odd = '{"city":  "5", "more": [1]}'
     outcome = answered(asks(tools=[WEATHER], streamed=False), block(odd))
     assert outcome.calls == [("get_weather", odd)]
 

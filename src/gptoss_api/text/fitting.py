@@ -16,8 +16,8 @@ VALUE        up to the first character of a value          the member's comma, n
 INSIDE       a value to its end, which leaves as it comes  nothing
 WHOLE        a value to its end, then it is mended         the value, with its comma and name: of another
                                                            type than demanded, one of options, a null
-DROPPED      a value to its end, which nobody gets         nothing: null for an optional property, a name
-                                                           that the schema refuses
+ASIDE        the value of a name that the schema refuses   the member, to the object's end: it is left out
+                                                           where the object has all that is required
 NAME, COLON  a member's name, and the colon                the comma and the name
 AFTER        a comma or a closing bracket                  a comma in an object
 AHEAD        an object to its end, for its names           the rest of the object
@@ -66,7 +66,7 @@ class _State(Enum):
     VALUE = auto()
     INSIDE = auto()
     WHOLE = auto()
-    DROPPED = auto()
+    ASIDE = auto()
     NAME = auto()
     COLON = auto()
     AFTER = auto()
@@ -89,16 +89,17 @@ class _Frame:
     """An open object or array, or a ``list`` that was put around one value.
 
     ``seen`` are the declared names that have come, ``ahead`` all that are still to come, where that is known.
-    ``begun`` says that a member or an item has left.
+    ``begun`` says that a member or an item has left, ``aside`` are the members that perhaps will not.
     """
 
-    __slots__ = ("ahead", "begun", "count", "kind", "place", "seen")
+    __slots__ = ("ahead", "aside", "begun", "count", "kind", "place", "seen")
 
     def __init__(self, kind: str, place: Place, ahead: Names | None) -> None:
         self.kind = kind
         self.place = place
         self.ahead = ahead
         self.seen: set[str] = set()
+        self.aside: list[str] = []
         self.begun = False
         self.count = 0
 
@@ -125,6 +126,7 @@ class ArgumentFitter:
         self._refused = False
         self._held: list[str] = []
         self._size = 0
+        self._aside = 0
         self._reading_ahead: _NamesAhead | None = None
         # The names of the objects that begin in what was read ahead, by where they do.
         self._noted: dict[int, set[str]] | None = None
@@ -148,8 +150,8 @@ class ArgumentFitter:
         """What was held back, as it is: the text has ended, perhaps in the middle."""
         if self._state is _State.AHEAD:
             self._resume(_UNKNOWN)
-        if self._refused:
-            self._drop()
+        if self._stack:
+            self._put_back(self._stack[-1])
         self._let_go()
         return self._take()
 
@@ -159,16 +161,17 @@ class ArgumentFitter:
         return out
 
     def _let_go(self) -> None:
-        """Everything held back leaves as it is."""
+        """The value that is held back leaves as it is."""
         self._lead()
         self._out += self._held
         self._held.clear()
+        self._size = 0
 
     def _run(self, text: str, at: int = 0) -> None:
         size = len(text)
         while at < size:
             match self._state:
-                case _State.INSIDE | _State.WHOLE | _State.DROPPED:
+                case _State.INSIDE | _State.WHOLE | _State.ASIDE:
                     at = self._go_on(text, at, at)
                 case _State.VALUE:
                     at = self._value(text, at)
@@ -196,8 +199,7 @@ class ArgumentFitter:
         if kind is None:
             return self._closing(text, begin)
         if self._refused:
-            self.repairs += 1
-            self._state = _State.DROPPED
+            self._state = _State.ASIDE
             return self._begin(text, begin)
         place = self._place
         way = Way.AS_IS if place is None else place.way(kind)
@@ -229,12 +231,11 @@ class ArgumentFitter:
         match self._state:
             case _State.INSIDE:
                 self._out.append(text[begin:after])
-            case _State.WHOLE:
+            case _:
                 self._held.append(text[begin:after])
                 self._size += after - begin
-                if self._size > MOST_HELD:
+                if self._size + self._aside > MOST_HELD:
                     self._let_go()
-                    self._size = 0
                     self._state = _State.INSIDE
         if end >= 0:
             self._ended()
@@ -244,9 +245,8 @@ class ArgumentFitter:
         match self._state:
             case _State.WHOLE:
                 self._mend()
-            case _State.DROPPED:
-                self._drop()
-                self._state = _State.AFTER
+            case _State.ASIDE:
+                self._set_aside()
             case _:
                 self._left()
 
@@ -295,6 +295,28 @@ class ArgumentFitter:
         self._inner -= 1
         self._noted = noted
 
+    def _set_aside(self) -> None:
+        member = "".join((*self._name, *self._colon, *self._held))
+        self._stack[-1].aside.append(member)
+        self._aside += len(member)
+        self._held.clear()
+        self._size = 0
+        self._drop()
+        self._state = _State.AFTER
+
+    def _judge_aside(self, frame: _Frame) -> None:
+        """Leaves out what was set aside, unless it may be what the object lacks."""
+        if any(name not in frame.seen for name in frame.place.members.required):
+            self._put_back(frame)
+        else:
+            self.repairs += len(frame.aside)
+        self._aside -= sum(map(len, frame.aside))
+
+    def _put_back(self, frame: _Frame) -> None:
+        for member in frame.aside:
+            self._out.append(f", {member}" if frame.begun else member)
+            frame.begun = True
+
     # Objects and arrays
 
     def _open(self, kind: str, place: Place, at: int) -> None:
@@ -334,6 +356,8 @@ class ArgumentFitter:
             self._out.append(text[at:])
             self._state = _State.PASSING
             return len(text)
+        if frame.aside:
+            self._judge_aside(frame)
         self._out.append(text[at])
         self._stack.pop()
         self._left()
@@ -400,7 +424,7 @@ class ArgumentFitter:
         """The comma, the name and the colon of a member that stays."""
         if self._comma and not self._stack[-1].begun:
             # What it would have followed was left out.
-            del self._comma[0]
+            self._comma.clear()
         self._out += self._comma
         self._out += self._name
         self._out += self._colon

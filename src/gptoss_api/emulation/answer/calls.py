@@ -135,7 +135,6 @@ def strict_weight(tools: Iterable[Tool]) -> float:
 
 def parser_config(turn: Turn, prompt: Prompt, mend: Callable[[str, Any], Any]) -> ParserConfig:
     """How the answer to ``prompt`` is read; ``mend`` makes the arguments of whole calls fit."""
-    names = prompt.names.extended(turn.hidden_tools)
     tools = _shown_tools(turn, prompt)
     choice = turn.tool_choice
     return ParserConfig(
@@ -167,11 +166,11 @@ def _shown_tools(turn: Turn, prompt: Prompt) -> dict[str, Tool]:
 class Mender:
     """Makes valid arguments of what a model wrote, by the schemas of the tools that ``prompt`` shows.
 
-    ``mended`` are the tools' names by the arguments that were changed.
+    ``mended`` are, by the arguments that were changed, the tool's name and how many changes it took.
     """
 
     def __init__(self, turn: Turn, prompt: Prompt) -> None:
-        self.mended: dict[str, str] = {}
+        self.mended: dict[str, tuple[str, int]] = {}
         self._tools = _shown_tools(turn, prompt)
         self._binding, self._loose = Fitter(), Fitter(loose=True)
 
@@ -187,7 +186,8 @@ class Mender:
         if schema is None:
             return value
         try:
-            fitting = (self._binding if tool.strict else self._loose).fit(schema, value)
+            given, repairs = _fitted(tool, value)
+            fitting = (self._binding if tool.strict else self._loose).fit(schema, given)
         except Misfit as misfit:
             raise ValueError("; ".join(misfit.complaints)) from None
         except Unchecked:
@@ -196,9 +196,17 @@ class Mender:
             raise UpstreamSchemaMismatch(
                 f"The arguments of '{tool.name}' may or may not fit: {TOO_LONG}, or leave out 'strict'."
             ) from None
-        if fitting is not value:
-            self.mended[json.dumps(fitting, ensure_ascii=False)] = tool.name
+        repairs += fitting is not given
+        if repairs:
+            self.mended[json.dumps(fitting, ensure_ascii=False)] = tool.name, repairs
         return fitting
+
+
+def _fitted(tool: Tool, value: Any) -> tuple[Any, int]:
+    """``value`` as it would have been streamed, and how many repairs that takes."""
+    fitter = ArgumentFitter(Places(tool.parameters or _ANY_OBJECT))
+    text = fitter.feed(json.dumps(value, ensure_ascii=False)) + fitter.finish()
+    return (json.loads(text), fitter.repairs) if fitter.repairs else (value, 0)
 
 
 # Arguments of a tool without described parameters still have to be an object.

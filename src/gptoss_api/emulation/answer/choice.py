@@ -579,8 +579,8 @@ class ChoiceMachine:
             stop_sequence = self._attempt.stop_sequence or told
         fitted = self._fitted
         if self._mender is not None:
-            for name in self._mender.mended.values():
-                fitted.count(name, 1)
+            for name, repairs in self._mender.mended.values():
+                fitted.count(name, repairs)
         for note in fitted.notes:
             self._note(note)
         return Finished(reason, self.repairs + fitted.repairs, tuple(self._notes), stop_sequence)
