@@ -1,4 +1,6 @@
-"""Speed of the tool-call parser: ordinary text and one long argument, in small deltas.
+"""Speed of the tool-call parser, and of what makes arguments fit their schema, in small deltas.
+
+The parser reads ordinary text and one long argument, the fitter the same argument and many small values.
 
 Run ``python bench/parser.py [--characters N]``. The text is made of the files of Python's standard
 library. Prints characters per second; fails if time grows faster than length.
@@ -12,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gptoss_api.text.fitting import ArgumentFitter
+from gptoss_api.text.schema_places import Places
 from gptoss_api.text.tool_calls import CallArgs, Content, DeclaredTool, ParserConfig, ToolCallParser
 
 CONFIG = ParserConfig(
@@ -74,6 +78,35 @@ def run_argument(characters: int, size: int) -> float:
     return seconds
 
 
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "path": {"type": "string"},
+        "code": {"type": "string"},
+        "rows": {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "integer"}}}},
+    },
+    "required": ["path"],
+    "additionalProperties": False,
+}
+
+
+def run_fitter(characters: int, size: int, *, rows: bool = False) -> float:
+    """Seconds for one long string, or for ``rows`` of which every second one has to be mended."""
+    line = '    print("one", \'two\')  # {"a": [1, 2]}\n'
+    value = {"path": "x.py", "code": line * (characters // len(json.dumps(line)))}
+    text = json.dumps(value)
+    if rows:
+        text = json.dumps({"path": "x.py", "rows": [{"id": 7}, {"id": "7"}] * (characters // 22)})
+    machine = ArgumentFitter(Places(SCHEMA))
+    pieces = pieces_of(text, size)
+    begin = time.perf_counter()
+    fitted = "".join([machine.feed(piece) for piece in pieces]) + machine.finish()
+    seconds = time.perf_counter() - begin
+    if fitted != text.replace('"7"', "7"):
+        raise SystemExit("the argument was changed")
+    return seconds
+
+
 def linear(name: str, measure: Callable[[int], float], characters: int) -> bool:
     half, whole = (min(measure(length) for _ in range(3)) for length in (characters // 2, characters))
     growth = whole / half
@@ -96,8 +129,15 @@ def main() -> int:
     for size in (4, 1000):
         seconds = run_argument(argument, size)
         print(f"argument in deltas of {size}: {argument / seconds / 1e6:.2f} million characters/s")
+    for size in (4, 1000):
+        seconds = run_fitter(argument, size)
+        print(f"argument fitted in deltas of {size}: {argument / seconds / 1e6:.2f} million characters/s")
+        seconds = run_fitter(argument, size, rows=True)
+        print(f"small values fitted in deltas of {size}: {argument / seconds / 1e6:.2f} million characters/s")
     fine = linear("text", lambda length: run_text(["".join(texts)[:length]], 4)[0], characters // 4)
     fine &= linear("argument", lambda length: run_argument(length, 4), argument)
+    fine &= linear("fitted", lambda length: run_fitter(length, 4), argument)
+    fine &= linear("small values", lambda length: run_fitter(length, 4, rows=True), argument)
     return 0 if fine else 1
 
 

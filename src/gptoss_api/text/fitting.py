@@ -48,6 +48,8 @@ _SPACE: Final = re.compile(r"[ \t\r\n]*+")
 _STRING: Final = re.compile(r'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _BRACKETS: Final = re.compile(r'[^"{}\[\]]*+')
 _BRACKETS_AND_COMMAS: Final = re.compile(r'[^"{}\[\],]*+')
+# A name up to its value, where all of it is there.
+_MEMBER: Final = re.compile(r'("[^"\\]*+")([ \t\r\n]*+:[ \t\r\n]*+)')
 _WORD: Final = re.compile(r"[^\s,\]}]*+")
 _KINDS: Final = {
     '"': "string",
@@ -161,7 +163,10 @@ class ArgumentFitter:
         return out
 
     def _let_go(self) -> None:
-        """The value that is held back leaves as it is."""
+        """What is held back leaves as it is."""
+        if not self._name:
+            self._out += self._comma
+            self._comma.clear()
         self._lead()
         self._out += self._held
         self._held.clear()
@@ -170,22 +175,22 @@ class ArgumentFitter:
     def _run(self, text: str, at: int = 0) -> None:
         size = len(text)
         while at < size:
-            match self._state:
-                case _State.INSIDE | _State.WHOLE | _State.ASIDE:
-                    at = self._go_on(text, at, at)
-                case _State.VALUE:
-                    at = self._value(text, at)
-                case _State.NAME:
-                    at = self._member_name(text, at)
-                case _State.COLON:
-                    at = self._member_colon(text, at)
-                case _State.AFTER:
-                    at = self._after(text, at)
-                case _State.AHEAD:
-                    at = self._read_ahead(text, at)
-                case _State.PASSING:
-                    self._out.append(text[at:])
-                    at = size
+            state = self._state
+            if state is _State.VALUE:
+                at = self._value(text, at)
+            elif state is _State.NAME:
+                at = self._member_name(text, at)
+            elif state is _State.COLON:
+                at = self._member_colon(text, at)
+            elif state is _State.AFTER:
+                at = self._after(text, at)
+            elif state is _State.AHEAD:
+                at = self._read_ahead(text, at)
+            elif state is _State.PASSING:
+                self._out.append(text[at:])
+                at = size
+            else:
+                at = self._go_on(text, at, at)
 
     # Values
 
@@ -374,6 +379,12 @@ class ArgumentFitter:
             return begin
         if text[begin] != '"':
             return self._closing(text, begin)
+        if at_once := _MEMBER.match(text, begin):
+            self._name.append(at_once[1])
+            self._colon.append(at_once[2])
+            self._state = _State.VALUE
+            self._named()
+            return at_once.end()
         self._end.begin('"')
         return self._rest_of_name(text, begin, begin + 1)
 
@@ -422,6 +433,8 @@ class ArgumentFitter:
 
     def _lead(self) -> None:
         """The comma, the name and the colon of a member that stays."""
+        if not self._name:
+            return
         if self._comma and not self._stack[-1].begun:
             # What it would have followed was left out.
             self._comma.clear()
@@ -591,10 +604,14 @@ class _NamesAhead:
 
 
 def _space(text: str, at: int) -> int:
+    if text[at] > " ":
+        return at
     return _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
 
 
 def _read_name(written: str) -> str:
+    if "\\" not in written:
+        return written[1:-1]
     try:
         name: Any = json.loads(written)
     except ValueError:

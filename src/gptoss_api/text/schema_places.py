@@ -154,6 +154,11 @@ class Place:
         self._ways: dict[str, Way] = {}
         self._schema: Schema | bool | None = None
         self._members: Members | None = None
+        self._by_name: dict[str, Place | None] = {}
+        self._by_index: dict[int, Place | None] = {}
+        lists = (source.get(keyword) for source in sources for keyword in ("items", "prefixItems"))
+        # From this index on all items have the same place.
+        self._alike = max((len(items) for items in lists if isinstance(items, list)), default=0)
 
     def way(self, kind: str) -> Way:
         """How a value of the type ``kind`` is read (every number is a ``number``)."""
@@ -286,11 +291,19 @@ class Place:
 
     def member(self, name: str) -> "Place | None":
         """The place of the property ``name``."""
-        return self._at(self.members.sources(name))
+        if name not in self.members.declared:
+            return self._at(self.members.sources(name))
+        if name not in self._by_name:
+            self._by_name[name] = self._at(self.members.sources(name))
+        return self._by_name[name]
 
     def item(self, index: int) -> "Place | None":
         """The place of a list's item."""
-        return self._at([item for source in self._sources for item in self._items(source, index)])
+        index = min(index, self._alike)
+        if index not in self._by_index:
+            found = [item for source in self._sources for item in self._items(source, index)]
+            self._by_index[index] = self._at(found)
+        return self._by_index[index]
 
     def _at(self, sources: list[Any]) -> "Place | None":
         return self._places.at(sources) if sources else None
