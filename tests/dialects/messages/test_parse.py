@@ -239,6 +239,13 @@ def test_servers_of_tools_are_the_clients_business() -> None:
     assert turn(mcp_servers=[]).messages
 
 
+def test_half_of_a_conversation_is_refused_so_that_the_sdks_send_the_whole() -> None:
+    with pytest.raises(UnsupportedParameter) as refused:
+        turn(thread={"type": "continue", "previous_message_id": "msg_1"})
+    told = json.loads(DIALECT.error(refused.value, "req_1", {}).body)["error"]
+    assert told["details"]["error_code"] == "thread_unsupported_request"
+
+
 def test_what_has_no_effect_is_named() -> None:
     asked = turn(
         inference_geo="eu",

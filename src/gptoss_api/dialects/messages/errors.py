@@ -25,6 +25,11 @@ Type = Literal[
 ]
 
 
+# The parameter whose refusal has a code of its own: on it the SDKs send whole conversations from then on.
+THREAD: Final = "thread"
+_NO_THREADS: Final = {"error_code": "thread_unsupported_request", "unsupported": [THREAD]}
+
+
 class AnthropicError(NamedTuple):
     """What Anthropic's API says of one kind of failure, beside its message."""
 
@@ -63,7 +68,9 @@ def anthropic_error(error: GatewayError) -> AnthropicError:
 
 def error_object(error: GatewayError, request_id: str = "") -> dict[str, Any]:
     """The whole body; without a request id where the response's header has it already."""
-    said = {"type": anthropic_error(error).type, "message": _message(error)}
+    said: dict[str, Any] = {"type": anthropic_error(error).type, "message": _message(error)}
+    if isinstance(error, errors.UnsupportedParameter) and error.param == THREAD:
+        said["details"] = _NO_THREADS
     body: dict[str, Any] = {"type": "error", "error": said}
     if request_id:
         body["request_id"] = request_id

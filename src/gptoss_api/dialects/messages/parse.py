@@ -14,6 +14,7 @@ from ...text.schema import SchemaRefused, compile_schema
 from ..fields import Fields, too_long, wrong_type
 from ..parameters import EFFORTS, MAX_STOP
 from .conversation import read_conversation, read_system
+from .errors import THREAD
 from .signatures import Signer
 from .tools import read_toolbox
 
@@ -82,7 +83,7 @@ def read_request(body: Fields, aliases: ModelAliases, signer: Signer, *, counted
     max_tokens = body.integer("max_tokens", 0)
     if max_tokens is None and not counted:
         body.required("max_tokens")
-    _refuse_servers(body)
+    _refuse_unsupported(body)
     system = read_system(body)
     conversation = read_conversation(body, signer)
     toolbox = read_toolbox(body, conversation)
@@ -118,7 +119,14 @@ def _model(body: Fields, aliases: ModelAliases) -> tuple[str, Model, str]:
     return asked, find_model(name), provider_suffix(name)
 
 
-def _refuse_servers(body: Fields) -> None:
+def _refuse_unsupported(body: Fields) -> None:
+    if body.get("thread") is not None:
+        # To leave it out would answer the end of a conversation as if it were the whole.
+        raise UnsupportedParameter(
+            "'thread' cannot be used here: this gateway keeps no conversations for clients. Send the whole "
+            "conversation in 'messages', without 'thread'.",
+            param=THREAD,
+        )
     if body.array("mcp_servers"):
         raise UnsupportedParameter(
             "'mcp_servers' cannot be used here: this gateway connects to no MCP servers. Let the client do "
