@@ -1,5 +1,6 @@
 """The real Claude Code, headless, over the simulated website and over an OpenAI-compatible server."""
 
+import base64
 import json
 import os
 import subprocess
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import Site, StartGateway
+from tests.simulator import Abort, Answer, HttpReply
 from tests.simulator.agent import Agent, Call
+from tests.simulator.server import Exchange
 
 NODE = Path(sys.executable).with_name("node")
 CLAUDE = Path(__file__).parent / "node/node_modules/@anthropic-ai/claude-code/cli-wrapper.cjs"
@@ -127,3 +130,102 @@ def test_it_reads_a_file_runs_a_command_edits_it_and_finishes(
     assert (session.folder / "greet.py").read_text() == 'print("goodbye")\n'
     assert session.result["result"] == "It says goodbye."
     assert session.result["usage"]["output_tokens"] > 0
+
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def test_it_reads_several_files_at_once_and_pictures_as_notes(
+    site: Site, base_url: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "dot.png").write_bytes(PNG)
+    reads = [Call("Read", {"file_path": str(folder / name)}) for name in ("greet.py", "dot.png")]
+    site.simulator.always(Agent([reads], lambda results: " / ".join(results)))
+    session = run_claude(base_url, tmp_path, "What is in them?")
+    assert session.calls == ["Read", "Read"]
+    assert 'print("hello")' in session.result["result"]
+    assert "[image/png omitted: this model reads text only]" in session.result["result"]
+
+
+def test_it_finds_a_deferred_tool_and_calls_it(site: Site, base_url: str, tmp_path: Path) -> None:
+    search = Call("ToolSearch", {"query": "select:CronList"})
+    site.simulator.always(Agent([[search], [Call("CronList")]], lambda results: " / ".join(results)))
+    session = run_claude(base_url, tmp_path, "Which jobs are there?", "--allowedTools", "CronList")
+    assert session.calls == ["ToolSearch", "CronList"]
+    assert "Tool CronList is now available." in session.result["result"]
+    assert not any(result.get("is_error") for result in session.results)
+
+
+def test_it_sends_a_subagent(site: Site, base_url: str, tmp_path: Path) -> None:
+    task = {"description": "Look", "prompt": "Look around.", "subagent_type": "Explore", "model": "haiku"}
+    site.simulator.always(Agent([[Call("Agent", task)]], lambda results: "Sent."))
+    session = run_claude(base_url, tmp_path, "Send an agent.")
+    assert session.calls[0] == "Agent"
+    assert session.result["subtype"] == "success"
+    assert {request.model for request in site.simulator.requests} == {"gpt-oss-120b", "gpt-oss-20b"}
+
+
+def test_it_answers_in_json(site: Site, base_url: str, tmp_path: Path) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    site.simulator.always(Agent([[Call("StructuredOutput", {"city": "Paris"})]], lambda results: "Done."))
+    session = run_claude(base_url, tmp_path, "Which city?", "--json-schema", json.dumps(schema))
+    assert session.result["structured_output"] == {"city": "Paris"}
+
+
+def test_it_waits_out_a_limit_and_a_failure(site: Site, tmp_path: Path) -> None:
+    site.simulator.script(
+        HttpReply(429, "{}", headers=[("retry-after", "1")]), HttpReply(500, "{}"), Answer("At last.")
+    )
+    session = run_claude(site.gateway.base_url, tmp_path, "Go on.")
+    assert session.result["result"] == "At last."
+
+
+def test_it_asks_again_for_an_answer_that_broke(site: Site, tmp_path: Path) -> None:
+    site.simulator.script(Answer("Half an answer", at={"half": [Abort()]}), Answer("A whole one."))
+    session = run_claude(site.gateway.base_url, tmp_path, "Go on.")
+    assert session.result["result"] == "A whole one."
+
+
+def test_it_goes_on_where_an_answer_was_cut(site: Site, tmp_path: Path) -> None:
+    site.simulator.script(Answer("word " * 100), Answer("The end."))
+    short = {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": "50"}
+    session = run_claude(site.gateway.base_url, tmp_path, "Go on.", environment=short)
+    assert session.result["result"].endswith("The end.")
+
+
+def test_it_compacts_a_conversation_that_is_too_long(site: Site, base_url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    names = [str(folder / f"long{number}.txt") for number in range(8)]
+    for name in names:
+        Path(name).write_text("one more line of words\n" * 1_800)
+    reads = Agent([[Call("Read", {"file_path": name})] for name in names], lambda results: "Too much.")
+
+    def model(request: Exchange) -> Answer:
+        if "session is being continued" in request.said:
+            return Answer("It went on.")
+        if "detailed summary" in request.text:
+            return Answer("<summary>Eight long files were read.</summary>")
+        return reads(request)
+
+    site.simulator.always(model)
+    # The size that it knows of our window would have it compact before.
+    window = {"CLAUDE_CODE_MAX_CONTEXT_TOKENS": ""}
+    session = run_claude(base_url, tmp_path, "Read all.", environment=window)
+    assert session.result["result"] == "It went on."
+    assert any(event.get("subtype") == "compact_boundary" for event in session.events)
+
+
+def test_most_of_a_conversation_at_the_site_is_sent_once(site: Site, tmp_path: Path) -> None:
+    path = str(tmp_path / "project" / "greet.py")
+    read, echo = Call("Read", {"file_path": path}), Call(BASH, {"command": "echo", "description": "Echoes"})
+    site.simulator.always(Agent([[call] for call in [read, echo] * 6][:11], lambda results: "Done."))
+    session = run_claude(site.gateway.base_url, tmp_path, "Count.")
+    assert len(session.calls) == 11
+    turns = [request for request in site.simulator.requests if request.text]
+    assert len(turns) == 12
+    assert sum(request.thread_id is not None for request in turns) >= 10

@@ -6,6 +6,7 @@ from typing import Any
 
 import openai
 import pytest
+from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
@@ -163,3 +164,24 @@ def test_the_demo_plays_along(demo: RunningGateway) -> None:
     assert called == ["say"]
     assert "I said" in messages[-1].content
     assert isinstance(chat(demo).with_structured_output(Packing).invoke(QUESTION), Packing)
+
+
+def test_anthropics_class_calls_tools_and_streams(site: Site) -> None:
+    site.simulator.always(ADVISER)
+    model = ChatAnthropic(
+        model_name=MODEL, base_url=site.gateway.base_url, api_key=SecretStr("none"), max_retries=0
+    )
+    bound = model.bind_tools([find_capital, get_forecast])
+    tools: dict[str, Callable[..., str]] = {"find_capital": find_capital, "get_forecast": get_forecast}
+    messages: list[Any] = [SystemMessage(INSTRUCTIONS), HumanMessage(QUESTION)]
+    while True:
+        whole: Any = None
+        for chunk in bound.stream(messages):
+            whole = chunk if whole is None else whole + chunk
+        messages.append(whole)
+        if not whole.tool_calls:
+            break
+        for call in whole.tool_calls:
+            messages.append(ToolMessage(tools[call["name"]](**call["args"]), tool_call_id=call["id"]))
+    assert ADVICE in str(whole.content)
+    assert whole.usage_metadata["input_tokens"] > 0

@@ -1,4 +1,4 @@
-"""Clients in JavaScript: the official SDK and Vercel's AI SDK, each test of tests/clients/node by name."""
+"""Clients in JavaScript: the official SDKs and Vercel's AI SDK, each test of tests/clients/node by name."""
 
 import json
 import os
@@ -69,6 +69,15 @@ RESPONSES: dict[str, tuple[tuple[Any, ...], int]] = {
     "the Agents SDK with tools in a stream": ((ADVISER,), 3),
 }
 
+ANTHROPIC: dict[str, tuple[tuple[Any, ...], int]] = {
+    "message": (ECHO, 1),
+    "stream helper": (ECHO, 1),
+    "tool runner": ((ADVISER,), 3),
+    "NotFoundError": (ECHO, 0),
+    "RateLimitError": (("s17_json_429",), 1),
+    "the AI SDK with tools in a stream": ((ADVISER,), 3),
+}
+
 
 def play(site: Site, answers: tuple[Any, ...]) -> None:
     *first, last = answers or (None,)
@@ -118,6 +127,14 @@ def test_responses(site: Site, title: str) -> None:
     assert len(site.simulator.requests) == asked
 
 
+@pytest.mark.parametrize("title", ANTHROPIC)
+def test_anthropic(site: Site, title: str) -> None:
+    answers, asked = ANTHROPIC[title]
+    play(site, answers)
+    node("./anthropic.js", title, gateway_url=site.gateway.base_url)
+    assert len(site.simulator.requests) == asked
+
+
 @pytest.mark.parametrize("title", AI_SDK_ON_THE_DEMO)
 def test_ai_sdk_on_the_demo(demo: RunningGateway, title: str) -> None:
     node("./ai-sdk.js", title, gateway_url=demo.base_url)
@@ -129,6 +146,7 @@ def test_ai_sdk_on_the_demo(demo: RunningGateway, title: str) -> None:
         ("./openai.js", {*OPENAI}),
         ("./ai-sdk.js", {*AI_SDK, *AI_SDK_ON_THE_DEMO}),
         ("./responses.js", {*RESPONSES}),
+        ("./anthropic.js", {*ANTHROPIC}),
     ],
 )
 def test_every_test_in_javascript_is_run(file: str, titles: set[str]) -> None:
