@@ -53,6 +53,7 @@ def test_several_are_given_with_commas_or_as_a_list(tmp_path: Path) -> None:
         ("demo,ollama", "cannot be combined"),
         ("auto,ollama", "cannot be combined"),
         ("olama", "did you mean 'ollama'?"),
+        ("cloudflare", "every such server has an address of its own"),
         ("generic", "not allowed"),
         ("ftp://box/v1", "not allowed"),
         ("http://user:secret@box/v1", "not allowed"),

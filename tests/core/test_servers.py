@@ -13,6 +13,7 @@ from gptoss_api.core.errors import UpstreamLoginRequired
 from gptoss_api.core.servers import SERVER_KINDS, ServerKind
 from gptoss_api.gateway import Gateway
 from gptoss_api.routing.discovery import LOCAL_SERVERS, LocalServer
+from gptoss_api.upstreams.openai_compatible import profiles
 from gptoss_api.upstreams.openai_compatible.keys import find_key
 from tests.backends.server import ask, turn
 
@@ -26,7 +27,9 @@ def test_a_word_names_it_unless_it_needs_an_address(kind: ServerKind) -> None:
     allowed = next(option.kind.allowed for option in OPTIONS if option.name == "upstream").split(", ")
     assert (kind.name in allowed) is not kind.needs_address
     if kind.needs_address:
-        with pytest.raises(ConfigError, match="not allowed"):
+        with pytest.raises(
+            ConfigError, match="not allowed by itself: every such server has an address of its own"
+        ):
             resolve(environ={"GPTOSS_UPSTREAM": kind.name})
         with pytest.raises(ConfigError, match="url is missing"):
             resolve(environ={"GPTOSS_UPSTREAMS": f'[{{"kind": "{kind.name}"}}]'})
@@ -37,6 +40,12 @@ def test_a_word_names_it_unless_it_needs_an_address(kind: ServerKind) -> None:
         environ={"GPTOSS_UPSTREAMS": f'[{{"kind": "{kind.name}", "url": "http://box:1/v1"}}]'}
     ).settings.upstreams
     assert (entry.name, entry.kind) == (kind.name, kind.name)
+
+
+def test_every_profile_is_that_of_a_kind() -> None:
+    assert set(profiles._PARTICULAR) <= {
+        kind.name for kind in SERVER_KINDS.values() if kind.protocol == "chat_completions"
+    }
 
 
 @EVERY_KIND

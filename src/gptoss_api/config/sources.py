@@ -112,10 +112,15 @@ def _check_names(settings: Settings, sources: Mapping[str, Source]) -> None:
     configured = [entry.name for entry in settings.upstreams]
     for word in settings.upstream.split(", "):
         if word not in (AUTO, DEMO, *configured) and named_upstream(word) is None:
+            source, allowed = sources["upstream"].name, upstream_choice.allowed
+            if word in SERVER_KINDS:
+                raise ConfigError(
+                    f"{source}: {_shown(word)} is not allowed by itself: every such server has an address of its "
+                    f'own; give that, or an entry of [[upstreams]] with kind = "{word}" and its url'
+                )
             known = (*configured, *SERVER_KINDS, DEMO, AUTO)
             near = difflib.get_close_matches(word, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            source, allowed = sources["upstream"].name, upstream_choice.allowed
             raise ConfigError(f"{source}: {_shown(word)} is not allowed; expected {allowed}{hint}")
 
 

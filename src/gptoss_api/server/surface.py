@@ -44,6 +44,7 @@ class Surface:
             }.items(),
             key=lambda stem: -len(stem[0]),
         )
+        self._roots = _roots(dialects)
         # First segments behind the version: clients with a base URL that lacks it find them all the same.
         self._segments = frozenset(
             endpoint.path.split("/")[2] for endpoint in endpoints if endpoint.path.startswith(f"{_VERSION}/")
@@ -59,12 +60,16 @@ class Surface:
         return path
 
     def owner(self, scope: Scope) -> Dialect | None:
-        """Whose the request is: the dialect that has an endpoint at its canonical path, or nearest above."""
+        """Whose the request is: the dialect that has an endpoint at its canonical path, or nearest above.
+
+        A first segment under which only one dialect has endpoints is that dialect's as a whole; ``/v1`` is
+        nobody's.
+        """
         path: str = scope["path"]
         for stem, dialect in self._stems:
             if path == stem or path.startswith(f"{stem}/"):
                 return dialect
-        return None
+        return self._roots.get(_root(path))
 
     def error(self, error: GatewayError, scope: Scope, request_id: str) -> ErrorResponse:
         """What a failed request is answered, in the shape of its owner; without one, in OpenAI's."""
@@ -77,6 +82,23 @@ class Surface:
     def openapi(self) -> bytes:
         """The OpenAPI 3.1 document as JSON: the gateway's own part and that of every dialect."""
         return _composed(tuple(dict.fromkeys(dialect.package for dialect in self.dialects)))
+
+
+def _root(path: str) -> str:
+    return f"/{path[1:].partition('/')[0]}"
+
+
+def _roots(dialects: Sequence[Dialect]) -> dict[str, Dialect]:
+    """The first segments of paths that belong to one dialect alone."""
+    owners: dict[str, set[Dialect]] = {}
+    for dialect in dialects:
+        for endpoint in dialect.endpoints:
+            owners.setdefault(_root(endpoint.path), set()).add(dialect)
+    return {
+        root: next(iter(found))
+        for root, found in owners.items()
+        if len(found) == 1 and root not in (_VERSION, INDEX)
+    }
 
 
 def is_open(path: str) -> bool:

@@ -108,6 +108,7 @@ def test_its_smallest_request_is_a_turn(dialect: Dialect, endpoint: Endpoint) ->
         assert request.stream is stream
         (turn,) = request.turns
         assert turn.messages
+        assert turn.streamed is stream, "a whole answer can be mended to its end"
         assert turn.caller == "", "whose a turn is the server says"
 
 

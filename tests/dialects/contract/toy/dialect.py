@@ -59,9 +59,9 @@ class ToyRequest(Struct):
 
     def render(self, result: Collector) -> bytes:
         (choice,) = result.choices
-        if choice.finish_reason is None or result.usage is None:
+        if choice.finish_reason is None:
             raise UpstreamIncomplete("The answer ended before it was complete.")
-        return _line({"whole": choice.text, "tokens": result.usage.prompt_tokens})
+        return _line({"whole": choice.text, "tokens": result.usage and result.usage.prompt_tokens})
 
 
 class ToyDialect:
@@ -82,8 +82,8 @@ class ToyDialect:
         fields = Fields(decode_object(body))
         model, provider = read_model(fields)
         said = UserMessage(fields.required_string("say"))
-        turn = Turn(model.id, (said,), provider=provider)
-        return ToyRequest((turn,), fields.boolean("stream") or False)
+        stream = fields.boolean("stream") or False
+        return ToyRequest((Turn(model.id, (said,), provider=provider, streamed=stream),), stream)
 
     def error(self, error: GatewayError, request_id: str, headers: Headers) -> ErrorResponse:
         return ErrorResponse(openai_error(error).status, error_headers(error), _line(_oops(error)))
