@@ -115,8 +115,8 @@ def _check_names(settings: Settings, sources: Mapping[str, Source]) -> None:
             source, allowed = sources["upstream"].name, upstream_choice.allowed
             if word in SERVER_KINDS:
                 raise ConfigError(
-                    f"{source}: {_shown(word)} is not allowed by itself: every such server has an address of its "
-                    f'own; give that, or an entry of [[upstreams]] with kind = "{word}" and its url'
+                    f"{source}: {_shown(word)} is not allowed by itself: every such server has an address "
+                    f'of its own; give that, or an entry of [[upstreams]] with kind = "{word}" and its url'
                 )
             known = (*configured, *SERVER_KINDS, DEMO, AUTO)
             near = difflib.get_close_matches(word, known, 1)
