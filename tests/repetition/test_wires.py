@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,15 +15,15 @@ from gptoss_api.upstreams.chatkit.wire import ChatKitWire
 from gptoss_api.upstreams.openai_compatible.wire import ChatWire
 from tests.upstreams.chatkit.transcripts import new, old, sse
 
-from .repeated import ALL, pieces_of, repeated
+from .repeated import ALL, HELD, is_quadratic, pieces_of, repeated
 
 Wire = ChatWire | ChatKitWire
 # What is sent of a text that comes in pieces.
 Send = Callable[[Sequence[str]], list[bytes]]
 
 SIZE = 131_072
-# Characters: those of a large read, and those of a token.
-PIECES = (16_384, 16)
+# Characters.
+PIECE = 16_384
 # Seconds of CPU time; what is quadratic takes many times as long.
 SLOWEST = 0.6
 # One that was measured while the machine had other things to do is measured again.
@@ -106,13 +107,22 @@ def seconds(wire: Wire, chunks: Sequence[bytes]) -> float:
 def test_time_is_linear_in_what_an_upstream_repeats(new_wire: Callable[[], Wire], send: Send) -> None:
     slow = {}
     for unit in ALL:
-        for piece in PIECES:
-            chunks = send(pieces_of(repeated(unit, SIZE if piece > 100 else SIZE // 8), piece))
-            took = SLOWEST
-            for _ in range(ATTEMPTS):
-                took = seconds(new_wire(), chunks)
-                if took < SLOWEST:
-                    break
-            else:
-                slow[unit, piece] = took
+        chunks = send(pieces_of(repeated(unit, SIZE), PIECE))
+        took = SLOWEST
+        for _ in range(ATTEMPTS):
+            took = seconds(new_wire(), chunks)
+            if took < SLOWEST:
+                break
+        else:
+            slow[unit] = took
     assert not slow
+
+
+@pytest.mark.parametrize(("new_wire", "send"), WIRES.values(), ids=WIRES)
+def test_what_an_upstream_sends_in_small_pieces_is_read_once(
+    new_wire: Callable[[], Wire], send: Send
+) -> None:
+    def took(unit: str, size: int) -> float:
+        return seconds(new_wire(), send(pieces_of(repeated(unit, size), 16)))
+
+    assert not [unit for unit in HELD if is_quadratic(partial(took, unit))]
