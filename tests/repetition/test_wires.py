@@ -14,6 +14,7 @@ from gptoss_api.text.sse import SseDecoder
 from gptoss_api.upstreams.chatkit.wire import ChatKitWire
 from gptoss_api.upstreams.openai_compatible.wire import ChatWire
 from tests.upstreams.chatkit.transcripts import new, old, sse
+from tests.watchdog import LONGEST_STOP
 
 from .repeated import ALL, HELD, is_quadratic, pieces_of, repeated
 
@@ -126,3 +127,18 @@ def test_what_an_upstream_sends_in_small_pieces_is_read_once(
         return seconds(new_wire(), send(pieces_of(repeated(unit, size), 16)))
 
     assert not [unit for unit in HELD if is_quadratic(partial(took, unit))]
+
+
+@pytest.mark.parametrize("line", ["a", "data: x", "data", ": x", "{", "id"])
+def test_the_end_of_a_long_event_does_not_wait_for_all_its_lines(line: str) -> None:
+    event = (f"{line}\n" * (2_000_000 // len(line)) + "\n").encode()
+
+    def longest() -> float:
+        decoder, steps = SseDecoder(), []
+        for at in range(0, len(event), 65_536):
+            begin = time.thread_time()
+            decoder.feed(event[at : at + 65_536])
+            steps.append(time.thread_time() - begin)
+        return max(steps)
+
+    assert min(longest() for _ in range(ATTEMPTS)) < LONGEST_STOP
