@@ -26,6 +26,7 @@ FIXED = [
     ({"type": "array", "items": {"type": "integer"}}, "[1, 2]", [1, 2]),
     ({"enum": ["Red", "Blue"]}, "red", "Red"),
     ({"enum": [1, 2]}, "2", 2),
+    ({"const": "Red"}, "red", "Red"),
     ({"enum": ["1", 1]}, "1", "1"),
     ({"enum": ["1", "2"]}, 2, "2"),
     ({"type": ["string", "integer"]}, "1", "1"),

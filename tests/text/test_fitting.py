@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gptoss_api.text.fitting import MOST_HELD, ArgumentFitter
-from gptoss_api.text.schema import SchemaRefused, compile_schema
+from gptoss_api.text.schema import Allowance, SchemaRefused, at_once, compile_schema
 from gptoss_api.text.schema_places import Places
 
 INTEGER = {"type": "integer"}
@@ -179,6 +179,8 @@ KEPT: list[tuple[dict[str, Any], str]] = [
     ({**obj(a={"$ref": "#/x", "type": "integer"}), "x": {}, "$schema": "draft-07"}, '{"a":"1"}'),
     (obj(a={"$ref": "#/x"}) | {"x": {"$ref": "#/y"}, "y": {"$ref": "#/x"}, "$schema": "draft-07"}, '{"a":1}'),
     (obj(a={"allOf": [{"minimum": n} for n in range(70)] + [INTEGER]}), '{"a":"1"}'),
+    (obj(n={"type": "integer", "minimum": "x"}), '{"n":"5"}'),
+    (obj(n=INTEGER, rest=True), '{"\\q":"5"}'),
     (obj(n=INTEGER), "[1, 2]"),
     (obj(n=INTEGER), '"words"'),
     (obj(n=INTEGER), '{"n":"5'),
@@ -227,6 +229,13 @@ def test_of_two_spellings_the_one_that_was_asked_for_counts() -> None:
     schema = obj(dry_run=FLAG, rest=False)
     assert json.loads(fitted(schema, '{"dryRun":true,"dry_run":false}')[0]) == {"dry_run": False}
     assert fitted(schema, '{"dry_run":false,"dryRun":true}') == ('{"dry_run":false}', 1)
+
+
+def test_what_takes_too_long_to_check_is_not_mended() -> None:
+    place = Places({"type": "integer", "minimum": 1}).root
+    assert place is not None
+    assert place.mended('"5"', at_once()) == "5"
+    assert place.mended('"5"', Allowance(pairs=0, stack=0, steps=0, fault_steps=0, errors=0)) is None
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ the way, so that this is read ahead once and not for each object inside again. W
 import json
 import re
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Final
 
 from .schema import at_once
 from .schema_places import Inner, Place, Places, Way
@@ -613,7 +613,6 @@ def _read_name(written: str) -> str:
     if "\\" not in written:
         return written[1:-1]
     try:
-        name: Any = json.loads(written)
+        return str(json.loads(written))
     except ValueError:
         return written
-    return name if isinstance(name, str) else written

@@ -20,6 +20,13 @@ from .schema_parts import follow
 # Schemas that bind one value together; a validator takes no more either.
 _MOST_APPLIED: Final = 64
 _TYPES: Final = frozenset(("null", "boolean", "integer", "number", "string", "object", "array"))
+_TYPES_OF: Final[dict[type, tuple[str, ...]]] = {
+    bool: ("boolean",),
+    int: ("integer", "number"),
+    float: ("number",),
+    str: ("string",),
+    list: ("array",),
+}
 _SCALARS: Final = frozenset(("boolean", "number", "string"))
 _ALTERNATIVES: Final = ("anyOf", "oneOf")
 _ELSEWHERE: Final = ("$dynamicRef", "$recursiveRef", "$id", "id")
@@ -234,23 +241,9 @@ class Place:
 
     def _has_type(self, value: Any) -> bool:
         types = self.types
-        if types is None:
+        if types is None or (isinstance(value, float) and "integer" in types and value.is_integer()):
             return True
-        match value:
-            case bool():
-                return "boolean" in types
-            case int():
-                return "integer" in types or "number" in types
-            case float():
-                return "number" in types or ("integer" in types and value.is_integer())
-            case str():
-                return "string" in types
-            case dict():
-                return "object" in types
-            case list():
-                return "array" in types
-            case _:
-                return "null" in types
+        return not types.isdisjoint(_TYPES_OF[type(value)])
 
     def _accepts(self, value: Any, allowance: Allowance) -> bool:
         """Whether a scalar fits everything that is said here of scalars."""
