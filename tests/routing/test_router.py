@@ -245,6 +245,8 @@ def test_a_conversation_is_known_by_how_it_began_and_by_who_speaks() -> None:
     assert conversation_key(turn("hi", caller="a")) != conversation_key(turn("hi", caller="b"))
     named = [turn(text, options={"prompt_cache_key": "k"}) for text in ("a", "b")]
     assert conversation_key(named[0]) == conversation_key(named[1])
+    told = [turn(text, conversation="k") for text in ("a", "b")]
+    assert conversation_key(told[0]) == conversation_key(told[1]) == conversation_key(named[0])
     assert conversation_key(turn("\ud800"))
 
 

@@ -137,6 +137,7 @@ class Turn(Struct, frozen=True):
     little. ``wants_prompt_tokens`` asks for ``Started.prompt_tokens``, for which the answer then waits, and
     ``wants_stop_sequence`` for ``Finished.stop_sequence``, whatever the upstream tells of it.
 
+    ``conversation`` is what the client calls its conversation, if it does: all its turns go to one upstream.
     ``hidden_tools`` names tools that the model may call without being shown them: a client knows them all
     the same.
     """
@@ -165,3 +166,4 @@ class Turn(Struct, frozen=True):
     wants_prompt_tokens: bool = False
     wants_stop_sequence: bool = False
     hidden_tools: tuple[str, ...] = ()
+    conversation: str = ""

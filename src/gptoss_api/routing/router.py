@@ -201,7 +201,8 @@ def conversation_key(turn: Turn) -> bytes:
     """What stays the same in all turns of a conversation: who speaks, and how it began."""
     state = hashlib.blake2b(turn.caller.encode(), digest_size=16)
     # Clients that name their conversations name them here (docs/design/clients.md, "Codex").
-    if isinstance(named := turn.options.get("prompt_cache_key"), str) and named:
+    named = turn.conversation or turn.options.get("prompt_cache_key")
+    if isinstance(named, str) and named:
         state.update(b"\0named\0" + named.encode("utf-8", "surrogatepass"))
         return state.digest()
     for message in turn.messages[:_OPENING]:

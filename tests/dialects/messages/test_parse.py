@@ -264,3 +264,9 @@ def test_a_search_of_the_web_is_answered_without_a_model() -> None:
     longer = turn(messages=[*HELLO, assistant(text("Hi")), user(text("Rain?"))], tools=[search])
     assert longer.tools == ()
     assert longer.ignored == ("tools.web_search_20250305",)
+
+
+def test_claude_code_names_its_conversations() -> None:
+    body = json.dumps({"max_tokens": 9, "messages": HELLO}).encode()
+    named = DIALECT.parse(body, {"x-claude-code-session-id": "session-1"})
+    assert (named.turns[0].conversation, turn().conversation) == ("session-1", "")

@@ -3,6 +3,7 @@
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ...core.catalog import NO_ALIASES, ModelAliases
 from ...core.errors import GatewayError
@@ -69,9 +70,10 @@ class MessagesDialect:
     def parse(self, body: bytes, headers: Headers) -> MessagesRequest | NoWebSearch:
         """See :class:`gptoss_api.dialects.base.Answer`."""
         parsed = read_request(Fields(decode_object(body)), self._aliases, self._signer)
+        turn = replace(parsed.turn, conversation=headers.get("x-claude-code-session-id", ""))
         if parsed.only_web_search:
             return NoWebSearch(parsed.stream, parsed.model, self._signer)
-        return MessagesRequest((parsed.turn,), parsed.stream, parsed.model, self._signer)
+        return MessagesRequest((turn,), parsed.stream, parsed.model, self._signer)
 
     def _to_count(self, body: bytes, headers: Headers) -> Turn:
         return read_request(Fields(decode_object(body)), self._aliases, self._signer, counted=True).turn
