@@ -3,8 +3,12 @@
 import base64
 import json
 import os
+import pty
+import select
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,18 +141,26 @@ PNG = base64.b64decode(
 )
 
 
+PDF = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj \
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+)
+
+
 def test_it_reads_several_files_at_once_and_pictures_as_notes(
     site: Site, base_url: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "dot.png").write_bytes(PNG)
-    reads = [Call("Read", {"file_path": str(folder / name)}) for name in ("greet.py", "dot.png")]
+    (folder / "page.pdf").write_bytes(PDF)
+    reads = [Call("Read", {"file_path": str(folder / name)}) for name in ("greet.py", "dot.png", "page.pdf")]
     site.simulator.always(Agent([reads], lambda results: " / ".join(results)))
     session = run_claude(base_url, tmp_path, "What is in them?")
-    assert session.calls == ["Read", "Read"]
+    assert session.calls == ["Read"] * 3
     assert 'print("hello")' in session.result["result"]
     assert "[image/png omitted: this model reads text only]" in session.result["result"]
+    assert "[application/pdf omitted: this model reads text only]" in session.result["result"]
 
 
 def test_it_finds_a_deferred_tool_and_calls_it(site: Site, base_url: str, tmp_path: Path) -> None:
@@ -229,3 +241,77 @@ def test_most_of_a_conversation_at_the_site_is_sent_once(site: Site, tmp_path: P
     turns = [request for request in site.simulator.requests if request.text]
     assert len(turns) == 12
     assert sum(request.thread_id is not None for request in turns) >= 10
+
+
+def test_a_session_in_a_terminal_runs_a_command_in_its_usual_mode(
+    site: Site, base_url: str, tmp_path: Path
+) -> None:
+    home, folder = tmp_path / "home", tmp_path / "project"
+    home.mkdir()
+    folder.mkdir()
+    project = {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}
+    known = {"hasCompletedOnboarding": True, "theme": "dark", "projects": {str(folder): project}}
+    (home / ".claude.json").write_text(json.dumps(known))
+    touch = Call(BASH, {"command": "touch made.txt", "description": "Makes it"})
+    made = Agent([[touch]], lambda results: "Finished.")
+
+    def model(request: Exchange) -> Answer:
+        # Whatever it asks beside the conversation has no tools.
+        return made(request) if BASH in request.said else Answer("<block>no")
+
+    site.simulator.always(model)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "CLAUDE_CONFIG_DIR": str(home),
+        "ANTHROPIC_BASE_URL": base_url,
+        "TERM": "xterm-256color",
+        **SETTINGS,
+    }
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(folder)
+        os.execve(NODE, [str(NODE), str(CLAUDE), "Make a file."], environment)
+    try:
+        seen, deadline = b"", time.monotonic() + 60
+        while b"Finished." not in seen and time.monotonic() < deadline:
+            if select.select([terminal], [], [], 0.5)[0]:
+                seen += os.read(terminal, 65_536)
+        assert b"Finished." in seen
+        assert (folder / "made.txt").exists()
+    finally:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        os.close(terminal)
+
+
+SERVER = """\
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "id" not in asked:
+        continue
+    tool = {"name": "tell", "description": "Tells it.", "inputSchema": {"type": "object"}}
+    result = {
+        "initialize": {
+            "protocolVersion": asked.get("params", {}).get("protocolVersion"),
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "teller", "version": "1"},
+        },
+        "tools/list": {"tools": [tool]},
+        "tools/call": {"content": [{"type": "text", "text": "It is told."}]},
+    }.get(asked["method"], {})
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
+"""
+
+
+def test_it_calls_the_tool_of_a_server_without_having_looked_for_it(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "teller.py").write_text(SERVER)
+    server = {"command": sys.executable, "args": [str(tmp_path / "teller.py")]}
+    config = tmp_path / "servers.json"
+    config.write_text(json.dumps({"mcpServers": {"teller": server}}))
+    site.simulator.always(Agent([[Call("mcp__teller__tell")]], lambda results: results[0]))
+    options = ("--mcp-config", str(config), "--allowedTools", "mcp__teller__tell")
+    session = run_claude(site.gateway.base_url, tmp_path, "Tell it.", *options)
+    assert session.calls == ["mcp__teller__tell"]
+    assert session.result["result"] == "It is told."
