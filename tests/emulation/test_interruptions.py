@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from gptoss_api.core.errors import ThreadLost, UpstreamFailure, UpstreamIncomplete
+from gptoss_api.core.errors import ThreadLost, UpstreamEmpty, UpstreamFailure, UpstreamIncomplete
 from gptoss_api.core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallFinished
 from gptoss_api.core.turn import Turn
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
@@ -94,8 +94,8 @@ def test_json_that_is_on_its_way_is_not_completed_after_a_break() -> None:
 
 
 def test_an_error_after_reasoning_only() -> None:
-    outcome = answered(asks(), [Thought("Hm."), BROKEN])
-    assert outcome.error is BROKEN
+    outcome = answered(asks(), [Thought("Hm."), BROKEN], [Thought("Hm."), BROKEN])
+    assert isinstance(outcome.error, UpstreamEmpty)
     assert any(isinstance(event, ReasoningDelta) for event in outcome.events)
 
 

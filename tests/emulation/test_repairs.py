@@ -4,9 +4,22 @@ The table of docs/design/emulation.md, "Repairs", row by row, and the rules of "
 stays". Groups 47, 59 and 61 of docs/design/cases.md.
 """
 
+from typing import Literal
+
 import pytest
 
-from gptoss_api.core.errors import UpstreamEmpty, UpstreamFailure, UpstreamRateLimited, UpstreamSchemaMismatch
+from gptoss_api.core.errors import (
+    GatewayError,
+    InsufficientQuota,
+    UpstreamEmpty,
+    UpstreamFailure,
+    UpstreamForbidden,
+    UpstreamIncomplete,
+    UpstreamRateLimited,
+    UpstreamSchemaMismatch,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from gptoss_api.core.events import Finished, TextDelta, ToolCallDelta
 from gptoss_api.core.turn import AssistantMessage, ThreadRef, ToolChoice
 from gptoss_api.upstreams.base import Capabilities
@@ -113,7 +126,9 @@ def test_a_call_in_reasoning_that_the_client_does_not_want_to_see_is_made() -> N
 def test_an_upstream_that_stumbles_over_a_native_call_is_nudged(message: str) -> None:
     outcome = answered(with_tools, [Thought("I call it."), UpstreamFailure(message)], CALL)
     assert outcome.calls == [("get_weather", PARIS)]
-    assert outcome.prompts[1].startswith("Your last message arrived empty")
+    assert outcome.prompts[1].startswith(outcome.prompts[0])
+    assert "Your last message arrived empty" in outcome.prompts[1]
+    assert outcome.asked[1].thread is None
 
 
 def test_a_native_call_twice_is_the_upstreams_error() -> None:
@@ -123,10 +138,115 @@ def test_a_native_call_twice_is_the_upstreams_error() -> None:
     assert len(outcome.asked) == 2
 
 
-@pytest.mark.parametrize("failure", [UpstreamFailure("the oven is cold"), UpstreamRateLimited("slow down")])
-def test_other_failures_are_not_nudged(failure: UpstreamFailure) -> None:
-    outcome = answered(with_tools, [Thought("Hm."), failure])
-    assert outcome.error is failure
+@pytest.mark.parametrize(
+    "failure",
+    [
+        UpstreamRateLimited("slow down"),
+        UpstreamFailure("the oven is hot", retry_after=1.0),
+        UpstreamForbidden("no cake for you"),
+        UpstreamTimeout("it took too long"),
+        UpstreamUnavailable("the kitchen is closed"),
+        InsufficientQuota("no money left"),
+    ],
+)
+def test_a_failure_that_will_not_pass_at_once_is_not_asked_again(failure: GatewayError) -> None:
+    for turn in (asks(), with_tools, asks(form=schema())):
+        outcome = answered(turn, [Thought("Hm."), failure])
+        assert outcome.error is failure
+
+
+# Thoughts and then a failure
+
+COLD = UpstreamFailure("the oven is cold")
+HISTORY = Capabilities(history=True, tools=True)
+
+
+@pytest.mark.parametrize("failure", [COLD, UpstreamIncomplete("it ended"), UpstreamEmpty("nothing came")])
+def test_thoughts_and_a_failure_are_asked_once_more_in_a_new_thread(failure: UpstreamFailure) -> None:
+    outcome = answered(asks(), [Thought("Hm. "), failure], [Thought("Oh."), "Yes."])
+    assert (outcome.choice.reasoning, outcome.text, outcome.choice.repairs) == ("Hm. Oh.", "Yes.", 1)
+    assert outcome.prompts == [outcome.prompts[0]] * 2, "there is nothing to be taught: no nudge"
+    assert outcome.asked[1].thread is None
+
+
+def test_a_form_that_is_checked_here_is_nudged_for_without_a_word_about_tools() -> None:
+    ada = '{"name": "Ada", "age": 36}'
+    outcome = answered(asks(form=schema()), [Thought("Hm."), COLD], ada)
+    assert outcome.text == ada
+    assert "Your last message arrived empty" in outcome.prompts[1]
+    assert "tool_call" not in outcome.prompts[1]
+
+
+def test_a_server_that_takes_conversations_is_asked_the_same_again() -> None:
+    turn = asks("Hello!", AssistantMessage("Hi."), "How are you?", tools=[WEATHER])
+    outcome = answered(turn, [Thought("Hm."), COLD], "Well.", capabilities=HISTORY)
+    assert outcome.text == "Well."
+    assert outcome.asked[1] == outcome.asked[0]
+
+
+def test_a_server_that_takes_conversations_is_nudged_where_calls_are_taught() -> None:
+    taught = Capabilities(history=True)
+    outcome = answered(with_tools, [Thought("Hm."), COLD], CALL, capabilities=taught)
+    assert outcome.calls == [("get_weather", PARIS)]
+    first, nudged = outcome.asked
+    assert nudged.messages[:-1] == first.messages
+    assert outcome.prompts[1].startswith("Your last message arrived empty")
+
+
+@pytest.mark.parametrize("second", [COLD, UpstreamIncomplete("it ended")])
+@pytest.mark.parametrize("repair", ["strict", "best_effort"])
+def test_thoughts_and_a_failure_twice_are_an_empty_answer(
+    second: UpstreamFailure, repair: Literal["strict", "best_effort"]
+) -> None:
+    for turn in (asks(), with_tools, asks(form=schema()), asks(show_reasoning=False)):
+        outcome = answered(turn, [Thought("Hm."), COLD], [Thought("Hm."), second], repair=repair)
+        assert isinstance(outcome.error, UpstreamEmpty)
+        assert second.message in outcome.error.message
+
+
+def test_what_the_upstream_asked_twice_already_is_not_asked_again() -> None:
+    failure = UpstreamIncomplete("it ended")
+    failure.repeated = True
+    outcome = answered(asks(), [Thought("Hm."), failure])
+    assert isinstance(outcome.error, UpstreamEmpty)
+
+
+def test_a_refusal_of_the_second_turn_is_told_as_it_is() -> None:
+    failure = UpstreamRateLimited("slow down")
+    assert answered(with_tools, [Thought("Hm."), COLD], failure).error is failure
+
+
+@pytest.mark.parametrize("end", [[COLD], []])
+@pytest.mark.parametrize(
+    "leaked",
+    [
+        f"<|start|>assistant<|channel|>commentary to=functions.get_weather <|message|>{PARIS}",
+        f"<|channel|>commentary to=functions.get_weather<|message|>{PARIS}<|call|>",
+        f"commentary to=functions.get_weather json{PARIS}",
+        CALL,
+    ],
+)
+def test_a_call_at_the_end_of_thoughts_without_an_answer_is_made(
+    leaked: str, end: list[UpstreamFailure]
+) -> None:
+    for turn in (with_tools, asks(tools=[WEATHER], show_reasoning=False)):
+        outcome = answered(turn, [Thought(f"I need it.\n{leaked}"), *end])
+        assert (outcome.calls, outcome.reason) == ([("get_weather", PARIS)], "tool_calls")
+        assert len(outcome.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [
+        f"commentary to=functions.get_news json{PARIS}",
+        '<|channel|>commentary to=functions.get_weather<|message|>{"city": "Par',
+        f"commentary to=functions.get_weather json{PARIS} so. I will not.",
+        f"commentary to=functions.get_weather json{PARIS} But is that right? {{so}}",
+    ],
+)
+def test_no_call_is_made_of_what_is_none(thought: str) -> None:
+    outcome = answered(with_tools, [Thought(thought), COLD], "Never mind.")
+    assert (outcome.calls, outcome.text) == ([], "Never mind.")
 
 
 def test_a_native_call_is_nobodys_business_without_tools() -> None:

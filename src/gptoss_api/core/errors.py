@@ -62,10 +62,12 @@ class GatewayError(Exception):
     ``param`` says where in the request the fault is, as a path such as ``messages[0].content``.
     ``retry_after`` is in seconds. ``should_retry`` set to ``False`` says that repeating the request cannot
     help. ``retryable`` says whether the gateway itself may try again, here or elsewhere, as long as nothing
-    was delivered. ``unreached`` says that there was no connection to the upstream that could have told more.
+    was delivered. ``repeated`` says that the turn was asked more than once already. ``unreached`` says that
+    there was no connection to the upstream that could have told more.
     """
 
     retryable: bool = False
+    repeated: bool = False
     unreached: bool = False
     should_retry: bool | None = None
 

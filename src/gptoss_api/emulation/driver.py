@@ -123,11 +123,14 @@ class TurnDriver:
     async def _verdict(self, choice: ChoiceMachine, failure: GatewayError | None) -> Verdict:
         if failure is not None:
             self._give_back(choice, failure)
-            return choice.failed(failure)
+            slow = choice.ends_slowly
+            return await in_checker_thread(choice.failed, failure) if slow else choice.failed(failure)
         return await in_checker_thread(choice.end) if choice.ends_slowly else choice.end()
 
     async def _follow_up(self, choice: ChoiceMachine, repair: Repair) -> Turn:
         """The turn that asks for a repair: in the same thread where there is one, else as history."""
+        if repair.anew:
+            return await self._anew(repair.message)
         started = choice.started
         asked = self._plan.upstream_turn
         follow_up = UserMessage(repair.message)
@@ -139,6 +142,15 @@ class TurnDriver:
             answer = (AssistantMessage(written),) if written else ()
             return replace(asked, messages=(*asked.messages, *answer, follow_up))
         return await self._retold(choice, replace(asked, messages=(follow_up,)))
+
+    async def _anew(self, nudge: str) -> Turn:
+        """The turn as it was first asked, with ``nudge`` at its end if there is one, in no thread."""
+        texts = (nudge,) if nudge else ()
+        if self._upstream.capabilities.history:
+            asked = self._plan.upstream_turn
+            return replace(asked, messages=(*asked.messages, *map(UserMessage, texts)))
+        self._plan = (await self._planner.plan_anew(self._plan)).followed(texts)
+        return self._plan.upstream_turn
 
     async def _retold(self, choice: ChoiceMachine, follow_up: Turn) -> Turn:
         """A turn in a thread that is gone or never was: the whole prompt, the answer, what was to follow."""

@@ -108,6 +108,7 @@ class Attempts:
 
     async def _answer(self, asked: UpstreamTurn, slot: Slot) -> AsyncGenerator[Events, None]:
         clock = TurnClock(self._title, self._total_timeout)
+        repeated = False
         while True:
             delivered = answering = False
             try:
@@ -141,7 +142,9 @@ class Attempts:
                 failure, pause = asked.judge(failure, answering=answering)
             if pause is None or not clock.allows(pause):
                 self._health.note(failure)
+                failure.repeated = repeated
                 raise failure
+            repeated = True
             _log.info(
                 "asking %s once more in %.2f s: %s",
                 self._name,

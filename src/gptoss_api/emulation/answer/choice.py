@@ -75,6 +75,7 @@ from .repair import (
     empty_nudge,
     format_request,
     is_native_call,
+    may_pass,
     no_call_request,
     problem_request,
     undeclared_request,
@@ -96,10 +97,14 @@ _ANY_OBJECT: Final[dict[str, Any]] = {"type": "object"}
 
 
 class Repair(Struct, frozen=True):
-    """The model has to be asked again, with these words; ``events`` can be delivered before that."""
+    """The model has to be asked again, with these words; ``events`` can be delivered before that.
+
+    ``anew`` asks the whole turn again, followed by the words if there are any, as if it had never been asked.
+    """
 
     message: str
     events: Sequence[Event]
+    anew: bool = False
 
 
 class Complete(Struct, frozen=True):
@@ -415,6 +420,8 @@ class ChoiceMachine:
         touched = self._attempt.begun or self._state is State.HOLDING
         if isinstance(failure, UpstreamSchemaMismatch) or touched:
             return Failed(failure)
+        if not isinstance(failure, UndeclaredToolCalled) and may_pass(failure) and self._only_thought:
+            return self._after_thoughts(failure)
         swallowed = isinstance(failure, UpstreamEmpty) or is_native_call(failure)
         if swallowed and self._calls is not None and self.delivered.empty and self._budget.allows("empty"):
             return self._repair("empty", empty_nudge(self._spec.key))
@@ -424,6 +431,30 @@ class ChoiceMachine:
         if self.repairs and self.started is not None and self._without_repair(failure):
             return self._complete()
         return Failed(failure)
+
+    @property
+    def _only_thought(self) -> bool:
+        """Whether this choice is nothing but thoughts so far, and none of it is held for a repair."""
+        if self.started is None or self._state is not State.READING or self._held is not None:
+            return False
+        said = self._attempt.text.strip() or self._rejected or self._output.call_waits
+        return not said and self.delivered.empty
+
+    def _after_thoughts(self, failure: GatewayError) -> Verdict:
+        """What follows thoughts that were to be an answer: the call they end with, or the turn once more."""
+        if self._take_reasoned_call():
+            return self._complete()
+        if self.repairs or failure.repeated:
+            return Failed(
+                UpstreamEmpty(
+                    "The model thought and then gave no answer, also when asked again. Try once more. "
+                    f"The last failure was: {failure.message}"
+                )
+            )
+        taught = self._config is not None or self._gate is not None
+        nudge = empty_nudge(self._spec.key if self._config is not None else "") if taught else ""
+        # What failed may stand in the thread: the same must not be added to it twice.
+        return self._repair("empty", nudge, anew=True)
 
     def _without_repair(self, failure: GatewayError) -> bool:
         """Only the repair failed: whether what it should have mended may still be delivered."""
@@ -489,19 +520,26 @@ class ChoiceMachine:
         return self._complete()
 
     def _empty(self) -> Verdict:
-        if self._config is not None and self._calls is not None:
-            call = call_in_reasoning(self._config, self._attempt.thoughts)
-            if call is not None:
-                self._note("the tool call was taken from the reasoning")
-                self._calls.whole(call)
-                self._output.end()
-                return self._complete()
+        if self._take_reasoned_call():
+            return self._complete()
         if self._budget.allows("empty"):
             return self._repair("empty", empty_nudge(self._spec.key if self._config is not None else ""))
         if self._strict:
             raise UpstreamEmpty("The model gave an empty answer, also when asked again. Try once more.")
         self._note("the answer is empty, also after a second try")
         return self._complete()
+
+    def _take_reasoned_call(self) -> bool:
+        """Makes the call that the thoughts end with, if they do."""
+        if self._config is None or self._calls is None:
+            return False
+        call = call_in_reasoning(self._config, self._attempt.thoughts)
+        if call is None:
+            return False
+        self._note("the tool call was taken from the reasoning")
+        self._calls.whole(call)
+        self._output.end()
+        return True
 
     def _no_call(self) -> Verdict:
         if self._budget.allows("tools"):
@@ -547,7 +585,9 @@ class ChoiceMachine:
         self._output.checked(gate.raw)
         return self._complete()
 
-    def _repair(self, kind: Kind, message: str, state: State = State.READING) -> Repair:
+    def _repair(
+        self, kind: Kind, message: str, state: State = State.READING, *, anew: bool = False
+    ) -> Repair:
         self._budget.spend(kind)
         self.repairs += 1
         events = self._output.take()
@@ -561,7 +601,7 @@ class ChoiceMachine:
             self._gate.restart()
             self._output.restart()
         self._attempt = Attempt(self._spec, self._config)
-        return Repair(message, events)
+        return Repair(message, events, anew)
 
     def _complete(self, *, partial: bool = False) -> Complete:
         """The last events; ``partial`` where JSON that was held back leaves as far as it came."""

@@ -111,6 +111,11 @@ class Output:
         self._events: list[Event] = []
         self._waiting: dict[int, tuple[ToolCallStarted, int]] = {}
 
+    @property
+    def call_waits(self) -> bool:
+        """Whether a call has begun of which nothing may leave yet."""
+        return bool(self._waiting)
+
     def reasoning(self, text: str) -> None:
         self._put("reasoning", text)
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from ...core.errors import GatewayError, UpstreamFailure
+from ...core.errors import GatewayError, ThreadLost, UpstreamFailure
 from ...text.tool_calls import Problem
 from ..prompt.neutralise import neutralise, tidy
 
@@ -111,6 +111,13 @@ def format_request(complaints: Sequence[str]) -> str:
 def is_native_call(failure: GatewayError) -> bool:
     """Whether the upstream failed because the model made a native call that its parser did not know."""
     return isinstance(failure, UpstreamFailure) and _NATIVE_CALL.search(failure.message) is not None
+
+
+def may_pass(failure: GatewayError) -> bool:
+    """Whether the same turn may go better at once: nothing was refused, and nothing asks for a pause."""
+    if not isinstance(failure, UpstreamFailure) or isinstance(failure, ThreadLost):
+        return False
+    return failure.retryable and failure.retry_after is None
 
 
 def _clean(text: str) -> str:
