@@ -170,3 +170,14 @@ def test_a_call_that_leaked_into_the_thoughts_is_made(site: Site, timing: str, e
     assert (outcome.error, outcome.finish_reason) == (None, "tool_calls")
     assert calls(outcome, stream=True) == [("get_weather", CITY)]
     assert len(site.simulator.requests) == 1
+
+
+@streamed_or_not
+def test_a_turn_that_was_asked_twice_before_its_thoughts_is_not_asked_a_third_time(
+    site: Site, stream: bool
+) -> None:
+    site.simulator.script("s14_empty_stream", thoughts_alone("one_read", "error"))
+    outcome = ask(site.gateway.base_url, stream=stream, **TOOLS)
+    assert outcome.error is not None
+    assert outcome.error["code"] == "upstream_empty"
+    assert len(site.simulator.requests) == 2
