@@ -1,6 +1,7 @@
 """The client of OpenAI-compatible servers over real sockets: models, requests, connections."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -14,7 +15,14 @@ from gptoss_api.core.errors import (
     UpstreamUnavailable,
 )
 from gptoss_api.core.servers import SERVER_KINDS
-from gptoss_api.core.turn import InstructionMessage, ToolResultMessage, UserMessage
+from gptoss_api.core.turn import (
+    AssistantMessage,
+    InstructionMessage,
+    Tool,
+    ToolCall,
+    ToolResultMessage,
+    UserMessage,
+)
 from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.http import HttpClient
 from gptoss_api.upstreams.openai_compatible import PROFILES, OpenAICompatibleUpstream, Server
@@ -140,6 +148,45 @@ async def test_instructions_reach_the_model_wherever_they_stand(kind: str) -> No
     else:
         expected = [("system", "one\n\ntwo"), ("user", "hi"), ("user", "late"), ("tool", "x")]
     assert sent == expected
+
+
+@pytest.mark.parametrize("kind", PROFILES)
+async def test_calls_made_together_are_told_as_the_model_can_read_them(kind: str) -> None:
+    backend = Backend(kind)
+    calls = tuple(ToolCall(f"call_{name}", name, "{}") for name in ("get_weather", "get_time", "get_tide"))
+    messages = (
+        UserMessage("What is it like?"),
+        AssistantMessage("Let me see.", "Three things.", tool_calls=calls),
+        ToolResultMessage("NOON", "call_get_time"),
+        ToolResultMessage("RAIN", "call_get_weather"),
+        ToolResultMessage("of no call", "call_gone"),
+    )
+    async with connected(backend) as upstream:
+        await ask(upstream, turn(messages=messages, tools=(Tool("get_weather"),)))
+    (asked,) = backend.asked
+    sent = [
+        [call["id"] for call in message.get("tool_calls", ())]
+        or message.get("tool_call_id")
+        or message["role"]
+        for message in asked.body["messages"]
+    ]
+    if PROFILES[kind].by_template:
+        assert sent == [
+            "user",
+            ["call_get_weather"],
+            "call_get_weather",
+            ["call_get_time"],
+            "call_get_time",
+            ["call_get_tide"],
+            "call_gone",
+        ]
+        assert asked.body["tools"][0]["function"]["description"] == ""
+    else:
+        ids = [call.id for call in calls]
+        assert sent == ["user", ids, "call_get_time", "call_get_weather", "call_gone"]
+    said = json.dumps(asked.body["messages"])
+    assert said.count("Let me see.") == 1
+    assert said.count("Three things.") == (PROFILES[kind].reasoning_in != "none")
 
 
 async def test_connections_are_used_again() -> None:

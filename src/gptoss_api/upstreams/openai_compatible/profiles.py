@@ -49,6 +49,8 @@ class Profile(Struct, frozen=True):
     ``reasoning_in`` is the field in which it takes earlier chains of thought, ``effort`` where it takes the
     effort, ``length`` how it calls the completion limit. ``thought_or_text`` servers fail on a call that has
     both a thought and text before it; ``late_instructions`` servers read instructions that are not first.
+    ``by_template`` servers render conversations with the chat template that the models come with, which reads
+    the first call of a message only, calls every result by its name, and fails on tools without description.
 
     ``tool_choice`` holds the choices that it honours; ``tools``, ``json_object``, ``json_schema`` and
     ``stop`` are what need not be emulated. ``unsupported`` options are never sent. ``stream_usage`` servers
@@ -64,6 +66,7 @@ class Profile(Struct, frozen=True):
     length: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     thought_or_text: bool = False
     late_instructions: bool = True
+    by_template: bool = False
     tools: bool = True
     tool_choice: frozenset[str] = _ONLY_AUTO
     json_object: bool = False
@@ -94,6 +97,7 @@ _PARTICULAR: Final[Mapping[str, Profile]] = {
         length="max_completion_tokens",
         thought_or_text=True,
         late_instructions=False,
+        by_template=True,
         tool_choice=_EVERY_CHOICE,
         json_object=True,
         json_schema=True,
@@ -110,10 +114,13 @@ _PARTICULAR: Final[Mapping[str, Profile]] = {
         effort=("reasoning_effort", "reasoning.effort"),
         thought_or_text=True,
         late_instructions=False,
+        by_template=True,
         json_schema=True,
     ),
     "sglang": Profile(
         reasoning_in="reasoning_content",
+        late_instructions=False,
+        by_template=True,
         length="max_completion_tokens",
         json_object=True,
         json_schema=True,
@@ -150,6 +157,13 @@ _PARTICULAR: Final[Mapping[str, Profile]] = {
         ),
         lists_models=False,
         effort=("reasoning.effort",),
+    ),
+    # Whatever is at an address: most render by the template. A thought that it refuses is left out later.
+    "generic": Profile(
+        reasoning_in="reasoning_content",
+        thought_or_text=True,
+        late_instructions=False,
+        by_template=True,
     ),
 }
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from ... import __version__
 from ...core.errors import GatewayError, InvalidRequest, UpstreamTimeout
@@ -216,7 +217,7 @@ def encode_request(turn: Turn, model: str, profile: Profile, rejected: frozenset
     if profile.stream_usage:
         body["stream_options"] = {"include_usage": True}
     if turn.tools:
-        _add_tools(body, turn.tools, turn.tool_choice)
+        _add_tools(body, turn.tools, turn.tool_choice, described=profile.by_template)
         if not turn.parallel_tool_calls and "parallel_tool_calls" not in profile.unsupported:
             body["parallel_tool_calls"] = False
     if turn.output_format.kind != "text":
@@ -267,6 +268,8 @@ def _last_answer(messages: tuple[Message, ...]) -> int:
 def _messages(
     messages: tuple[Message, ...], profile: Profile, *, with_reasoning: bool
 ) -> list[dict[str, Any]]:
+    if profile.by_template:
+        messages = _one_call_each(messages)
     over = _last_answer(messages)
     begun = False
     out: list[dict[str, Any]] = []
@@ -290,6 +293,36 @@ def _messages(
     if leading:
         out.insert(0, {"role": "system", "content": "\n\n".join(leading)})
     return out
+
+
+def _one_call_each(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The same conversation with one call in a message, each followed by its own result.
+
+    Text and thought stay before the first call. A result whose call is not just before it stays in its place.
+    """
+    out: list[Message] = []
+    index = 0
+    while index < len(messages):
+        message = messages[index]
+        index += 1
+        if not isinstance(message, AssistantMessage) or len(message.tool_calls) < 2:
+            out.append(message)
+            continue
+        results: list[ToolResultMessage] = []
+        while index < len(messages) and isinstance(result := messages[index], ToolResultMessage):
+            results.append(result)
+            index += 1
+        for number, call in enumerate(message.tool_calls):
+            out.append(
+                replace(message, tool_calls=(call,))
+                if number == 0
+                else AssistantMessage(tool_calls=(call,), name=message.name)
+            )
+            own = [result for result in results if result.call_id == call.id]
+            out += own
+            results = [result for result in results if result.call_id != call.id]
+        out += results
+    return tuple(out)
 
 
 def _named(message: dict[str, Any], name: str | None) -> dict[str, Any]:
@@ -321,11 +354,15 @@ def _assistant(message: AssistantMessage, profile: Profile, *, with_reasoning: b
     return written
 
 
-def _add_tools(body: dict[str, Any], tools: tuple[Tool, ...], choice: ToolChoice) -> None:
-    """The tools on offer. A choice of none offers none: told to call nothing, models still do."""
+def _add_tools(body: dict[str, Any], tools: tuple[Tool, ...], choice: ToolChoice, *, described: bool) -> None:
+    """The tools on offer. A choice of none offers none: told to call nothing, models still do.
+
+    ``described`` ones have a description, if only an empty one.
+    """
     if choice.mode == "none":
         return
-    body["tools"] = [_tool(tool) for tool in tools if not choice.names or tool.name in choice.names]
+    offered = [tool for tool in tools if not choice.names or tool.name in choice.names]
+    body["tools"] = [_tool(tool, described=described) for tool in offered]
     match choice.mode:
         case "named":
             body["tool_choice"] = {"type": "function", "function": {"name": choice.names[0]}}
@@ -335,9 +372,9 @@ def _add_tools(body: dict[str, Any], tools: tuple[Tool, ...], choice: ToolChoice
             body["tool_choice"] = "auto"
 
 
-def _tool(tool: Tool) -> dict[str, Any]:
+def _tool(tool: Tool, *, described: bool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
-    if tool.description:
+    if tool.description or described:
         function["description"] = tool.description
     function["parameters"] = tool.parameters or {"type": "object", "properties": {}}
     if tool.strict:
