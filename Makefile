@@ -26,7 +26,9 @@ test: dev ## Install what the tests need and run them
 	@$(BIN)/python -m tests $(ARGS)
 
 coverage: dev ## Measure the branches that the tests of the machines without sockets reach
-	@$(BIN)/python -m coverage run -m pytest --hypothesis-profile=ci -q $(MACHINES) $(ARGS)
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m coverage run -m pytest --hypothesis-profile=ci -n 2 -q $(MACHINES) $(ARGS)
+	@$(BIN)/python -m coverage combine -q
 	@$(BIN)/python -m coverage report
 
 e2e: $(CLIENTS)/node_modules/.package-lock.json ## Drive the gateway with frameworks and JavaScript clients (tests/clients)
