@@ -65,7 +65,19 @@ def test_understood(kind: Kind[Any], raw: object, value: object) -> None:
         (size(1024, 2048), ["", "x", "1", "1T", "-1k", "4k", 1, True, 1500.5]),
         (choice("auto", "demo"), ["", "maybe", 1, None]),
         (values.flag, ["", "maybe", 1, None]),
-        (values.aliases, ["a", "=gpt-oss-20b", "a=gpt-9", {"a": 1}, {"": "gpt-oss-20b"}, 1, None]),
+        (
+            values.aliases,
+            [
+                "a",
+                "=gpt-oss-20b",
+                "a=gpt-oss-20b,a=gpt-oss-120b",
+                "a=gpt-9",
+                {"a": 1},
+                {"": "gpt-oss-20b"},
+                1,
+                None,
+            ],
+        ),
         (values.host, ["", "a b", "http://a", "a:80", "256.1.1.1", "1.2.3", "-a", 1]),
         (
             values.http_url,

@@ -42,3 +42,10 @@ def test_what_a_client_api_has_by_itself_comes_before_everything_else_alone() ->
 
 def test_without_any_every_name_is_itself() -> None:
     assert NO_ALIASES.resolve("gpt-4o") == "gpt-4o"
+
+
+def test_only_a_star_stands_for_other_characters() -> None:
+    aliases = ModelAliases({"gpt-4[ab]*": "gpt-oss-20b", "o?-*": "gpt-oss-20b"})
+    assert aliases.resolve("gpt-4[ab]-x") == aliases.resolve("o?-mini") == "gpt-oss-20b"
+    assert aliases.resolve("gpt-4a-x") == "gpt-4a-x"
+    assert aliases.resolve("o1-mini") == "o1-mini"

@@ -85,6 +85,13 @@ def test_what_is_damaged_is_made_anew(kept: bytes, tmp_path: Path, make: Maker) 
 
 
 @posix
+def test_a_pipe_in_its_place_is_replaced_and_not_waited_for(tmp_path: Path, make: Maker) -> None:
+    os.mkfifo(tmp_path / "kept")
+    assert map_cached(tmp_path / "kept", SHA256, make)[:] == CONTENT
+    assert (tmp_path / "kept").is_file()
+
+
+@posix
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
 def test_what_others_can_write_to_is_made_anew(mode: int, tmp_path: Path, make: Maker) -> None:
     path = tmp_path / "thing"

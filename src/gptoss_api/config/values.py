@@ -63,8 +63,10 @@ def word_list(value: object) -> list[str]:
 
 
 def _aliases(value: object) -> tuple[tuple[str, str], ...]:
-    pairs = value if isinstance(value, dict) else dict(_pair(item) for item in word_list(value))
-    return tuple((_text(name), _model_name(_text(model))) for name, model in pairs.items())
+    pairs = list(value.items()) if isinstance(value, dict) else [_pair(item) for item in word_list(value)]
+    if len(dict(pairs)) < len(pairs):
+        raise RefusedValue("an alias stands there twice")
+    return tuple((_text(name), _model_name(_text(model))) for name, model in pairs)
 
 
 def _pair(item: str) -> tuple[str, str]:

@@ -82,7 +82,11 @@ class ModelAliases:
         self._given = {name.lower(): meant for name, meant in (given or {}).items()}
         usual = usual or {}
         self._patterns = [
-            *((name, meant) for name, meant in self._given.items() if "*" in name and name != _EVERYTHING),
+            *(
+                (_only_stars(name), meant)
+                for name, meant in self._given.items()
+                if "*" in name and name != _EVERYTHING
+            ),
             *usual.items(),
             *((name, meant) for name, meant in self._given.items() if name == _EVERYTHING),
         ]
@@ -99,6 +103,11 @@ class ModelAliases:
         if not self._patterns or _is_known(name):
             return requested
         return next((meant for pattern, meant in self._patterns if fnmatchcase(name, pattern)), requested)
+
+
+def _only_stars(pattern: str) -> str:
+    """``pattern`` with everything but ``*`` standing for itself."""
+    return pattern.replace("[", "[[]").replace("?", "[?]")
 
 
 NO_ALIASES: Final = ModelAliases()

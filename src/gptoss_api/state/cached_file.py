@@ -10,6 +10,8 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+# Without waiting for whoever would write to a named pipe.
+_READ_AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def map_cached(path: Path, sha256: str, build: Callable[[], bytes]) -> bytes | mmap:
@@ -31,11 +33,14 @@ def map_cached(path: Path, sha256: str, build: Callable[[], bytes]) -> bytes | m
 
 
 def _mapped(path: Path, sha256: str) -> mmap | None:
-    with path.open("rb") as file:
-        if os.name == "posix":
-            status = os.fstat(file.fileno())
-            if status.st_uid not in (0, os.geteuid()) or status.st_mode & _WRITABLE_BY_OTHERS:
-                return None
+    with os.fdopen(os.open(path, _READ_AT_ONCE), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        if os.name == "posix" and (
+            status.st_uid not in (0, os.geteuid()) or status.st_mode & _WRITABLE_BY_OTHERS
+        ):
+            return None
         if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
             return None
         return mmap(file.fileno(), 0, access=ACCESS_READ)
