@@ -121,3 +121,20 @@ async def test_an_upstream_that_dies_mid_stream_is_an_error_event(gateway: Start
                 ) as stream:
                     await stream.get_final_message()
     assert broken.value.body["error"]["type"] == "api_error"  # type: ignore[index]  # a dict
+
+
+@pytest.mark.parametrize("arguments", ["nope", '{"a": 1.0'])
+async def test_arguments_that_are_no_json_fail_a_stream_as_they_fail_a_whole_answer(
+    gateway: StartGateway, arguments: str
+) -> None:
+    backend = Backend("generic", answer=Answer("", "So.", (("weather", arguments),), "tool_calls"))
+    ask: Any = {"model": "gpt-oss-120b", "max_tokens": 100, "messages": HELLO, "tools": [WEATHER]}
+    async with backend.running():
+        running = await asyncio.to_thread(gateway, GPTOSS_UPSTREAM=address(backend))
+        async with sdk(running) as client:
+            with pytest.raises(anthropic.APIStatusError) as whole:
+                await client.messages.create(**ask)
+            with pytest.raises(anthropic.APIStatusError) as streamed:
+                _ = [event async for event in await client.messages.create(**ask, stream=True)]
+    assert whole.value.status_code == 502
+    assert streamed.value.body["error"] == whole.value.body["error"]  # type: ignore[index]  # dicts

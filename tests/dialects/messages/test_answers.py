@@ -13,6 +13,7 @@ from gptoss_api.core.errors import UpstreamFailure, UpstreamIncomplete
 from gptoss_api.core.events import (
     Event,
     Finished,
+    FinishReason,
     ReasoningDelta,
     RefusalDelta,
     Started,
@@ -23,7 +24,7 @@ from gptoss_api.core.events import (
 )
 from gptoss_api.core.result import Collector
 from gptoss_api.dialects.messages.signatures import Signer
-from tests.dialects.events import THOUGHT_AND_TEXT, TWO_CALLS, USAGE, named_events, rendered
+from tests.dialects.events import THOUGHT_AND_TEXT, USAGE, named_events, rendered
 from tests.dialects.strict import strictly
 
 from .asking import parse
@@ -183,7 +184,8 @@ def test_calls_side_by_side_come_one_after_the_other() -> None:
 
 @given(batch=st.integers(1, 20))
 def test_batches_change_nothing(batch: int) -> None:
-    for events in ([STARTED, *THOUGHT_AND_TEXT[1:]], [STARTED, *TWO_CALLS[1:]]):
+    calls: list[Event] = [STARTED, TextDelta("Looking."), *call(0, '{"city":', '"Paris"}'), *call(1)]
+    for events in ([STARTED, *THOUGHT_AND_TEXT[1:]], [*calls, Finished("tool_calls"), USAGE]):
         one_by_one, together = streamed(events), streamed(events, batch)
         one_by_one[0]["message"]["id"] = together[0]["message"]["id"] = ""
         assert one_by_one == together
@@ -240,9 +242,68 @@ def test_numbers_in_arguments_stay_as_they_were_written() -> None:
     assert b'"input":{"n":123456789012345678901234567890}' in parse({}).render(collector)
 
 
-def test_arguments_that_are_none_fail_a_whole_answer() -> None:
-    with pytest.raises(UpstreamFailure):
-        whole([STARTED, *call(0, "[1]"), Finished("tool_calls"), USAGE])
+NO_OBJECTS = ["nope", "[1]", '{"a": 1.0', '{"a": 1}}', "7", '{"a":' * 5_000]
+
+
+@pytest.mark.parametrize("written", NO_OBJECTS)
+def test_arguments_that_are_none_fail_a_whole_answer(written: str) -> None:
+    with pytest.raises(UpstreamFailure, match="'weather' with arguments that are no JSON object"):
+        whole([STARTED, *call(0, written), Finished("tool_calls"), USAGE])
+
+
+@pytest.mark.parametrize("written", NO_OBJECTS)
+@pytest.mark.parametrize("ended", [True, False])
+@pytest.mark.parametrize("reason", ["tool_calls", "stop"])
+def test_arguments_that_are_none_fail_a_stream_before_their_block_ends(
+    written: str, ended: bool, reason: FinishReason
+) -> None:
+    calls = call(0, *written) if ended else call(0, *written)[:-1]
+    renderer = parse({}).renderer()
+    sent = renderer.feed([STARTED, TextDelta("So"), *calls])
+    with pytest.raises(UpstreamFailure) as broken:
+        renderer.feed([Finished(reason), USAGE])
+    said = named_events(sent + renderer.fail(broken.value))
+    assert [name for name, _ in said].count("content_block_stop") == 1
+    assert said[-1] == (
+        "error",
+        {
+            "type": "error",
+            "error": {
+                "type": "api_error",
+                "message": "The model called 'weather' with arguments that are no JSON object.",
+            },
+        },
+    )
+
+
+@pytest.mark.parametrize("more", [call(1, "{}"), [TextDelta("On")], [ReasoningDelta("Hm.")]])
+def test_what_follows_arguments_that_are_none_is_not_sent(more: list[Event]) -> None:
+    renderer = parse({}).renderer()
+    with pytest.raises(UpstreamFailure) as broken:
+        renderer.feed([STARTED, *call(0, "nope"), *more, Finished("tool_calls"), USAGE])
+    names = [name for name, _ in named_events(renderer.fail(broken.value))]
+    assert names == ["message_start", "ping", "content_block_start", "content_block_delta", "error"]
+
+
+def test_calls_that_the_limit_cut_side_by_side_end_a_stream_like_a_whole_answer() -> None:
+    cut: list[Event] = [
+        STARTED,
+        *call(0, '{"city":"Pa'),
+        *call(1, '{"city":"Ro'),
+        Finished("length"),
+        USAGE,
+    ]
+    assert whole(cut)["stop_reason"] == "max_tokens"
+    said = streamed(cut, len(cut))
+    assert said[-2]["delta"]["stop_reason"] == "max_tokens"
+    assert [event["type"] for event in said].count("content_block_stop") == 2
+
+
+def test_arguments_of_blanks_alone_are_an_empty_object() -> None:
+    events: list[Event] = [STARTED, *call(0, " ", "\n"), Finished("tool_calls"), USAGE]
+    assert reassembled(streamed(events))["content"][0]["input"] == {}
+    assert whole(events)["content"][0]["input"] == {}
+    assert reassembled(streamed([*events[:-3], *events[-2:]]))["content"][0]["input"] == {}
 
 
 def test_an_answer_that_never_ended_is_none() -> None:

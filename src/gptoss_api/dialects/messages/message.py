@@ -8,7 +8,6 @@ import msgspec
 from ...core.errors import UpstreamFailure, UpstreamIncomplete
 from ...core.events import FinishReason, Usage
 from ...core.result import Choice, Collector
-from ...core.turn import ToolCall
 from .call_ids import shown_call_id
 from .signatures import Signer
 
@@ -91,22 +90,25 @@ def _content(choice: Choice, signer: Signer) -> list[dict[str, Any]]:
     if text := choice.text + choice.refusal:
         blocks.append({"type": "text", "text": text, "citations": None})
     for call in choice.tool_calls:
-        arguments = _arguments(call)
-        if arguments is not None:
+        written = call.arguments.strip() or "{}"
+        if is_object(written):
+            arguments = msgspec.Raw(written.encode())
             blocks.append(
                 {"type": "tool_use", "id": shown_call_id(call.id), "name": call.name, "input": arguments}
             )
         elif choice.finish_reason != "length":
-            raise UpstreamFailure(f"The model called '{call.name}' with arguments that are no JSON object.")
+            raise no_object(call.name)
     return blocks
 
 
-def _arguments(call: ToolCall) -> msgspec.Raw | None:
-    """The arguments as they were written; ``None`` for what is no object, as one that was cut is."""
-    written = call.arguments.strip() or "{}"
+def is_object(written: str) -> bool:
+    """Whether the arguments of a call are a whole JSON object, which one that was cut is not."""
     try:
-        if isinstance(msgspec.json.decode(written), dict):
-            return msgspec.Raw(written.encode())
+        return isinstance(msgspec.json.decode(written.encode()), dict)
     except (ValueError, RecursionError):
-        pass
-    return None
+        return False
+
+
+def no_object(name: str) -> UpstreamFailure:
+    """The failure of an answer that calls ``name`` with anything else."""
+    return UpstreamFailure(f"The model called '{name}' with arguments that are no JSON object.")

@@ -23,7 +23,7 @@ from ...core.events import (
 from ..parts import CallPart, Parts, TextKind, TextPart
 from .call_ids import shown_call_id
 from .errors import error_object
-from .message import message_object, stop_object, usage_object
+from .message import is_object, message_object, no_object, stop_object, usage_object
 from .signatures import Signer
 
 PING: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
@@ -48,10 +48,17 @@ class MessageStream:
         self._index = -1
         self._silent = True
         self._called = False
+        # The call whose arguments are no object. Its block is open until it is known whether a limit cut it.
+        self._broken: str | None = None
+        self._cut = False
         self._finished: Finished | None = None
         self._usage: Usage | None = None
 
     def feed(self, events: Events) -> bytes:
+        """Raises UpstreamFailure for a call whose arguments are no JSON object, as a whole answer does."""
+        if events and not self._cut:
+            # Known beforehand: several calls may be cut, and all of them end in the last batch.
+            self._cut = any(type(event) is Finished and event.reason == "length" for event in events)
         self._parts.feed(self._one_by_one.feed(events))
         return self._taken()
 
@@ -98,8 +105,13 @@ class MessageStream:
         return self._begin({"type": "tool_use", "id": identifier, "name": call.name, "input": {}}, _INPUT)
 
     def call_ended(self, part: CallPart[bytes], *, complete: bool) -> None:
-        if complete and not part.pieces:
-            self.text_delta(part.data, "{}")
+        written = part.arguments
+        if not written.strip():
+            if complete:
+                self.text_delta(part.data, "{}")
+        elif not is_object(written):
+            self._broken = part.call.name
+            return
         self._end()
 
     def other(self, event: Event) -> None:
@@ -108,7 +120,8 @@ class MessageStream:
                 self._start(event.prompt_tokens or 0)
             case Finished():
                 self._parts.end_text()
-                self._parts.end_calls(complete=False)
+                self._parts.end_calls(complete=not self._cut)
+                self._end_broken()
                 self._finished = event
             case UsageReported(usage):
                 self._usage = usage
@@ -123,6 +136,7 @@ class MessageStream:
 
     def _begin(self, block: dict[str, Any], delta: tuple[bytes, bytes]) -> bytes:
         """Opens a block; gives what comes before each piece of it."""
+        self._end_broken()
         self._index += 1
         self._emit("content_block_start", {"index": self._index, "content_block": block})
         kind, member = delta
@@ -130,6 +144,14 @@ class MessageStream:
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
             b'"delta":{"type":"%b","%b":' % (self._index, kind, member)
         )
+
+    def _end_broken(self) -> None:
+        name, self._broken = self._broken, None
+        if name is None:
+            return
+        if not self._cut:
+            raise no_object(name)
+        self._end()
 
     def _end(self) -> None:
         self._emit("content_block_stop", {"index": self._index})
