@@ -41,6 +41,11 @@ def test_every_model_that_claude_code_asks_for_is_one_of_ours(asked: str, meant:
     assert (request.turn.model, request.model) == (meant, asked)
 
 
+def test_no_more_of_a_models_name_comes_back_than_a_name_has() -> None:
+    request = parse({"model": "claude-" + "x" * 5_000 + "-haiku"})
+    assert (request.turn.model, request.model) == ("gpt-oss-20b", "claude-" + "x" * 249)
+
+
 def test_another_model_is_not_found() -> None:
     with pytest.raises(ModelNotFound) as missing:
         turn(model="gpt-9")

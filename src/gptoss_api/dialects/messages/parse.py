@@ -20,6 +20,8 @@ from .tools import read_toolbox
 
 MAX_STOPS: Final = 64
 _NO_LIMIT: Final = 2**31
+# The characters of a model's name that come back in an answer. Names that mean a model may have any number.
+_SHOWN_NAME: Final = 256
 
 # Tokens of thinking up to which a budget asks for little effort, and for a medium one.
 _LITTLE: Final = 4_096
@@ -52,7 +54,7 @@ _KEEPS_ALL: Final = {"type": "clear_thinking_20251015", "keep": "all"}
 
 
 class Parsed(Struct, frozen=True):
-    """What a body asks for. ``model`` is the id that was asked for.
+    """What a body asks for. ``model`` is the id that was asked for, as an answer shows it.
 
     ``only_web_search`` says that it is a search and nothing else.
     """
@@ -116,7 +118,7 @@ def _model(body: Fields, aliases: ModelAliases) -> tuple[str, Model, str]:
     asked = body.string("model") or DEFAULT_MODEL
     # How Claude Code asks for a window of a million tokens.
     name = aliases.resolve(asked.removesuffix("[1m]"))
-    return asked, find_model(name), provider_suffix(name)
+    return asked[:_SHOWN_NAME], find_model(name), provider_suffix(name)
 
 
 def _refuse_unsupported(body: Fields) -> None:
