@@ -15,6 +15,7 @@ from gptoss_api.core.errors import (
 )
 from gptoss_api.core.turn import OutputFormat, Tool, ToolChoice
 from gptoss_api.dialects.messages import MessagesDialect
+from gptoss_api.dialects.messages.tools import MAX_TOOLS
 
 from .asking import DIALECT, HELLO, assistant, block, call, parse, result, text, turn, user
 
@@ -171,6 +172,19 @@ def test_names_that_an_instruction_lists_may_be_called_while_tools_are_hidden() 
     asked = turn(tools=[WEATHER, placeholder], messages=messages)
     assert asked.hidden_tools == ("WebFetch", "mcp__a__b-c")
     assert turn(tools=[WEATHER], messages=messages).hidden_tools == ()
+
+
+def test_names_that_an_instruction_lists_are_looked_for_within_bounds() -> None:
+    placeholder = {"name": "DeferredToolPlaceholder", "defer_loading": True}
+
+    def hidden(listed: str) -> tuple[str, ...]:
+        messages = [*HELLO, {"role": "system", "content": [text("weather\nFirst"), text(listed)]}]
+        return turn(tools=[WEATHER, placeholder], messages=messages).hidden_tools
+
+    names = hidden("\n".join(f"Tool{number}" for number in range(5_000)))
+    assert (len(names), names[:2], names[-1]) == (MAX_TOOLS, ("First", "Tool0"), "Tool1022")
+    # More than any window holds is not looked through.
+    assert hidden("Early\n" + "-\n" * 300_000 + "Late") == ("First", "Early")
 
 
 def test_tools_that_clients_run_without_a_schema_are_given_theirs() -> None:

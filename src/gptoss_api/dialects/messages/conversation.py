@@ -5,7 +5,6 @@ picture that a tool gave back, becomes a note instead: a refusal would end the c
 """
 
 import json
-import re
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -26,19 +25,18 @@ from .signatures import Signer
 _ROLES: Final = ("user", "assistant", "system", "developer")
 # Says which version of Claude Code asks, and changes with every prompt: no cache and no thread would last.
 _BILLING: Final = "x-anthropic-billing-header:"
-_NAME: Final = re.compile(r"^(?:- )?([A-Za-z][A-Za-z0-9_.-]{1,127})$", re.MULTILINE)
 _PARAGRAPH: Final = "\n\n"
 
 
-class Conversation(Struct):
+class MessageHistory(Struct):
     """``messages`` without the system prompt, and the tools that search results in them refer to.
 
-    ``listed_names`` are the lines of its instructions that are no more than a name.
+    ``instructions`` are the texts of those that stand in it.
     """
 
     messages: list[Message] = field(default_factory=list)
     referred_tools: set[str] = field(default_factory=set)
-    listed_names: dict[str, None] = field(default_factory=dict)
+    instructions: list[str] = field(default_factory=list)
 
 
 def read_system(body: Fields) -> InstructionMessage | None:
@@ -47,7 +45,7 @@ def read_system(body: Fields) -> InstructionMessage | None:
     return InstructionMessage(_PARAGRAPH.join(texts)) if texts else None
 
 
-def read_conversation(body: Fields, signer: Signer) -> Conversation:
+def read_history(body: Fields, signer: Signer) -> MessageHistory:
     """The body's ``messages``, in order; ``signer`` knows the thoughts that are ours."""
     reader = _Reader(signer)
     path = body.at("messages")
@@ -85,7 +83,7 @@ class _Reader:
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
-        self._read = Conversation()
+        self._read = MessageHistory()
         self._tool_names: dict[str, str] = {}
         # Instructions that came between calls and their results.
         self._waiting: list[InstructionMessage] = []
@@ -101,12 +99,11 @@ class _Reader:
                 self._assistant(message)
             case _:
                 texts = _system_texts(message, "content")
-                for text in texts:
-                    self._read.listed_names.update(dict.fromkeys(_NAME.findall(text)))
+                self._read.instructions += texts
                 if texts:
                     self._waiting.append(InstructionMessage(_PARAGRAPH.join(texts), "developer"))
 
-    def finished(self) -> Conversation:
+    def finished(self) -> MessageHistory:
         self._settle()
         if not self._read.messages:
             self._read.messages.append(UserMessage(""))

@@ -13,7 +13,7 @@ from ...core.turn import Effort, InstructionMessage, Message, OutputFormat, Turn
 from ...text.schema import SchemaRefused, compile_schema
 from ..fields import Fields, too_long, wrong_type
 from ..parameters import EFFORTS, MAX_STOP
-from .conversation import read_conversation, read_system
+from .conversation import read_history, read_system
 from .errors import THREAD
 from .signatures import Signer
 from .tools import read_toolbox
@@ -87,13 +87,13 @@ def read_request(body: Fields, aliases: ModelAliases, signer: Signer, *, counted
         body.required("max_tokens")
     _refuse_unsupported(body)
     system = read_system(body)
-    conversation = read_conversation(body, signer)
-    toolbox = read_toolbox(body, conversation)
+    history = read_history(body, signer)
+    toolbox = read_toolbox(body, history)
     thinking = _thinking(body)
     head: tuple[Message, ...] = () if system is None else (system,)
     turn = Turn(
         model=model.id,
-        messages=(*head, *conversation.messages),
+        messages=(*head, *history.messages),
         tools=toolbox.tools,
         hidden_tools=toolbox.hidden,
         tool_choice=toolbox.choice,

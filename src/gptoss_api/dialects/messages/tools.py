@@ -3,7 +3,8 @@
 Source: docs/design/conformance.md, "Messages".
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -12,10 +13,14 @@ from ...core.errors import InvalidValue, UnsupportedValue
 from ...core.turn import Tool, ToolChoice
 from ..fields import Fields, too_long
 from ..parameters import read_parameters
-from .conversation import Conversation
+from .conversation import MessageHistory
 
 MAX_TOOLS: Final = 1_024
 _LONGEST_NAME: Final = 128
+# A line of an instruction that is no more than a name.
+_LISTED: Final = re.compile(r"^(?:- )?([A-Za-z][A-Za-z0-9_.-]{1,127})$", re.MULTILINE)
+# The characters of instructions that are looked through for names: what is longer fits into no window.
+_LOOKED_THROUGH: Final = 2**19
 # What Claude Code sends so that a request without a deferred tool has one, too.
 _PLACEHOLDER: Final = "DeferredToolPlaceholder"
 _TOOL_SEARCH: Final = "tool_search_tool_"
@@ -98,10 +103,10 @@ class _Offer(Struct):
             raise InvalidValue(f"'{path}': another tool is already named '{tool.name}'.", param=path)
 
 
-def read_toolbox(body: Fields, conversation: Conversation) -> Toolbox:
+def read_toolbox(body: Fields, history: MessageHistory) -> Toolbox:
     """A body's ``tools`` and ``tool_choice``.
 
-    A tool whose loading is deferred is offered where the conversation refers to it, or where only a server's
+    A tool whose loading is deferred is offered where the history refers to it, or where only a server's
     search could find it. Until then its name may stand in an instruction: Claude Code runs it also for a
     model that calls it by that.
     """
@@ -114,7 +119,7 @@ def read_toolbox(body: Fields, conversation: Conversation) -> Toolbox:
         if tool is None:
             offer.dropped[item.string("name") or kind] = kind
         elif tool.name != _PLACEHOLDER and (
-            not item.boolean("defer_loading") or tool.name in conversation.referred_tools or all_found
+            not item.boolean("defer_loading") or tool.name in history.referred_tools or all_found
         ):
             offer.add(tool, item.at("name"))
     deferred = any(item.boolean("defer_loading") for item in items)
@@ -122,7 +127,7 @@ def read_toolbox(body: Fields, conversation: Conversation) -> Toolbox:
     choice, parallel = _tool_choice(body, offer)
     return Toolbox(
         tuple(offer.tools.values()),
-        tuple(name for name in conversation.listed_names if name not in offer.tools) if deferred else (),
+        _listed_names(history.instructions, offer.tools) if deferred else (),
         choice,
         parallel,
         ignored=tuple(f"tools.{kind}" for kind in dropped),
@@ -130,6 +135,20 @@ def read_toolbox(body: Fields, conversation: Conversation) -> Toolbox:
         and not offer.tools
         and all(kind.startswith(_WEB_SEARCH) for kind in dropped),
     )
+
+
+def _listed_names(texts: Sequence[str], known: Container[str]) -> tuple[str, ...]:
+    """The names that ``texts`` list and that are not ``known``, no more than there may be tools."""
+    names: dict[str, None] = {}
+    left = _LOOKED_THROUGH
+    for text in texts:
+        for found in _LISTED.finditer(text, 0, left):
+            if (name := found[1]) not in known:
+                names[name] = None
+                if len(names) == MAX_TOOLS:
+                    return tuple(names)
+        left = max(0, left - len(text))
+    return tuple(names)
 
 
 def _tool(item: Fields, kind: str) -> Tool | None:
