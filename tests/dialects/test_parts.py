@@ -109,6 +109,11 @@ def test_a_call_ends_the_text_before_it_and_calls_may_interleave() -> None:
     ]
 
 
+def test_a_call_that_was_cut_is_not_whole_whatever_the_rest_is() -> None:
+    events: list[Event] = [ToolCallStarted(0, "call_a", "a"), ToolCallFinished(0, complete=False)]
+    assert heard(events)[-1] == ("end", 0, "a", "", False)
+
+
 def test_what_says_nothing_begins_nothing() -> None:
     events: list[Event] = [
         TextDelta(""),

@@ -24,7 +24,7 @@ from gptoss_api.core.events import Finished, TextDelta, ToolCallDelta
 from gptoss_api.core.turn import AssistantMessage, ThreadRef, ToolChoice
 from gptoss_api.upstreams.base import Capabilities
 
-from .scripted import CALL, PARIS, STRICT, STRICT_CALL, WEATHER, Thought, answered, asks, block, schema
+from .scripted import CALL, NOTE, PARIS, STRICT, STRICT_CALL, WEATHER, Thought, answered, asks, block, schema
 
 REQUIRED = ToolChoice("required")
 NAMED = ToolChoice("named", ("get_weather",))
@@ -399,7 +399,7 @@ def test_a_block_that_stays_cut_is_delivered_as_it_came_and_says_length() -> Non
     cut = CUT.replace("get_weather", "get_time")
     outcome = answered(with_tools, cut, "There is no more.")
     assert outcome.calls == [("get_time", '{"city": "Par')]
-    assert outcome.reason == "length"
+    assert (outcome.reason, outcome.choice.whole_calls) == ("length", frozenset())
 
 
 def test_missing_closers_need_no_repair() -> None:
@@ -411,7 +411,16 @@ def test_missing_closers_need_no_repair() -> None:
 def test_a_block_that_the_upstreams_limit_cut_is_not_asked_for_again(name: str) -> None:
     outcome = answered(with_tools, [CUT.replace("get_weather", name), Finished("length")])
     assert outcome.calls == [(name, '{"city": "Par')]
-    assert outcome.reason == "length"
+    assert (outcome.reason, outcome.choice.whole_calls) == ("length", frozenset())
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_of_a_custom_call_that_the_upstreams_limit_cut_the_input_is_what_came_of_it(streamed: bool) -> None:
+    whole = block('{"input": "5"}', "note")
+    cut = block('{"input": "rm -rf /tmp/x', "note").removesuffix("\n</tool_call>")
+    outcome = answered(asks(tools=[NOTE], streamed=streamed), [f"{whole}\n{cut}", Finished("length")])
+    assert outcome.calls == [("note", "5"), ("note", "rm -rf /tmp/x")]
+    assert (outcome.reason, outcome.choice.whole_calls) == ("length", frozenset({0}))
 
 
 @pytest.mark.parametrize("opened", ['<tool_call key="KEY" na', '<tool_call key="KEY" name="get_time">\n'])

@@ -98,7 +98,10 @@ class ToolCallDelta(Struct, frozen=True, gc=False):
 
 
 class ToolCallFinished(Struct, frozen=True, gc=False):
+    """``complete`` is false where the answer was cut in the middle of the call."""
+
     index: int
+    complete: bool = True
 
 
 class UsageReported(Struct, frozen=True, gc=False):

@@ -31,6 +31,8 @@ class Choice(Struct):
     repairs: int = 0
     notes: tuple[str, ...] = ()
     stop_sequence: str | None = None
+    # Which of ``tool_calls`` ended whole, by their places.
+    whole_calls: frozenset[int] = frozenset()
 
 
 class _Pieces(Struct):
@@ -38,6 +40,7 @@ class _Pieces(Struct):
     reasoning: list[str] = field(default_factory=list)
     refusal: list[str] = field(default_factory=list)
     calls: list[tuple[ToolCallStarted, list[str]]] = field(default_factory=list)
+    whole: set[int] = field(default_factory=set)
     finished: Finished | None = None
 
     def choice(self) -> Choice:
@@ -53,6 +56,7 @@ class _Pieces(Struct):
             repairs=finished.repairs if finished else 0,
             notes=finished.notes if finished else (),
             stop_sequence=finished.stop_sequence if finished else None,
+            whole_calls=frozenset(self.whole),
         )
 
 
@@ -84,8 +88,9 @@ class Collector:
                     current.calls.append((event, []))
                 case ToolCallDelta(index, arguments):
                     current.calls[index][1].append(arguments)
-                case ToolCallFinished():
-                    pass
+                case ToolCallFinished(index, complete):
+                    if complete:
+                        current.whole.add(index)
                 case Finished():
                     current.finished = event
                 case ChoiceStarted():

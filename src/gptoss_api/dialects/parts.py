@@ -137,8 +137,8 @@ class Parts(Generic[T]):
             case ToolCallStarted(index):
                 self.end_text()
                 self._calls[index] = CallPart(event, self._sink.call_started(event))
-            case ToolCallFinished(index):
+            case ToolCallFinished(index, complete):
                 if index in self._calls:
-                    self._sink.call_ended(self._calls.pop(index), complete=True)
+                    self._sink.call_ended(self._calls.pop(index), complete=complete)
             case _:
                 self._sink.other(event)

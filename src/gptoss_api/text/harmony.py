@@ -104,7 +104,7 @@ class HarmonyRepair:
                         out.append(ToolCallDelta(self._native[index], arguments))
                 case ToolCallFinished(index):
                     if index in self._native:
-                        out.append(ToolCallFinished(self._native[index]))
+                        out.append(replace(event, index=self._native[index]))
                 case Finished():
                     out += self._finish(event)
                 case _:

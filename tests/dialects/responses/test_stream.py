@@ -240,6 +240,54 @@ def test_a_call_cut_in_the_middle_is_incomplete() -> None:
     assert events[-1]["response"]["output"] == added_up(events)
 
 
+def cut_call(kind: str, text: str, *end: Event) -> list[Event]:
+    whole: list[Event] = [ToolCallStarted(0, "a", "weather"), ToolCallDelta(0, "{}"), ToolCallFinished(0)]
+    name = "patch" if kind == "custom" else "weather"
+    started = ToolCallStarted(1, "b", name, kind)  # type: ignore[arg-type]  # one of its words
+    return [STARTED, *whole, started, ToolCallDelta(1, text), *end]
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+@pytest.mark.parametrize("kind", ["function", "custom"])
+def test_a_cut_call_is_told_alike_streamed_and_whole(kind: str, reason: FinishReason, told: bool) -> None:
+    end = [ToolCallFinished(1, complete=False)] if told else []
+    cut = cut_call(kind, "rm -rf /tmp/x", *end, Finished(reason), USAGE)
+    asked = request()
+    events = checked(rendered(asked.renderer(), cut))
+    assert events[-1]["type"] == "response.incomplete"
+    output = events[-1]["response"]["output"]
+    collector = Collector()
+    collector.feed(cut)
+    whole = json.loads(asked.render(collector))["output"]
+    for item in (*output, *whole):
+        item["id"] = item["id"][:3]
+    assert output == whole
+    assert output[0]["status"] == "completed"
+    done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
+    if kind == "function":
+        assert output[1]["status"] == done[1]["status"] == "incomplete"
+    else:
+        assert output[1]["input"] == "rm -rf /tmp/x"
+        assert "custom_tool_call_input.done" not in kinds(events)
+        assert len(done) == 1
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+@pytest.mark.parametrize("kind", ["function", "custom"])
+def test_a_call_that_a_break_cut_is_never_told_as_finished(kind: str, cancelled: bool) -> None:
+    stream = renderer(background=cancelled)
+    data = stream.feed(cut_call(kind, "rm"))
+    events = checked(data + (stream.cancel() if cancelled else stream.fail(UpstreamFailure("It broke."))))
+    final = check_response(json.loads(stream.final)).model_dump()
+    done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
+    for items in (final["output"], done):
+        told = [(item["type"], item["status"]) for item in items]
+        cut = [("function_call", "incomplete")] if kind == "function" else []
+        assert told == [("function_call", "completed"), *cut]
+    assert "custom_tool_call_input.done" not in kinds(events)
+
+
 def test_a_break_after_the_start_ends_with_response_failed_and_keeps_what_came() -> None:
     stream = renderer()
     data = stream.feed([STARTED, TextDelta("Half")]) + stream.fail(UpstreamFailure("It broke."))

@@ -40,6 +40,26 @@ def test_a_custom_tools_call_comes_back_as_its_text(written: str, text: str) -> 
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ('{"input":"rm -rf /tmp/x', "rm -rf /tmp/x"),
+        ('{ "input" : "a\\n\\u00e9\\', "a\né"),
+        ('{"input":"a\\ud83d', "a"),
+        ('{"input":"a\\ud83d\\ude00"', "a😀"),
+        ('{"inp', ""),
+        ("{}", ""),
+        ('["{\\"input\\":\\"rm', ""),
+        ("print(1", "print(1"),
+    ],
+)
+def test_of_a_cut_custom_call_the_input_is_what_came_of_it(written: str, text: str) -> None:
+    answer = NativeAnswer(asks(tools=[NOTE]), offers_tools=True)
+    cut = ToolCallFinished(0, complete=False)
+    events = answer.feed([ToolCallStarted(0, "call_1", "note"), ToolCallDelta(0, written), cut])
+    assert events[1:] == [ToolCallDelta(0, text), cut]
+
+
 @pytest.mark.parametrize(("mode", "reason"), [("named", "stop"), ("required", "tool_calls")])
 def test_a_function_that_had_to_be_called_ends_the_turn_as_openai_does(mode: str, reason: str) -> None:
     choice = ToolChoice(mode, ("get_weather",) if mode == "named" else ())  # type: ignore[arg-type]  # one of its words

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gptoss_api.core.events import Event
+from gptoss_api.core.events import Event, ToolCallFinished
 from gptoss_api.core.result import Collector
 from gptoss_api.upstreams.openai_compatible.calls import CallAssembler, CallDelta, FunctionDelta
 from tests.text.parsing import cut
@@ -155,6 +155,27 @@ def test_nothing_is_closed_that_the_length_limit_cut() -> None:
     calls, notes = told([[delta("f", '{"a": {"b": "x"', 0, "x")]], truncated=True)
     assert calls == [("f", '{"a": {"b": "x"')]
     assert notes == ["the arguments of the call to 'f' end in the middle"]
+
+
+@pytest.mark.parametrize(
+    ("written", "complete"),
+    [
+        ('{"a": 1}', True),
+        ('"{\\"a\\": 1}"', True),
+        ('{"a": 1', False),
+        ('{"a": ', False),
+        ('{"a": nonsense', False),
+        ("[1", False),
+        ("", False),
+    ],
+)
+def test_a_call_says_whether_the_limit_cut_it(written: str, complete: bool) -> None:
+    assembler = CallAssembler()
+    assembler.add([delta("f", written, 0, "x")])
+    assert assembler.finish(truncated=True)[-1] == ToolCallFinished(0, complete)
+    whole = CallAssembler()
+    whole.add([delta("f", written, 0, "x")])
+    assert whole.finish(truncated=False)[-1] == ToolCallFinished(0)
 
 
 def test_a_delta_that_belongs_to_no_call_is_passed_over() -> None:

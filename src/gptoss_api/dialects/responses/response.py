@@ -49,9 +49,9 @@ def render_response(
         parts += [refusal_part(choice.refusal)] if choice.refusal else []
         identifier = frame.item_id("msg", len(items))
         items.append(message_item(identifier, parts, "completed" if choice.tool_calls else status))
-    for call in choice.tool_calls:
+    for place, call in enumerate(choice.tool_calls):
         identifier = frame.item_id("ctc" if call.kind == "custom" else "fc", len(items))
-        last = call is choice.tool_calls[-1]
+        whole = complete or place in choice.whole_calls
         items.append(
             call_item(
                 identifier,
@@ -59,7 +59,7 @@ def render_response(
                 names.restore(call.name),
                 call.kind,
                 call.arguments,
-                status if last else "completed",
+                "completed" if whole else "incomplete",
             )
         )
     return frame.render(

@@ -86,6 +86,8 @@ class ResponseStream:
         self._out: list[bytes] = []
         # Finished items by output index, and what is still open.
         self._items: dict[int, bytes] = {}
+        # Calls of custom tools that were cut: without a status, they are told by the response's own alone.
+        self._cut: dict[int, bytes] = {}
         self._next_index = 0
         self._item: _TextItem | None = None
         self._parts: Parts[_Place] = Parts(self)
@@ -190,10 +192,15 @@ class ResponseStream:
 
     def call_ended(self, part: CallPart[_Place], *, complete: bool) -> None:
         text, data = part.arguments, part.data
+        status: ItemStatus = "completed" if complete else "incomplete"
+        item = self._call_object(data.item_id, part.call, text, status)
+        if part.call.kind == "custom" and not complete:
+            # An event of its end would say that the input is whole.
+            self._cut[data.output_index] = encode(item)
+            return
         stem, member = _call_events(part.call)
         self._emit(f"{stem}.done", b'%b,"%b":%b' % (data.place, member.encode(), encode(text)))
-        status: ItemStatus = "completed" if complete else "incomplete"
-        self._finish_item(self._call_object(data.item_id, part.call, text, status), data.output_index)
+        self._finish_item(item, data.output_index)
 
     def other(self, event: Event) -> None:
         match event:
@@ -218,9 +225,10 @@ class ResponseStream:
             self._emit(kind, response)
 
     def _render(self, status: Status, error: GatewayError | None = None) -> bytes:
+        items = self._items | self._cut if status == "incomplete" else self._items
         return self._frame.render(
             status,
-            [self._items[index] for index in sorted(self._items)],
+            [items[index] for index in sorted(items)],
             model=self._model,
             usage=self._usage,
             reason=self._reason,

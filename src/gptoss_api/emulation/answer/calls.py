@@ -5,6 +5,7 @@ JSON, and calls that a repair may replace are kept back until it is known.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ from .checking import TOO_LONG, Fitter
 from .held import HeldCall
 from .output import Output
 
+_BEGUN_INPUT: Final = re.compile(r'\s*\{\s*"input"\s*:\s*"((?:[^"\\]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+)')
+
 
 def custom_input(written: str) -> str:
     """The text in a custom tool's ``{"input": …}``, or what was written where it is not that."""
@@ -32,6 +35,17 @@ def custom_input(written: str) -> str:
         return written
     text = value.get("input") if isinstance(value, dict) else None
     return text if isinstance(text, str) else written
+
+
+def begun_input(written: str) -> str:
+    """The text in a cut ``{"input": …}`` as far as it came, or what was written where that is no object."""
+    # Some servers put the object into a list or a string.
+    if not written.lstrip(' \t\r\n["').startswith("{"):
+        return written
+    begun = _BEGUN_INPUT.match(written)
+    text: str = json.loads(f'"{begun[1]}"', strict=False) if begun else ""
+    # Half of a character may be the last.
+    return text.encode(errors="ignore").decode()
 
 
 class FittedCalls:
@@ -61,12 +75,12 @@ class FittedCalls:
         known = self._open.get(index)
         self._output.arguments(index, text if known is None else known[1].feed(text))
 
-    def finish(self, index: int) -> None:
+    def finish(self, index: int, *, complete: bool = True) -> None:
         if index in self._open:
             name, fitter = self._open.pop(index)
             self._output.arguments(index, fitter.finish())
             self.count(name, fitter.repairs)
-        self._output.finish(index)
+        self._output.finish(index, complete=complete)
 
     def count(self, name: str, repairs: int) -> None:
         """Takes note of ``repairs`` of arguments that were made to fit the tool ``name``."""
@@ -108,23 +122,23 @@ class CallWriter:
             return
         self._output.arguments(self._index, text if self._restorer is None else self._restorer.feed(text))
 
-    def end(self) -> None:
+    def end(self, *, complete: bool = True) -> None:
         rest = "" if self._restorer is None else self._restorer.finish()
         if self._custom is not None:
-            rest = self._custom_input("".join(self._custom))
+            rest = self._custom_input("".join(self._custom), complete=complete)
         self._output.arguments(self._index, rest)
-        self._output.finish(self._index)
+        self._output.finish(self._index, complete=complete)
 
-    def whole(self, call: HeldCall) -> None:
+    def whole(self, call: HeldCall, *, complete: bool = True) -> None:
         self.start(call.name)
         for part in call.parts:
             self.arguments(part)
-        self.end()
+        self.end(complete=complete)
 
-    def _custom_input(self, written: str) -> str:
+    def _custom_input(self, written: str, *, complete: bool) -> str:
         if self._restorer is not None:
             written = self._restorer.feed(written) + self._restorer.finish()
-        return custom_input(written)
+        return custom_input(written) if complete else begun_input(written)
 
 
 def strict_weight(tools: Iterable[Tool]) -> float:

@@ -247,8 +247,8 @@ class ChoiceMachine:
                 self._fitted.start(event)
             case ToolCallDelta(index, arguments):
                 self._fitted.arguments(index, arguments)
-            case ToolCallFinished(index):
-                self._fitted.finish(index)
+            case ToolCallFinished(index, complete):
+                self._fitted.finish(index, complete=complete)
             case _:
                 assert isinstance(event, RefusalDelta)
                 self._output.refuse(event.text)
@@ -317,7 +317,7 @@ class ChoiceMachine:
                     attempt.begun[index].parts.append(text)
                 calls.arguments(text)
             case _:
-                calls.end()
+                calls.end(complete=event.complete or not self._cut_off)
 
     def _problem(self, problem: Problem) -> None:
         begun = self._attempt.begun
@@ -339,6 +339,11 @@ class ChoiceMachine:
         gate = self._gate
         ended_here = self._output.reached or self._attempt.stop_sequence is not None
         return ended_here or (gate is not None and gate.over)
+
+    @property
+    def _cut_off(self) -> bool:
+        """Whether the answer ends before its end, so that what is not complete was cut."""
+        return self._shortened or self._reason in ("length", "content_filter")
 
     @property
     def _ended_here(self) -> bool:
@@ -503,7 +508,7 @@ class ChoiceMachine:
             self._shortened |= held.truncated
         for item in items:
             if isinstance(item, HeldCall):
-                calls.whole(item)
+                calls.whole(item, complete=item.complete or not self._cut_off)
             elif not calls.begun and self._gate is None:
                 attempt.said |= not item.isspace()
                 self._output.text(attempt.scan(item))

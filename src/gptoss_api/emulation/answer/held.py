@@ -11,10 +11,14 @@ from ...text.tool_calls import CallArgs, CallEnd, CallStart, Problem
 
 
 class HeldCall(Struct):
-    """A call by the name the model knows, in pieces; ``flawed`` where it gave rise to a repair."""
+    """A call by the name the model knows, in pieces; ``flawed`` where it gave rise to a repair.
+
+    ``complete`` is false where it ended in the middle or cannot be read.
+    """
 
     name: str
     flawed: bool = False
+    complete: bool = True
     parts: list[str] = field(default_factory=list)
 
     @property
@@ -59,6 +63,8 @@ class HeldAnswer:
                 self.items.append(call)
             case CallArgs(index, text):
                 self._calls[index].parts.append(text)
+            case _:
+                self._calls[event.index].complete = event.complete
 
     @property
     def truncated(self) -> bool:

@@ -22,7 +22,7 @@ from ...text.harmony import HarmonyRepair, mentions_tokens
 from ...text.tool_calls import DeclaredTool
 from ..prompt.names import NameMap
 from ..prompt.tool_section import offered_tools, parameters_of
-from .calls import custom_input
+from .calls import begun_input, custom_input
 
 
 class NativeAnswer:
@@ -75,7 +75,8 @@ class NativeAnswer:
                 self._custom[index].append(arguments)
                 return ()
             case ToolCallFinished(index) if index in self._custom:
-                text = custom_input("".join(self._custom.pop(index)))
+                read = custom_input if event.complete else begun_input
+                text = read("".join(self._custom.pop(index)))
                 return (ToolCallDelta(index, text), event)
             case Finished("tool_calls") if self._named:
                 # OpenAI ends a turn that had to call one named function with "stop".

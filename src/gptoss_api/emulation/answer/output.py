@@ -134,10 +134,10 @@ class Output:
     def arguments(self, index: int, text: str) -> None:
         self._put(index, text)
 
-    def finish(self, index: int) -> None:
+    def finish(self, index: int, *, complete: bool = True) -> None:
         self._put((index,), "")
         if not self.reached:
-            self._events.append(ToolCallFinished(index))
+            self._events.append(ToolCallFinished(index, complete))
 
     def checked(self, text: str) -> None:
         """Text that passed limit and gate already."""

@@ -200,7 +200,7 @@ class CallAssembler:
         self._give(call, out)
         if problem := call.arguments.problem:
             self.notes.append(f"the arguments of the call to {call.name[:80]!r} {problem}")
-        out.append(ToolCallFinished(self._current))
+        out.append(ToolCallFinished(self._current, complete=not truncated or call.arguments.readable))
         self._current += 1
 
 
@@ -223,6 +223,11 @@ class _Arguments:
     def done(self) -> bool:
         """Whether this is a whole object, also while its last quote might still belong to a string."""
         return self._live and self._json.ends_here
+
+    @property
+    def readable(self) -> bool:
+        """At the end: whether this was a whole object when the answer was cut after it."""
+        return self.done or (not self._live and bool(self._raw) and not self.problem)
 
     def feed(self, text: str) -> str:
         if not self._live:

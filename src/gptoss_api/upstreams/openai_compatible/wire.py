@@ -181,7 +181,7 @@ class ChatWire:
             raise UpstreamIncomplete(f"{title} ended the answer before it was complete.")
         reason = self._reason
         self._let_go(out)
-        out += self._calls.finish(truncated=reason == "length")
+        out += self._calls.finish(truncated=reason in ("length", "content_filter"))
         if self._calls.count and reason == "stop":
             reason = "tool_calls"
         stopped_at = self._stopped_at if reason == "stop" else None
