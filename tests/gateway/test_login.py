@@ -18,8 +18,6 @@ from tests.conftest import RunningGateway, StartGateway
 from tests.server.talking import CHAT, HELLO, Reply, ask
 from tests.simulator import Simulator
 
-pytestmark = pytest.mark.alone
-
 RESPONSES = "/v1/responses"
 STREAMED = {**HELLO, "stream": True}
 

@@ -1,5 +1,6 @@
 """A gateway that runs out of descriptors says so once, burns no time, and goes on once there are some."""
 
+import json
 import socket
 import sys
 import time
@@ -29,6 +30,19 @@ async def and_close(self, sockets=None):
     await startup(self, sockets=sockets)
     asyncio.get_running_loop().call_later(1.0, lambda: self.servers[0].close())
 uvicorn.Server.startup = and_close
+"""
+NO_FILE_AT_FIRST = """
+import errno
+import gptoss_api.text.ranks as ranks
+class NoFile:
+    left = 2
+    def joinpath(self, *names):
+        self.left -= 1
+        if self.left >= 0:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return package.joinpath(*names)
+package, no_file = ranks.files("gptoss_api.text"), NoFile()
+ranks.files = lambda _: no_file
 """
 WORDS = "no descriptors are left"
 
@@ -66,6 +80,15 @@ def test_a_listener_that_the_event_loop_closes_is_opened_again(gateway: StartGat
     end = time.monotonic() + 3.0
     while time.monotonic() < end:
         assert ask(running, "POST", CHAT, HELLO).status == 200
+
+
+def test_what_cannot_be_loaded_for_want_of_descriptors_is_loaded_later(
+    gateway: StartGateway, tmp_path: Path
+) -> None:
+    running = gateway(GPTOSS_UPSTREAM="demo", XDG_CACHE_HOME=str(tmp_path), before=NO_FILE_AT_FIRST)
+    time.sleep(2.0)
+    assert json.loads(ask(running, "POST", CHAT, HELLO).body)["usage"]["prompt_tokens"] > 0
+    assert "stopping" not in running.log()
 
 
 def test_enough_descriptors_are_no_news(gateway: StartGateway) -> None:

@@ -20,8 +20,6 @@ from tests.simulator import Answer, Exchange, Pause, simulator_thread
 from tests.upstreams.chatkit.scripted import Asked, Reply
 from tests.upstreams.chatkit.transcripts import sse
 
-pytestmark = pytest.mark.alone
-
 RESPONSES = "/v1/responses"
 TOTAL = 3.0
 LIMITS = {

@@ -11,8 +11,6 @@ import pytest
 
 from gptoss_api.state import Entry, GuardedStore, Lease, MemoryStore, Space, StoreUnavailable, guard
 
-pytestmark = pytest.mark.alone
-
 SPACE = Space("things", ttl=60, entries=10, value_size=100)
 
 

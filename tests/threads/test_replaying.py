@@ -16,8 +16,6 @@ from tests.simulator import Answer as Reply
 
 from .chatting import GUIDE, SEARCH, Client, Inside, calling, count, says
 
-pytestmark = pytest.mark.alone
-
 
 async def chat(inside: Inside, **settings: Any) -> Client:
     """Two exchanges, so that there is something to change."""
@@ -328,6 +326,7 @@ async def test_a_long_conversation_starts_over(site: Simulator, store: Store) ->
         assert (await client.say("three")).thread == "replayed"
 
 
+@pytest.mark.alone
 async def test_an_idle_conversation_starts_over(site: Simulator, store: Store) -> None:
     async with Inside(site, GuardedStore(store), limits=ThreadLimits(idle=0.05)) as inside:
         client = Client(inside)

@@ -32,8 +32,6 @@ from gptoss_api.upstreams.openai_compatible import OpenAICompatibleUpstream, Ser
 from tests.backends.server import Backend, connected, json_reply, turn
 from tests.upstreams.chatkit.scripted import Asked, Reply, ScriptedServer
 
-pytestmark = pytest.mark.alone
-
 PATIENCE = 2.0
 
 

@@ -29,6 +29,8 @@ T = TypeVar("T")
 # Seconds that answers whose grace is over get to send their error event.
 _LAST_WORDS = 0.1
 _TICKS_PER_SECOND: Final = 10
+# Seconds between attempts to load what the first request would wait for.
+_WARM_PAUSE: Final = 1.0
 # Seconds for the first look at the upstreams, longer than any takes.
 _LOOK_TIME: Final = 15.0
 
@@ -254,13 +256,19 @@ async def _warm_up(gateway: Gateway, server: uvicorn.Server) -> int:
 
     Returns the exit code of the process.
     """
-    try:
-        await gateway.state.warm()
-        await asyncio.to_thread(gateway.tokens.warm)
-    except RanksDamaged as error:
-        _log.error("stopping: %s", error)
-        server.should_exit = True
-        return 1
+    await gateway.state.warm()
+    while not gateway.tokens.loaded:
+        try:
+            await asyncio.to_thread(gateway.tokens.warm)
+        except RanksDamaged as error:
+            _log.error("stopping: %s", error)
+            server.should_exit = True
+            return 1
+        except OSError:
+            # No descriptor is left, which the log is told already; clients have them all and may leave.
+            await asyncio.sleep(_WARM_PAUSE)
+            if server.should_exit:
+                return 0
     # What lives now lives for ever: the collector need not look at it again.
     gc.collect()
     gc.freeze()

@@ -10,6 +10,7 @@ little-endian numbers of four bytes each, then text:
 - the tokens.
 """
 
+import errno
 import hashlib
 import lzma
 import sys
@@ -37,6 +38,9 @@ _LAST_SLOT: Final = _SLOTS - 1
 _RANK_BITS: Final = 18
 _RANK: Final = (1 << _RANK_BITS) - 1
 _NUMBERS: Final = _PAIRS + _SLOTS + TOKENS + 1
+
+# What says nothing of the file.
+_PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class RanksDamaged(RuntimeError):
@@ -84,6 +88,7 @@ def build_table() -> bytes:
 
     Raises:
         RanksDamaged: if the data file is missing or altered.
+        OSError: if no file can be opened now, because there is no descriptor left.
     """
     return lay_out(unpack(_packed()))
 
@@ -127,6 +132,8 @@ def _packed() -> bytes:
     try:
         return files(__package__).joinpath("data", _PACKED_FILE).read_bytes()
     except OSError as error:
+        if error.errno in _PASSING:
+            raise
         raise RanksDamaged(
             f"{_PACKED_FILE} cannot be read ({error.strerror}); reinstall gptoss-api"
         ) from error

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from gptoss_api.upstreams.chatkit.cookies import parse_cookies
 
-pytestmark = pytest.mark.alone
-
 USER = "3f0c7d8e-0000-4000-8000-1234567890ab"
 SESSION = "eyJoZl9hY2Nlc3NfdG9rZW4iOiAiaGZfeCJ9.aQ1b2C.sig-NAT_ure=="
 BOTH = {"user_id": USER, "session": SESSION}
@@ -243,6 +241,7 @@ def test_every_way_to_paste_them(text: str) -> None:
     assert parse_cookies(text) == BOTH
 
 
+@pytest.mark.alone
 def test_a_long_body_costs_no_time() -> None:
     started = time.process_time()
     assert parse_cookies(BASH.replace("threads.create", "x" * 2_000_000)) == BOTH

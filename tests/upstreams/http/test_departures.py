@@ -18,8 +18,6 @@ from gptoss_api.upstreams.http.connection import Connection
 from .exchange import Serve, fetch
 from .servers import CHUNKED_HEAD, Endless, Peer, always, chunked, response
 
-pytestmark = pytest.mark.alone
-
 
 async def test_leaving_the_block_early_closes_the_socket_at_once(client: HttpClient, serve: Serve) -> None:
     handler = Endless()

@@ -14,8 +14,6 @@ from tests.backends.server import Backend, ask, connected, turn
 from tests.upstreams.chatkit.scripted import Reply, Step
 from tests.upstreams.chatkit.transcripts import sse
 
-pytestmark = pytest.mark.alone
-
 GRACE = 0.6
 USAGE = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
 
