@@ -4,6 +4,7 @@ Group 70 of docs/design/cases.md.
 """
 
 import base64
+import errno
 import hashlib
 import random
 import socket
@@ -330,6 +331,15 @@ def test_damaged_ranks_are_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> Non
         ranks.unpack(PACKED[:-1] + bytes([PACKED[-1] ^ 1]))
     monkeypatch.setattr(ranks, "_PACKED_FILE", "missing.xz")
     with pytest.raises(ranks.RanksDamaged, match="cannot be read"):
+        Tokens().count("x")
+
+
+def test_ranks_that_no_descriptor_is_left_for_are_not_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(ranks, "files", none_left)
+    with pytest.raises(OSError, match="Too many"):
         Tokens().count("x")
 
 
