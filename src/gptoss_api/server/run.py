@@ -94,11 +94,9 @@ class DrainingServer(uvicorn.Server):
         return await asyncio.get_running_loop().create_server(protocol, sock=listener, backlog=BACKLOG)
 
     async def _keep_listening(self) -> None:
-        """Listens anew on what the event loop has closed.
+        """Listens anew on what the event loop has closed, as it may when descriptors run out.
 
-        uvloop keeps a descriptor back for the time when none is left. A thread that opens a file in just that
-        moment takes it, and then the loop closes the listener itself, for good. That is why it is given a
-        duplicate: meanwhile connections wait with the system.
+        That is why it is given a duplicate: meanwhile connections wait with the system.
         """
         for number, duplicate in enumerate(self._duplicates):
             if duplicate.fileno() != -1:
