@@ -57,7 +57,7 @@ class Contender:
                 self.target.port,
                 self.ready_path,
                 log,
-                GATEWAY_CORE,
+                {GATEWAY_CORE},
                 self.start_timeout,
             )
         except BenchError as error:
@@ -67,17 +67,7 @@ class Contender:
 def gateway(stub_port: int, *, installed: bool) -> Contender:
     """Ours: installed from this tree into an environment of its own, or run from the tree as it is."""
     port = free_port()
-    # Nothing of the user's may change the measurement.
-    environment = {"GPTOSS_CONFIG": os.devnull, "GPTOSS_CREDENTIALS_FILE": str(WORK / "credentials.json")}
-    environment |= {
-        "HOST": "127.0.0.1",
-        "PORT": str(port),
-        "GPTOSS_UPSTREAM": "gpt-oss.com",
-        "GPTOSS_CHATKIT_URL": f"http://127.0.0.1:{stub_port}/chatkit",
-        "GPTOSS_COOKIE": "user_id=00000000-0000-4000-8000-000000000000; session=bench",
-        # The default spares the account behind gpt-oss.com; here everybody may do what it can.
-        "GPTOSS_MAX_CONCURRENCY": "4000",
-    }
+    environment = gateway_environment(port, chatkit_settings(stub_port))
     if installed:
         python = str(install_gateway())
     else:
@@ -94,6 +84,33 @@ def gateway(stub_port: int, *, installed: bool) -> Contender:
     )
 
 
+def gateway_environment(port: int, upstream: Mapping[str, str]) -> dict[str, str]:
+    """The settings of a measured gateway on ``port``; nothing of the user's may change the measurement."""
+    return {
+        "GPTOSS_CONFIG": os.devnull,
+        "GPTOSS_CREDENTIALS_FILE": str(WORK / "credentials.json"),
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        # The default spares the account behind gpt-oss.com; here everybody may do what it can.
+        "GPTOSS_MAX_CONCURRENCY": "4000",
+        **upstream,
+    }
+
+
+def chatkit_settings(stub_port: int) -> dict[str, str]:
+    """The stub as gpt-oss.com."""
+    return {
+        "GPTOSS_UPSTREAM": "gpt-oss.com",
+        "GPTOSS_CHATKIT_URL": f"http://127.0.0.1:{stub_port}/chatkit",
+        "GPTOSS_COOKIE": "user_id=00000000-0000-4000-8000-000000000000; session=bench",
+    }
+
+
+def server_settings(stub_port: int) -> dict[str, str]:
+    """The stub as an OpenAI-compatible server."""
+    return {"GPTOSS_UPSTREAM": f"http://127.0.0.1:{stub_port}/v1"}
+
+
 def original(stub_port: int) -> Contender:
     """The original project's program, re-implemented; see the head of ``peers/original.ts``."""
     deno = WORK / "deno" / "node_modules" / ".bin" / "deno"
@@ -101,7 +118,7 @@ def original(stub_port: int) -> Contender:
         if shutil.which("npm") is None:
             raise BenchError("npm is missing")
         (WORK / "deno").mkdir(exist_ok=True)
-        _install(
+        install(
             ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(WORK / "deno"), "deno"]
         )
     port = free_port()
@@ -125,8 +142,8 @@ def litellm(stub_port: int) -> Contender:
     folder = WORK / "litellm"
     program = folder / "bin" / "litellm"
     if not program.exists():
-        _install([sys.executable, "-m", "venv", "--clear", str(folder)])
-        _install(
+        install([sys.executable, "-m", "venv", "--clear", str(folder)])
+        install(
             [str(folder / "bin" / "pip"), "install", "-qq", "--disable-pip-version-check", "litellm[proxy]"]
         )
     code = "from importlib.metadata import version; print(version('litellm'))"
@@ -182,13 +199,13 @@ def install_gateway() -> Path:
     pinned = ROOT / "requirements" / "run.txt"
     pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     if not python.exists():
-        _install([sys.executable, "-m", "venv", "--clear", str(folder)])
-    _install([*pip, "--require-hashes", "-r", str(pinned)])
-    _install([*pip, "--no-deps", "--force-reinstall", str(ROOT)])
+        install([sys.executable, "-m", "venv", "--clear", str(folder)])
+    install([*pip, "--require-hashes", "-r", str(pinned)])
+    install([*pip, "--no-deps", "--force-reinstall", str(ROOT)])
     return python
 
 
-def _install(command: Sequence[str]) -> None:
+def install(command: Sequence[str]) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     except subprocess.TimeoutExpired:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from .machine import LOAD_CORE, on_core
+from .machine import LOAD_CORE, on_cores
 
 _NATIVE = Path(__file__).parent / "native"
 _bodies = itertools.count()
@@ -125,7 +125,7 @@ class Native:
             command += ["--connections", str(connections), "--spread", str(spread)]
             command += ["--seconds", str(seconds)] if seconds else ["--rounds", str(rounds)]
             command += ["--timeout", str(timeout)]
-            with on_core(LOAD_CORE):
+            with on_cores({LOAD_CORE}):
                 process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             killer = threading.Timer(timeout + (seconds or 0) + 10, process.kill)
             killer.start()

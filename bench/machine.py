@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,10 +25,10 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """Processes that are started inside the block stay on ``core``."""
+def on_cores(cores: AbstractSet[int]) -> Iterator[None]:
+    """Processes that are started inside the block stay on ``cores``."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:

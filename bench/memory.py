@@ -11,10 +11,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from . import contenders, machine
+from . import contenders
 from .agent import agent_body
 from .load import Answer, BenchError, Native, chat_body
-from .running import Running, free_port
+from .running import free_port, start_stub
 
 _CONNECTIONS = 32
 _ROUNDS = 40
@@ -53,8 +53,7 @@ def main() -> int:
     contenders.WORK.mkdir(exist_ok=True)
     native = Native(contenders.WORK)
     stub_port = free_port()
-    command = [str(native.stub), str(stub_port)]
-    stub = Running(command, {}, stub_port, "/", contenders.WORK / "stub.log", machine.LOAD_CORE, 10)
+    stub = start_stub(native, stub_port)
     try:
         print("| workers | idle, MB | loaded, MB |\n|---:|---:|---:|")
         for workers in (1, 2, 4):

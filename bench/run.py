@@ -2,7 +2,8 @@
 
 The programs under test share one core in turns, the stub and the load generator have another. Writes
 ``results.json``, ``results.svg`` and the section of ``README.md`` between its markers. ``--quick`` measures
-briefly, runs the gateway from the tree and writes nothing: a smoke test.
+briefly, runs the gateway from the tree and writes nothing: a smoke test. ``--against COMMIT`` compares this
+tree with another commit of it instead, by CPU time, and prints the ratios.
 """
 
 import argparse
@@ -19,12 +20,12 @@ from types import FrameType
 
 import msgspec
 
-from . import contenders, machine, measures, plot, report
+from . import against, contenders, machine, measures, plot, report
 from .contenders import Contender
 from .installed import installations
 from .load import BenchError, Native
 from .measures import Entry, Field
-from .running import Running, free_port
+from .running import free_port, start_stub
 
 HERE = Path(__file__).parent
 # Nothing takes this long; whatever hangs is ended.
@@ -46,6 +47,9 @@ def main() -> int:
     os.sched_setaffinity(0, {machine.LOAD_CORE})
     contenders.WORK.mkdir(exist_ok=True)
     try:
+        if arguments.against:
+            print(f"\n{against.compare(arguments.against, quick=arguments.quick, only=arguments.only)}")
+            return 0
         results = _run(quick=arguments.quick, only=arguments.only)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -61,12 +65,18 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="measure briefly and write nothing")
     parser.add_argument(
+        "--against", metavar="COMMIT", help="compare this tree with that commit of it instead"
+    )
+    parser.add_argument(
         "--only",
         action="append",
-        choices=sorted(_makers(0, installed=False)),
-        help="compare only these programs; may be given several times",
+        help="compare only these programs (with --against: measure only these); may be given several times",
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    known = against.NAMES if arguments.against else sorted(_makers(0, installed=False))
+    if unknown := set(arguments.only or ()) - set(known):
+        parser.error(f"--only {', '.join(sorted(unknown))}: choose from {', '.join(known)}")
+    return arguments
 
 
 def _makers(stub_port: int, *, installed: bool) -> dict[str, Callable[[], Contender]]:
@@ -83,10 +93,7 @@ def _run(*, quick: bool, only: list[str] | None) -> report.Results:
     effort = measures.QUICK if quick else measures.FULL
     stub_port = free_port()
     with ExitStack() as cleanup:
-        stub_log = contenders.WORK / "stub.log"
-        stub_command = [str(native.stub), str(stub_port)]
-        stub = Running(stub_command, {}, stub_port, "/", stub_log, machine.LOAD_CORE, 10)
-        cleanup.callback(stub.stop)
+        cleanup.callback(start_stub(native, stub_port).stop)
         makers = _makers(stub_port, installed=not quick)
         programs, skipped = _prepare({key: make for key, make in makers.items() if not only or key in only})
         busy, own, began = machine.busy_seconds(), machine.cpu_seconds(os.getpid()), time.perf_counter()

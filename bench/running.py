@@ -8,11 +8,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import machine
-from .load import BenchError
+from .load import BenchError, Native
 
 _POLL = 0.002
 
@@ -34,11 +35,11 @@ class Running:
         port: int,
         ready_path: str,
         log: Path,
-        core: int,
+        cores: AbstractSet[int],
         timeout: float,
     ) -> None:
         self._log = log
-        with log.open("wb") as output, machine.on_core(core):
+        with log.open("wb") as output, machine.on_cores(cores):
             began = time.perf_counter()
             self._process = subprocess.Popen(
                 command,
@@ -120,3 +121,9 @@ def _answers(port: int, path: str) -> bool:
         return False
     finally:
         connection.close()
+
+
+def start_stub(native: Native, port: int) -> Running:
+    """The upstream of everything that is measured, on the load core."""
+    log = native.stub.with_suffix(".log")
+    return Running([str(native.stub), str(port)], {}, port, "/", log, {machine.LOAD_CORE}, 10)

@@ -1,0 +1,219 @@
+"""This tree against another commit of it: ``python -m bench.run --against COMMIT``.
+
+Both are started with the same settings, each with the dependencies that its own commit pins, and answer the
+same load in turns: a pair of runs right after each other, and the one that begins changes. What counts is CPU
+time per answer, and of that the ratio within each pair, for whatever else the machine does falls on both.
+"""
+
+import hashlib
+import io
+import statistics
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from . import contenders
+from .agent import agent_body
+from .load import Answer, BenchError, Native, Target, chat_body
+from .machine import GATEWAY_CORE, LOAD_CORE
+from .running import Running, free_port, start_stub
+
+_PAIRS: Final = 7
+_SECONDS: Final = 1.0
+_QUICK_PAIRS: Final = 3
+_QUICK_SECONDS: Final = 0.4
+# Answers on each connection before anything is measured.
+_WARMING: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How both gateways are started: before which upstream, with how many workers."""
+
+    name: str
+    upstream: Callable[[int], Mapping[str, str]]
+    workers: int = 1
+
+
+_CHATKIT: Final = Setting("ChatKit", contenders.chatkit_settings)
+_SERVER: Final = Setting("OpenAI server", contenders.server_settings)
+_WORKERS: Final = Setting("ChatKit, 2 workers", contenders.chatkit_settings, workers=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One load. ``per_delta``: the CPU time is divided by deltas instead of answers."""
+
+    name: str
+    setting: Setting
+    body: bytes
+    answer: Answer
+    connections: int = 32
+    per_delta: bool = False
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} ({self.setting.name})"
+
+
+def _cases() -> Iterator[Case]:
+    whole, stream, paced = Answer(batch=0), Answer(), Answer(deltas=200, pace=5_000)
+    for setting in (_CHATKIT, _SERVER, _WORKERS):
+        suffix = {_SERVER: "-server", _WORKERS: "-workers"}.get(setting, "")
+        yield Case(f"whole{suffix}", setting, chat_body(whole, stream=False), whole)
+        yield Case(f"stream{suffix}", setting, chat_body(stream, stream=True), stream)
+    yield Case("event", _CHATKIT, chat_body(paced, stream=True), paced, connections=50, per_delta=True)
+    yield Case("agent", _CHATKIT, agent_body(stream), stream, connections=4)
+    yield Case("agent-server", _SERVER, agent_body(stream), stream, connections=4)
+
+
+_CASES: Final = tuple(_cases())
+NAMES: Final = [case.name for case in _CASES]
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A tree of ours with the interpreter that has its dependencies."""
+
+    name: str
+    source: Path
+    python: Path
+
+    def start(self, setting: Setting, stub_port: int, home: Path) -> tuple[Running, Target]:
+        port = free_port()
+        environment = {
+            **contenders.gateway_environment(port, setting.upstream(stub_port)),
+            "PYTHONPATH": str(self.source),
+            "GPTOSS_WORKERS": str(setting.workers),
+            "XDG_STATE_HOME": str(home / "state"),
+            "XDG_CACHE_HOME": str(home / "cache"),
+        }
+        cores = {GATEWAY_CORE} if setting.workers == 1 else {GATEWAY_CORE, LOAD_CORE}
+        command = [str(self.python), "-m", "gptoss_api", "serve"]
+        running = Running(command, environment, port, "/healthz", home / "log", cores, 30)
+        return running, Target(port, contenders.CHAT, contenders.CONTENT)
+
+
+def compare(commit: str, *, quick: bool, only: list[str] | None) -> str:
+    """A table of CPU time per answer of this tree and of ``commit``, and of their ratios.
+
+    Raises:
+        BenchError: when there is no such commit, or one of both does not start or answer.
+    """
+    name = _git("rev-parse", "--short", f"{commit}^{{commit}}").decode().strip()
+    builds = [_older(name), Build("this tree", contenders.ROOT / "src", _environment(contenders.ROOT))]
+    pairs, seconds = (_QUICK_PAIRS, _QUICK_SECONDS) if quick else (_PAIRS, _SECONDS)
+    lines = [
+        f"| CPU µs per answer (`event`: per delta) | {name} | this tree | {name} ÷ this tree |",
+        "|---|---:|---:|---:|",
+    ]
+    for case in _CASES:
+        if only and case.name not in only:
+            continue
+        print(case.title, flush=True)
+        with _started(builds, case.setting) as (native, sides):
+            lines.append(_row(case, _measure(native, sides, case, pairs, seconds)))
+        print(lines[-1], flush=True)
+    return "\n".join([*lines, "", "Medians of all pairs; in parentheses the lowest and the highest ratio."])
+
+
+Side = tuple[Running, Target]
+
+
+@contextmanager
+def _started(builds: list[Build], setting: Setting) -> Iterator[tuple[Native, list[Side]]]:
+    native = Native(contenders.WORK)
+    stub_port = free_port()
+    with ExitStack() as cleanup:
+        cleanup.callback(start_stub(native, stub_port).stop)
+        sides: list[Side] = []
+        for number, build in enumerate(builds):
+            home = contenders.WORK / "against" / f"home-{number}"
+            home.mkdir(parents=True, exist_ok=True)
+            running, target = build.start(setting, stub_port, home)
+            cleanup.callback(running.stop)
+            running.hold()
+            sides.append((running, target))
+        yield native, sides
+
+
+def _measure(native: Native, sides: list[Side], case: Case, pairs: int, seconds: float) -> list[list[float]]:
+    """Microseconds for each side in each pair."""
+    for running, target in sides:
+        with _awake(running):
+            native.run(target, case.body, case.answer, case.connections, rounds=_WARMING)
+    found: list[list[float]] = [[], []]
+    for pair in range(pairs):
+        for number in (0, 1) if pair % 2 else (1, 0):
+            found[number].append(_cost(native, sides[number], case, seconds))
+    return found
+
+
+def _cost(native: Native, side: Side, case: Case, seconds: float) -> float:
+    running, target = side
+    with _awake(running):
+        native.run(target, case.body, case.answer, min(case.connections, 4), seconds=seconds / 5)
+        before = running.cpu_seconds()
+        if case.per_delta:
+            spread = case.answer.pace
+            report = native.run(target, case.body, case.answer, case.connections, rounds=1, spread=spread)
+        else:
+            report = native.run(target, case.body, case.answer, case.connections, seconds=seconds)
+        spent = running.cpu_seconds() - before
+    counted = report.deltas if case.per_delta else report.completed
+    if report.broken or not counted:
+        raise BenchError(f"{case.title}: {report.broken} answers were not whole ({report.reason[:200]})")
+    return spent / counted * 1e6
+
+
+@contextmanager
+def _awake(running: Running) -> Iterator[None]:
+    running.resume()
+    try:
+        yield
+    finally:
+        running.hold()
+
+
+def _row(case: Case, found: list[list[float]]) -> str:
+    older, newer = (statistics.median(values) for values in found)
+    ratios = [before / after for before, after in zip(*found, strict=True)]
+    ratio = f"{statistics.median(ratios):.2f} × ({min(ratios):.2f}–{max(ratios):.2f})"
+    return f"| {case.title} | {older:,.1f} | {newer:,.1f} | {ratio} |"
+
+
+def _older(name: str) -> Build:
+    """The files of a commit, unpacked once."""
+    folder = contenders.WORK / "against" / name
+    if not folder.exists():
+        files = _git("archive", name, "src", "requirements/run.txt")
+        with tarfile.open(fileobj=io.BytesIO(files)) as archive:
+            archive.extractall(folder, filter="data")
+    return Build(name, folder / "src", _environment(folder))
+
+
+def _environment(tree: Path) -> Path:
+    """The interpreter of an environment with what ``tree`` pins; trees that pin the same share it."""
+    pinned = tree / "requirements" / "run.txt"
+    name = hashlib.sha256(pinned.read_bytes()).hexdigest()[:12]
+    folder = contenders.WORK / "against" / f"env-{name}"
+    python = folder / "bin" / "python"
+    done = folder / "done"
+    if not done.exists():
+        contenders.install([sys.executable, "-m", "venv", "--clear", str(folder)])
+        pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        contenders.install([*pip, "--require-hashes", "-r", str(pinned)])
+        done.touch()
+    return python
+
+
+def _git(*arguments: str) -> bytes:
+    done = subprocess.run(["git", "-C", str(contenders.ROOT), *arguments], capture_output=True, timeout=60)
+    if done.returncode:
+        raise BenchError(f"git {arguments[0]}: {done.stderr.decode(errors='replace').strip()[:200]}")
+    return done.stdout
