@@ -70,6 +70,7 @@ DECISION = OutputFormat(
 DESK = InstructionMessage(
     "You are the travel desk of Contoso. Be brief. Never recommend walking more than 2 km in rain."
 )
+BRIEF = InstructionMessage("Answer in one sentence.")
 FIRST = UserMessage("I'm in Paris tomorrow morning. Should I walk from Gare du Nord to the Louvre?")
 CHECK = AssistantMessage(
     "Let me check the forecast.",
@@ -191,6 +192,13 @@ def test_the_last_user_message_is_the_question_and_untouched() -> None:
     assert text(DESK, UserMessage(said)).endswith(f"# Current user message\n\n{said}")
 
 
+@pytest.mark.parametrize("after", [(FIRST, METRO), (AssistantMessage("Hello!"),)])
+def test_an_instruction_after_an_answer_is_no_prefill(after: tuple[Message, ...]) -> None:
+    made = text(*after, BRIEF)
+    assert made.index("Answer in one sentence.") < made.index("# Now\n\n")
+    assert "Continue your last message" not in made
+
+
 def test_a_named_asker_is_shown() -> None:
     assert text(UserMessage("hi", "ann")).endswith('# Current user message (name="ann")\n\nhi')
 
@@ -210,6 +218,24 @@ def test_instructions_after_the_question_stay_in_the_transcript() -> None:
         (
             (AssistantMessage("Hello!"),),
             "Continue your last message from where it stops, without repeating it.",
+        ),
+        ((FIRST, METRO, BRIEF), "The instructions above are new. Go on as they say."),
+        (
+            (FIRST, METRO, replace(BRIEF, role="developer")),
+            "The instructions above are new. Go on as they say.",
+        ),
+        (
+            (FIRST, METRO, InstructionMessage("a"), InstructionMessage("b")),
+            "The instructions above are new. Go on as they say.",
+        ),
+        # Nothing is said by an empty one.
+        (
+            (FIRST, METRO, InstructionMessage(" ")),
+            "Continue your last message from where it stops, without repeating it.",
+        ),
+        (
+            (FIRST, CHECK, RAIN, WALK, BRIEF),
+            "The tool results above are new. Continue with the user's request.",
         ),
         ((DESK,), "The user has not written anything yet. Begin as the instructions say."),
         ((), "The user has not written anything yet. Begin as the instructions say."),

@@ -129,5 +129,11 @@ def test_new_instructions_at_the_beginning_are_not_lost() -> None:
     assert made.text.endswith("# Current user message\n\nnext")
 
 
+def test_an_instruction_after_an_answer_is_no_prefill() -> None:
+    made = suffix((DESK, FIRST, METRO), (InstructionMessage("In one sentence.", "developer"),))
+    assert 'role="developer"' in made.text
+    assert made.text.endswith("# Now\n\nThe instructions above are new. Go on as they say.")
+
+
 def test_control_tokens_of_earlier_messages_still_count() -> None:
     assert suffix((DESK, LAST, METRO), (UserMessage("next"),)).client_has_control_tokens

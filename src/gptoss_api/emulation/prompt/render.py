@@ -38,6 +38,7 @@ _NOW: Final = "Now"
 # What stands for a user message where none is new.
 _AFTER_RESULTS: Final = "The tool results above are new. Continue with the user's request."
 _AFTER_ANSWER: Final = "Continue your last message from where it stops, without repeating it."
+_AFTER_INSTRUCTION: Final = "The instructions above are new. Go on as they say."
 _AFTER_NOTHING: Final = "The user has not written anything yet. Begin as the instructions say."
 _EMPTY_MESSAGE: Final = "(The user sent an empty message.)"
 
@@ -348,6 +349,8 @@ class _Draft:
             case None:
                 return _NOW, _AFTER_NOTHING
             case AssistantMessage(tool_calls=()):
-                return _NOW, _AFTER_ANSWER
+                # An empty message says nothing, and is not shown.
+                said = next(m for m in reversed(self.messages) if m is last or m.text.strip())
+                return _NOW, _AFTER_ANSWER if said is last else _AFTER_INSTRUCTION
             case _:
                 return _NOW, _AFTER_RESULTS
