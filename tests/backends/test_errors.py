@@ -22,6 +22,7 @@ from gptoss_api.core.errors import (
     UpstreamUnavailable,
 )
 from gptoss_api.core.servers import SERVER_KINDS
+from gptoss_api.dialects.base import error_headers
 from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.upstreams.openai_compatible import PROFILES
 from gptoss_api.upstreams.openai_compatible.failures import failure_of_event, failure_of_response
@@ -263,6 +264,87 @@ async def test_what_a_server_could_not_read_of_its_model_is_asked_for_once_more(
     assert openai_error(raised.value).code == "upstream_parse_failed"
     assert openai_error(raised.value).status == 502
     assert len(stubborn.asked) == 2
+
+
+# Every message of openai-harmony's parser (src/encoding.rs), and what servers say of JSON they enforce.
+MODELS_FAULT = [
+    "Unexpected token 12606 while expecting start token 200006",
+    "Unexpected EOS while waiting for message header to complete",
+    "channel marker present but no channel value found in header",
+    "message header did not contain a role",
+    "Unknown role: assistantassistant",
+    "could not decode header",
+    'unexpected tokens remaining in message header: Some("to=x")',
+    "Invalid token for decoding: 201088",
+    "Could not decode tokens: Invalid utf-8 sequence",
+    {"message": "Failed to generate JSON.", "code": "json_validate_failed", "failed_generation": '{"a":'},
+    {"message": "Failed to validate JSON. Please adjust your prompt."},
+]
+
+
+@pytest.mark.parametrize("error", MODELS_FAULT)
+@pytest.mark.parametrize("status", [200, 400, 500])
+async def test_words_of_the_model_that_a_server_rejects_are_no_fault_of_the_client(
+    error: Any, status: int
+) -> None:
+    told = {"message": error, "type": "BadRequestError", "code": 400} if isinstance(error, str) else error
+    backend = Backend("generic", json_reply(status, {"error": told}))
+    async with connected(backend) as upstream:
+        collector, _ = await ask(upstream, turn())
+        assert collector.choices[0].text == "Hello there."
+        assert len(backend.asked) == 2
+        backend.replies += [json_reply(status, {"error": told}) for _ in range(2)]
+        with pytest.raises(UnparsedByUpstream):
+            await ask(upstream, turn())
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (json_reply(200, {"detail": "Not Found"}), "The server failed: Not Found"),
+        (Reply([sse({"error": {"message": "it broke"}})]), "The server failed: it broke"),
+        (Reply([sse({"error": {}})]), "The server failed: no reason given"),
+        (Reply([b""], 502, "text/html"), "The server is not available (HTTP 502)."),
+        (Reply([b""], 404, "text/html"), "answered with a web page (HTTP 404); is"),
+        (json_reply(400, [{"error": {"message": "inner", "code": 400}}]), "refused the request: inner"),
+        (json_reply(200, [{"error": {"message": "inner"}}]), "The server failed: inner"),
+        (Reply([b'data: [{"error": {"message": "inner"}}]\n\n']), "The server failed: inner"),
+        (json_reply(400, {"error": [{"message": "inner"}]}), "refused the request: inner"),
+    ],
+)
+async def test_a_failure_says_nothing_that_the_server_did_not(reply: Reply, said: str) -> None:
+    async with connected(Backend("generic", reply)) as upstream:
+        with pytest.raises(GatewayError) as raised:
+            await ask(upstream, turn())
+    assert said in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ([("retry-after-ms", "40")], "slow down"),
+        ([("retry-after-ms", "40"), ("retry-after", "60")], "slow down"),
+        ([("x-ratelimit-reset", "0.04")], "slow down"),
+        ([], "Rate limit reached. Please try again in 40ms."),
+    ],
+)
+async def test_a_short_wait_is_waited_for_however_it_is_told(
+    headers: list[tuple[str, str]], message: str
+) -> None:
+    error = {"error": {"message": message, "type": "rate_limit_error"}}
+    backend = Backend("generic", json_reply(429, error, *headers))
+    async with connected(backend, asks_again=True) as upstream:
+        collector, _ = await ask(upstream, turn())
+    assert (collector.choices[0].text, len(backend.asked)) == ("Hello there.", 2)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_long_wait_is_told_to_the_client_in_whole_seconds(status: int) -> None:
+    reply = json_reply(status, {"error": "slow down"}, ("retry-after-ms", "12500"))
+    async with connected(Backend("generic", reply), asks_again=True) as upstream:
+        with pytest.raises(GatewayError) as raised:
+            await ask(upstream, turn())
+    assert (b"retry-after", b"13") in error_headers(raised.value)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])

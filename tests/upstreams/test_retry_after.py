@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from gptoss_api.core.errors import GatewayError, UpstreamRateLimited
 from gptoss_api.upstreams.chatkit.credentials import Credentials
-from gptoss_api.upstreams.retry_after import LONGEST_WAIT, parse_date, parse_retry_after
+from gptoss_api.upstreams.http import ResponseHeaders
+from gptoss_api.upstreams.refusals import LONGEST_WAIT, wait_in_words
+from gptoss_api.upstreams.retry_after import parse_date, parse_retry_after, read_retry_after
 from tests.backends.server import Backend, ask, connected, json_reply, turn
 
 IMPOSSIBLE = [
@@ -42,6 +44,53 @@ IMPOSSIBLE = [
 )
 def test_seconds_are_read_and_capped(value: str | None, seconds: float | None) -> None:
     assert parse_retry_after(value) == seconds
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Rate limit reached for tokens. Please try again in 11.054s. Visit the page.", 11.054),
+        ("Please try again in 6m11.5s.", 371.5),
+        ("Please try again in 440ms.", 0.44),
+        ("Please retry after 20 seconds.", 20.0),
+        ("try again in 5 minutes", 300.0),
+        ("Try again in 1h2m3s", LONGEST_WAIT),
+        ("Please wait 2 sec", 2.0),
+        ("Please try again later. Retry after 3s.", 3.0),
+        ("try again in a moment", None),
+        ("retry in 5 turns", None),
+        ("it failed after 7s", None),
+        ("try again in " + "9" * 5000 + "s", None),
+    ],
+)
+def test_words_that_tell_a_wait_are_read(message: str, seconds: float | None) -> None:
+    assert wait_in_words(message) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after-ms": "400"}, 0.4),
+        ({"retry-after-ms": " 1500.5 ", "retry-after": "9"}, 1.5005),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        ({"retry-after-ms": "9" * 5000}, LONGEST_WAIT),
+        ({"retry-after": "9", "x-ratelimit-reset": "3"}, 9.0),
+        ({"x-ratelimit-reset": "3"}, 3.0),
+        ({"ratelimit-reset": "50"}, 50.0),
+        ({"x-ratelimit-reset": "1000000000"}, 0.0),
+        ({"x-ratelimit-reset": "1000000000000"}, 0.0),
+        ({"x-ratelimit-reset": "4102444800"}, LONGEST_WAIT),
+        ({"x-ratelimit-reset": "4102444800000"}, LONGEST_WAIT),
+        ({"x-ratelimit-reset": "tomorrow"}, None),
+        ({"x-ratelimit-reset": "9" * 5000}, None),
+    ],
+)
+def test_the_finest_header_that_has_a_meaning_counts(headers: dict[str, str], seconds: float | None) -> None:
+    told = ResponseHeaders()
+    for name, value in headers.items():
+        told.add(name.encode(), value.encode())
+    assert read_retry_after(told) == seconds
 
 
 def test_dates_are_read_and_capped() -> None:

@@ -21,6 +21,9 @@ from ..text.loose_json import Unreadable, decode_loosely
 
 EXCERPT_LENGTH: Final = 200
 
+# In seconds. Nobody is sent away for longer: beyond it a clock is wrong, or it is no wait but a refusal.
+LONGEST_WAIT: Final = 3600.0
+
 # 529 is Anthropic's and others' "overloaded", 521 to 524 are Cloudflare's for a server behind it.
 _TIMEOUTS: Final = frozenset({408, 504, 524})
 _UNAVAILABLE: Final = frozenset({503, 521, 522, 523, 529})
@@ -30,6 +33,15 @@ _TITLE: Final = re.compile(r"<title[^<>]*>([^<]*)</title>", re.I)
 # Of what an upstream says. A secret that is cut would not be known for one, so more is read than is shown.
 _READ: Final = 16 * 1024
 _LONGEST_SECRET: Final = 4 * 1024
+
+_NUMBER: Final = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+_WAIT: Final = re.compile(
+    rf"\b(?:try again|retry(?:ing)?|wait)(?: again)?(?: in| after| for)?:? "
+    rf"(?:(?P<h>{_NUMBER}) ?h(?:ours?)?(?![a-z]),? ?)?"
+    rf"(?:(?P<m>{_NUMBER}) ?m(?:in(?:utes?)?)?(?![a-z]),? ?)?"
+    rf"(?:(?P<ms>{_NUMBER}) ?(?:ms|milliseconds?)\b|(?P<s>{_NUMBER}) ?s(?:ec(?:onds?)?)?\b)?",
+    re.I,
+)
 
 # Knows what secrets look like, but none by itself.
 LOOKS: Final = Redactor()
@@ -77,6 +89,16 @@ def failure_of_status(
     return None
 
 
+def wait_in_words(message: str) -> float | None:
+    """The seconds of "Please try again in 6m1.5s", at most ``LONGEST_WAIT``; ``None`` if it does not say."""
+    for found in _WAIT.finditer(message):
+        parts = {name: float(number) for name, number in found.groupdict().items() if number}
+        if parts:
+            seconds = parts.get("h", 0.0) * 3600 + parts.get("m", 0.0) * 60 + parts.get("s", 0.0)
+            return min(seconds + parts.get("ms", 0.0) / 1000, LONGEST_WAIT)
+    return None
+
+
 def is_web_page(content_type: str, text: str) -> bool:
     return "html" in content_type or _HTML.match(text) is not None
 
@@ -84,14 +106,14 @@ def is_web_page(content_type: str, text: str) -> bool:
 def message_in(value: Any) -> str:
     """The words in an error object, wherever it keeps them."""
     for _ in range(4):
+        if isinstance(value, list) and value:
+            # FastAPI's list of validation errors, or an error wrapped in an array.
+            value = value[0]
         if not isinstance(value, Mapping):
             break
         value = next(
             (value[key] for key in ("message", "error", "detail", "msg", "title") if value.get(key)), ""
         )
-        if isinstance(value, list) and value:
-            # FastAPI's list of validation errors.
-            value = value[0]
     return value if isinstance(value, str) else ""
 
 

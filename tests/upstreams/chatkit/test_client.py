@@ -36,7 +36,7 @@ from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.chatkit import ChatKitUpstream, Credentials
 from gptoss_api.upstreams.http import HttpClient
-from gptoss_api.upstreams.retry_after import LONGEST_WAIT
+from gptoss_api.upstreams.refusals import LONGEST_WAIT
 
 from .scripted import Reply, ScriptedServer, stream
 from .transcripts import THREAD, new, old, reasoning_of, sse, text_of

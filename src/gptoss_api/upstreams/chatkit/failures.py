@@ -29,6 +29,7 @@ from ..refusals import (
     message_in,
     message_in_json,
     page_title,
+    wait_in_words,
 )
 
 LOGIN_STEP: Final = (
@@ -144,7 +145,7 @@ def failure_of_response(
         return InsufficientQuota(f"The account at gpt-oss.com has no credits left ({said}).")
     if not is_page and status < 500:
         if (known := _known_meaning(message, message)) is not None:
-            known.retry_after = retry_after
+            known.retry_after = known.retry_after if retry_after is None else retry_after
             return known
         if _SIGN_IN.search(message):
             return login_required()
@@ -162,7 +163,9 @@ def _known_meaning(text: str, message: str) -> GatewayError | None:
     """The failure that ``text`` names; ``message`` is the part of it that a client may see."""
     shown = excerpt(message) or "no reason given"
     if _RATE_LIMIT.search(text):
-        return UpstreamRateLimited(f"gpt-oss.com is limiting requests: {shown}")
+        return UpstreamRateLimited(
+            f"gpt-oss.com is limiting requests: {shown}", retry_after=wait_in_words(message)
+        )
     if _CREDITS.search(text):
         return InsufficientQuota(f"The account at gpt-oss.com has no credits left: {shown}")
     if _NOT_SIGNED_IN.search(text):

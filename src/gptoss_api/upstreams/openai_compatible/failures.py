@@ -28,7 +28,16 @@ from ...core.errors import (
 from ...core.redaction import Redactor
 from ...core.servers import ServerKind
 from ...text.loose_json import Unreadable, decode_loosely, joined
-from ..refusals import LOOKS, beginning, excerpt, failure_of_status, is_web_page, message_in, page_title
+from ..refusals import (
+    LOOKS,
+    beginning,
+    excerpt,
+    failure_of_status,
+    is_web_page,
+    message_in,
+    page_title,
+    wait_in_words,
+)
 
 # Longer than for a web site: validation messages name the field at their end.
 _EXCERPT_LENGTH: Final = 400
@@ -69,9 +78,13 @@ _NO_MODEL: Final = re.compile(
     r"|\bmodel\b.{0,120}(?:not found|does not exist|not supported|is not available|not loaded)",
     re.I | re.S,
 )
-# A server that lost its place in what the model wrote (docs/design/servers.md, "Known faults").
+# A server that lost its place in what the model wrote (docs/design/servers.md, "Known faults"). The second
+# line and the first half of the third are every message of openai-harmony's parser.
 _PARSE_FAILURE: Final = re.compile(
     r"harmony|unexpected tokens? remaining|message header|error parsing tool call|tool_use_failed"
+    r"|while expecting start token|no channel value found|unknown role:|could not decode (?:header|tokens)"
+    r"|invalid token for decoding|json_validate_failed|failed to (?:generate|validate) json"
+    r"|generated json does not match"
     r"|failed to parse (?:tool|input|messages|the model)|failed to call a function"
     r"|model called a tool|unknown channel|parsing failed"
     r"|model produced output that does not match",
@@ -98,7 +111,9 @@ class ErrorForm(msgspec.Struct, frozen=True):
 
 
 def read_error(value: Any) -> ErrorForm:
-    """An error in decoded JSON: its ``error`` member, or a flat body."""
+    """An error in decoded JSON: its ``error`` member, or a flat body; also one wrapped in an array."""
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        value = value[0]
     inner = value.get("error") if isinstance(value, Mapping) else value
     if isinstance(inner, Mapping):
         body = inner
@@ -152,7 +167,7 @@ def failure_of_response(
 def failure_of_event(server: ServerKind, value: Any, redact: Redactor = LOOKS) -> GatewayError:
     """An error inside a stream."""
     form = _without_secrets(read_error(value), redact)
-    return failure_of_form(server, form, form.status or 500)
+    return failure_of_form(server, form, form.status)
 
 
 def _without_secrets(form: ErrorForm, redact: Redactor) -> ErrorForm:
@@ -167,18 +182,22 @@ def _without_secrets(form: ErrorForm, redact: Redactor) -> ErrorForm:
 
 
 def failure_of_form(
-    server: ServerKind, form: ErrorForm, status: int, *, retry_after: float | None = None
+    server: ServerKind, form: ErrorForm, status: int | None, *, retry_after: float | None = None
 ) -> GatewayError:
-    """The meaning of an error with this HTTP ``status``."""
+    """The meaning of an error; ``status`` is the answer's or its body's, ``None`` where neither has one."""
     words = f"{form.code} {form.type} {form.message}"
-    shown = excerpt(form.message, _EXCERPT_LENGTH) or f"HTTP {status} without a reason"
+    shown = excerpt(form.message, _EXCERPT_LENGTH) or (
+        f"HTTP {status} without a reason" if status else "no reason given"
+    )
     title = server.title
+    if retry_after is None:
+        retry_after = wait_in_words(form.message)
     if status == 402 or (status in (400, 403, 429) and _QUOTA.search(words)):
         return InsufficientQuota(f"The account at {title} has no credits left: {shown}")
     if status == 401:
         step = server.key_step or "Set GPTOSS_UPSTREAM_KEY, or key_env in [[upstreams]]."
         return UpstreamLoginRequired(f"{title} did not accept the key it was given: {shown} {step}")
-    named = failure_of_status(status, title, f": {shown}", retry_after=retry_after)
+    named = failure_of_status(status or 500, title, f": {shown}", retry_after=retry_after)
     if isinstance(named, UpstreamRateLimited):
         return named
     if _CONTEXT.search(words):
@@ -204,27 +223,28 @@ def failure_of_form(
         return UpstreamRateLimited(f"{title} is limiting requests: {shown}", retry_after=retry_after)
     if named is not None:
         return named
-    failure = UpstreamFailure(f"{title} failed (HTTP {status}): {shown}", retry_after=retry_after)
-    failure.retryable = status >= 500
+    said = f" (HTTP {status})" if status else ""
+    failure = UpstreamFailure(f"{title} failed{said}: {shown}", retry_after=retry_after)
+    failure.retryable = status is None or status >= 500
     return failure
 
 
 def _failure_of_page(
     server: ServerKind, status: int, text: str, retry_after: float | None, redact: Redactor
 ) -> GatewayError:
-    shown = excerpt(redact(page_title(text))) or "no title"
+    shown = excerpt(redact(page_title(text)))
+    page = f"HTTP {status}: {shown}" if shown else f"HTTP {status}"
     if _CHALLENGE.search(text[:20_000]):
         return UpstreamChallenge(
-            f"{server.title} answered with a browser check (HTTP {status}: {shown}), which the gateway "
-            "cannot pass."
+            f"{server.title} answered with a browser check ({page}), which the gateway cannot pass."
         )
-    said = f" (HTTP {status}: {shown})."
+    said = f" ({page})."
     # A proxy's page for a server that it cannot reach.
     named = failure_of_status(503 if status == 502 else status, server.title, said, retry_after=retry_after)
     if named is not None:
         return named
     failure = UpstreamFailure(
-        f"{server.title} answered with a web page (HTTP {status}: {shown}); is the address of its API right?"
+        f"{server.title} answered with a web page ({page}); is the address of its API right?"
     )
     failure.retryable = False
     return failure
