@@ -1,6 +1,7 @@
 """What the gateway adds to servers that call tools themselves: repairs, names, and what they lack."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -104,6 +105,42 @@ async def test_names_that_the_model_takes_for_its_own_are_aliased(shape: str) ->
     body = backend.asked[0].body
     assert [tool["function"]["name"] for tool in body["tools"]] == ["client_python"]
     assert body["messages"][1]["tool_calls"][0]["function"]["name"] == "client_python"
+
+
+LONG = "mcp__chrome_devtools_mcp_chrome_devtools_performance_analyze_insight"
+
+
+@pytest.mark.parametrize("name", [LONG, "x" * 128, "server/tool", "server:tool", "météo", "天気", "@a/b.c"])
+@pytest.mark.parametrize("kind", ["chat", "functions", "responses", "namespace"])
+async def test_names_that_servers_refuse_are_given_back_whole(kind: str, name: str) -> None:
+    tool = {"type": "function", "name": name, "parameters": {"type": "object"}}
+    namespace = {"type": "namespace", "name": "n", "tools": [tool]}
+    tools: dict[str, dict[str, Any]] = {
+        "chat": {"tools": [{"type": "function", "function": tool}]},
+        "functions": {"functions": [tool]},
+        "responses": {"tools": [tool]},
+        "namespace": {"tools": [namespace]},
+    }
+    question = [{"role": "user", "content": "go"}]
+    body = json.dumps({"messages": question, "input": question} | tools[kind]).encode()
+    dialect: Any = ChatDialect() if kind in ("chat", "functions") else ResponsesDialect()
+    parsed = dialect.parse(body, {})
+    backend = Backend("vllm")
+    async with gateway_to(backend) as gateway:
+        await ask(gateway, parsed.turns[0])
+        (sent,) = backend.asked[0].body["tools"]
+        shown = sent["function"]["name"]
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", shown)
+        backend.answer = Answer(content="", calls=((shown, "{}"),), finish="tool_calls")
+        collector, _ = await ask(gateway, parsed.turns[0])
+    answer = json.loads(parsed.render(collector))
+    if kind == "chat":
+        assert answer["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == name
+    elif kind == "functions":
+        assert answer["choices"][0]["message"]["function_call"]["name"] == name
+    else:
+        (call,) = [item for item in answer["output"] if item["type"] == "function_call"]
+        assert (call.get("namespace"), call["name"]) == ("n" if kind == "namespace" else None, name)
 
 
 @EVERY_KIND

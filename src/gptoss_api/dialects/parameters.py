@@ -26,9 +26,10 @@ EFFORTS: Final[dict[str, Effort]] = {
 }
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
-# MCP clients and gpt-oss's own tools have dots in their names (docs/design/emulation.md, "Tool names").
-_TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
+# MCP servers name tools in many ways (docs/design/emulation.md, "Tool names").
+_TOOL_NAME: Final = re.compile(r"(?:[A-Za-z0-9_./:@-]|[^\x00-\x7f\s])+")
 _NAME_LENGTH: Final = 64
+_TOOL_NAME_LENGTH: Final = 128
 _RANGES: Final = (
     ("temperature", 0, 2),
     ("top_p", 0, 1),
@@ -62,21 +63,22 @@ def read_model(body: Fields, aliases: ModelAliases = NO_ALIASES) -> tuple[Model,
 
 
 def read_name(fields: Fields) -> str:
-    """A tool's ``name``: what OpenAI allows, ``^[A-Za-z0-9_-]{1,64}$``, and dots."""
-    return _matching(fields, _TOOL_NAME)
-
-
-def _matching(fields: Fields, pattern: re.Pattern[str]) -> str:
-    name = fields.required_string("name")
-    path = fields.at("name")
-    if len(name) > _NAME_LENGTH:
-        raise too_long(path, name, _NAME_LENGTH)
-    if not pattern.fullmatch(name):
+    """A tool's ``name``: more than OpenAI allows, as every upstream is shown an alias where it needs one."""
+    name = _bounded(fields, _TOOL_NAME_LENGTH)
+    if not _TOOL_NAME.fullmatch(name) or not name.isprintable():
+        path = fields.at("name")
         raise InvalidValue(
-            f"Invalid '{path}': string does not match pattern. "
-            f"Expected a string that matches the pattern '^{pattern.pattern}$'.",
+            f"Invalid '{path}': string does not match pattern. Expected at least one character, of letters, "
+            "digits and any of '_-./:@'.",
             param=path,
         )
+    return name
+
+
+def _bounded(fields: Fields, longest: int) -> str:
+    name = fields.required_string("name")
+    if len(name) > longest:
+        raise too_long(fields.at("name"), name, longest)
     return name
 
 
@@ -98,7 +100,14 @@ def read_parameters(
 
 def read_json_schema(fields: Fields, parameter: str) -> OutputFormat:
     """The ``json_schema`` form of an answer; ``parameter`` names it in messages."""
-    name = _matching(fields, _NAME)
+    name = _bounded(fields, _NAME_LENGTH)
+    if not _NAME.fullmatch(name):
+        path = fields.at("name")
+        raise InvalidValue(
+            f"Invalid '{path}': string does not match pattern. "
+            f"Expected a string that matches the pattern '^{_NAME.pattern}$'.",
+            param=path,
+        )
     schema = fields.mapping("schema")
     if schema is not None:
         try:

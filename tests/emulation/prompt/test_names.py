@@ -28,6 +28,8 @@ from gptoss_api.emulation.prompt.names import NameMap
         ("a<|channel|>b", "client_a_channel_b"),
         ('q"><tool_call', "client_q_tool_call"),
         ("天気", "client__"),
+        ("météo/ville", "client_meteo_ville"),
+        ("mcp__" + "a" * 60 + "_read_file", "client_mcp__" + "a" * 42 + "_read_file"),
     ],
 )
 def test_names_that_confuse_are_aliased(name: str, shown: str) -> None:

@@ -6,6 +6,7 @@ Source: docs/design/emulation.md, "Tool names".
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
@@ -20,6 +21,11 @@ _RESERVED: Final = frozenset(
     )
 )  # fmt: skip
 _LONGEST: Final = 64
+_PREFIX: Final = "client_"
+# Of a long name's beginning.
+_HEAD: Final = 20
+# What NFKD parts from letters, such as accents.
+_MARKS: Final = re.compile("[\u0300-\u036f]+")
 # Characters of a name that an alias is made from.
 _CONSIDERED: Final = 1_024
 
@@ -35,8 +41,15 @@ def needs_alias(name: str) -> bool:
 
 
 def alias(name: str) -> str:
-    """``client_`` and what is left of ``name`` in OpenAI's alphabet, at most 64 characters."""
-    return f"client_{_INVALID.sub('_', name[:_CONSIDERED]) or 'tool'}"[:_LONGEST]
+    """``client_`` and what is left of ``name`` in OpenAI's alphabet, at most 64 characters.
+
+    A long one loses its middle: it begins with its server's name and ends with what tells it from others.
+    """
+    plain = unicodedata.normalize("NFKD", name[:_CONSIDERED])
+    left = _INVALID.sub("_", _MARKS.sub("", plain)) or "tool"
+    if len(left) > _LONGEST - len(_PREFIX):
+        left = left[:_HEAD] + left[len(_PREFIX) + _HEAD - _LONGEST :]
+    return _PREFIX + left
 
 
 class NameMap(Struct, frozen=True):
