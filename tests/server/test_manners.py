@@ -105,6 +105,25 @@ def test_wrong_methods_name_the_right_ones(demo: RunningGateway, method: str, pa
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("GET", "/v1/chat/completions", 405, "Answer a conversation"),
+        ("GET", "/v1/chat/completions", 405, "not stored"),
+        ("GET", "/v1/chat/completions/chatcmpl-1", 404, "not stored"),
+        ("GET", "/v1/completions", 405, "Continue a text"),
+        ("GET", "/v1/messages", 405, "Answer a conversation, as Anthropic's API does"),
+        ("GET", "/v1/responses/input_tokens/x", 404, "Count the tokens"),
+        ("POST", "/v1/models", 405, "The models of the upstreams"),
+    ],
+)
+def test_who_asks_in_the_wrong_way_learns_what_is_there(
+    demo: RunningGateway, method: str, path: str, status: int, said: str
+) -> None:
+    reply = ask(demo, method, path)
+    assert (reply.status, said in reply.json()["error"]["message"]) == (status, True)
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/v1/chat/completions/",

@@ -87,7 +87,7 @@ class Edge:
         except GatewayError as error:
             await self._fail(error, record, scope, send_with_headers)
         except HTTPException as refusal:
-            await self._fail(_routing_error(refusal, scope), record, scope, send_with_headers)
+            await self._fail(self._routing_error(refusal, scope), record, scope, send_with_headers)
         except Exception:
             await self._fail(record.bug(), record, scope, send_with_headers)
         finally:
@@ -126,6 +126,16 @@ class Edge:
             headers = [*headers, (b"connection", b"close")]
         await send_json(send, status, body, headers)
 
+    def _routing_error(self, refusal: HTTPException, scope: Scope) -> GatewayError:
+        method, path = scope["method"], scope["path"][:200]
+        purpose = self.surface.purpose(scope["path"])
+        if refusal.status_code == 405:
+            allow = tuple(sorted((refusal.headers or {}).get("Allow", "").split(", ")))
+            said = f"{method} is not allowed on {path}; use {' or '.join(allow)}. {purpose}"
+            return MethodNotAllowed(said.rstrip(), allow=allow)
+        said = f"Unknown path: {method} {path}. GET / lists the endpoints of this gateway. {purpose}"
+        return NotFound(said.rstrip())
+
 
 def _check_host(scope: Scope) -> None:
     """Raises: InvalidRequest, where it is not clear whom the request is for (RFC 9112, section 3.2)."""
@@ -142,11 +152,3 @@ async def _answer_options(send: Send, record: RequestRecord, allowed_origin: str
     headers = options_headers(record.headers, allowed_origin)
     await send({"type": "http.response.start", "status": 204, "headers": headers})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _routing_error(refusal: HTTPException, scope: Scope) -> GatewayError:
-    method, path = scope["method"], scope["path"][:200]
-    if refusal.status_code == 405:
-        allow = tuple(sorted((refusal.headers or {}).get("Allow", "").split(", ")))
-        return MethodNotAllowed(f"{method} is not allowed on {path}; use {' or '.join(allow)}.", allow=allow)
-    return NotFound(f"Unknown path: {method} {path}. GET / lists the endpoints of this gateway.")

@@ -79,6 +79,13 @@ class Surface:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         return owner.error(error, request_id, headers)
 
+    def purpose(self, path: str) -> str:
+        """What is done at a canonical path, or nearest above, as sentences; "" where there is nothing."""
+        for stem, dialect in self._stems:
+            if path == stem or path.startswith(f"{stem}/"):
+                return _purposes(dialect.package).get(stem, "")
+        return ""
+
     def openapi(self) -> bytes:
         """The OpenAPI 3.1 document as JSON: the gateway's own part and that of every dialect."""
         return _composed(tuple(dict.fromkeys(dialect.package for dialect in self.dialects)))
@@ -104,6 +111,18 @@ def _roots(dialects: Sequence[Dialect]) -> dict[str, Dialect]:
 def is_open(path: str) -> bool:
     """Whether a canonical path is for everybody; every other one, also one that is not there, needs a key."""
     return path in OPEN
+
+
+@cache
+def _purposes(package: str) -> dict[str, str]:
+    """What is done at each path that a dialect describes."""
+    return {
+        path: " ".join(
+            f"{method.upper()} {path}: {operation['summary']}. {operation.get('description', '')}".strip()
+            for method, operation in operations.items()
+        )
+        for path, operations in _fragment(package)["paths"].items()
+    }
 
 
 @cache
