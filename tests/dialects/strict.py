@@ -6,15 +6,19 @@ from typing import Any
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
-# OpenAI's reference and servers have it; the SDK's type leaves it out.
-_UNTYPED = {"Response": {"store"}}
+# OpenAI's reference and servers have them; the SDK's types leave them out.
+_UNTYPED = {
+    "Response": {"store", "presence_penalty", "frequency_penalty"},
+    # Its servers and SDKs have the same in an object as well.
+    "ResponseErrorEvent": {"error"},
+}
 
 # The SDK makes them optional, but a client may rely on every answer to have them.
 _ALWAYS = {
     "Response": {
         "background", "completed_at", "error", "incomplete_details", "instructions", "max_output_tokens",
-        "metadata", "previous_response_id", "reasoning", "status", "temperature", "text", "top_p",
-        "truncation", "usage", "user",
+        "frequency_penalty", "metadata", "presence_penalty", "previous_response_id", "reasoning",
+        "service_tier", "status", "temperature", "text", "top_p", "truncation", "usage", "user",
     },
     "ResponseOutputText": {"logprobs"},
     "ResponseReasoningItem": {"content", "status"},
@@ -57,7 +61,7 @@ def _refuse_surprises(value: Any, path: str) -> None:
             name = type(value).__name__
             unknown = set(value.model_extra or ()) - _UNTYPED.get(name, set())
             assert not unknown, f"{path}: {name} has no field {sorted(unknown)}"
-            missing = _ALWAYS.get(name, set()) - value.model_fields_set
+            missing = _ALWAYS.get(name, set()) - value.model_fields_set - set(value.model_extra or ())
             assert not missing, f"{path}: {name} lacks {sorted(missing)}"
             for field in value.model_fields_set:
                 _refuse_surprises(getattr(value, field), f"{path}.{field}")

@@ -103,6 +103,39 @@ class TestCreating:
         )
         assert second.output_text == "It is sunny."
 
+    def test_what_is_counted_is_what_the_answer_was_made_from(self, site: Site, openai: OpenAI) -> None:
+        site.simulator.always(Answer("Hello."))
+        first = openai.responses.create(model=MODEL, input="Hi", instructions="Be kind.")
+        more: dict[str, Any] = {"input": "And now?", "tools": [WEATHER], "previous_response_id": first.id}
+        counted = openai.responses.input_tokens.count(model=MODEL, **more)
+        assert counted.object == "response.input_tokens"
+        second = openai.responses.create(model=MODEL, **more)
+        assert second.usage is not None
+        assert counted.input_tokens == second.usage.input_tokens > 20
+        with pytest.raises(NotFoundError):
+            openai.responses.input_tokens.count(model=MODEL, input="x", previous_response_id="resp_0")
+        assert len(site.simulator.requests) == 2
+
+    def test_a_shell_is_called_and_its_output_answered(self, site: Site, openai: OpenAI) -> None:
+        site.simulator.always(
+            Agent([[Call("client_shell", {"commands": ["ls"]})]], lambda results: f"It is {results[0]}.")
+        )
+        tools: Any = [{"type": "shell", "environment": {"type": "local"}}]
+        with openai.responses.stream(model=MODEL, input="What is here?", tools=tools) as stream:
+            first = stream.until_done().get_final_response()
+        call = first.output[-1]
+        assert call.type == "shell_call"
+        assert call.action.commands == ["ls"]
+        output: Any = {
+            "type": "shell_call_output",
+            "call_id": call.call_id,
+            "output": [{"stdout": "a.txt", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}],
+        }
+        second = openai.responses.create(
+            model=MODEL, tools=tools, previous_response_id=first.id, input=[output]
+        )
+        assert "a.txt" in second.output_text
+
     def test_a_namespace_comes_back_with_its_calls(self, site: Site) -> None:
         site.simulator.script(Agent([[Call("agents__spawn", {"task": "x"})]], lambda _: ""))
         tools = [

@@ -7,12 +7,21 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ..config import Settings
+from ..core.turn import Turn
 from ..dialects.base import Answer, CountTokens, Dialect, ListModels, Operation, ShowModel
-from ..dialects.responses import CreateResponse, ResponseAction
+from ..dialects.responses import CountInput, CreateResponse, ResponseAction, ResponsesDialect
 from ..gateway import Gateway
 from .models import serve_model, serve_models
-from .responses import BackgroundRuns, ResponseRoutes, ResponsesEndpoint, StoredResponses, open_request
-from .turns import AnswerEndpoint, CountEndpoint, Serving, TurnEndpoint
+from .request import RequestRecord
+from .responses import (
+    BackgroundRuns,
+    ResponseRoutes,
+    ResponsesEndpoint,
+    StoredResponses,
+    open_request,
+    read_with_history,
+)
+from .turns import AnswerEndpoint, CountEndpoint, Serving, TurnEndpoint, parsed
 
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -53,13 +62,19 @@ class Operations:
                 return ResponsesEndpoint(operation, gateway.open, serving, self._stored, self._runs)
             case Answer():
                 return TurnEndpoint(dialect.name, operation, gateway.open, serving)
-            case CountTokens():
-                return CountEndpoint(dialect.name, operation, gateway.count, serving)
+            case CountTokens(parse, render):
+                return CountEndpoint(dialect.name, partial(parsed, parse), render, gateway.count, serving)
+            case CountInput(owner, render):
+                read_turn = partial(self._read_turn, owner)
+                return CountEndpoint(dialect.name, read_turn, render, gateway.count, serving)
             case ResponseAction(action):
                 handler: Handler = getattr(ResponseRoutes(self._stored, self._runs, serving), action)
                 return handler
             case _:
                 raise TypeError(f"{dialect.name}: nothing does {type(operation).__name__}")
+
+    async def _read_turn(self, dialect: ResponsesDialect, body: bytes, record: RequestRecord) -> Turn:
+        return (await read_with_history(dialect, self._stored, body, record)).turn
 
 
 def _application(handlers: Mapping[str, Handler]) -> Handler:

@@ -13,7 +13,7 @@ from ..core.errors import GatewayError
 from ..core.events import Events, Finished, UsageReported
 from ..core.result import Collector
 from ..core.turn import Turn
-from ..dialects.base import Answer, CountTokens, DialectRequest, StreamFormat, StreamRenderer
+from ..dialects.base import Answer, DialectRequest, Headers, StreamFormat, StreamRenderer
 from ..loop import beside
 from .body import ClientGone, read_body, weight_of
 from .drain import Drain, shutting_down
@@ -23,6 +23,7 @@ from .request import RequestRecord
 from .series import OpenTurn, open_series
 
 R = TypeVar("R", bound=DialectRequest)
+P = TypeVar("P")
 
 
 class Serving(Struct, frozen=True):
@@ -162,17 +163,28 @@ class TurnEndpoint(AnswerEndpoint[DialectRequest]):
         self._parse = answer.parse
 
     async def read(self, body: bytes, record: RequestRecord) -> DialectRequest:
-        return await beside(record.weight, self._parse, body, record.headers)
+        return await parsed(self._parse, body, record)
+
+
+async def parsed(parse: Callable[[bytes, Headers], P], body: bytes, record: RequestRecord) -> P:
+    """What ``parse`` makes of a body that needs nothing but itself."""
+    return await beside(record.weight, parse, body, record.headers)
 
 
 class CountEndpoint:
-    """Counts the prompts of a dialect's requests."""
+    """Counts prompts: ``read`` reads their requests, ``render`` gives the bytes for a number."""
 
     def __init__(
-        self, dialect: str, operation: CountTokens, count: Callable[[Turn], Awaitable[int]], serving: Serving
+        self,
+        dialect: str,
+        read: Callable[[bytes, RequestRecord], Awaitable[Turn]],
+        render: Callable[[int], bytes],
+        count: Callable[[Turn], Awaitable[int]],
+        serving: Serving,
     ) -> None:
         self._name = dialect
-        self._operation = operation
+        self._read = read
+        self._render = render
         self._count = count
         self._serving = serving
 
@@ -183,6 +195,6 @@ class CountEndpoint:
             with self._serving.intake.body(record.caller) as arriving:
                 body = await read_body(receive, record.headers, arriving)
                 record.weight = weight_of(body)
-                turn = await beside(record.weight, self._operation.parse, body, record.headers)
+                turn = await self._read(body, record)
             tokens = await self._count(record.own(turn))
-        await send_json(send, 200, self._operation.render(tokens))
+        await send_json(send, 200, self._render(tokens))

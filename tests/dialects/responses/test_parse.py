@@ -1,7 +1,7 @@
 """Requests for responses in neutral form, and what is wrong with wrong ones."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -152,9 +152,95 @@ def test_calls_under_types_of_their_own_are_kept() -> None:
         {"type": "mcp_list_tools", "id": "t", "server_label": "docs", "tools": []},
     )
     assert kept[1].tool_calls[0].name == "local_shell"
-    assert json.loads(kept[1].tool_calls[0].arguments)["action"]["command"] == ["ls"]
+    assert json.loads(kept[1].tool_calls[0].arguments) == {"command": ["ls"]}
     assert kept[2] == ToolResultMessage("a.txt", "c", "local_shell")
     assert kept[4] == ToolResultMessage("found", "m", "mcp")
+
+
+def test_calls_of_typed_tools_in_a_history_are_those_of_the_functions_the_model_is_offered() -> None:
+    shell = {"commands": ["ls", "pwd"], "timeout_ms": 5, "max_output_length": None}
+    patch = {"type": "update_file", "path": "a.py", "diff": "@@\n-a\n+b"}
+    output = [{"stdout": "a.txt", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}]
+    asked, ran, patched = messages(
+        {"type": "shell_call", "call_id": "s", "action": shell, "status": "completed"},
+        {
+            "type": "apply_patch_call",
+            "id": "apc_1",
+            "call_id": "p",
+            "operation": patch,
+            "status": "completed",
+        },
+        {"type": "shell_call_output", "call_id": "s", "output": output},
+        {"type": "apply_patch_call_output", "call_id": "p", "status": "completed", "output": "done"},
+    )
+    calls = [(call.id, call.name, json.loads(call.arguments)) for call in asked.tool_calls]
+    assert calls == [
+        ("s", "shell", {"commands": ["ls", "pwd"], "timeout_ms": 5}),
+        ("p", "apply_patch", patch),
+    ]
+    assert (ran.call_id, ran.name, json.loads(ran.text)) == ("s", "shell", output)
+    assert patched == ToolResultMessage("completed\ndone", "p", "apply_patch")
+
+
+def test_the_output_of_a_local_shell_may_name_the_item_instead_of_the_call() -> None:
+    call = {"type": "local_shell_call", "id": "lsh_1", "call_id": "c", "action": {"command": ["ls"]}}
+    result = messages(call, {"type": "local_shell_call_output", "id": "lsh_1", "output": "a.txt"})[1]
+    assert result == ToolResultMessage("a.txt", "c", "local_shell")
+
+
+class TestConfigurationUpdates:
+    """The last one holds, over the request's own parameters, which stay what the answer repeats."""
+
+    UPDATE: ClassVar[Any] = {"type": "configuration_update", "reasoning": {"effort": "high"}}
+    FORM: ClassVar[Any] = {"type": "configuration_update", "text": {"format": {"type": "json_object"}}}
+
+    def test_they_hold_until_the_next_and_each_for_what_it_says(self) -> None:
+        turn = parse(
+            input=[self.FORM, {"role": "user", "content": "x"}, self.UPDATE], reasoning={"effort": "low"}
+        ).turn
+        assert (turn.effort, turn.output_format) == ("high", OutputFormat("json_object"))
+        lower = {"type": "configuration_update", "reasoning": {"effort": "minimal"}}
+        plain = {"type": "configuration_update", "text": {"format": {"type": "text"}}}
+        turn = parse(
+            input=[self.FORM, self.UPDATE, lower, plain, {"role": "user", "content": "x"}],
+            text={"format": {"type": "json_object"}},
+        ).turn
+        assert (turn.effort, turn.output_format) == ("low", OutputFormat())
+
+    def test_one_of_an_earlier_response_still_holds(self) -> None:
+        asked = DIALECT.read(json.dumps({"input": "And now?", "reasoning": {"effort": "low"}}).encode())
+        assert DIALECT.complete(asked, history=[self.UPDATE]).turn.effort == "high"
+
+    def test_the_answer_repeats_what_the_request_itself_said(self) -> None:
+        request = parse(
+            input=[self.UPDATE, {"role": "user", "content": "x"}],
+            reasoning={"effort": "low"},
+            presence_penalty=1.5,
+        )
+        said = json.loads(b"{" + request.frame.echo + b"}")
+        assert said["reasoning"] == {"effort": "low", "summary": None}
+        assert (said["presence_penalty"], said["frequency_penalty"], said["service_tier"]) == (
+            1.5,
+            0.0,
+            "default",
+        )
+
+    @pytest.mark.parametrize(
+        ("update", "param"),
+        [
+            ({"reasoning": {"effort": "huge"}}, "input[0].reasoning.effort"),
+            ({"reasoning": "high"}, "input[0].reasoning"),
+            ({"text": {"format": {"type": "xml"}}}, "input[0].text.format.type"),
+        ],
+    )
+    def test_what_is_wrong_with_one_is_named(self, update: dict[str, Any], param: str) -> None:
+        item = {"type": "configuration_update", **update}
+        assert refusal(input=[item, {"role": "user", "content": "x"}]).param == param
+
+    def test_what_it_leaves_away_stays(self) -> None:
+        silent = {"type": "configuration_update", "reasoning": {"effort": None}, "text": {}}
+        turn = parse(input=[self.UPDATE, silent, {"role": "user", "content": "x"}]).turn
+        assert (turn.effort, turn.output_format) == ("high", OutputFormat())
 
 
 def test_calls_without_an_id_get_one_that_no_other_call_has() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss_api.core.errors import UpstreamFailure, UpstreamRateLimited
+from gptoss_api.core.errors import UpstreamFailure, UpstreamRateLimited, UpstreamSchemaMismatch
 from gptoss_api.core.events import (
     Event,
     Finished,
@@ -309,9 +309,129 @@ def test_a_break_before_the_start_is_an_error_event() -> None:
             "code": "upstream_rate_limited",
             "message": "Slow down.",
             "param": None,
+            "error": {
+                "message": "Slow down.",
+                "type": "rate_limit_error",
+                "param": None,
+                "code": "upstream_rate_limited",
+            },
             "sequence_number": 0,
         }
     ]
+
+
+def typed_call(name: str, arguments: str, *end: Event, index: int = 0) -> list[Event]:
+    half = len(arguments) // 2
+    pieces: list[Event] = [ToolCallDelta(index, arguments[:half]), ToolCallDelta(index, arguments[half:])]
+    return [ToolCallStarted(index, f"call_{index}", name), *pieces, *end]
+
+
+TYPED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    (
+        "shell",
+        {"commands": ["ls", "pwd"]},
+        {
+            "type": "shell_call",
+            "action": {"commands": ["ls", "pwd"], "timeout_ms": None, "max_output_length": None},
+            "environment": {"type": "local"},
+        },
+    ),
+    (
+        "local_shell",
+        {"command": ["ls", "-l"]},
+        {"type": "local_shell_call", "action": {"type": "exec", "command": ["ls", "-l"], "env": {}}},
+    ),
+    (
+        "apply_patch",
+        {"type": "update_file", "path": "a.py", "diff": "@@\n-a\n+b"},
+        {
+            "type": "apply_patch_call",
+            "operation": {"type": "update_file", "path": "a.py", "diff": "@@\n-a\n+b"},
+        },
+    ),
+    (
+        "apply_patch",
+        {"type": "delete_file", "path": "a.py", "diff": ""},
+        {"type": "apply_patch_call", "operation": {"type": "delete_file", "path": "a.py"}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "members"), TYPED)
+def test_calls_of_typed_tools_are_items_of_their_own_type(
+    name: str, arguments: dict[str, Any], members: dict[str, Any]
+) -> None:
+    asked = request(tools=[*TOOLS, {"type": name}])
+    first = typed_call(name, json.dumps(arguments), ToolCallFinished(0))
+    other = typed_call("weather", '{"city": "Paris"}', ToolCallFinished(1), index=1)
+    answer = [STARTED, TextDelta("Look."), *first, *other, Finished("tool_calls"), USAGE]
+    events = checked(rendered(asked.renderer(), answer))
+    final = events[-1]["response"]
+    _, call, function = final["output"]
+    assert {**call, "id": ""} == {"id": "", "call_id": "call_0", "status": "completed", **members}
+    assert (function["name"], function["arguments"]) == ("weather", '{"city": "Paris"}')
+    assert final["output"] == added_up(events)
+    assert not any("call_0" in str(event.get("item_id")) for event in events)
+    collector = Collector()
+    collector.feed(answer)
+    whole = check_response(json.loads(asked.render(collector))).model_dump(exclude_unset=True)
+    assert [{**item, "id": ""} for item in whole["output"]] == [
+        {**item, "id": ""} for item in final["output"]
+    ]
+
+
+def test_a_function_of_such_a_name_stays_a_function() -> None:
+    shell = {"type": "function", "name": "shell", "parameters": {"type": "object"}}
+    answer = [
+        *typed_call("shell", '{"commands": ["ls"]}', ToolCallFinished(0)),
+        Finished("tool_calls"),
+        USAGE,
+    ]
+    events = checked(rendered(request(tools=[shell]).renderer(), [STARTED, *answer]))
+    assert events[-1]["response"]["output"][0]["type"] == "function_call"
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+@pytest.mark.parametrize("told", [True, False])
+def test_a_cut_call_of_a_typed_tool_is_not_handed_out(reason: FinishReason, told: bool) -> None:
+    asked = request(tools=[{"type": "shell"}])
+    end = [ToolCallFinished(0, complete=False)] if told else []
+    answer = [STARTED, *typed_call("shell", '{"commands": ["rm -rf /', *end), Finished(reason), USAGE]
+    final = checked(rendered(asked.renderer(), answer))[-1]["response"]
+    collector = Collector()
+    collector.feed(answer)
+    whole = json.loads(asked.render(collector))
+    assert (final["status"], final["output"]) == (whole["status"], whole["output"]) == ("incomplete", [])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("shell", "{}"),
+        ("shell", '{"commands": []}'),
+        ("shell", '{"commands": [1]}'),
+        ("shell", "[]"),
+        ("shell", "no JSON"),
+        ("local_shell", '{"command": {"a": "b"}}'),
+        ("apply_patch", '{"type": "move_file", "path": "a", "diff": ""}'),
+        ("apply_patch", '{"type": "create_file", "path": 1, "diff": ""}'),
+        ("apply_patch", '{"type": "create_file", "path": "a", "diff": null}'),
+    ],
+)
+def test_a_typed_call_that_says_nothing_is_a_failure_and_no_item(name: str, arguments: str) -> None:
+    stream = request(tools=[{"type": name}]).renderer()
+    data = stream.feed([STARTED, TextDelta("So:")])
+    with pytest.raises(UpstreamSchemaMismatch) as caught:
+        stream.feed(typed_call(name, arguments, ToolCallFinished(0)))
+    events = checked(data + stream.fail(caught.value))
+    assert events[-1]["type"] == "response.failed"
+    assert [item["type"] for item in events[-1]["response"]["output"]] == ["message"]
+
+
+def test_one_command_may_be_written_as_a_string() -> None:
+    answer = [*typed_call("shell", '{"commands": "ls"}', ToolCallFinished(0)), Finished("tool_calls"), USAGE]
+    events = checked(rendered(request(tools=[{"type": "shell"}]).renderer(), [STARTED, *answer]))
+    assert events[-1]["response"]["output"][0]["action"]["commands"] == ["ls"]
 
 
 def test_a_rate_limit_keeps_its_meaning_in_a_failed_response() -> None:

@@ -121,6 +121,46 @@ def test_hosted_tools_are_dropped_and_reported() -> None:
     assert {f"tools.{kind}" for kind in kinds} <= set(turn.ignored)
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ({"type": "shell"}, ["commands"]),
+        ({"type": "shell", "environment": {"type": "local"}}, ["commands"]),
+        ({"type": "local_shell"}, ["command"]),
+        ({"type": "apply_patch"}, ["type", "path", "diff"]),
+    ],
+)
+def test_tools_with_a_type_of_their_own_are_offered_as_functions(
+    tool: dict[str, Any], arguments: list[str]
+) -> None:
+    request = parse(tools=[WEATHER, tool])
+    offered = request.turn.tools[1]
+    assert (offered.name, offered.kind, offered.strict) == (tool["type"], "function", True)
+    # What OpenAI's rules for strict schemas want, so that every server takes it.
+    parameters = offered.parameters
+    assert parameters is not None
+    assert list(parameters["properties"]) == parameters["required"] == arguments
+    assert parameters["additionalProperties"] is False
+    assert request.turn.ignored == ()
+    assert json.loads(b"{" + request.frame.echo + b"}")["tools"][1] == tool
+    for choice in ({"type": tool["type"]}, {"type": "allowed_tools", "mode": "auto", "tools": [tool]}):
+        assert parse(tools=[WEATHER, tool], tool_choice=choice).turn.tool_choice.names == (tool["type"],)
+
+
+def test_a_shell_in_a_container_of_openai_is_dropped_like_every_hosted_tool() -> None:
+    shell = {"type": "shell", "environment": {"type": "container_auto"}}
+    turn = parse(tools=[WEATHER, shell]).turn
+    assert [tool.name for tool in turn.tools] == ["weather"]
+    assert turn.ignored == ("tools.shell",)
+    assert openai_error(refusal(tools=[WEATHER, shell], tool_choice={"type": "shell"})).code == (
+        "unsupported_value"
+    )
+
+
+def test_a_typed_tool_and_a_function_of_its_name_are_one_too_many() -> None:
+    assert refusal(tools=[PATCH, {"type": "apply_patch"}]).param == "tools[1].type"
+
+
 def test_tools_may_come_as_an_input_item() -> None:
     request = parse(
         input=[

@@ -1,18 +1,20 @@
 """OpenAI's Responses: items in, response objects or their events out."""
 
-from .dialect import CreateResponse, ResponseAction, ResponseRequest, ResponsesDialect
+from .dialect import CountInput, CreateResponse, ResponseAction, ResponseRequest, ResponsesDialect
 from .objects import response_of_item
 from .parse import Parsed
-from .stream import ResponseStream
+from .stream import ResponseStream, error_event
 from .truncation import without_oldest
 
 __all__ = [
+    "CountInput",
     "CreateResponse",
     "Parsed",
     "ResponseAction",
     "ResponseRequest",
     "ResponseStream",
     "ResponsesDialect",
+    "error_event",
     "response_of_item",
     "without_oldest",
 ]

@@ -17,7 +17,7 @@ from ..json_body import decode_object
 from ..openai_errors import error_response
 from ..sealing import Sealer
 from .items import ItemReader
-from .objects import Frame, new_response_id
+from .objects import Frame, encode, new_response_id
 from .parse import Parsed, read_request
 from .response import render_response
 from .stored import input_items
@@ -83,6 +83,13 @@ class CreateResponse(Answer, frozen=True, kw_only=True):
     dialect: "ResponsesDialect"
 
 
+class CountInput(Operation, frozen=True):
+    """Counts the prompt of a request, whose conversation may be stored; ``render`` gives the bytes."""
+
+    dialect: "ResponsesDialect"
+    render: Callable[[int], bytes]
+
+
 class ResponseAction(Operation, frozen=True):
     """Does something with the stored response whose id is the path's ``{id}``."""
 
@@ -114,6 +121,7 @@ class ResponsesDialect:
         self._aliases = aliases
         self.endpoints: Final = (
             Endpoint("POST", "/v1/responses", CreateResponse(self.parse, dialect=self)),
+            Endpoint("POST", "/v1/responses/input_tokens", CountInput(self, _input_tokens)),
             Endpoint("GET", "/v1/responses/{id}", ResponseAction("retrieve")),
             Endpoint("DELETE", "/v1/responses/{id}", ResponseAction("delete")),
             Endpoint("POST", "/v1/responses/{id}/cancel", ResponseAction("cancel")),
@@ -170,6 +178,8 @@ class ResponsesDialect:
             asked.turn,
             messages=messages,
             show_reasoning=self._show_reasoning,
+            effort=reader.configuration.effort or asked.turn.effort,
+            output_format=reader.configuration.output_format or asked.turn.output_format,
             ignored=(*asked.turn.ignored, *reader.ignored),
         )
         request = ResponseRequest(
@@ -190,3 +200,7 @@ class ResponsesDialect:
 
     def error(self, error: GatewayError, request_id: str, headers: Headers) -> ErrorResponse:
         return error_response(error, request_id)
+
+
+def _input_tokens(tokens: int) -> bytes:
+    return encode({"object": "response.input_tokens", "input_tokens": tokens})

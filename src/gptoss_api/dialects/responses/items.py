@@ -20,6 +20,8 @@ from ...core.turn import (
     UserMessage,
 )
 from ..fields import Fields, as_object, unknown_value, wrong_type
+from .client_tools import CLIENT_CALLS
+from .configuration import Configuration
 from .tools import Names
 
 ROLES: Final = ("user", "assistant", "system", "developer")
@@ -28,12 +30,9 @@ _TEXT_PARTS: Final = frozenset({"input_text", "output_text", "text", "summary_te
 _MEDIA_PARTS: Final = frozenset(
     {"input_image", "input_file", "input_audio", "input_video", "image_url", "computer_screenshot", "file"}
 )
-# Calls of tools that the model's provider or the client ran under a type of their own; by type, the name
+# Calls of tools that the model's provider ran, under a type of their own; by type, the name
 # under which the model is told of them and the members that say what was asked.
 _FOREIGN_CALLS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "local_shell_call": ("local_shell", ("action",)),
-    "shell_call": ("shell", ("action",)),
-    "apply_patch_call": ("apply_patch", ("operation",)),
     "web_search_call": ("web_search", ("action",)),
     "file_search_call": ("file_search", ("queries",)),
     "code_interpreter_call": ("code_interpreter", ("code",)),
@@ -54,7 +53,7 @@ _RESULTS: Final[dict[str, tuple[str, ...]]] = {
     "mcp_call": ("output", "error"),
 }
 # What says nothing to the model.
-_SILENT: Final = frozenset({"additional_tools", "mcp_list_tools", "configuration_update"})
+_SILENT: Final = frozenset({"additional_tools", "mcp_list_tools"})
 
 TYPES: Final = (
     "message",
@@ -64,6 +63,8 @@ TYPES: Final = (
     "custom_tool_call",
     "custom_tool_call_output",
     "item_reference",
+    "configuration_update",
+    *CLIENT_CALLS,
     *_FOREIGN_CALLS,
     *_FOREIGN_OUTPUTS,
     *sorted(_SILENT),
@@ -103,7 +104,7 @@ class ItemReader:
     """Reads items one after the other: feed them all, then take ``messages``.
 
     ``unseal`` opens ``encrypted_content``, ``known`` are the stored items that references may name.
-    ``ignored`` names what could not be used.
+    ``ignored`` names what could not be used, ``configuration`` is what the items change of the request's own.
     """
 
     def __init__(
@@ -116,6 +117,8 @@ class ItemReader:
         self._unseal = unseal
         self._known = known or {}
         self._tool_names: dict[str, str] = {}
+        # Calls of a local shell may be answered by the id of their item.
+        self._call_ids: dict[str, str] = {}
         self._messages: list[Message] = []
         # The assistant's message that is still growing.
         self._reasoning: list[str] = []
@@ -124,6 +127,7 @@ class ItemReader:
         self._calls: list[ToolCall] = []
         self._open = False
         self.ignored: dict[str, None] = {}
+        self.configuration = Configuration()
 
     def feed(self, items: Sequence[Fields]) -> None:
         for item in items:
@@ -148,6 +152,10 @@ class ItemReader:
                 self._result(item, self._output(item))
             case "item_reference":
                 self._refer(item)
+            case "configuration_update":
+                self.configuration.update(item)
+            case kind if kind in CLIENT_CALLS:
+                self._typed_call(item, kind)
             case kind if kind in _FOREIGN_CALLS:
                 self._foreign_call(item, kind)
             case kind if kind in _FOREIGN_OUTPUTS:
@@ -204,6 +212,13 @@ class ItemReader:
         self._calls.append(call)
         self._open = True
 
+    def _typed_call(self, item: Fields, kind: str) -> None:
+        tool = CLIENT_CALLS[kind]
+        call_id = item.string("call_id") or item.string("id") or new_call_id()
+        self._call_ids[item.string("id") or call_id] = call_id
+        asked = item.required_object(tool.member)
+        self._add_call(ToolCall(call_id, tool.tool.name, tool.arguments(asked.members)))
+
     def _foreign_call(self, item: Fields, kind: str) -> None:
         name, members = _FOREIGN_CALLS[kind]
         asked = {member: item.get(member) for member in members if item.get(member) is not None}
@@ -216,6 +231,8 @@ class ItemReader:
     def _result(self, item: Fields, text: str) -> None:
         self._close()
         call_id = item.string("call_id") or item.string("id")
+        if call_id is not None:
+            call_id = self._call_ids.get(call_id, call_id)
         name = item.string("name")
         if name is not None:
             name = self._names.flatten(item.string("namespace"), name)

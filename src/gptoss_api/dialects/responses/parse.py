@@ -10,18 +10,17 @@ from msgspec import Struct
 
 from ...core.catalog import NO_ALIASES, ModelAliases
 from ...core.errors import InvalidRequest, InvalidType, UnsupportedParameter
-from ...core.turn import Effort, OutputFormat, Turn
+from ...core.turn import Turn
 from ..fields import Fields, as_object, unknown_value, wrong_type
 from ..parameters import (
-    EFFORTS,
     check_options,
     options_of,
     read_include_usage,
-    read_json_schema,
     read_metadata,
     read_model,
     read_stop,
 )
+from .configuration import read_reasoning, read_text, text_object
 from .items import item_type
 from .tools import Toolbox, read_toolbox
 
@@ -148,8 +147,8 @@ def read_request(
             "stored. Set 'store' to true.",
             param="background",
         )
-    output_format, verbosity = _text(body)
-    effort, reasoning, without_effect = _reasoning(body)
+    output_format, verbosity = read_text(body)
+    effort, reasoning, without_effect = read_reasoning(body)
     parallel = body.boolean("parallel_tool_calls") is not False
     options = _options(body)
     unknown = [name for name in options if name not in _OPTIONS]
@@ -178,7 +177,7 @@ def read_request(
         instructions=_instructions(body),
         toolbox=toolbox,
         echo=_echo(body, toolbox, reasoning)
-        | {"parallel_tool_calls": parallel, "store": store, "text": _text_object(output_format, verbosity)},
+        | {"parallel_tool_calls": parallel, "store": store, "text": text_object(output_format, verbosity)},
         stream=stream,
         background=background,
         store=store,
@@ -239,43 +238,6 @@ def _instructions(body: Fields) -> str:
     return value or ""
 
 
-def _text(body: Fields) -> tuple[OutputFormat, str | None]:
-    text = body.object("text")
-    if text is None:
-        return OutputFormat(), None
-    verbosity = text.choice("verbosity", ("low", "medium", "high"))
-    form = text.object("format")
-    if form is None:
-        return OutputFormat(), verbosity
-    match form.required_choice("type", ("text", "json_object", "json_schema")):
-        case "text":
-            return OutputFormat(), verbosity
-        case "json_object":
-            return OutputFormat("json_object"), verbosity
-        case _:
-            # Chat completions nest the schema one level deeper; clients mix the two forms.
-            inner = form.object("json_schema") or form
-            inner.required_object("schema")
-            return read_json_schema(inner, "text.format"), verbosity
-
-
-def _reasoning(body: Fields) -> tuple[Effort | None, dict[str, Any], list[str]]:
-    """The effort, the object as the answer repeats it, and the members without effect. The whole chain of
-    thought is given, so that a summary of it has none."""
-    reasoning = body.object("reasoning")
-    if reasoning is None:
-        return None, {"effort": None, "summary": None}, []
-    effort = reasoning.choice("effort", tuple(EFFORTS))
-    summary = reasoning.choice("summary", ("auto", "concise", "detailed", "none"))
-    without_effect = [
-        f"reasoning.{name}"
-        for name, value in reasoning.members.items()
-        if name != "effort" and value not in (None, "none")
-    ]
-    shown = {"effort": effort, "summary": None if summary == "none" else summary}
-    return None if effort is None else EFFORTS[effort], shown, without_effect
-
-
 def _include(body: Fields) -> list[str]:
     values = body.array("include", of="strings") or []
     for index, value in enumerate(values):
@@ -302,14 +264,18 @@ def _echo(body: Fields, toolbox: Toolbox, reasoning: dict[str, Any]) -> dict[str
     temperature, top_p = body.number("temperature", 0, 2), body.number("top_p", 0, 1)
     return {
         "background": body.boolean("background") or False,
+        "frequency_penalty": body.number("frequency_penalty", -2, 2) or 0.0,
         "instructions": body.get("instructions"),
         "max_output_tokens": body.integer("max_output_tokens", 1),
         "max_tool_calls": body.integer("max_tool_calls", 1),
         "metadata": read_metadata(body),
+        "presence_penalty": body.number("presence_penalty", -2, 2) or 0.0,
         "previous_response_id": body.string("previous_response_id"),
         "prompt_cache_key": body.string("prompt_cache_key"),
         "reasoning": reasoning,
         "safety_identifier": body.string("safety_identifier"),
+        # What was asked for is told to the upstream; which tier it served in is not known.
+        "service_tier": "default",
         "temperature": 1.0 if temperature is None else temperature,
         "tool_choice": body.get("tool_choice") or "auto",
         "tools": toolbox.echo,
@@ -318,15 +284,3 @@ def _echo(body: Fields, toolbox: Toolbox, reasoning: dict[str, Any]) -> dict[str
         "truncation": body.choice("truncation", ("auto", "disabled")) or "disabled",
         "user": body.string("user"),
     }
-
-
-def _text_object(form: OutputFormat, verbosity: str | None) -> dict[str, Any]:
-    said: dict[str, Any] = {"type": form.kind}
-    if form.kind == "json_schema":
-        said |= {
-            "name": form.name,
-            "description": form.description or None,
-            "schema": form.schema,
-            "strict": form.strict,
-        }
-    return {"format": said, "verbosity": verbosity or "medium"}

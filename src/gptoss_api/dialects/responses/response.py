@@ -50,8 +50,14 @@ def render_response(
         identifier = frame.item_id("msg", len(items))
         items.append(message_item(identifier, parts, "completed" if choice.tool_calls else status))
     for place, call in enumerate(choice.tool_calls):
-        identifier = frame.item_id("ctc" if call.kind == "custom" else "fc", len(items))
         whole = complete or place in choice.whole_calls
+        if (typed := names.typed.get(call.name)) is not None:
+            # Half of such a call has no form.
+            if whole:
+                identifier = frame.item_id(typed.prefix, len(items))
+                items.append(typed.item(identifier, call.id, call.arguments, "completed"))
+            continue
+        identifier = frame.item_id("ctc" if call.kind == "custom" else "fc", len(items))
         items.append(
             call_item(
                 identifier,

@@ -20,8 +20,9 @@ from ...core.events import (
     Usage,
     UsageReported,
 )
-from ..openai_errors import openai_error
+from ..openai_errors import error_object
 from ..parts import CallPart, Parts, TextKind, TextPart
+from .client_tools import ClientTool
 from .objects import (
     Frame,
     ItemStatus,
@@ -66,6 +67,20 @@ class _Place(Struct, frozen=True):
     after: bytes
     item_id: str
     output_index: int
+
+
+def error_event(said: dict[str, str | None], number: int) -> bytes:
+    """Ends a stream that has no response; ``said`` is the error as OpenAI's other APIs have it.
+
+    OpenAI's reference has its members in the event itself, its servers and SDKs in an object ``error``.
+    """
+    flat = {name: said[name] for name in ("code", "message", "param")}
+    event = {"type": "error", **flat, "error": said, "sequence_number": number}
+    return b"event: error\ndata: %b\n\n" % encode(event)
+
+
+# The place of a call whose item is made at its end.
+_UNSAID: Final = _Place(b"", b"", b"", "", -1)
 
 
 class ResponseStream:
@@ -117,9 +132,8 @@ class ResponseStream:
             self._close_all("incomplete")
             self._conclude("failed", error)
         else:
-            code = openai_error(error).code
-            said = {"code": code, "message": error.message, "param": error.param}
-            self._emit("error", encode(said)[1:-1])
+            self._out.append(error_event(error_object(error), self._number))
+            self._number += 1
         return self._taken()
 
     def snapshot(self) -> bytes:
@@ -147,6 +161,8 @@ class ResponseStream:
     # What the events say; see :class:`gptoss_api.dialects.parts.PartSink`.
 
     def text_delta(self, data: _Place, text: str) -> None:
+        if data is _UNSAID:
+            return
         self._out.append(
             b'%b%b%b,"sequence_number":%d}\n\n' % (data.before, encode(text), data.after, self._number)
         )
@@ -182,6 +198,9 @@ class ResponseStream:
 
     def call_started(self, call: ToolCallStarted) -> _Place:
         self._close_item("completed")
+        if call.name in self._names.typed:
+            # Nothing can be said of it before it is whole.
+            return _UNSAID
         index = self._take_index()
         custom = call.kind == "custom"
         identifier = self._frame.item_id("ctc" if custom else "fc", index)
@@ -192,6 +211,10 @@ class ResponseStream:
 
     def call_ended(self, part: CallPart[_Place], *, complete: bool) -> None:
         text, data = part.arguments, part.data
+        if data is _UNSAID:
+            if complete:
+                self._typed_call(self._names.typed[part.call.name], part.call, text)
+            return
         status: ItemStatus = "completed" if complete else "incomplete"
         item = self._call_object(data.item_id, part.call, text, status)
         if part.call.kind == "custom" and not complete:
@@ -201,6 +224,13 @@ class ResponseStream:
         stem, member = _call_events(part.call)
         self._emit(f"{stem}.done", b'%b,"%b":%b' % (data.place, member.encode(), encode(text)))
         self._finish_item(item, data.output_index)
+
+    def _typed_call(self, tool: ClientTool, call: ToolCallStarted, arguments: str) -> None:
+        index = self._take_index()
+        identifier = self._frame.item_id(tool.prefix, index)
+        item = tool.item(identifier, call.id, arguments, "completed")
+        self._add_item(item | {"status": "in_progress"}, index)
+        self._finish_item(item, index)
 
     def other(self, event: Event) -> None:
         match event:

@@ -1,4 +1,4 @@
-"""The tools of a request: functions, custom tools and namespaces of both, and which may be used.
+"""The tools of a request: functions, custom tools, namespaces of both and tools with a type of their own.
 
 A namespace's members reach the model under flat names; :class:`Names` gives calls their namespace back.
 Tools that OpenAI runs itself (``web_search``, ``code_interpreter`` …) do not exist here. Clients such as
@@ -16,6 +16,7 @@ from ...core.errors import ArrayTooLong, InvalidRequest, InvalidValue, Unsupport
 from ...core.turn import Tool, ToolChoice
 from ..fields import Fields, as_object, unknown_value, wrong_type
 from ..parameters import read_name, read_parameters
+from .client_tools import CLIENT_TOOLS, ClientTool, runs_elsewhere
 
 MAX_TOOLS: Final = 512
 
@@ -25,10 +26,14 @@ _NAME_LENGTH: Final = 64
 
 
 class Names(Struct, frozen=True):
-    """Flat tool names and what clients call them: ``flat`` by (namespace, name), ``called`` the reverse."""
+    """Flat tool names and what clients call them: ``flat`` by (namespace, name), ``called`` the reverse.
+
+    ``typed`` are the tools that the client has under a type of their own, by the names the model knows.
+    """
 
     flat: dict[tuple[str, str], str] = {}
     called: dict[str, tuple[str, str]] = {}
+    typed: dict[str, ClientTool] = {}
 
     def flatten(self, namespace: str | None, name: str) -> str:
         """The name the model sees; also for calls of an earlier turn whose tool is no longer offered."""
@@ -80,7 +85,7 @@ def read_toolbox(body: Fields, added: Sequence[Fields] = ()) -> Toolbox:
             f"but got {len(tools)}.",
             param="tools",
         )
-    names = Names(reader.flat, {flat: called for called, flat in reader.flat.items()})
+    names = Names(reader.flat, {flat: called for called, flat in reader.flat.items()}, reader.typed)
     dropped = tuple(dict.fromkeys(reader.dropped))
     choice = _Chooser(tools, names, dropped).read(body)
     return Toolbox(tools, choice, names, tuple(reader.echo), dropped)
@@ -90,6 +95,7 @@ class _Reader:
     def __init__(self) -> None:
         self.tools: dict[str, Tool] = {}
         self.flat: dict[tuple[str, str], str] = {}
+        self.typed: dict[str, ClientTool] = {}
         self.echo: list[dict[str, Any]] = []
         self.dropped: list[str] = []
 
@@ -102,6 +108,10 @@ class _Reader:
                 self.echo.append(echo)
             case "namespace":
                 self.echo.append(self._namespace(item))
+            case _ if kind in CLIENT_TOOLS and not runs_elsewhere(item.members):
+                self._add(CLIENT_TOOLS[kind].tool, item, "type")
+                self.typed[kind] = CLIENT_TOOLS[kind]
+                self.echo.append(item.members)
             case _:
                 self.dropped.append(kind)
 
@@ -133,9 +143,10 @@ class _Reader:
             )
         return {"type": "namespace", "name": namespace, "description": about, "tools": members}
 
-    def _add(self, tool: Tool, item: Fields) -> None:
+    def _add(self, tool: Tool, item: Fields, member: str = "name") -> None:
+        """Offers ``tool``, whose name stands in ``member`` of ``item``."""
         if self.tools.setdefault(tool.name, tool) != tool:
-            path = item.at("name")
+            path = item.at(member)
             raise InvalidValue(f"Invalid '{path}': another tool is already named '{tool.name}'.", param=path)
 
 
@@ -184,6 +195,8 @@ class _Chooser:
         kind = choice.required_string("type")
         if kind == "allowed_tools":
             return self._allowed(choice)
+        if kind in self._names.typed:
+            return ToolChoice("named", (kind,))
         if kind not in ("function", "custom"):
             raise UnsupportedValue(
                 f"Unsupported value: 'tool_choice.type' is '{kind[:64]}', a tool that OpenAI's servers run "
@@ -202,7 +215,9 @@ class _Chooser:
         for index, value in enumerate(inner.required_array("tools", least=1)):
             item = as_object(value, f"{path}[{index}]")
             kind = item.required_string("type")
-            if kind in ("function", "custom"):
+            if kind in self._names.typed:
+                names.append(kind)
+            elif kind in ("function", "custom"):
                 names.append(self._offered(item, kind))
             elif kind == "namespace":
                 namespace = item.required_string("name")

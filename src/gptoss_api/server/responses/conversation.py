@@ -1,12 +1,33 @@
 """What was said before a request: the chain of earlier responses and the items it refers to."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ...core.errors import InvalidRequest, NotFound, PreviousResponseNotFound
-from ...dialects.responses import Parsed, response_of_item
+from ...dialects.responses import Parsed, ResponseRequest, ResponsesDialect, response_of_item
 from ...loop import beside
+from ..request import RequestRecord
 from .stored import RUNNING, StoredResponse, StoredResponses
+
+
+async def read_with_history(
+    dialect: ResponsesDialect, stored: StoredResponses, body: bytes, record: RequestRecord
+) -> ResponseRequest:
+    """The request in ``body`` with its conversation, as far as ``stored`` has it.
+
+    Raises:
+        InvalidRequest, NotFound: for what cannot be read or is not there.
+    """
+    asked = await beside(record.weight, dialect.read, body)
+    request = partial(dialect.complete, asked, caller=record.caller)
+    if asked.previous_response_id is not None:
+        chain, history, size = await read_chain(stored, record.caller, asked.previous_response_id)
+        record.weight += size
+        request = partial(request, history=history, chain=chain)
+    if asked.references:
+        request = partial(request, known=await read_references(stored, record.caller, asked))
+    return await beside(record.weight, request)
 
 
 async def read_chain(

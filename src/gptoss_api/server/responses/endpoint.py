@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import Final
 
 from msgspec import Raw, json
@@ -19,7 +18,7 @@ from ..request import RequestRecord
 from ..series import OpenTurn
 from ..turns import AnswerEndpoint, Serving
 from .background import BackgroundRuns
-from .conversation import read_chain, read_references
+from .conversation import read_with_history
 from .stored import StoredResponse, StoredResponses, not_stored_object, status_of
 
 # A cut by estimate may have to be repeated; each takes away at least a tenth more than was too much.
@@ -43,16 +42,7 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
         self._runs = runs
 
     async def read(self, body: bytes, record: RequestRecord) -> ResponseRequest:
-        asked = await beside(record.weight, self._dialect.read, body)
-        chain: tuple[str, ...] = ()
-        request = partial(self._dialect.complete, asked, caller=record.caller)
-        if asked.previous_response_id is not None:
-            chain, history, size = await read_chain(self._stored, record.caller, asked.previous_response_id)
-            record.weight += size
-            request = partial(request, history=history, chain=chain)
-        if asked.references:
-            request = partial(request, known=await read_references(self._stored, record.caller, asked))
-        return await beside(record.weight, request)
+        return await read_with_history(self._dialect, self._stored, body, record)
 
     def open(self, request: ResponseRequest) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
         return open_request(self._open_turn, request)

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from ...core.errors import InvalidRequest, NotFound, StateUnavailable
 from ...dialects.base import SERVER_SENT_EVENTS
 from ...dialects.fields import Fields
+from ...dialects.responses import error_event
 from ...loop import beside
 from ..exchange import ClientStream, Departure, send_json
 from ..request import RequestRecord
@@ -130,8 +131,8 @@ class ResponseRoutes:
                 # They may have come since they were looked for.
                 if (events := await self._stored.events(caller, response_id)) is not None:
                     break
-                said = {"code": "server_error", "message": why, "param": None, "sequence_number": start}
-                yield b"event: error\ndata: %b\n\n" % msgspec.json.encode({"type": "error", **said})
+                said = {"message": why, "type": "server_error", "param": None, "code": "server_error"}
+                yield error_event(said, start)
                 return
             await asyncio.sleep(_LOOK_SECONDS)
         rest = events.split(_END)[start:-1]
