@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss_api.core.errors import UpstreamFailure, UpstreamRateLimited, UpstreamSchemaMismatch
+from gptoss_api.core.errors import (
+    ContextLengthExceeded,
+    GatewayError,
+    InsufficientQuota,
+    PromptTooLong,
+    RefusedByUpstream,
+    UpstreamFailure,
+    UpstreamRateLimited,
+    UpstreamSchemaMismatch,
+    UpstreamUnavailable,
+)
 from gptoss_api.core.events import (
     Event,
     Finished,
@@ -286,6 +296,24 @@ def test_a_call_that_a_break_cut_is_never_told_as_finished(kind: str, cancelled:
         cut = [("function_call", "incomplete")] if kind == "function" else []
         assert told == [("function_call", "completed"), *cut]
     assert "custom_tool_call_input.done" not in kinds(events)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (InsufficientQuota("No credits."), "insufficient_quota"),
+        (ContextLengthExceeded(9, 8), "context_length_exceeded"),
+        (PromptTooLong("Too long."), "context_length_exceeded"),
+        (UpstreamRateLimited("Slow down."), "rate_limit_exceeded"),
+        (RefusedByUpstream("Odd."), "invalid_prompt"),
+        (UpstreamUnavailable("Away."), "server_error"),
+    ],
+)
+def test_a_break_after_the_start_has_the_code_that_clients_act_on(failure: GatewayError, code: str) -> None:
+    stream = renderer()
+    # The SDK's types do not list all of them; it does not check them either.
+    _, last = named_events(stream.feed([STARTED, TextDelta("Half")]) + stream.fail(failure))[-1]
+    assert last["response"]["error"] == {"code": code, "message": failure.message}
 
 
 def test_a_break_after_the_start_ends_with_response_failed_and_keeps_what_came() -> None:

@@ -8,7 +8,13 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from ...core.errors import GatewayError, InvalidRequest, UpstreamRateLimited
+from ...core.errors import (
+    GatewayError,
+    InsufficientQuota,
+    InvalidRequest,
+    PromptTooLong,
+    UpstreamRateLimited,
+)
 from ...core.events import FinishReason, Usage
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
@@ -87,8 +93,15 @@ def _incomplete(reason: FinishReason | None) -> dict[str, str]:
 
 
 def error_object(error: GatewayError) -> dict[str, str]:
-    """What a failed response says; the codes are those that OpenAI's reference lists."""
+    """What a failed response says; the codes are those of OpenAI's reference, and two that Codex acts on.
+
+    A spent quota is no reason to send the whole turn again, and a full context one to shorten it.
+    """
     match error:
+        case InsufficientQuota():
+            code = "insufficient_quota"
+        case PromptTooLong():
+            code = "context_length_exceeded"
         case UpstreamRateLimited():
             code = "rate_limit_exceeded"
         case InvalidRequest():
