@@ -105,6 +105,11 @@ def test_two_calls_are_two_calls(deltas: list[list[CallDelta]]) -> None:
         ('{"a": "x\ny"}', '{"a": "x\\ny"}'),
         ('{"a": {"b": "x"', '{"a": {"b": "x"}}'),
         ('{"a": "héllo 😀"}', '{"a": "héllo 😀"}'),
+        ('```json\n{"a": 1}\n```', '{"a": 1}'),
+        ('\n```\n{"a": "```"}\n```\n', '{"a": "```"}'),
+        ('```{"a": 1}```', '{"a": 1}'),
+        ("~~~json\r\n[{'a': 1,}]\r\n~~~", '{"a": 1}'),
+        ("```\n```", "{}"),
     ],
 )
 def test_arguments_are_a_strict_json_object(written: str | None, meant: str) -> None:
@@ -131,6 +136,8 @@ def test_the_end_of_a_header_is_no_part_of_the_arguments(header: str) -> None:
         ("print(1)", "print(1)", "are not a JSON object"),
         ("[1, 2]", "[1, 2]", "are not a JSON object"),
         ("[" * 2_000, "[" * 2_000, "are not a JSON object"),
+        ('```json\n{"a": 1}', '```json\n{"a": 1}', "are not a JSON object"),
+        ("```python\nf(1)\n```", "```python\nf(1)\n```", "are not a JSON object"),
         ("[{}] and more", "[{}] and more", "are not a JSON object"),
         ("[{'a': 1," + " " * 10_000 + "}]", "[{'a': 1," + " " * 10_000 + "}]", "are not a JSON object"),
         ("{'a': 1, 'b': ", '{"a": 1, "b": ', "end in the middle"),

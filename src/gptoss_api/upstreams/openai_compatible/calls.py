@@ -23,6 +23,9 @@ _LONGEST_HEADER: Final = 1_000
 _LONGEST_MENDED: Final = 10_000
 _LEAKED: Final = re.compile(r"\A(?:<\|(?:channel|constrain|message)\|>(?:\s|commentary|json)*)+")
 
+# The first line of a fence, such as "json".
+_INFO: Final = re.compile(r"\A[\w-]*(?=[\s{])")
+
 
 class FunctionDelta(Struct, gc=False):
     name: str | None = None
@@ -278,10 +281,11 @@ class _Arguments:
 
     def _judge(self, text: str) -> str:
         """Arguments that are no plain object: nothing, an object in a list or string, or something else."""
-        if text in ("", "null", "None", '""'):
+        inner = _unfenced(text)
+        if inner in ("", "null", "None", '""'):
             return "{}"
         try:
-            value = _decoded(text)
+            value = _decoded(inner)
             for _ in range(2):
                 if isinstance(value, list) and len(value) == 1:
                     value = value[0]
@@ -293,6 +297,14 @@ class _Arguments:
             pass
         self.problem = "are not a JSON object"
         return text
+
+
+def _unfenced(text: str) -> str:
+    """What a Markdown fence around the whole of ``text`` holds."""
+    fence = text[:3]
+    if fence not in ("```", "~~~") or len(text) < 2 * len(fence) or not text.endswith(fence):
+        return text
+    return _INFO.sub("", text.strip(fence[0])).strip()
 
 
 def _decoded(text: str) -> Any:
