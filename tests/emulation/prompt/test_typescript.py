@@ -66,6 +66,13 @@ def test_a_tool_without_arguments_takes_none(parameters: Any) -> None:
         ([], "any"),
         ("x", "any"),
         ({"type": "object", "additionalProperties": True}, "Record<string, any>"),
+        ({"type": "object", "additionalProperties": {}}, "Record<string, any>"),
+        ({"type": "object", "required": ["ghost"]}, "{\nghost: any,\n}"),
+        (
+            {"required": ["g"], "additionalProperties": {"type": "string"}},
+            "{\ng: string,\n} & Record<string, string>",
+        ),
+        ({"type": "object", "required": ["g"], "additionalProperties": False}, "{}"),
         ({"$ref": "#"}, "any"),
     ],
 )
@@ -107,6 +114,9 @@ def test_parameters_that_are_no_object_with_properties(parameters: Any, shown: s
             'x: "a" | string, // pattern: ^b',
         ),
         ({"type": "object"}, "x: Record<string, any>,"),
+        ({"type": "object", "additionalProperties": {}}, "x: Record<string, any>,"),
+        ({"properties": {"y": True}, "required": ["y", "z"]}, "x: {\ny: any,\nz: any,\n},"),
+        ({"properties": [], "required": "y"}, "x: Record<string, any>,"),
         ({"type": "object", "additionalProperties": {"type": "number"}}, "x: Record<string, number>,"),
         ({"type": "object", "additionalProperties": False}, "x: {},"),
         ({}, "x: any,"),

@@ -135,7 +135,9 @@ def _takes_nothing(parameters: object) -> bool:
         isinstance(parameters, Mapping)
         and parameters.get("type", "object") == "object"
         and not parameters.get("properties")
-        and not parameters.get("additionalProperties")
+        and not parameters.get("required")
+        # An empty schema admits everything.
+        and (parameters.get("additionalProperties") is None or parameters["additionalProperties"] is False)
         and parameters.keys()
         <= {"type", "properties", "required", "additionalProperties", "title", "$schema"}
     )
@@ -317,9 +319,9 @@ class _Renderer:
         return _Type(f"{kind.within('[]')}[]", _inner("items", [kind]), above=_docs([kind]))
 
     def _object(self, schema: Mapping[str, Any], level: int, nesting: int) -> _Type:
-        properties = schema.get("properties")
         others = schema.get("additionalProperties")
-        if not isinstance(properties, Mapping) or not properties:
+        properties = self._properties(schema, others)
+        if not properties:
             if others is False and "patternProperties" not in schema:
                 return _Type("{}")
             kind = self.render(others, level, nesting)
@@ -327,11 +329,7 @@ class _Renderer:
         if level > _READABLE_LEVELS and (shown := self._comment(schema)) and '"$ref"' not in shown[0]:
             # Without indentation deep objects are hard to read. References resolve only here.
             return _Type("object", above=shown)
-        required = schema.get("required")
-        if not isinstance(required, list):
-            required = []
-        self._work(len(required))
-        needed = {name for name in required if isinstance(name, str)}
+        needed = set(_required(schema))
         lines = ["{"]
         for name, member in properties.items():
             kind = self.render(member, level + 1, nesting)
@@ -346,6 +344,17 @@ class _Renderer:
             extra = self.render(others, level, nesting)
             return _Type(f"{text} & Record<string, {extra.text}>", _inner("other values", [extra]), joint="&")
         return _Type(text)
+
+    def _properties(self, schema: Mapping[str, Any], others: object) -> Mapping[str, Any]:
+        """The properties by name, with those that are required without being described."""
+        properties = schema.get("properties")
+        described = properties if isinstance(properties, Mapping) else {}
+        required = _required(schema)
+        self._work(len(required))
+        if others is False:
+            return described
+        more = {name: others for name in required if name not in described}
+        return {**described, **more} if more else described
 
     def _untranslated(self, schema: Mapping[str, Any]) -> tuple[str, ...]:
         found = {key: schema[key] for key in _UNTRANSLATABLE if key in schema}
@@ -445,6 +454,11 @@ def _typed_as(kind: object, variant: object) -> object:
 def _says_little(own: _Type, schema: Mapping[str, Any]) -> bool:
     """Whether a type beside ``anyOf`` and the like only repeats what each of these says."""
     return not schema.keys() & {"const", "enum", "properties", "items", "prefixItems"} or own.text == "any"
+
+
+def _required(schema: Mapping[str, Any]) -> list[str]:
+    names = schema.get("required")
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _union(kinds: Iterable[_Type]) -> _Type:
