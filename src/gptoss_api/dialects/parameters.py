@@ -7,6 +7,7 @@ from ..core.catalog import DEFAULT_MODEL, NO_ALIASES, Model, ModelAliases, find_
 from ..core.errors import IntegerTooLarge, InvalidRequest, InvalidToolSchema, InvalidValue, TooManyProperties
 from ..core.turn import Effort, OutputFormat
 from ..text.schema import SchemaRefused, SchemaTooLarge, compile_schema
+from ..text.schema_objects import mend_empty_objects
 from .fields import Fields, too_long, wrong_type
 
 MAX_CHOICES: Final = 128
@@ -86,7 +87,7 @@ def read_parameters(
     function: Fields, name: str, *, strict: bool, member: str = "parameters"
 ) -> dict[str, Any] | None:
     """The schema of a function's arguments in ``member``; only those of strict tools are held to it."""
-    parameters = function.mapping(member)
+    parameters = _schema(function, member)
     if strict and parameters is not None:
         try:
             compile_schema(parameters)
@@ -96,6 +97,15 @@ def read_parameters(
                 raise InvalidValue(said, param=param) from None
             raise InvalidToolSchema(said, param=param) from None
     return parameters
+
+
+def _schema(fields: Fields, member: str) -> dict[str, Any] | None:
+    if fields.get(member) == []:
+        return {}
+    schema = fields.mapping(member)
+    if schema is not None:
+        mend_empty_objects(schema)
+    return schema
 
 
 def read_json_schema(fields: Fields, parameter: str) -> OutputFormat:
@@ -108,7 +118,7 @@ def read_json_schema(fields: Fields, parameter: str) -> OutputFormat:
             f"Expected a string that matches the pattern '^{_NAME.pattern}$'.",
             param=path,
         )
-    schema = fields.mapping("schema")
+    schema = _schema(fields, "schema")
     if schema is not None:
         try:
             compile_schema(schema)

@@ -60,7 +60,7 @@ def test_parallel_calls() -> None:
         ([function("f\n")], "tools[0].function.name", "invalid_value"),
         ([function("f\u2028")], "tools[0].function.name", "invalid_value"),
         ([function("f" * 129)], "tools[0].function.name", "string_above_max_length"),
-        ([function(), function(parameters=[])], "tools[1].function.parameters", "invalid_type"),
+        ([function(), function(parameters=[1])], "tools[1].function.parameters", "invalid_type"),
         ([function(), function(strict="yes")], "tools[1].function.strict", "invalid_type"),
         ([function(), function(description="Other.")], "tools[1].function.name", "invalid_value"),
         ([function("f"), custom("f")], "tools[1].custom.name", "invalid_value"),
