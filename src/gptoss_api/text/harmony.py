@@ -50,18 +50,26 @@ def mentions_tokens(texts: Iterable[str]) -> bool:
 class HarmonyRepair:
     """Repairs one choice: feed every batch of events; what is held back comes out before ``Finished``.
 
-    ``tools`` are those the answer may call. ``clean`` is off where the client's text mentions control tokens:
+    ``tools`` are those the answer may call, ``clients`` the client's own names of those that are shown under
+    others. ``clean`` is off where the client's text mentions control tokens:
     then only the names of tools are mended. Without ``parallel`` the first call is the only one. A call that
     nobody offered is dropped with a note; if it is the whole answer, the turn has failed.
     """
 
     def __init__(
-        self, tools: Mapping[str, DeclaredTool], *, clean: bool = True, parallel: bool = True
+        self,
+        tools: Mapping[str, DeclaredTool],
+        *,
+        clients: Mapping[str, str] = {},
+        clean: bool = True,
+        parallel: bool = True,
     ) -> None:
-        self._names = ToolNames(tools)
+        self._names = ToolNames(tools, clients)
         self._clean = clean
         self._parallel = parallel
-        self._content = ParserConfig(tools=tools, parallel=parallel, harmony_only=True)
+        self._content = ParserConfig(
+            tools=tools, clients=clients, parallel=parallel, harmony_only=True
+        )
         self._thought = replace(self._content, thought=True)
         self._parser: ToolCallParser | None = None
         self._speaking: type[Event] | None = None

@@ -10,7 +10,7 @@ from gptoss_api.core.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
-from gptoss_api.core.turn import ToolChoice
+from gptoss_api.core.turn import Tool, ToolChoice
 from gptoss_api.emulation.answer.native import NativeAnswer
 
 from ..scripted import NOTE, PARIS, WEATHER, asks
@@ -75,3 +75,18 @@ def test_of_an_answer_that_broke_off_the_words_held_back_are_given() -> None:
     assert answer.feed([ReasoningDelta("Hm. "), TextDelta("Hello <|chan")])[-1:] == [TextDelta("Hello ")]
     assert list(answer.flush()) == [TextDelta("<|chan")]
     assert not NativeAnswer(asks(), offers_tools=False).changed
+
+
+@pytest.mark.parametrize("written", ["client_Bash", "Bash", "bash", "functions.Bash"])
+def test_a_tool_that_is_shown_under_another_name_may_be_called_by_its_own(written: str) -> None:
+    answer = NativeAnswer(asks(tools=[Tool("Bash")]), offers_tools=True)
+    call = [ToolCallStarted(0, "call_1", written), ToolCallDelta(0, "{}"), ToolCallFinished(0)]
+    events = answer.feed([*call, Finished("tool_calls")])
+    assert events[0] == ToolCallStarted(0, "call_1", "Bash")
+
+
+def test_a_call_that_leaked_may_name_the_tool_as_the_client_does() -> None:
+    answer = NativeAnswer(asks(tools=[Tool("Bash")]), offers_tools=True)
+    leaked = "<|channel|>commentary to=functions.Bash<|message|>{}<|call|>"
+    events = answer.feed([TextDelta(leaked), Finished("stop")])
+    assert [event.name for event in events if isinstance(event, ToolCallStarted)] == ["Bash"]

@@ -40,6 +40,8 @@ class NativeAnswer:
                 shown: DeclaredTool(parameters_of(tool), tool.strict, tool.kind)
                 for shown, tool in self._tools.items()
             },
+            # Instructions speak of a tool as the client names it.
+            clients={name: shown for shown, tool in self._tools.items() if (name := tool.name) != shown},
             clean=not mentions_tokens(_texts(turn)),
             parallel=turn.parallel_tool_calls,
         )
