@@ -1,8 +1,10 @@
 """A server that plays one kind of backend: what it takes, what it refuses, and how it answers."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from gptoss_api.core.events import Event
@@ -32,6 +34,7 @@ def json_reply(status: int, value: Any, *headers: tuple[str, str]) -> Reply:
 class Backend(ScriptedServer):
     """One kind of server. ``replies`` are played first, then ``answer`` in the server's own shape.
 
+    Where ``reply`` is set, it gives the answer to what is asked instead.
     ``models`` is what ``GET /v1/models`` lists. Requests for completions end up in ``asked``.
     """
 
@@ -40,8 +43,14 @@ class Backend(ScriptedServer):
         self.kind = kind_of(shape)
         self.shape = SHAPES[shape]
         self.answer = answer or Answer()
+        self.reply: Callable[[Asked], Reply] | None = None
         self.models: list[str] = list(PROFILES[self.kind].models.values())
         self.lists = 0
+
+    @property
+    def address(self) -> str:
+        """The base address of its API; empty until it runs."""
+        return self.url.removesuffix("/chatkit") + "/v1"
 
     def reply_to(self, asked: Asked) -> Reply:
         if asked.method == "GET":
@@ -51,7 +60,9 @@ class Backend(ScriptedServer):
         self.asked.append(asked)
         if self.replies:
             return self.replies.pop(0)
-        return self.refusal(asked.body) or streamed(self.shape, self.answer)
+        if refused := self.refusal(asked.body):
+            return refused
+        return self.reply(asked) if self.reply else streamed(self.shape, self.answer)
 
     def refusal(self, body: Json) -> Reply | None:
         """What this kind of server answers to a request that it does not take."""
@@ -158,6 +169,29 @@ def turn(text: str = "hello", **changes: Any) -> Turn:
     return Turn(**fields)
 
 
+@contextmanager
+def backend_thread(backend: Backend) -> Iterator[str]:
+    """The address of ``backend``, which runs on an event loop of its own, for tests that have none."""
+    started, ended = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with backend.running():
+            started.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="backend", daemon=True)
+    thread.start()
+    if not started.wait(10):
+        raise RuntimeError("the backend did not start")
+    try:
+        yield backend.address
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(10)
+        loop.close()
+
+
 @asynccontextmanager
 async def connected(backend: Backend, **options: Any) -> AsyncIterator[OpenAICompatibleUpstream]:
     """An upstream for the running ``backend``."""
@@ -166,7 +200,7 @@ async def connected(backend: Backend, **options: Any) -> AsyncIterator[OpenAICom
         kind = SERVER_KINDS[backend.kind]
         server = Server(
             kind,
-            backend.url.removesuffix("/chatkit") + "/v1",
+            backend.address,
             key=KEY if kind.needs_key else "",
             **{name: options.pop(name) for name in ("models", "name", "headers") if name in options},
         )

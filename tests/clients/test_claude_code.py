@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import Site, StartGateway
-from tests.simulator import Abort, Answer, HttpReply
-from tests.simulator.agent import Agent, Call
-from tests.simulator.server import Exchange
+from tests.server.talking import CHAT, HELLO, connect, request_bytes
+from tests.simulator import Answer, Simulator, Stall
+from tests.simulator.agent import Call
+
+from .stage import Asked, Broken, Endless, Refusal, Said, ServerStage, SiteStage, Stage, agent, server_stage
 
 NODE = Path(sys.executable).with_name("node")
 CLAUDE = Path(__file__).parent / "node/node_modules/@anthropic-ai/claude-code/cli-wrapper.cjs"
-# The model knows bash as a tool of its own, so it is shown this one under another name.
-BASH = "client_Bash"
 SETTINGS = {
     "ANTHROPIC_AUTH_TOKEN": "none",
     "ANTHROPIC_MODEL": "gpt-oss-120b",
@@ -65,6 +66,15 @@ class Session:
         ]
 
     @property
+    def retries(self) -> list[tuple[int, int]]:
+        """The statuses after which it asked again, and the milliseconds for which it waited before."""
+        return [
+            (event["error_status"], event["retry_delay_ms"])
+            for event in self.events
+            if event.get("subtype") == "api_retry"
+        ]
+
+    @property
     def calls(self) -> list[str]:
         """The names of the tools that the model called."""
         return [
@@ -76,12 +86,19 @@ class Session:
         ]
 
 
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerStage]:
+    with server_stage(tmp_path_factory.mktemp("home")) as stage:
+        yield stage
+
+
 @pytest.fixture(params=["gpt-oss.com", "an OpenAI-compatible server"])
-def base_url(request: pytest.FixtureRequest, site: Site, gateway: StartGateway) -> str:
-    """A gateway in front of the site, or one in front of a compatible server, which here is the first."""
+def stage(request: pytest.FixtureRequest) -> Stage:
+    """A gateway in front of the site, or one in front of a compatible server."""
     if request.param == "gpt-oss.com":
-        return site.gateway.base_url
-    return gateway(GPTOSS_UPSTREAM=f"{site.gateway.base_url}/v1").base_url
+        return SiteStage(request.getfixturevalue("site"))
+    server: ServerStage = request.getfixturevalue("shared_server")
+    return server
 
 
 def run_claude(
@@ -116,19 +133,13 @@ def run_claude(
     return Session(done.returncode, events, done.stderr, folder)
 
 
-def test_it_reads_a_file_runs_a_command_edits_it_and_finishes(
-    site: Site, base_url: str, tmp_path: Path
-) -> None:
+def test_it_reads_a_file_runs_a_command_edits_it_and_finishes(stage: Stage, tmp_path: Path) -> None:
     path = str(tmp_path / "project" / "greet.py")
-    run = Call(BASH, {"command": "python3 greet.py", "description": "Runs it"})
+    run = Call("Bash", {"command": "python3 greet.py", "description": "Runs it"})
     edit = Call("Edit", {"file_path": path, "old_string": "hello", "new_string": "goodbye"})
-    site.simulator.always(
-        Agent(
-            [[Call("Read", {"file_path": path})], [run], [edit], [run]],
-            lambda results: f"It says {results[-1].strip()}.",
-        )
-    )
-    session = run_claude(base_url, tmp_path, "Say goodbye instead of hello.")
+    read = Call("Read", {"file_path": path})
+    stage.play(agent([read], [run], [edit], [run], answer=lambda results: f"It says {results[-1].strip()}."))
+    session = run_claude(stage.base_url, tmp_path, "Say goodbye instead of hello.")
     assert session.code == 0, session.errors
     assert session.calls == ["Read", "Bash", "Edit", "Bash"]
     assert (session.folder / "greet.py").read_text() == 'print("goodbye")\n'
@@ -147,95 +158,116 @@ PDF = (
 )
 
 
-def test_it_reads_several_files_at_once_and_pictures_as_notes(
-    site: Site, base_url: str, tmp_path: Path
-) -> None:
+def test_it_reads_several_files_at_once_and_pictures_as_notes(stage: Stage, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "dot.png").write_bytes(PNG)
     (folder / "page.pdf").write_bytes(PDF)
     reads = [Call("Read", {"file_path": str(folder / name)}) for name in ("greet.py", "dot.png", "page.pdf")]
-    site.simulator.always(Agent([reads], lambda results: " / ".join(results)))
-    session = run_claude(base_url, tmp_path, "What is in them?")
+    stage.play(agent(reads, answer=" / ".join))
+    session = run_claude(stage.base_url, tmp_path, "What is in them?")
     assert session.calls == ["Read"] * 3
     assert 'print("hello")' in session.result["result"]
     assert "[image/png omitted: this model reads text only]" in session.result["result"]
     assert "[application/pdf omitted: this model reads text only]" in session.result["result"]
 
 
-def test_it_finds_a_deferred_tool_and_calls_it(site: Site, base_url: str, tmp_path: Path) -> None:
+def test_it_finds_a_deferred_tool_and_calls_it(stage: Stage, tmp_path: Path) -> None:
     search = Call("ToolSearch", {"query": "select:CronList"})
-    site.simulator.always(Agent([[search], [Call("CronList")]], lambda results: " / ".join(results)))
-    session = run_claude(base_url, tmp_path, "Which jobs are there?", "--allowedTools", "CronList")
+    stage.play(agent([search], [Call("CronList")], answer=" / ".join))
+    session = run_claude(stage.base_url, tmp_path, "Which jobs are there?", "--allowedTools", "CronList")
     assert session.calls == ["ToolSearch", "CronList"]
     assert "Tool CronList is now available." in session.result["result"]
     assert not any(result.get("is_error") for result in session.results)
 
 
-def test_it_sends_a_subagent(site: Site, base_url: str, tmp_path: Path) -> None:
+def test_it_sends_a_subagent(stage: Stage, tmp_path: Path) -> None:
     task = {"description": "Look", "prompt": "Look around.", "subagent_type": "Explore", "model": "haiku"}
-    site.simulator.always(Agent([[Call("Agent", task)]], lambda results: "Sent."))
-    session = run_claude(base_url, tmp_path, "Send an agent.")
-    assert session.calls[0] == "Agent"
+    sender = agent([Call("Agent", task)], answer=lambda results: "Sent.")
+    stage.play(lambda asked: sender(asked) if "Send an agent." in asked.said else "All is quiet.")
+    session = run_claude(stage.base_url, tmp_path, "Send an agent.")
+    assert session.calls == ["Agent"]
     assert session.result["subtype"] == "success"
-    assert {request.model for request in site.simulator.requests} == {"gpt-oss-120b", "gpt-oss-20b"}
+    assert {*stage.asked} == {"gpt-oss-120b", "gpt-oss-20b"}
 
 
-def test_it_answers_in_json(site: Site, base_url: str, tmp_path: Path) -> None:
+def test_it_answers_in_json(stage: Stage, tmp_path: Path) -> None:
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    site.simulator.always(Agent([[Call("StructuredOutput", {"city": "Paris"})]], lambda results: "Done."))
-    session = run_claude(base_url, tmp_path, "Which city?", "--json-schema", json.dumps(schema))
+    stage.play(agent([Call("StructuredOutput", {"city": "Paris"})], answer=lambda results: "Done."))
+    session = run_claude(stage.base_url, tmp_path, "Which city?", "--json-schema", json.dumps(schema))
     assert session.result["structured_output"] == {"city": "Paris"}
 
 
-def test_it_waits_out_a_limit_and_a_failure(site: Site, tmp_path: Path) -> None:
-    site.simulator.script(
-        HttpReply(429, "{}", headers=[("retry-after", "1")]), HttpReply(500, "{}"), Answer("At last.")
-    )
-    session = run_claude(site.gateway.base_url, tmp_path, "Go on.")
+def test_it_waits_out_a_limit_and_failures(stage: Stage, tmp_path: Path) -> None:
+    # The gateway itself waits out what is over in two seconds, and asks once more after an error.
+    stage.play(Refusal(429, retry_after=3), *[Refusal(529)] * 2, *[Refusal(500)] * 2, "At last.")
+    session = run_claude(stage.base_url, tmp_path, "Go on.")
     assert session.result["result"] == "At last."
+    assert 3_000 <= session.retries[0][1] < 4_000
+    assert [status for status, _ in session.retries] == [429, 503, 502]
 
 
-def test_it_asks_again_for_an_answer_that_broke(site: Site, tmp_path: Path) -> None:
-    site.simulator.script(Answer("Half an answer", at={"half": [Abort()]}), Answer("A whole one."))
-    session = run_claude(site.gateway.base_url, tmp_path, "Go on.")
+def test_it_comes_back_when_the_gateway_has_room(
+    simulator: Simulator, gateway: StartGateway, tmp_path: Path
+) -> None:
+    running = gateway(simulator, GPTOSS_MAX_CONCURRENCY="1", GPTOSS_MAX_QUEUE="0")
+    simulator.script(Answer("Another's answer.", at={"opened": [Stall()]}))
+    simulator.always(Answer("At last."))
+    with connect(running) as another:
+        another.sendall(request_bytes(CHAT, {**HELLO, "stream": True}))
+        simulator.wait_until(lambda: bool(simulator.requests))
+        with ThreadPoolExecutor(1) as beside:
+            asking = beside.submit(run_claude, running.base_url, tmp_path, "Go on.")
+            while "status=529" not in running.log():
+                assert not asking.done()
+                time.sleep(0.05)
+            another.close()
+            session = asking.result()
+    assert session.result["result"] == "At last."
+    assert {status for status, _ in session.retries} == {529}
+
+
+def test_it_asks_again_for_an_answer_that_broke(stage: Stage, tmp_path: Path) -> None:
+    stage.play(Broken("Half an answer"), "A whole one.")
+    session = run_claude(stage.base_url, tmp_path, "Go on.")
     assert session.result["result"] == "A whole one."
 
 
-def test_it_goes_on_where_an_answer_was_cut(site: Site, tmp_path: Path) -> None:
-    site.simulator.script(Answer("word " * 100), Answer("The end."))
+def test_it_goes_on_where_an_answer_was_cut(stage: Stage, tmp_path: Path) -> None:
+    stage.play(Endless("word", 50), "The end.")
     short = {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": "50"}
-    session = run_claude(site.gateway.base_url, tmp_path, "Go on.", environment=short)
+    session = run_claude(stage.base_url, tmp_path, "Go on.", environment=short)
     assert session.result["result"].endswith("The end.")
 
 
-def test_it_compacts_a_conversation_that_is_too_long(site: Site, base_url: str, tmp_path: Path) -> None:
+def test_it_compacts_a_conversation_that_is_too_long(stage: Stage, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
     names = [str(folder / f"long{number}.txt") for number in range(8)]
     for name in names:
         Path(name).write_text("one more line of words\n" * 1_800)
-    reads = Agent([[Call("Read", {"file_path": name})] for name in names], lambda results: "Too much.")
+    reader = agent(*([Call("Read", {"file_path": name})] for name in names), answer=lambda results: "All.")
 
-    def model(request: Exchange) -> Answer:
-        if "session is being continued" in request.said:
-            return Answer("It went on.")
-        if "detailed summary" in request.text:
-            return Answer("<summary>Eight long files were read.</summary>")
-        return reads(request)
+    def model(asked: Asked) -> Said:
+        if "session is being continued" in asked.said:
+            return "It went on."
+        if "detailed summary" in asked.text:
+            return "<summary>Eight long files were read.</summary>"
+        return reader(asked)
 
-    site.simulator.always(model)
+    stage.play(model)
     # The size that it knows of our window would have it compact before.
     window = {"CLAUDE_CODE_MAX_CONTEXT_TOKENS": ""}
-    session = run_claude(base_url, tmp_path, "Read all.", environment=window)
+    session = run_claude(stage.base_url, tmp_path, "Read all.", environment=window)
     assert session.result["result"] == "It went on."
     assert any(event.get("subtype") == "compact_boundary" for event in session.events)
 
 
 def test_most_of_a_conversation_at_the_site_is_sent_once(site: Site, tmp_path: Path) -> None:
     path = str(tmp_path / "project" / "greet.py")
-    read, echo = Call("Read", {"file_path": path}), Call(BASH, {"command": "echo", "description": "Echoes"})
-    site.simulator.always(Agent([[call] for call in [read, echo] * 6][:11], lambda results: "Done."))
+    read, echo = Call("Read", {"file_path": path}), Call("Bash", {"command": "echo", "description": "Echoes"})
+    rounds = [[call] for call in [read, echo] * 6][:11]
+    SiteStage(site).play(agent(*rounds, answer=lambda results: "Done."))
     session = run_claude(site.gateway.base_url, tmp_path, "Count.")
     assert len(session.calls) == 11
     turns = [request for request in site.simulator.requests if request.text]
@@ -243,28 +275,22 @@ def test_most_of_a_conversation_at_the_site_is_sent_once(site: Site, tmp_path: P
     assert sum(request.thread_id is not None for request in turns) >= 10
 
 
-def test_a_session_in_a_terminal_runs_a_command_in_its_usual_mode(
-    site: Site, base_url: str, tmp_path: Path
-) -> None:
+def test_a_session_in_a_terminal_runs_a_command_in_its_usual_mode(stage: Stage, tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "project"
     home.mkdir()
     folder.mkdir()
     project = {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}
     known = {"hasCompletedOnboarding": True, "theme": "dark", "projects": {str(folder): project}}
     (home / ".claude.json").write_text(json.dumps(known))
-    touch = Call(BASH, {"command": "touch made.txt", "description": "Makes it"})
-    made = Agent([[touch]], lambda results: "Finished.")
-
-    def model(request: Exchange) -> Answer:
-        # Whatever it asks beside the conversation has no tools.
-        return made(request) if BASH in request.said else Answer("<block>no")
-
-    site.simulator.always(model)
+    touch = Call("Bash", {"command": "touch made.txt", "description": "Makes it"})
+    made = agent([touch], answer=lambda results: "Finished.")
+    # Whatever it asks beside the conversation has no tools.
+    stage.play(lambda asked: made(asked) if asked.has_tools else "<block>no")
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "CLAUDE_CONFIG_DIR": str(home),
-        "ANTHROPIC_BASE_URL": base_url,
+        "ANTHROPIC_BASE_URL": stage.base_url,
         "TERM": "xterm-256color",
         **SETTINGS,
     }
@@ -305,13 +331,13 @@ for line in sys.stdin:
 """
 
 
-def test_it_calls_the_tool_of_a_server_without_having_looked_for_it(site: Site, tmp_path: Path) -> None:
+def test_it_calls_the_tool_of_a_server_without_having_looked_for_it(stage: Stage, tmp_path: Path) -> None:
     (tmp_path / "teller.py").write_text(SERVER)
     server = {"command": sys.executable, "args": [str(tmp_path / "teller.py")]}
     config = tmp_path / "servers.json"
     config.write_text(json.dumps({"mcpServers": {"teller": server}}))
-    site.simulator.always(Agent([[Call("mcp__teller__tell")]], lambda results: results[0]))
+    stage.play(agent([Call("mcp__teller__tell")], answer=lambda results: results[0]))
     options = ("--mcp-config", str(config), "--allowedTools", "mcp__teller__tell")
-    session = run_claude(site.gateway.base_url, tmp_path, "Tell it.", *options)
+    session = run_claude(stage.base_url, tmp_path, "Tell it.", *options)
     assert session.calls == ["mcp__teller__tell"]
     assert session.result["result"] == "It is told."

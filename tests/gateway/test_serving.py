@@ -23,7 +23,7 @@ WEATHER: Any = {
 
 
 def address(backend: Backend) -> str:
-    return backend.url.removesuffix("/chatkit") + "/v1"
+    return backend.address
 
 
 def client(running: RunningGateway) -> AsyncOpenAI:

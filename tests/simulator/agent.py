@@ -49,17 +49,25 @@ class Agent:
         "So I use the tools I was given.",
     )
 
-    def __call__(self, request: Exchange) -> Answer:
-        key = tool_key(request.said)
-        results = tool_results(request.said)
+    def turn(self, results: Sequence[str]) -> Sequence[Call] | str:
+        """What comes after so many ``results``: the calls of a round, or the answer."""
         due = 0
         for calls in self.rounds:
             if len(results) <= due:
-                blocks = "\n".join(call.block(key) for call in calls)
-                return Answer(f"{self.preface}\n\n{blocks}" if self.preface else blocks, self.thought)
+                return calls
             due += len(calls)
         answer = self.answer(results)
-        return Answer(answer if isinstance(answer, str) else answer.block(key), self.thought)
+        return answer if isinstance(answer, str) else (answer,)
+
+    def __call__(self, request: Exchange) -> Answer:
+        results = tool_results(request.said)
+        turn = self.turn(results)
+        if isinstance(turn, str):
+            return Answer(turn, self.thought)
+        key = tool_key(request.said)
+        blocks = "\n".join(call.block(key) for call in turn)
+        prefaced = self.preface and len(results) < sum(map(len, self.rounds))
+        return Answer(f"{self.preface}\n\n{blocks}" if prefaced else blocks, self.thought)
 
 
 def tool_key(prompt: str) -> str:

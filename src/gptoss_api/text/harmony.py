@@ -67,9 +67,7 @@ class HarmonyRepair:
         self._names = ToolNames(tools, clients)
         self._clean = clean
         self._parallel = parallel
-        self._content = ParserConfig(
-            tools=tools, clients=clients, parallel=parallel, harmony_only=True
-        )
+        self._content = ParserConfig(tools=tools, clients=clients, parallel=parallel, harmony_only=True)
         self._thought = replace(self._content, thought=True)
         self._parser: ToolCallParser | None = None
         self._speaking: type[Event] | None = None

@@ -80,8 +80,8 @@ def test_of_an_answer_that_broke_off_the_words_held_back_are_given() -> None:
 @pytest.mark.parametrize("written", ["client_Bash", "Bash", "bash", "functions.Bash"])
 def test_a_tool_that_is_shown_under_another_name_may_be_called_by_its_own(written: str) -> None:
     answer = NativeAnswer(asks(tools=[Tool("Bash")]), offers_tools=True)
-    call = [ToolCallStarted(0, "call_1", written), ToolCallDelta(0, "{}"), ToolCallFinished(0)]
-    events = answer.feed([*call, Finished("tool_calls")])
+    begun, arguments = ToolCallStarted(0, "call_1", written), ToolCallDelta(0, "{}")
+    events = answer.feed([begun, arguments, ToolCallFinished(0), Finished("tool_calls")])
     assert events[0] == ToolCallStarted(0, "call_1", "Bash")
 
 
