@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gptoss_api.state import default_url, is_shared, open_store, state_folder, without_password
+from gptoss_api.state import default_url, is_shared, keys_of, open_store, state_folder, without_password
 from gptoss_api.state.sqlite import SqliteStore
 
 
@@ -25,6 +25,7 @@ from gptoss_api.state.sqlite import SqliteStore
 )
 def test_the_scheme_chooses_the_store(url: str, name: str, shared: bool) -> None:
     assert open_store(url).name == name
+    assert (keys_of(open_store(url)) is not None) == shared
     assert is_shared(url) is shared
 
 

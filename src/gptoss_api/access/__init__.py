@@ -1,6 +1,30 @@
 """Who may use the gateway: API keys, and the origins and host names of browsers."""
 
-from .keys import ApiKeys
+from .keys import NOBODY, ApiKeys, Caller
 from .origins import HostPolicy, OriginPolicy
+from .records import (
+    Budget,
+    KeyLimits,
+    KeyRecord,
+    decode_record,
+    encode_record,
+    new_key_id,
+    new_secret,
+    public_record,
+)
 
-__all__ = ["ApiKeys", "HostPolicy", "OriginPolicy"]
+__all__ = [
+    "NOBODY",
+    "ApiKeys",
+    "Budget",
+    "Caller",
+    "HostPolicy",
+    "KeyLimits",
+    "KeyRecord",
+    "OriginPolicy",
+    "decode_record",
+    "encode_record",
+    "new_key_id",
+    "new_secret",
+    "public_record",
+]

@@ -1,56 +1,154 @@
-"""The gateway's own API keys."""
+"""The gateway's own API keys: those of its settings, and those that were created while it may have run."""
 
-from collections.abc import Iterable, Mapping
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from hmac import compare_digest
+from typing import Final, Literal
 
-from ..core.errors import InvalidApiKey
+from msgspec import Struct
+
+from ..core.errors import AdminKeyRequired, InvalidApiKey, ModelNotAllowed
+from ..state import StoreUnavailable
+from .records import KeyRecord, decode_record, moment
 
 MISSING = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header using "
     "Bearer auth (i.e. Authorization: Bearer YOUR_KEY) or in an x-api-key header."
 )
-INCORRECT = "Incorrect API key provided. Use one of the keys this gateway was started with (GPTOSS_API_KEYS)."
+INCORRECT = "Incorrect API key provided. Use one of the keys this gateway was started with (GPTOSS_API_KEYS)"
+
+# Seconds between two looks for keys that were created, changed or revoked meanwhile.
+LOOK_EVERY: Final = 1.0
+
+# What changed since the revision that is given, if anything did: the new revision and all records.
+ReadKeys = Callable[[bytes | None], Awaitable[tuple[bytes, Sequence[bytes]] | None]]
+
+_log = logging.getLogger(__name__)
+
+
+class Caller(Struct, frozen=True):
+    """Who asks. ``id`` is opaque, and "" where no keys are; ``name`` is for the log.
+
+    ``record`` is there for keys that were created.
+    """
+
+    id: str = ""
+    name: str = ""
+    admin: bool = False
+    record: KeyRecord | None = None
+
+    def may_use(self, model: str) -> bool:
+        """Whether the model with this canonical id may be asked."""
+        return self.record is None or not self.record.models or model in self.record.models
+
+    def check_model(self, model: str) -> None:
+        """Raises: ModelNotAllowed, unless the model with this canonical id may be asked."""
+        if self.record is not None and not self.may_use(model):
+            allowed = " and ".join(self.record.models)
+            raise ModelNotAllowed(f"This API key may not use {model}, only {allowed}.", param="model")
+
+
+NOBODY: Final = Caller()
 
 
 class ApiKeys:
     """The keys that open the gateway; without any, the gateway is open to whoever reaches it.
 
-    Only digests are kept. Every presented key is compared with every digest in constant time, so
-    that the time of an answer tells nothing about a key.
+    ``keys`` are those of the settings, ``admin_key`` opens ``/admin`` too. ``read`` reads those that were
+    created; once there was one, keys are required until the process ends, as they are ``always`` where that
+    is said. Only digests are kept. Every presented key is compared with every digest of the settings in
+    constant time, and looked up by its own digest among those that were created, so that the time of an
+    answer tells nothing about a key.
     """
 
-    __slots__ = ("_callers",)
-
-    def __init__(self, keys: Iterable[str]) -> None:
+    def __init__(
+        self,
+        keys: Iterable[str],
+        *,
+        admin_key: str | None = None,
+        always: bool = False,
+        read: ReadKeys | None = None,
+    ) -> None:
         digests = {sha256(key.encode()).digest() for key in keys}
-        self._callers = tuple((digest, digest.hex()[:12]) for digest in digests)
+        callers = [(digest, Caller(digest.hex()[:12], digest.hex()[:12])) for digest in digests]
+        if admin_key is not None:
+            digest = sha256(admin_key.encode()).digest()
+            callers.append((digest, Caller(digest.hex()[:12], "admin", admin=True)))
+        self._callers = tuple(callers)
+        self._required = bool(digests) or always
+        self._created: dict[bytes, Caller] = {}
+        self._read = read
+        self._revision: bytes | None = None
 
     @property
     def required(self) -> bool:
-        return bool(self._callers)
+        return self._required
 
-    def authenticate(self, headers: Mapping[str, str]) -> str:
-        """The caller's fingerprint (12 hexadecimal digits), or ``""`` where no keys are set.
+    @property
+    def records(self) -> list[KeyRecord]:
+        """The keys that were created, the oldest first, as they were when last looked at."""
+        found = [caller.record for caller in self._created.values() if caller.record is not None]
+        return sorted(found, key=lambda record: record.created)
 
-        ``headers`` have lower-case names. A key counts in ``Authorization: Bearer`` or in
-        ``x-api-key``; one right key is enough where a client sends both.
+    async def refresh(self) -> bool:
+        """Looks for created keys that changed; ``False`` where that cannot be said now."""
+        if self._read is None:
+            return True
+        try:
+            changed = await self._read(self._revision)
+        except StoreUnavailable:
+            return False
+        if changed is not None:
+            self._revision, records = changed
+            self._use(records)
+        return True
+
+    async def watch(self) -> None:
+        """Looks again and again, until it is cancelled."""
+        while self._read is not None:
+            await asyncio.sleep(LOOK_EVERY)
+            await self.refresh()
+
+    def _use(self, records: Sequence[bytes]) -> None:
+        created: dict[bytes, Caller] = {}
+        for data in records:
+            try:
+                record = decode_record(data)
+                digest = bytes.fromhex(record.digest)
+            except ValueError:
+                _log.warning("a key in the state store cannot be read and opens nothing; make it anew")
+                continue
+            created[digest] = Caller(record.id, record.name, record.admin, record)
+        self._created = created
+        self._required = self._required or bool(records)
+
+    def authenticate(self, headers: Mapping[str, str]) -> Caller:
+        """Who asks, or :data:`NOBODY` where no keys are required.
+
+        ``headers`` have lower-case names. A key counts in ``Authorization: Bearer``, in ``x-api-key`` or in
+        ``api-key``; one right key is enough where a client sends several.
 
         Raises:
             InvalidApiKey: for no key, or a wrong one. The message never repeats the key.
         """
-        if not self._callers:
-            return ""
-        presented = False
-        caller = ""
-        for key in (_bearer(headers.get("authorization", "")), headers.get("x-api-key", "").strip()):
-            if key:
-                presented = True
-                caller = caller or self._caller(key)
-        if not presented:
-            raise InvalidApiKey(MISSING)
-        if not caller:
-            raise InvalidApiKey(INCORRECT)
+        return self._identified(headers) if self._required else NOBODY
+
+    def authenticate_admin(self, headers: Mapping[str, str]) -> Caller:
+        """Who asks, if that is somebody who administers the gateway.
+
+        Raises:
+            InvalidApiKey: as :meth:`authenticate`.
+            AdminKeyRequired: for another key.
+        """
+        caller = self._identified(headers)
+        if not caller.admin:
+            raise AdminKeyRequired(
+                "This key does not administer the gateway. Use GPTOSS_ADMIN_KEY, or a key that was made with "
+                "'gptoss-api keys create NAME --admin'."
+            )
         return caller
 
     def opened_by(self, headers: Mapping[str, str]) -> bool:
@@ -61,13 +159,53 @@ class ApiKeys:
             return False
         return True
 
-    def _caller(self, key: str) -> str:
+    def _identified(self, headers: Mapping[str, str]) -> Caller:
+        presented = False
+        found: Caller | None = None
+        why = ""
+        for key in (
+            _bearer(headers.get("authorization", "")),
+            headers.get("x-api-key", "").strip(),
+            headers.get("api-key", "").strip(),
+        ):
+            if key:
+                presented = True
+                caller = self._caller(key)
+                if caller is None or found is not None:
+                    continue
+                if words := _why_not(caller.record):
+                    why = words
+                else:
+                    found = caller
+        if found is not None:
+            return found
+        if not presented:
+            raise InvalidApiKey(MISSING)
+        raise InvalidApiKey(why or self._incorrect())
+
+    def _incorrect(self) -> str:
+        return INCORRECT + (", or one made with 'gptoss-api keys create'." if self._created else ".")
+
+    def _caller(self, key: str) -> Caller | None:
         digest = sha256(key.encode(errors="surrogatepass")).digest()
-        found = ""
-        for known, fingerprint in self._callers:
+        found: Caller | None = self._created.get(digest)
+        for known, caller in self._callers:
             if compare_digest(known, digest):
-                found = fingerprint
+                found = caller
         return found
+
+
+def _why_not(record: KeyRecord | None) -> str:
+    """Why a created key does not count any more."""
+    state: Literal["active", "expired", "revoked"] = "active" if record is None else record.state(time.time())
+    if record is None or state == "active":
+        return ""
+    if state == "revoked":
+        return "This API key was revoked. Ask whoever runs this gateway for another one."
+    return (
+        f"This API key expired at {moment(record.expires)}. Ask whoever runs this gateway to extend it "
+        "('gptoss-api keys edit')."
+    )
 
 
 def _bearer(authorization: str) -> str:

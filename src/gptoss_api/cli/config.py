@@ -24,10 +24,10 @@ def command(as_json: bool, **given: object) -> None:
     click.echo(_as_json(resolution, redact) if as_json else "\n".join(_as_text(resolution, redact)))
     for warning in resolution.warnings:
         click.echo(f"Warning: {redact(warning)}", err=True)
-    from ..gateway import choose_upstreams, open_state, read_credentials
+    from ..gateway import choose_upstreams, created_keys_exist, open_state, read_credentials
 
     try:
-        resolution.refuse_exposure()
+        resolution.refuse_exposure(created_keys_exist)
         settings = resolution.settings
         chosen = choose_upstreams(settings, read_credentials(settings), os.environ)
         chosen.refuse_unreadable_login()

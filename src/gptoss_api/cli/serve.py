@@ -25,8 +25,10 @@ def command(**given: object) -> None:
     configure_logging(settings.log_level, settings.log_format, secrets=settings.secrets)
     for warning in resolution.warnings:
         _log.warning("%s", warning)
+    from ..gateway import created_keys_exist
+
     try:
-        resolution.refuse_exposure()
+        resolution.refuse_exposure(created_keys_exist)
         if settings.workers > 1:
             from ..server.workers import run_workers
 

@@ -22,7 +22,8 @@ _redact: Final = Redactor()
 
 def weak_keys(settings: Settings, source: str) -> Iterator[str]:
     """A warning where other machines get in with a key that can be guessed; ``source`` is where it stands."""
-    weak = [key for key in settings.api_keys if len(key) < _LEAST_LENGTH or len(set(key)) < _LEAST_VARIETY]
+    keys = [*settings.api_keys, *filter(None, [settings.admin_key])]
+    weak = [key for key in keys if len(key) < _LEAST_LENGTH or len(set(key)) < _LEAST_VARIETY]
     if weak and not is_loopback(settings.host):
         how_many = "a key" if len(weak) == 1 else f"{len(weak)} keys"
         yield (

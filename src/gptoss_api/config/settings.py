@@ -17,6 +17,7 @@ from .upstreams import UpstreamSettings, upstream_choice, upstream_tables
 from .values import (
     Kind,
     aliases,
+    api_key,
     choice,
     cookie,
     flag,
@@ -31,7 +32,6 @@ from .values import (
     size,
     store,
     text,
-    upstream_key,
 )
 
 T = TypeVar("T")
@@ -125,6 +125,20 @@ class Settings:
         "File with more such keys, one a line; lines that start with # do not count.",
         shown="",
     )
+    admin_key: str | None = _setting(
+        None,
+        "GPTOSS_ADMIN_KEY",
+        api_key,
+        "Key that opens /admin, beside the keys that were created with --admin.",
+        shown="none",
+        secret=True,
+    )
+    require_keys: bool = _setting(
+        False,
+        "GPTOSS_REQUIRE_KEYS",
+        flag,
+        "Want a key although none is known, as when the store of created keys cannot be read at the start.",
+    )
     cors_origin: tuple[str, ...] = _setting(
         (),
         "CORS_ORIGIN",
@@ -146,7 +160,7 @@ class Settings:
     upstream_key: str | None = _setting(
         None,
         "GPTOSS_UPSTREAM_KEY",
-        upstream_key,
+        api_key,
         "Key for the servers that GPTOSS_UPSTREAM names by their address.",
         shown="none",
         secret=True,
@@ -304,11 +318,15 @@ class Settings:
         values = (value if isinstance(value, tuple) else (value,) for value in given if value)
         return tuple(chain.from_iterable(values))
 
+    @property
+    def _keyed(self) -> bool:
+        return bool(self.api_keys) or self.require_keys
+
     def __post_init__(self) -> None:
         if not self.cors_origin:
-            object.__setattr__(self, "cors_origin", (ANY,) if self.api_keys else (LOOPBACK,))
+            object.__setattr__(self, "cors_origin", (ANY,) if self._keyed else (LOOPBACK,))
         if not self.allowed_hosts:
-            local = not self.api_keys and is_loopback(self.host)
+            local = not self._keyed and is_loopback(self.host)
             object.__setattr__(self, "allowed_hosts", (LOOPBACK,) if local else (ANY,))
         if self.credentials_file is None:
             object.__setattr__(self, "credentials_file", config_folder() / "credentials.json")

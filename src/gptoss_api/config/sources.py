@@ -6,7 +6,7 @@ A command-line option wins over the environment, which wins over the TOML file.
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +40,10 @@ class Source:
 DEFAULT = Source("default")
 
 
+def _none_exist(settings: Settings) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """Settings, where each that is no default came from, and what deserves a warning.
@@ -51,13 +55,16 @@ class Resolution:
     sources: Mapping[str, Source]
     warnings: tuple[str, ...] = ()
 
-    def refuse_exposure(self) -> None:
+    def refuse_exposure(self, created_keys_exist: Callable[[Settings], bool] = _none_exist) -> None:
         """Raises :class:`ConfigError` for a gateway that everyone in the network could use."""
         settings = self.settings
-        if not settings.api_keys and not settings.insecure and not is_loopback(settings.host):
+        if settings.api_keys or settings.require_keys or settings.insecure or is_loopback(settings.host):
+            return
+        if not created_keys_exist(settings):
             raise ConfigError(
                 f"{self.sources['host'].name}: {settings.host!r} lets other machines in and no API keys "
-                "are set; set GPTOSS_API_KEYS, or say --insecure to serve everyone"
+                "are set; run 'gptoss-api keys create NAME' or set GPTOSS_API_KEYS, or say --insecure to "
+                "serve everyone"
             )
 
     def __iter__(self) -> Iterator[tuple[Option, object, Source]]:

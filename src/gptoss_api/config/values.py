@@ -257,7 +257,7 @@ keys = Kind(parse_keys, "keys of printable ASCII without spaces, separated by co
 cookie: Kind[str | None] = Kind(_text, "the site's cookies as text, such as 'user_id=...; session=...'")
 # Whether a store can be made of it is for the store to say.
 store: Kind[str | None] = Kind(_text, STORE_URLS, lambda url: without_password(url or ""), delicate=True)
-upstream_key: Kind[str | None] = Kind(
+api_key: Kind[str | None] = Kind(
     lambda value: parse_keys([value])[0], "a key of printable ASCII without spaces"
 )
 path: Kind[Path | None] = Kind(lambda value: Path(_text(value)).expanduser(), "the path of a file")

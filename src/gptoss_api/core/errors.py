@@ -24,6 +24,8 @@
         PermissionDenied
             HostNotAllowed
             OriginNotAllowed
+            AdminKeyRequired
+            ModelNotAllowed
         NotFound
             PreviousResponseNotFound
         MethodNotAllowed
@@ -194,6 +196,14 @@ class HostNotAllowed(PermissionDenied):
 
 class OriginNotAllowed(PermissionDenied):
     """The request comes from a web page that may not use the gateway."""
+
+
+class AdminKeyRequired(PermissionDenied):
+    """The key that was sent is none of those that administer the gateway."""
+
+
+class ModelNotAllowed(PermissionDenied):
+    """The key that was sent may not use this model."""
 
 
 class NotFound(GatewayError):

@@ -58,6 +58,8 @@ OPENAI_ERRORS: Final[dict[type[GatewayError], OpenAIError]] = {
     errors.PermissionDenied: OpenAIError(403, "permission_error", "permission_denied"),
     errors.HostNotAllowed: OpenAIError(403, "permission_error", "host_not_allowed"),
     errors.OriginNotAllowed: OpenAIError(403, "permission_error", "origin_not_allowed"),
+    errors.AdminKeyRequired: OpenAIError(403, "permission_error", "admin_key_required"),
+    errors.ModelNotAllowed: OpenAIError(403, "permission_error", "model_not_allowed"),
     errors.NotFound: OpenAIError(404, _BAD, "not_found"),
     errors.PreviousResponseNotFound: OpenAIError(404, _BAD, "previous_response_not_found"),
     errors.MethodNotAllowed: OpenAIError(405, _BAD, "method_not_allowed"),

@@ -2,12 +2,13 @@
 
 from .gateway import Gateway, UpstreamState
 from .selection import choose_upstreams, read_credentials
-from .state import open_state, state_url
+from .state import created_keys_exist, open_state, state_url
 
 __all__ = [
     "Gateway",
     "UpstreamState",
     "choose_upstreams",
+    "created_keys_exist",
     "open_state",
     "read_credentials",
     "state_url",

@@ -3,14 +3,18 @@
 import asyncio
 from typing import Final
 
+from ..access import ApiKeys
+from ..access.origins import is_loopback
 from ..config import ConfigError, Settings
 from ..core.sealing import load_cipher
 from ..state import (
     GuardedStore,
     SealedStore,
     Store,
+    StoreUnavailable,
     default_url,
     is_shared,
+    keys_of,
     load_secret,
     open_store,
     passwords,
@@ -26,7 +30,7 @@ class GatewayState:
     """The store and what is kept in it: one for all upstreams.
 
     ``conversations`` is ``None`` where none is to be continued. ``secret`` is empty where it need not outlive
-    the process. What outlives it is sealed.
+    the process. What outlives it is sealed, but for the ``keys``: of those there are only digests.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -35,10 +39,21 @@ class GatewayState:
         store = open_state(settings)
         self.secret = _secret(settings.server_key, self._url)
         self.store = GuardedStore(SealedStore(store, self.secret) if is_shared(self._url) else store)
+        self.keys = self._api_keys(store)
         several = settings.workers > 1 or self.store.name == "redis"
         self._conversations = Conversations(self.store, shared=several)
         self.conversations = self._conversations if settings.threads else None
         self.reasoning = ReasoningCache(self.store)
+
+    def _api_keys(self, store: Store) -> ApiKeys:
+        settings, created = self._settings, keys_of(store)
+        exposed = not settings.insecure and not is_loopback(settings.host)
+        return ApiKeys(
+            settings.api_keys,
+            admin_key=settings.admin_key,
+            always=settings.require_keys or exposed,
+            read=None if created is None else lambda seen: self.store.attempted(created.read_keys(seen)),
+        )
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -94,6 +109,23 @@ def _duration(seconds: float) -> str:
 
 def state_url(settings: Settings) -> str:
     return settings.state or default_url()
+
+
+def created_keys_exist(settings: Settings) -> bool:
+    """Whether keys were created in the configured store, as far as it can be read now."""
+
+    async def read() -> bool:
+        store = open_state(settings)
+        try:
+            keys = keys_of(store)
+            found = None if keys is None else await keys.read_keys(None)
+            return found is not None and bool(found[1])
+        except StoreUnavailable:
+            return False
+        finally:
+            await store.close()
+
+    return asyncio.run(read())
 
 
 def open_state(settings: Settings) -> Store:

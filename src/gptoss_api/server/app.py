@@ -5,13 +5,14 @@ import time
 from starlette.routing import Route, Router
 from starlette.types import Scope
 
-from ..access import ApiKeys, HostPolicy, OriginPolicy
+from ..access import HostPolicy, OriginPolicy
 from ..config import Settings
 from ..core.catalog import ModelAliases
 from ..dialects.base import DialectSettings
 from ..dialects.registry import registered
 from ..gateway import Gateway
 from ..telemetry.logs import log_request
+from .administration import Administration
 from .cors import Cors
 from .drain import Drain
 from .edge import Edge
@@ -19,7 +20,7 @@ from .intake import Intake
 from .operations import ByMethod, Operations
 from .pages import Pages
 from .request import RequestRecord
-from .surface import PAGES, Surface
+from .surface import ADMIN, PAGES, Surface
 from .turns import Serving
 
 # Asked every few seconds by machines.
@@ -28,13 +29,14 @@ _PROBES = frozenset({"/healthz", "/readyz"})
 
 def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> Edge:
     """The whole HTTP side over ``gateway``."""
-    keys = ApiKeys(settings.api_keys)
+    keys = gateway.state.keys
     surface = Surface(registered(_dialect_settings(settings, gateway)))
     serving = Serving(drain, Intake(settings.max_body), settings.keepalive, lambda: gateway.only_upstream)
     operations = Operations(settings, gateway, serving)
     pages = Pages(gateway, drain, keys, surface).handlers
     routes = [route for dialect in surface.dialects for route in operations.routes(dialect)]
-    routes += [Route(path, ByMethod({"GET": pages[path]}), methods=["GET"]) for path in PAGES]
+    own = pages | Administration(keys).handlers
+    routes += [Route(path, ByMethod({"GET": own[path]}), methods=["GET"]) for path in (*PAGES, *ADMIN)]
     return Edge(
         Router(routes, redirect_slashes=False),
         surface=surface,

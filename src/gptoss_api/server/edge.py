@@ -100,7 +100,8 @@ class Edge:
         if not self._hosts.allowed(record.headers.get("host")):
             raise HostNotAllowed(
                 "This gateway does not answer to the Host name of this request. Without API keys it answers "
-                "only to loopback names; add yours to GPTOSS_ALLOWED_HOSTS or set GPTOSS_API_KEYS.",
+                "only to loopback names; add yours to GPTOSS_ALLOWED_HOSTS or set GPTOSS_API_KEYS or "
+                "GPTOSS_REQUIRE_KEYS.",
             )
         if origin is not None and allowed_origin is None and not self._keys.required:
             # A page can send a simple request without a preflight and need not read the answer to
@@ -110,7 +111,8 @@ class Edge:
                 "or set GPTOSS_API_KEYS.",
             )
         if scope["method"] != "OPTIONS" and not is_open(scope["path"]):
-            record.caller = self._keys.authenticate(record.headers)
+            caller = self._keys.authenticate(record.headers)
+            record.caller, record.key = caller.id, caller
             if self._drain.draining:
                 raise shutting_down()
 

@@ -21,7 +21,7 @@ async def serve_models(
     send: Send,
 ) -> None:
     record: RequestRecord = scope["gptoss"]
-    models = await gateway.models()
+    models = [model for model in await gateway.models() if record.key.may_use(find_model(model.id).id)]
     await send_json(send, 200, render(models, scope["query_string"], record.headers))
 
 
@@ -48,6 +48,7 @@ async def serve_model(
             "GET /readyz tells of the upstreams.",
             requested=requested,
         )
+    record.key.check_model(find_model(model.id).id)
     if name != requested:
         model = replace(model, id=requested)
     await send_json(send, 200, render(model, record.headers))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from ..access import NOBODY
 from ..core.errors import GatewayError, InternalError
 from ..core.events import Events, Finished, ReasoningDelta, Started, TextDelta, Usage, UsageReported
 from ..core.turn import Turn
@@ -41,6 +42,7 @@ class RequestRecord:
         "first_event",
         "headers",
         "id",
+        "key",
         "not_stored",
         "outcome",
         "repairs",
@@ -57,6 +59,7 @@ class RequestRecord:
         harmless = 0 < len(given) <= 128 and _ID_CHARACTERS.issuperset(given)
         self.id = given if harmless else new_request_id()
         self.caller = ""
+        self.key = NOBODY
         self.dialect = ""
         self.weight = 0
         self.status = 0
@@ -69,7 +72,12 @@ class RequestRecord:
         self.usage: Usage | None = None
 
     def own(self, turn: Turn) -> Turn:
-        """``turn`` as this request asks it: whose it is, and whether an upstream thread may continue."""
+        """``turn`` as this request asks it: whose it is, and whether an upstream thread may continue.
+
+        Raises:
+            ModelNotAllowed: for a model that its key may not use.
+        """
+        self.key.check_model(turn.model)
         return replace(
             turn,
             caller=self.caller,

@@ -201,10 +201,13 @@ async def serve_on(
     )
     # What it tells of requests is told by the edge already, and anyone could fill the log with the rest.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+    await gateway.state.keys.refresh()
     server = DrainingServer(config, drain, descriptors, settings.shutdown_timeout)
     warming = asyncio.create_task(_warm_up(gateway, server))
     looking = asyncio.create_task(_look(gateway, tells=tells))
+    following = asyncio.create_task(gateway.state.keys.watch())
     await server.serve(sockets=listeners)
+    following.cancel()
     looking.cancel()
     _log.info("stopped")
     return await warming
@@ -229,9 +232,15 @@ async def announce(listeners: list[socket.socket], settings: Settings, gateway: 
     _log.info("kept: %s", gateway.state.what)
     if gateway.is_demo:
         _log.warning("DEMO: %s", (await gateway.health()).detail)
-    if not settings.api_keys and not is_loopback(settings.host):
+    keys = gateway.state.keys
+    if not await keys.refresh() and not keys.required:
+        _log.warning(
+            "the state store cannot be read, so created keys are not known yet and nobody needs one; "
+            "set GPTOSS_REQUIRE_KEYS to keep everyone out until they are"
+        )
+    if not keys.required and not is_loopback(settings.host):
         _log.warning("INSECURE: no API keys are set and %s is not a loopback address", settings.host)
-    if not settings.api_keys and ANY in settings.cors_origin:
+    if not keys.required and ANY in settings.cors_origin:
         _log.warning("INSECURE: no API keys are set and CORS_ORIGIN lets every web page in")
 
 

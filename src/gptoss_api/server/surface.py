@@ -17,6 +17,8 @@ from ..dialects.openai_errors import error_response
 INDEX: Final = "/"
 # The gateway's own pages.
 PAGES: Final = (INDEX, "/healthz", "/readyz", "/openapi.json", "/docs")
+# What administers the gateway.
+ADMIN: Final = ("/admin/keys",)
 # What answers without a key. What a stranger sees there is decided by each of them.
 OPEN: Final = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs"})
 
@@ -33,7 +35,7 @@ class Surface:
         self.listed: Final = (
             f"GET {INDEX}",
             *(f"{endpoint.method} {endpoint.shown_path}" for endpoint in endpoints),
-            *(f"GET {page}" for page in PAGES if page != INDEX),
+            *(f"GET {page}" for page in (*PAGES, *ADMIN) if page != INDEX),
         )
         # The fixed beginnings of the paths, the longest first.
         self._stems = sorted(

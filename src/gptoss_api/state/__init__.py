@@ -5,12 +5,13 @@ from .guard import GuardedStore
 from .memory import MemoryStore
 from .sealed import SealedStore
 from .secret import load_secret
-from .store import Entry, Lease, Space, Store, StoreUnavailable
+from .store import Entry, KeyStore, Lease, Space, Store, StoreUnavailable
 from .url import (
     STORE_URLS,
     cache_folder,
     default_url,
     is_shared,
+    keys_of,
     open_store,
     passwords,
     secret_file,
@@ -22,6 +23,7 @@ __all__ = [
     "STORE_URLS",
     "Entry",
     "GuardedStore",
+    "KeyStore",
     "Lease",
     "MemoryStore",
     "SealedStore",
@@ -31,6 +33,7 @@ __all__ = [
     "cache_folder",
     "default_url",
     "is_shared",
+    "keys_of",
     "load_secret",
     "map_cached",
     "open_store",

@@ -72,7 +72,7 @@ class GuardedStore:
         Raises:
             StoreUnavailable: where the store cannot say.
         """
-        return await self._attempted(self._store.get(space, *keys)) if keys else ()
+        return await self.attempted(self._store.get(space, *keys)) if keys else ()
 
     async def keep(self, space: Space, *entries: Entry) -> Sequence[bool]:
         """As :meth:`put`, for who must know why something was not stored.
@@ -80,7 +80,7 @@ class GuardedStore:
         Raises:
             StoreUnavailable: where the store did not answer; it may have stored them all the same.
         """
-        return await self._attempted(self._store.put(space, *entries))
+        return await self.attempted(self._store.put(space, *entries))
 
     async def delete(self, space: Space, *keys: bytes, erase: bool = False) -> bool:
         """Whether the values are gone."""
@@ -99,11 +99,16 @@ class GuardedStore:
 
     async def _guarded(self, operation: Coroutine[None, None, T], otherwise: T) -> T:
         try:
-            return await self._attempted(operation)
+            return await self.attempted(operation)
         except StoreUnavailable:
             return otherwise
 
-    async def _attempted(self, operation: Coroutine[None, None, T]) -> T:
+    async def attempted(self, operation: Coroutine[None, None, T]) -> T:
+        """The value of another ``operation`` of the store that is guarded.
+
+        Raises:
+            StoreUnavailable: where it failed, took too long, or the store rests.
+        """
         if time.monotonic() < self._resting_until:
             operation.close()
             raise StoreUnavailable("it rests after a failure")

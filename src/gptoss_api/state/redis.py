@@ -16,7 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from .store import Entry, Lease, Space, StoreUnavailable
+from .store import Entry, Lease, Space, StoreUnavailable, new_revision
 
 # The braces keep all keys in one slot of a cluster, as the scripts need it.
 _PREFIX: Final = b"{gptoss-api}:2:"
@@ -137,6 +137,25 @@ redis.call('SET', KEYS[1], token, 'PX', ARGV[1])
 return token
 """
 
+# KEYS: revision, records. ARGV: the revision that was seen, or "none".
+_READ_KEYS: Final = """
+local revision = redis.call('GET', KEYS[1]) or ''
+if revision == ARGV[1] then return nil end
+return {revision, redis.call('HVALS', KEYS[2])}
+"""
+# KEYS: revision, records. ARGV: the revision that was seen, the next one, id, record or "" to remove it.
+_WRITE_KEY: Final = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+if ARGV[4] == '' then
+  redis.call('HDEL', KEYS[2], ARGV[3])
+else
+  redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
+end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+_KEYS: Final = (_PREFIX + b"api-keys:revision", _PREFIX + b"api-keys")
+
 _log = logging.getLogger(__name__)
 
 
@@ -154,6 +173,8 @@ class RedisStore:
         self._take = self._client.register_script(_TAKE)
         self._delete = self._client.register_script(_DELETE)
         self._lease = self._client.register_script(_LEASE)
+        self._read_keys = self._client.register_script(_READ_KEYS)
+        self._write_key = self._client.register_script(_WRITE_KEY)
         self._cleaned = False
 
     async def get(self, space: Space, *keys: bytes) -> Sequence[bytes | None]:
@@ -185,6 +206,20 @@ class RedisStore:
         with _failures_told():
             token = await self._lease(keys=keys, args=[_milliseconds(ttl)])
         return None if token is None else Lease(key, int(token))
+
+    async def read_keys(self, seen: bytes | None) -> tuple[bytes, Sequence[bytes]] | None:
+        """See :class:`~.store.KeyStore`."""
+        with _failures_told():
+            found = await self._read_keys(keys=_KEYS, args=["none" if seen is None else seen])
+        return None if found is None else (found[0], found[1])
+
+    async def write_key(self, key_id: str, record: bytes | None, revision: bytes) -> bool:
+        """See :class:`~.store.KeyStore`."""
+        with _failures_told():
+            written = await self._write_key(
+                keys=_KEYS, args=[revision, new_revision(), key_id, record or b""]
+            )
+        return bool(written)
 
     async def close(self) -> None:
         with contextlib.suppress(RedisError, OSError):

@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 
 from .files import close_to_others
 from .holdings import Holdings
-from .store import Entry, Lease, Space, StoreUnavailable
+from .store import Entry, Lease, Space, StoreUnavailable, new_revision
 
 T = TypeVar("T")
 
@@ -44,7 +44,8 @@ _LOG_SIZE: Final = 16 * 1024**2
 # have some of that where nothing is stored any more.
 _UNSEALED: Final = 1
 _UNCLEAN: Final = 2
-_FORMAT: Final = 3
+_WITHOUT_KEYS: Final = 3
+_FORMAT: Final = 4
 _TABLES: Final = """
     CREATE TABLE entries (
         id INTEGER PRIMARY KEY, space TEXT NOT NULL, key BLOB NOT NULL, owner BLOB NOT NULL,
@@ -56,6 +57,11 @@ _TABLES: Final = """
     CREATE TABLE leases (key BLOB PRIMARY KEY, token INTEGER NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
     CREATE TABLE tokens (last INTEGER NOT NULL);
     INSERT INTO tokens VALUES (0);
+"""
+# The revision is in the only row of its table.
+_KEY_TABLES: Final = """
+    CREATE TABLE IF NOT EXISTS api_keys (id TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS api_keys_revision (id INTEGER PRIMARY KEY, revision BLOB NOT NULL);
 """
 _NO_TABLES: Final = "DROP TABLE entries; DROP TABLE leases; DROP TABLE tokens;"
 
@@ -94,6 +100,14 @@ class SqliteStore:
 
     async def lease(self, key: bytes, ttl: float) -> Lease | None:
         return await self._run(lambda connection: _lease(connection, key, ttl))
+
+    async def read_keys(self, seen: bytes | None) -> tuple[bytes, Sequence[bytes]] | None:
+        """See :class:`~.store.KeyStore`."""
+        return await self._run(lambda connection: _read_keys(connection, seen))
+
+    async def write_key(self, key_id: str, record: bytes | None, revision: bytes) -> bool:
+        """See :class:`~.store.KeyStore`."""
+        return await self._run(lambda connection: _write_key(connection, key_id, record, revision))
 
     async def close(self) -> None:
         if self._tidying is not None:
@@ -229,6 +243,11 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             for statement in (_NO_TABLES * version + _TABLES).split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {_UNCLEAN if version else _FORMAT}")
+        elif version == _WITHOUT_KEYS:
+            connection.execute(f"PRAGMA user_version = {_FORMAT}")
+        if version < _FORMAT:
+            for statement in _KEY_TABLES.split(";"):
+                connection.execute(statement)
     if version in (_UNSEALED, _UNCLEAN):
         # Only a new copy of the file has nothing left of what was ever removed from it.
         connection.execute("VACUUM")
@@ -304,6 +323,31 @@ def _lease(connection: sqlite3.Connection, key: bytes, ttl: float) -> Lease | No
         (token,) = connection.execute("SELECT last FROM tokens").fetchone()
         connection.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", (key, token, now + ttl))
         return Lease(key, token)
+
+
+def _read_keys(connection: sqlite3.Connection, seen: bytes | None) -> tuple[bytes, Sequence[bytes]] | None:
+    revision = _keys_revision(connection)
+    if revision == seen:
+        return None
+    # A write in between makes another revision, which is seen the next time.
+    return revision, [record for (record,) in connection.execute("SELECT record FROM api_keys")]
+
+
+def _write_key(connection: sqlite3.Connection, key_id: str, record: bytes | None, revision: bytes) -> bool:
+    with _transaction(connection):
+        if _keys_revision(connection) != revision:
+            return False
+        if record is None:
+            connection.execute("DELETE FROM api_keys WHERE id = ?", (key_id,))
+        else:
+            connection.execute("INSERT OR REPLACE INTO api_keys VALUES (?, ?)", (key_id, record))
+        connection.execute("INSERT OR REPLACE INTO api_keys_revision VALUES (0, ?)", (new_revision(),))
+        return True
+
+
+def _keys_revision(connection: sqlite3.Connection) -> bytes:
+    row = connection.execute("SELECT revision FROM api_keys_revision").fetchone()
+    return b"" if row is None else row[0]
 
 
 def _sweep(connection: sqlite3.Connection, space: Space) -> bool:

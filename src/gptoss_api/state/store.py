@@ -4,8 +4,9 @@ Whatever is kept here can be lost at any moment: by expiry, by eviction, by a st
 it must be able to do without.
 """
 
+import secrets
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -53,6 +54,27 @@ class Entry(Struct, frozen=True):
     value: bytes
     lease: Lease | None = None
     owner: bytes = b""
+
+
+@runtime_checkable
+class KeyStore(Protocol):
+    """The gateway's own API keys as opaque records, kept until they are deleted.
+
+    Every write leaves another revision behind. Raises :class:`StoreUnavailable` as a :class:`Store` does.
+    """
+
+    async def read_keys(self, seen: bytes | None) -> tuple[bytes, Sequence[bytes]] | None:
+        """The revision and all records; ``None`` where the revision is still the one that was ``seen``."""
+        ...
+
+    async def write_key(self, key_id: str, record: bytes | None, revision: bytes) -> bool:
+        """Replaces a record, or removes it, if the revision is still this one; says whether it was."""
+        ...
+
+
+def new_revision() -> bytes:
+    """One that no other write has, also in a store that was emptied meanwhile."""
+    return secrets.token_bytes(8)
 
 
 class StoreUnavailable(Exception):

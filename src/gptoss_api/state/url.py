@@ -9,7 +9,7 @@ import platformdirs
 
 from .memory import MemoryStore
 from .sqlite import SqliteStore
-from .store import Store
+from .store import KeyStore, Store
 
 STORE_URLS: Final = "memory://, sqlite:///path/of/file, or a redis://, rediss://, valkey:// or unix:// URL"
 
@@ -67,6 +67,11 @@ def open_store(url: str) -> Store:
 def is_shared(url: str) -> bool:
     """Whether several processes can use the store at ``url`` together."""
     return urlsplit(url).scheme != "memory"
+
+
+def keys_of(store: Store) -> KeyStore | None:
+    """Where keys can be kept in ``store``; ``None`` for one that no other process can see."""
+    return store if isinstance(store, KeyStore) else None
 
 
 def secret_file(url: str) -> Path | None:

@@ -240,7 +240,7 @@ async def test_its_turns_are_their_callers_and_count_what_they_are_charged(
     )
     assert sent[0]["status"] == 200
     (turn,) = opened
-    assert (turn.caller, turn.request_id) == (ApiKeys([KEY]).authenticate(WITH_KEY), "the-request")
+    assert (turn.caller, turn.request_id) == (ApiKeys([KEY]).authenticate(WITH_KEY).id, "the-request")
     assert turn.caller
     assert await gateway.count(turn) == usage[0].prompt_tokens
     await gateway.close()
