@@ -28,6 +28,7 @@ from .values import (
     number,
     origins,
     path,
+    release,
     seconds,
     size,
     store,
@@ -171,6 +172,12 @@ class Settings:
         aliases,
         "Further names under which clients may ask for a model; * stands for any characters.",
         shown="",
+    )
+    ollama_version: str = _setting(
+        "0.34.0",
+        "GPTOSS_OLLAMA_VERSION",
+        release,
+        "Release of Ollama that its clients are told; they refuse what is too old for them.",
     )
     chatkit_url: str | None = _setting(
         None,

@@ -239,7 +239,16 @@ def parse_keys(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
+def _parse_release(value: object) -> str:
+    text = _text(value)
+    # Clients split it at the dots and read numbers.
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6}){1,3}", text):
+        raise ValueError
+    return text
+
+
 flag = Kind(_parse_flag, "on or off", lambda value: "on" if value else "off")
+release = Kind(_parse_release, "numbers with dots between them, such as 0.13.4")
 host = Kind(_parse_host, "an IP address or a host name")
 http_url: Kind[str | None] = Kind(_parse_url, "an http:// or https:// URL without user, query or fragment")
 origins = Kind(

@@ -1,5 +1,7 @@
 """A turn's whole answer, collected from its events, for clients that do not stream."""
 
+import time
+
 from msgspec import Struct, field
 
 from .events import (
@@ -61,11 +63,16 @@ class _Pieces(Struct):
 
 
 class Collector:
-    """Sums a turn's events up: feed every batch, then read ``started``, ``choices`` and ``usage``."""
+    """Sums a turn's events up: feed every batch, then read ``started``, ``choices`` and ``usage``.
+
+    ``opened`` is when the upstream began to answer and ``spoke`` when the first of the answer was there, in
+    nanoseconds of the monotonic clock; 0 until then.
+    """
 
     def __init__(self) -> None:
         self.started: Started | None = None
         self.usage: Usage | None = None
+        self.opened = self.spoke = 0
         self._choices = [_Pieces()]
 
     @property
@@ -74,6 +81,9 @@ class Collector:
 
     def feed(self, events: Events) -> None:
         current = self._choices[-1]
+        if not self.spoke and events and type(events[-1]) is not Started:
+            self.spoke = time.monotonic_ns()
+            self.opened = self.opened or self.spoke
         for event in events:
             # The commonest by identity: a match takes four times as long.
             if type(event) is TextDelta:
@@ -98,5 +108,6 @@ class Collector:
                     self._choices.append(current)
                 case Started():
                     self.started = event
+                    self.opened = self.opened or time.monotonic_ns()
                 case UsageReported(usage):
                     self.usage = usage

@@ -101,6 +101,24 @@ class ShowModel(Operation, frozen=True):
     aliases: ModelAliases = NO_ALIASES
 
 
+class Told(NamedTuple):
+    """A whole response that no model had a part in."""
+
+    body: bytes
+    content_type: bytes = b"application/json"
+
+
+class Tell(Operation, frozen=True):
+    """Tells something of the models that are served, or that it cannot be had.
+
+    ``tell`` gets the request's body and headers, and the models. Without ``reads`` the body is not waited
+    for, and empty. It raises like the ``parse`` of an answer.
+    """
+
+    tell: Callable[[bytes, Headers, Sequence[Model]], Told]
+    reads: bool = True
+
+
 class Endpoint(NamedTuple):
     """One method of one path; ``{id}`` in it is one part of a path, ``{id:path}`` at its end the rest."""
 
@@ -155,7 +173,7 @@ class DialectSettings(Struct, frozen=True):
     ``reasoning_fields`` names the fields that carry the chain of thought, ``max_n`` is the largest number of
     choices, ``store`` whether a response is kept whose request does not say. ``secret`` is this
     installation's; without one, what is sealed can be opened only as long as the process lives. ``aliases``
-    are further names of the models.
+    are further names of the models. ``ollama_version`` is the release that Ollama's clients are told.
     """
 
     reasoning_fields: ReasoningFields = "auto"
@@ -163,6 +181,7 @@ class DialectSettings(Struct, frozen=True):
     store: bool = True
     secret: bytes = b""
     aliases: ModelAliases = NO_ALIASES
+    ollama_version: str = "0.34.0"
 
 
 def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:

@@ -8,6 +8,7 @@ from .chat import ChatDialect
 from .completions import CompletionsDialect
 from .messages import MessagesDialect
 from .models import ModelsDialect
+from .ollama import OllamaDialect
 from .responses import ResponsesDialect
 
 DIALECTS: Final[list[Callable[[DialectSettings], Dialect]]] = [
@@ -16,6 +17,7 @@ DIALECTS: Final[list[Callable[[DialectSettings], Dialect]]] = [
     CompletionsDialect.configured,
     ResponsesDialect.configured,
     MessagesDialect.configured,
+    OllamaDialect.configured,
 ]
 
 

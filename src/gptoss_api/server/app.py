@@ -55,6 +55,7 @@ def _dialect_settings(settings: Settings, gateway: Gateway) -> DialectSettings:
         store=settings.store,
         secret=gateway.state.secret,
         aliases=ModelAliases(dict(settings.aliases)),
+        ollama_version=settings.ollama_version,
     )
 
 

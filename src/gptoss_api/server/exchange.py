@@ -111,6 +111,13 @@ class ClientStream:
 
 async def send_json(send: Send, status: int, body: bytes, headers: RawHeaders = ()) -> None:
     """A whole JSON response."""
-    head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
+    await send_whole(send, b"application/json", body, status, headers)
+
+
+async def send_whole(
+    send: Send, content_type: bytes, body: bytes, status: int = 200, headers: RawHeaders = ()
+) -> None:
+    """A whole response."""
+    head = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -7,10 +7,13 @@ from starlette.types import Receive, Scope, Send
 
 from ..core.catalog import Model, ModelAliases, find_model
 from ..core.errors import ModelNotFound
-from ..dialects.base import Headers
+from ..dialects.base import Headers, Tell
 from ..gateway import Gateway
-from .exchange import send_json
+from ..loop import beside
+from .body import read_body, weight_of
+from .exchange import send_json, send_whole
 from .request import RequestRecord
+from .turns import Serving
 
 
 async def serve_models(
@@ -52,3 +55,25 @@ async def serve_model(
     if name != requested:
         model = replace(model, id=requested)
     await send_json(send, 200, render(model, record.headers))
+
+
+class TellEndpoint:
+    """Tells what a dialect has to say of the models, without a turn."""
+
+    def __init__(self, dialect: str, operation: Tell, gateway: Gateway, serving: Serving) -> None:
+        self._name = dialect
+        self._operation = operation
+        self._gateway = gateway
+        self._serving = serving
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record: RequestRecord = scope["gptoss"]
+        record.dialect = self._name
+        body = b""
+        if self._operation.reads:
+            with self._serving.intake.body(record.caller) as arriving:
+                body = await read_body(receive, record.headers, arriving)
+                record.weight = weight_of(body)
+        models = await self._gateway.models()
+        told = await beside(record.weight, self._operation.tell, body, record.headers, models)
+        await send_whole(send, told.content_type, told.body)

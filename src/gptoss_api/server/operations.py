@@ -8,10 +8,10 @@ from starlette.types import Receive, Scope, Send
 
 from ..config import Settings
 from ..core.turn import Turn
-from ..dialects.base import Answer, CountTokens, Dialect, ListModels, Operation, ShowModel
+from ..dialects.base import Answer, CountTokens, Dialect, ListModels, Operation, ShowModel, Tell
 from ..dialects.responses import CountInput, CreateResponse, ResponseAction, ResponsesDialect
 from ..gateway import Gateway
-from .models import serve_model, serve_models
+from .models import TellEndpoint, serve_model, serve_models
 from .request import RequestRecord
 from .responses import (
     BackgroundRuns,
@@ -67,6 +67,8 @@ class Operations:
             case CountInput(owner, render):
                 read_turn = partial(self._read_turn, owner)
                 return CountEndpoint(dialect.name, read_turn, render, gateway.count, serving)
+            case Tell():
+                return TellEndpoint(dialect.name, operation, gateway, serving)
             case ResponseAction(action):
                 handler: Handler = getattr(ResponseRoutes(self._stored, self._runs, serving), action)
                 return handler

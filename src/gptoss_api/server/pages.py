@@ -10,7 +10,7 @@ from ..access import ApiKeys
 from ..gateway import Gateway
 from ..upstreams.base import Health
 from .drain import Drain
-from .exchange import send_json
+from .exchange import send_json, send_whole
 from .operations import Handler
 from .request import RequestRecord
 from .surface import INDEX, Surface
@@ -20,6 +20,10 @@ _DOCS_POLICY = (
     b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
     b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+# What clients of Ollama look for at the root: those that ask for JSON or pages get the state instead.
+_OLLAMA = b"Ollama is running"
+_STATE = ("application/json", "text/html", "*/*")
 
 
 class Pages:
@@ -46,6 +50,10 @@ class Pages:
         }
 
     async def index(self, scope: Scope, receive: Receive, send: Send) -> None:
+        accept = _record(scope).headers.get("accept")
+        if accept and not any(kind in accept.lower() for kind in _STATE):
+            await send_whole(send, b"text/plain; charset=utf-8", _OLLAMA)
+            return
         health = await self._gateway.health()
         status: dict[str, object] = {
             "name": "gptoss-api",
@@ -54,6 +62,7 @@ class Pages:
             "ready": health.ready and not self._drain.draining,
             "endpoints": self._surface.listed,
             "docs": "/docs",
+            "ollama": _OLLAMA.decode(),
         }
         if self._keys.opened_by(_record(scope).headers):
             status["upstream"] = await self._upstream(health)
@@ -106,13 +115,8 @@ class Pages:
 
     async def docs(self, scope: Scope, receive: Receive, send: Send) -> None:
         page = (files("gptoss_api.web") / "docs.html").read_bytes()
-        headers = [
-            (b"content-type", b"text/html; charset=utf-8"),
-            (b"content-length", b"%d" % len(page)),
-            (b"content-security-policy", _DOCS_POLICY),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": page, "more_body": False})
+        policy = [(b"content-security-policy", _DOCS_POLICY)]
+        await send_whole(send, b"text/html; charset=utf-8", page, headers=policy)
 
 
 def _record(scope: Scope) -> RequestRecord:
