@@ -78,17 +78,19 @@ def session(site: Site, base_url: str, tmp_path: Path) -> Session:
     return run_codex(base_url, tmp_path, "Say goodbye instead of hello.")
 
 
-def run_codex(base_url: str, place: Path, task: str) -> Session:
+def run_codex(
+    base_url: str, place: Path, task: str, *options: str, config: str = CONFIG, **environment: str
+) -> Session:
     home, folder = place / "codex", place / "project"
     home.mkdir()
     folder.mkdir()
-    (home / "config.toml").write_text(CONFIG.format(base=base_url))
+    (home / "config.toml").write_text(config.format(base=base_url))
     (folder / "greet.py").write_text('print("hello")\n')
     command = ["exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
     done = subprocess.run(
-        [NODE, CODEX, *command, task],
+        [NODE, CODEX, *command, *options, task],
         cwd=folder,
-        env={**os.environ, "CODEX_HOME": str(home), "GPTOSS_API_KEY": "none"},
+        env={**os.environ, "CODEX_HOME": str(home), "GPTOSS_API_KEY": "none", **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -112,6 +114,30 @@ def test_codex_reads_a_file_applies_a_patch_runs_a_command_and_finishes(site: Si
     assert "metadata" not in session.errors
     assert not session.items("error")
     assert {request.effort for request in site.simulator.requests} == {"medium"}
+
+
+def test_codex_takes_the_gateway_for_ollama(site: Site, base_url: str, tmp_path: Path) -> None:
+    """It asks for the version and the models in Ollama's way, then for answers in OpenAI's."""
+    change = Call("exec_command", {"cmd": "sed -i s/hello/goodbye/ greet.py"})
+    site.simulator.always(
+        Agent([[READ], [change], [RUN]], lambda results: f"It says {results[-1][-8:].strip()}.")
+    )
+    session = run_codex(
+        base_url,
+        tmp_path,
+        "Say goodbye instead of hello.",
+        *("--oss", "--local-provider", "ollama", "--model", "gpt-oss:120b"),
+        config="",
+        CODEX_OSS_BASE_URL=f"{base_url}/v1",
+    )
+    assert session.code == 0, session.errors
+    assert [item["aggregated_output"] for item in session.items("command_execution")] == [
+        'print("hello")\n',
+        "",
+        "goodbye\n",
+    ]
+    assert session.items("agent_message")[-1]["text"] == "It says goodbye."
+    assert (session.folder / "greet.py").read_text() == 'print("goodbye")\n'
 
 
 def test_the_demo_runs_nothing_unasked(demo: RunningGateway, tmp_path: Path) -> None:

@@ -78,6 +78,17 @@ ANTHROPIC: dict[str, tuple[tuple[Any, ...], int]] = {
     "the AI SDK with tools in a stream": ((ADVISER,), 3),
 }
 
+OLLAMA: dict[str, tuple[tuple[Any, ...], int]] = {
+    "models": (ECHO, 0),
+    "chat": (ECHO, 1),
+    "stream": (ECHO, 1),
+    "tools in a stream": ((ADVISER,), 3),
+    "format": ((PACKED,), 1),
+    "ResponseError": (ECHO, 0),
+    "error in the middle of a stream": (("s10_error_after_text",), 1),
+    "leaving a stream": (("s22_slow_answer",), 1),
+}
+
 
 def play(site: Site, answers: tuple[Any, ...]) -> None:
     *first, last = answers or (None,)
@@ -135,6 +146,16 @@ def test_anthropic(site: Site, title: str) -> None:
     assert len(site.simulator.requests) == asked
 
 
+@pytest.mark.parametrize("title", OLLAMA)
+def test_ollama(site: Site, title: str) -> None:
+    answers, asked = OLLAMA[title]
+    play(site, answers)
+    node("./ollama.js", title, gateway_url=site.gateway.base_url)
+    assert len(site.simulator.requests) == asked
+    if answers == ("s22_slow_answer",):
+        site.simulator.wait_until(lambda: site.simulator.last.outcome == "abandoned")
+
+
 @pytest.mark.parametrize("title", AI_SDK_ON_THE_DEMO)
 def test_ai_sdk_on_the_demo(demo: RunningGateway, title: str) -> None:
     node("./ai-sdk.js", title, gateway_url=demo.base_url)
@@ -147,6 +168,7 @@ def test_ai_sdk_on_the_demo(demo: RunningGateway, title: str) -> None:
         ("./ai-sdk.js", {*AI_SDK, *AI_SDK_ON_THE_DEMO}),
         ("./responses.js", {*RESPONSES}),
         ("./anthropic.js", {*ANTHROPIC}),
+        ("./ollama.js", {*OLLAMA}),
     ],
 )
 def test_every_test_in_javascript_is_run(file: str, titles: set[str]) -> None:

@@ -38,5 +38,8 @@ def _message(error: GatewayError) -> str:
             return f"model '{requested}' not found"
         case errors.Overloaded():
             return f"server busy, please try again.  {error.message}"
+        case errors.InvalidValue(param=str(param)) if param not in error.message:
+            # There is no other place to say it.
+            return f"{error.message} (in {param})"
         case _:
             return error.message
