@@ -36,7 +36,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
         ("GET", "/v1"),
         ("PUT", CHAT),
         ("DELETE", "/v1/models"),
-        ("POST", "/api/chat"),
+        ("POST", "/nothing/to/post"),
         ("GET", "/metrics"),
         ("GET", "/nothing-here"),
         ("GET", "/docs/more"),

@@ -62,7 +62,6 @@ class Pages:
             "ready": health.ready and not self._drain.draining,
             "endpoints": self._surface.listed,
             "docs": "/docs",
-            "ollama": _OLLAMA.decode(),
         }
         if self._keys.opened_by(_record(scope).headers):
             status["upstream"] = await self._upstream(health)

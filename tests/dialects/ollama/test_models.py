@@ -135,7 +135,7 @@ def test_the_root_says_that_ollama_runs_to_who_wants_neither_pages_nor_json(
         assert reply.body == b"Ollama is running"
         assert reply.headers["content-type"].startswith("text/plain")
     else:
-        assert reply.json()["ollama"] == "Ollama is running"
+        assert reply.json()["name"] == "gptoss-api"
     request = urllib.request.Request(served.base_url, method="HEAD")
     with urllib.request.urlopen(request, timeout=10) as head:
         assert head.status == 200
@@ -164,3 +164,26 @@ def test_the_description_names_all_routes(served: RunningGateway) -> None:
     described = json.loads(ask(served, "GET", "/openapi.json").body)["paths"]
     ours = [path for path in described if path.startswith("/api/")]
     assert {line.split()[1] for line in listed if "/api/" in line} == set(ours)
+
+
+def test_what_ollamas_command_line_asks_for(served: RunningGateway) -> None:
+    """Its run, list and ps: whether a server is there, the model, its loading, and the answer in lines."""
+    command_line = {"user-agent": "ollama/0.13.4 (amd64 linux) Go/go1.24.1", "accept": "application/json"}
+    assert ask(served, "HEAD", "/", None, command_line).status == 200
+    for path in ("/api/tags", "/api/ps"):
+        assert ask(served, "GET", path, None, command_line).json()["models"]
+    shown = ask(served, "POST", "/api/show", {"model": "gpt-oss:20b"}, command_line).json()
+    assert "thinking" in shown["capabilities"]
+    load: dict[str, Any] = {"model": "gpt-oss:20b", "prompt": "", "options": {}, "keep_alive": None}
+    assert ask(served, "POST", "/api/generate", load, command_line).json()["done"]
+    question: dict[str, Any] = {
+        "model": "gpt-oss:20b",
+        "messages": [{"role": "user", "content": "Hello"}],
+        "format": "",
+        "options": {},
+        "think": None,
+    }
+    line_accepting = command_line | {"accept": "application/x-ndjson"}
+    *pieces, last = lines(ask(served, "POST", "/api/chat", question, line_accepting).body)
+    assert "no model is behind this answer" in "".join(piece["message"]["content"] for piece in pieces)
+    assert last["done"]
