@@ -284,9 +284,16 @@ def test_calls_of_the_upstream_pass() -> None:
     assert outcome.started.emulated == ()
 
 
-def test_one_emulated_feature_makes_all_of_the_turn_text() -> None:
-    """The upstream gets no tools then, so their calls have to be read from its text."""
-    outcome = answered(asks(tools=[WEATHER], form=schema()), CALL, capabilities=NATIVE)
-    assert outcome.asked[0].tools == ()
+def test_one_emulated_feature_leaves_the_rest_of_the_turn_as_it_is() -> None:
+    native: list[Step] = [
+        ToolCallStarted(0, "call_1", "get_weather"),
+        ToolCallDelta(0, PARIS),
+        ToolCallFinished(0),
+        Finished("tool_calls"),
+    ]
+    turn = asks(tools=[WEATHER], form=schema())
+    outcome = answered(turn, native, capabilities=NATIVE)
+    assert outcome.asked[0].tools == turn.tools
+    assert outcome.asked[0].messages[:-1] == turn.messages
     assert outcome.calls == [("get_weather", PARIS)]
-    assert outcome.started.emulated == ("tools", "json_schema")
+    assert outcome.started.emulated == ("json_schema",)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gptoss_api.core.events import Started
 from gptoss_api.core.turn import AssistantMessage, Message, OutputFormat, Tool, ToolChoice, UserMessage
@@ -17,11 +18,24 @@ CHAT: list[Message] = [UserMessage("a"), AssistantMessage("b"), UserMessage("c")
 
 
 def test_an_upstream_that_can_do_everything_gets_the_turn_as_it_is() -> None:
-    turn = asks(*CHAT, tools=[WEATHER], form=schema(), stop=("x",), max_tokens=5)
+    turn = asks(*CHAT, tools=[WEATHER], stop=("x",), max_tokens=5)
     plan = planned(turn, ALL)
     assert plan.upstream_turn == turn
     assert (plan.emulated, plan.ignored) == ((), ())
     assert plan.spec == AnswerSpec(turn, tool_names=("get_weather",))
+
+
+def test_a_form_is_told_in_words_too_and_checked_in_any_case() -> None:
+    turn = asks(*CHAT, tools=[WEATHER], form=schema())
+    plan = planned(turn, ALL)
+    *conversation, told = plan.upstream_turn.messages
+    assert plan.upstream_turn == replace(turn, messages=(*CHAT, told))
+    assert conversation == CHAT
+    assert told.text.startswith("# Response Formats\n\n## person\n\n{")
+    assert plan.spec == AnswerSpec(turn, tool_names=("get_weather",), checks_format=True)
+    assert plan.emulated == ()
+    verbatim = planned(turn, replace(ALL, verbatim=True))
+    assert (verbatim.upstream_turn, verbatim.spec.checks_format) == (turn, False)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +45,8 @@ def test_an_upstream_that_can_do_everything_gets_the_turn_as_it_is() -> None:
         ("max_tokens", {"max_tokens": 5}, ("max_tokens",)),
         ("history", {}, ("history",)),
         ("tools", {"tools": (WEATHER,)}, ("history", "tools")),
-        ("json_object", {"output_format": OBJECT}, ("history", "json_object")),
-        ("json_schema", {"output_format": schema()}, ("history", "json_schema")),
+        ("json_object", {"output_format": OBJECT}, ("json_object",)),
+        ("json_schema", {"output_format": schema()}, ("json_schema",)),
     ],
 )
 def test_what_the_upstream_lacks_is_emulated(

@@ -24,6 +24,7 @@ from ..text.schema import compile_schema
 from ..threads import Conversation, Conversations, ReasoningCache, ThreadHead
 from ..upstreams.base import Capabilities, Upstream
 from .answer.spec import AnswerSpec
+from .prompt.demands import told
 from .prompt.key import Preamble
 from .prompt.native import native_segments, native_turn
 from .prompt.render import Prompt, render_prompt, render_suffix
@@ -105,6 +106,7 @@ def make_plan(
     ``preamble`` is the turn's. ``key`` is that of the tool calls, where it is not for this plan to choose.
     """
     prompt: Prompt | None = None
+    emulated: tuple[str, ...] = ()
     if _becomes_text(turn, capabilities):
         prompt = (
             render_prompt(turn, preamble=preamble, secret=secret, key=key)
@@ -112,9 +114,10 @@ def make_plan(
             else continued.prompt
         )
         sent = _text_turn(turn, prompt, continued)
-        segments = prompt.segments
+        segments, emulated = prompt.segments, prompt.emulated
     else:
-        sent = turn if capabilities.verbatim else native_turn(turn)
+        emulated = _lacking_fields(turn, capabilities)
+        sent = turn if capabilities.verbatim else told(native_turn(turn), emulated)
         segments = native_segments(sent, tool_list(turn, "harmony", preamble.tools).text)
     spec = _spec(turn, capabilities, prompt, sent)
     honoured = {name: value for name, value in turn.options.items() if name in capabilities.options}
@@ -129,7 +132,7 @@ def make_plan(
             options=honoured,
         ),
         segments=segments,
-        emulated=(*(prompt.emulated if prompt else ()), *(name for name, done in ours.items() if done)),
+        emulated=(*emulated, *(name for name, done in ours.items() if done)),
         ignored=(
             *turn.ignored,
             *(name for name in turn.options if name not in honoured),
@@ -145,17 +148,21 @@ def make_plan(
 def _becomes_text(turn: Turn, capabilities: Capabilities) -> bool:
     """Whether the upstream gets one text.
 
-    Tools and formats are taught in the prompt, so a turn that needs one of them emulated becomes text as a
-    whole, also for an upstream that takes conversations.
+    That is where it takes no conversations, or no tools although some are on offer. Whatever else it lacks it
+    is told in the conversation.
     """
-    honoured_choice = turn.tool_choice.mode in capabilities.tool_choice
-    wanted = turn.output_format.kind
-    return (
-        not capabilities.history
-        or (_offers_tools(turn) and not (capabilities.tools and honoured_choice))
-        or (wanted == "json_object" and not capabilities.json_object)
-        or (wanted == "json_schema" and not capabilities.json_schema)
-    )
+    return not capabilities.history or (_offers_tools(turn) and not capabilities.tools)
+
+
+def _lacking_fields(turn: Turn, capabilities: Capabilities) -> tuple[str, ...]:
+    """Which demands of ``turn`` an upstream that takes conversations can be told in words only."""
+    form, choice = turn.output_format.kind, turn.tool_choice.mode
+    has_form = {"json_object": capabilities.json_object, "json_schema": capabilities.json_schema}
+    lacking = {
+        "tool_choice": _offers_tools(turn) and choice not in capabilities.tool_choice,
+        form: not has_form.get(form, True),
+    }
+    return tuple(name for name, is_lacking in lacking.items() if is_lacking)
 
 
 def _offers_tools(turn: Turn) -> bool:
@@ -183,7 +190,7 @@ def _spec(turn: Turn, capabilities: Capabilities, prompt: Prompt | None, sent: T
         prompt,
         tools,
         reads_calls=prompt is not None and _offers_tools(turn),
-        checks_format=prompt is not None and turn.output_format.kind != "text",
+        checks_format=not capabilities.verbatim and turn.output_format.kind != "text",
         max_tokens=None if capabilities.max_tokens and not turn.bounds_shown else turn.max_tokens,
         stop=() if capabilities.stop and not turn.wants_stop_sequence else turn.stop,
         verbatim=capabilities.verbatim,

@@ -596,7 +596,8 @@ class ChoiceMachine:
         self._budget.spend(kind)
         self.repairs += 1
         events = self._output.take()
-        self.raw_text = self._attempt.text
+        # What passes unread is not kept a second time.
+        self.raw_text = self.delivered.text if self._passes else self._attempt.text
         self._state = state
         self._finished = None
         self.ending.next_turn()
