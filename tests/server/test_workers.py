@@ -1,8 +1,10 @@
 """Several workers: one address, one memory, one life."""
 
+import contextlib
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -71,18 +73,43 @@ def two(simulator: Simulator, gateway: StartGateway) -> RunningGateway:
     return running
 
 
+def stored(running: RunningGateway) -> None:
+    """Until the end of the one conversation is in the store: a worker that sleeps stores nothing."""
+
+    def is_stored() -> bool:
+        for file in running.home.rglob("state.db"):
+            with (
+                contextlib.closing(sqlite3.connect(file)) as connection,
+                contextlib.suppress(sqlite3.OperationalError),
+            ):
+                query = "SELECT count(*) FROM entries WHERE space = 'tips'"
+                return bool(connection.execute(query).fetchone() == (1,))
+        return False
+
+    wait_for(is_stored)
+
+
 def test_workers_continue_each_others_conversations(two: RunningGateway) -> None:
     messages: list[dict[str, str]] = []
     threads = []
     for turn in range(6):
         with only(two, 1 + turn % 2):
             threads.append(say(two, messages, f"turn {turn}"))
+            stored(two)
     assert threads == ["new"] + 5 * ["reused"]
+
+
+def test_a_client_that_goes_on_at_once_finds_its_conversation_in_every_worker(two: RunningGateway) -> None:
+    messages: list[dict[str, str]] = []
+    threads = [say(two, messages, f"at once {turn}") for turn in range(16)]
+    # Eight turns are what a thread takes.
+    assert threads == ["new", *7 * ["reused"], "replayed", *7 * ["reused"]]
 
 
 def test_a_worker_that_dies_is_replaced_while_the_other_serves(two: RunningGateway) -> None:
     messages: list[dict[str, str]] = []
     say(two, messages, "one")
+    stored(two)
     before = processes(two)
     os.kill(before[1], signal.SIGKILL)
     assert say(two, messages, "two") == "reused"
@@ -250,6 +277,7 @@ def test_workers_serve_where_processes_cannot_be_forked(simulator: Simulator, ga
     for number in (1, 2):
         with only(running, number):
             threads.append(say(running, messages, f"turn {number}"))
+            stored(running)
     assert threads == ["new", "reused"]
     workers = processes(running).values()
     running.process.kill()

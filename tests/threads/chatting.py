@@ -21,7 +21,7 @@ from gptoss_api.core.turn import (
 from gptoss_api.emulation.upstream import EmulatedUpstream, EmulationSettings
 from gptoss_api.state import GuardedStore
 from gptoss_api.text.tokens import Tokens
-from gptoss_api.threads import Conversations, ReasoningCache, ThreadLimits
+from gptoss_api.threads import Conversations, Notes, ReasoningCache, ThreadLimits
 from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.chatkit import ChatKitUpstream, Credentials
 from gptoss_api.upstreams.http import HttpClient
@@ -49,10 +49,12 @@ class Inside:
         limits: ThreadLimits | None = None,
         threads: bool = True,
         places: int = 50,
+        pause: float = 0.0,
+        notes: Notes | None = None,
     ) -> None:
         self.site = site
         self.store = store
-        self.conversations = Conversations(store, limits or ThreadLimits())
+        self.conversations = Conversations(store, limits or ThreadLimits(), pause=pause, notes=notes)
         self.reasoning = ReasoningCache(store)
         self._http = HttpClient(trust_env=False)
         self._chatkit = ChatKitUpstream(

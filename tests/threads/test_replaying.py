@@ -331,6 +331,7 @@ async def test_an_idle_conversation_starts_over(site: Simulator, store: Store) -
     async with Inside(site, GuardedStore(store), limits=ThreadLimits(idle=0.05)) as inside:
         client = Client(inside)
         await client.say("one")
+        await inside.settled()
         await asyncio.sleep(0.1)
         assert (await client.say("two")).thread == "replayed"
 

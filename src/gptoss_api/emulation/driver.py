@@ -183,10 +183,10 @@ class TurnDriver:
         if usage is None or self._turns > 1:
             known = self._plan.known_tokens
             usage = await count_delivered(self._prompt, known, self._delivered, self._tokens)
-        await self._keep_thread(last, usage)
+        self._keep_thread(last, usage)
         return usage
 
-    async def _keep_thread(self, choice: ChoiceMachine, usage: Usage) -> None:
+    def _keep_thread(self, choice: ChoiceMachine, usage: Usage) -> None:
         """Lets the conversation go on in the thread, if that holds what the client knows and nothing else."""
         conversation, started, prompt = self._plan.conversation, choice.started, self._plan.spec.prompt
         if conversation is None or prompt is None or started is None or not started.thread_id:
@@ -208,7 +208,7 @@ class TurnDriver:
             # The model does not get the reasoning of finished turns back.
             tokens=usage.prompt_tokens + usage.completion_tokens - usage.reasoning_tokens + MESSAGE_OVERHEAD,
         )
-        await conversation.keep(choice.delivered.message, head)
+        conversation.keep(choice.delivered.message, head)
 
 
 async def in_checker_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

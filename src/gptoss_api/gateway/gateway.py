@@ -20,6 +20,7 @@ from ..state import cache_folder, map_cached
 from ..telemetry.logs import hide_from_logs
 from ..text.ranks import TABLE_SHA256, Ranks, build_table
 from ..text.tokens import Tokens
+from ..threads import Notes
 from ..upstreams.base import Backend, Health, Upstream
 from ..upstreams.demo import DemoUpstream
 from ..upstreams.http import HttpClient
@@ -46,14 +47,20 @@ class Gateway:
     """What the server asks for answers.
 
     ``environ`` is the process environment unless given. A gateway that ``joins`` others that serve already,
-    as a worker does, starts with what stops the first one: a login that cannot be read.
+    as a worker does, starts with what stops the first one: a login that cannot be read. ``notes`` are those
+    that it shares with them.
 
     Raises:
         ConfigError: for settings that only show to be wrong when they are used.
     """
 
     def __init__(
-        self, settings: Settings, environ: Mapping[str, str] | None = None, *, joins: bool = False
+        self,
+        settings: Settings,
+        environ: Mapping[str, str] | None = None,
+        *,
+        joins: bool = False,
+        notes: Notes | None = None,
     ) -> None:
         environ = os.environ if environ is None else environ
         self._credentials = read_credentials(settings)
@@ -64,7 +71,7 @@ class Gateway:
             connect_timeout=settings.connect_timeout, max_idle_per_origin=settings.max_concurrency
         )
         self.tokens = Tokens(_ranks)
-        self.state = GatewayState(settings)
+        self.state = GatewayState(settings, notes)
         self._emulation = EmulationSettings(
             style=settings.tool_style, secret=self.state.secret, repair=settings.repair
         )

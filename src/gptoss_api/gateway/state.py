@@ -21,7 +21,12 @@ from ..state import (
     secret_file,
     without_password,
 )
-from ..threads import REASONING_TTL, Conversations, ReasoningCache, ThreadLimits
+from ..threads import REASONING_TTL, Conversations, Notes, ReasoningCache, ThreadLimits
+
+# Seconds within which the end of a conversation is stored: what a process that is killed may take with it,
+# and what another worker may wait for it. Where nobody would know to wait, it is stored at once.
+_PAUSE_ALONE: Final = 0.5
+_PAUSE_NOTED: Final = 0.05
 
 _UNITS: Final = (("days", 86_400), ("hours", 3_600), ("minutes", 60))
 
@@ -30,18 +35,20 @@ class GatewayState:
     """The store and what is kept in it: one for all upstreams.
 
     ``conversations`` is ``None`` where none is to be continued. ``secret`` is empty where it need not outlive
-    the process. What outlives it is sealed, but for the ``keys``: of those there are only digests.
+    the process. What outlives it is sealed, but for the ``keys``: of those there are only digests. ``notes``
+    are those of a worker whose fellows are all that share the store with it.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, notes: Notes | None = None) -> None:
         self._settings = settings
         self._url = state_url(settings)
         store = open_state(settings)
         self.secret = _secret(settings.server_key, self._url)
         self.store = GuardedStore(SealedStore(store, self.secret) if is_shared(self._url) else store)
         self.keys = self._api_keys(store)
-        several = settings.workers > 1 or self.store.name == "redis"
-        self._conversations = Conversations(self.store, shared=several)
+        alone = settings.workers == 1 and self.store.name != "redis"
+        pause = _PAUSE_ALONE if alone else _PAUSE_NOTED if notes is not None else 0.0
+        self._conversations = Conversations(self.store, pause=pause, notes=notes)
         self.conversations = self._conversations if settings.threads else None
         self.reasoning = ReasoningCache(self.store)
 

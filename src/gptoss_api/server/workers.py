@@ -26,6 +26,7 @@ from ..gateway import Gateway, state_url
 from ..state import is_shared
 from ..telemetry.logs import configure_logging, hide_from_logs
 from ..text.ranks import RanksDamaged
+from ..threads import Notes, UnderWay
 from .run import (
     STOP_SIGNALS,
     announce,
@@ -129,6 +130,8 @@ class Supervisor:
             if sys.platform == "linux"
             else multiprocessing.get_context("spawn")
         )
+        # Only what is forked inherits memory.
+        self._under_way = UnderWay(settings.workers) if self._context.get_start_method() == "fork" else None
         self._signals: list[int] = []
         self._stopping = False
         self._deadline: float | None = None
@@ -253,7 +256,7 @@ class Supervisor:
         worker.beats, theirs = self._context.Pipe(duplex=False)
         worker.process = self._context.Process(
             target=_work,
-            args=(_share_of(self._settings), self._listeners, theirs, worker.number == 1),
+            args=(_share_of(self._settings), self._listeners, theirs, worker.number, self._under_way),
             name=f"gptoss-api worker {worker.number}",
         )
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*_FROM_TERMINALS, signal.SIGTERM})
@@ -290,11 +293,18 @@ def _share_of(settings: Settings) -> Settings:
     )
 
 
-def _work(settings: Settings, listeners: list[socket.socket], beats: Connection, tells: bool) -> None:
+def _work(
+    settings: Settings,
+    listeners: list[socket.socket],
+    beats: Connection,
+    number: int,
+    under_way: UnderWay | None,
+) -> None:
     """The whole life of a worker process."""
     _take_signals()
     configure_logging(settings.log_level, settings.log_format, secrets=settings.secrets)
-    sys.exit(run_in_loop(_serve(settings, listeners, beats, tells)))
+    notes = None if under_way is None else under_way.part(number - 1)
+    sys.exit(run_in_loop(_serve(settings, listeners, beats, tells=number == 1, notes=notes)))
 
 
 def _take_signals() -> None:
@@ -312,11 +322,18 @@ def _take_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
-async def _serve(settings: Settings, listeners: list[socket.socket], beats: Connection, tells: bool) -> int:
+async def _serve(
+    settings: Settings,
+    listeners: list[socket.socket],
+    beats: Connection,
+    *,
+    tells: bool,
+    notes: Notes | None,
+) -> int:
     _show_life(beats)
     for listener in listeners:
         listener.setblocking(False)
-    gateway = Gateway(settings, joins=True)
+    gateway = Gateway(settings, joins=True, notes=notes)
     hide_from_logs(gateway.secrets)
     try:
         return await serve_on(listeners, settings, gateway, tells=tells)

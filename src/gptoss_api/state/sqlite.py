@@ -31,8 +31,8 @@ _BUSY_EMPTYING: Final = 0.02
 # file and its log locks, and several processes that start together all do that.
 _OPENING: Final = 5.0
 _OPENING_PAUSE: Final = 0.02
-# Writes of this process into a space between two sweeps, and the part of an owner's bytes; until then it
-# may hold a little too much.
+# Writes of this process into a space between two sweeps, and the part of an owner's entries or bytes; until
+# then it may hold a little too much.
 _SWEEP_EVERY: Final = 64
 _SWEEP_PART: Final = 1 / 16
 # Seconds between two times at which what has expired is removed, and the log emptied of what was removed.
@@ -159,10 +159,11 @@ class SqliteStore:
         now = time.time()
         with _transaction(connection):
             stored = [_put(connection, space, entry, now) for entry in entries]
+            most = max(_SWEEP_EVERY, int(space.entries * _SWEEP_PART))
             # The first write of a process sweeps: bounds may have changed.
-            count, size = self._unswept.get(space.name, (_SWEEP_EVERY, 0))
+            count, size = self._unswept.get(space.name, (most, 0))
             count, size = count + len(entries), size + sum(len(entry.value) for entry in entries)
-            if count >= _SWEEP_EVERY or size >= min(space.size, space.total) * _SWEEP_PART:
+            if count >= most or size >= min(space.size, space.total) * _SWEEP_PART:
                 count = size = 0
                 if _sweep(connection, space):
                     self._untidy = self._untidy or space.secret

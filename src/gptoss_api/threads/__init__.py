@@ -3,5 +3,15 @@
 from .conversations import Conversation, Conversations
 from .heads import ThreadHead, ThreadLimits
 from .reasoning import REASONING_TTL, ReasoningCache
+from .under_way import Notes, UnderWay
 
-__all__ = ["REASONING_TTL", "Conversation", "Conversations", "ReasoningCache", "ThreadHead", "ThreadLimits"]
+__all__ = [
+    "REASONING_TTL",
+    "Conversation",
+    "Conversations",
+    "Notes",
+    "ReasoningCache",
+    "ThreadHead",
+    "ThreadLimits",
+    "UnderWay",
+]

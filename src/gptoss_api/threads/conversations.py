@@ -3,11 +3,11 @@
 A head stands in the store under the hash of the whole conversation up to an answer. Who continues it takes
 it out: there is one taker, everybody else sends the whole conversation to a thread of its own. A new head
 is stored only after an answer that ended well, so a thread whose last turn was cancelled, cut, failed or
-not delivered as written is never used again. Source: docs/design/emulation.md, "When a thread goes on".
+not delivered as written is never used again. Heads reach the store in groups, beside the answers; until then
+their process has them in memory. Source: docs/design/emulation.md, "When a thread goes on".
 """
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,11 +15,13 @@ from ..core.turn import AssistantMessage, Message, Turn, leading_instructions
 from ..state import GuardedStore, Lease
 from .chain import Chain, end_of, new_from
 from .heads import LEASE_TIME, ThreadHead, ThreadLimits, decode_head
+from .under_way import Notes
 from .write_behind import WriteBehind
 
-# Seconds the end of an answer may wait for its head to be stored where other processes look for it. A store
-# on this machine takes a fraction of a millisecond, a fast client not much more.
-SHARING_TIME: Final = 0.02
+# Seconds between two looks for a head that another worker has under way, and how many there are: for longer
+# than it takes, unless that worker died.
+_ARRIVAL_LOOK: Final = 0.002
+_ARRIVAL_LOOKS: Final = 300
 
 _LIMITS: Final = ThreadLimits()
 
@@ -27,15 +29,23 @@ _LIMITS: Final = ThreadLimits()
 class Conversations:
     """All conversations that can go on, in ``store``.
 
-    With ``shared``, the next turn of a conversation may be for another process.
+    Heads are stored within ``pause`` seconds. With ``notes`` other workers know which are not yet, and wait
+    for one that they need.
     """
 
-    def __init__(self, store: GuardedStore, limits: ThreadLimits = _LIMITS, *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        store: GuardedStore,
+        limits: ThreadLimits = _LIMITS,
+        *,
+        pause: float = 0.0,
+        notes: Notes | None = None,
+    ) -> None:
         self._store = store
-        self._shared = shared
         self._limits = limits
         self._space = limits.space()
-        self._writes = WriteBehind(store, self._space)
+        self._notes = notes
+        self._writes = WriteBehind(store, self._space, pause=pause, notes=notes)
 
     def conversation(self, turn: Turn, preamble: bytes) -> "Conversation":
         """The one that ``turn`` belongs to; see :class:`.chain.Chain` for ``preamble``."""
@@ -44,12 +54,16 @@ class Conversations:
     async def close(self) -> None:
         await self._writes.close()
 
-    async def take(self, key: bytes) -> tuple[ThreadHead, Lease] | None:
+    async def take(self, key: bytes) -> tuple[ThreadHead, Lease | None] | None:
         """The head under ``key`` and the right to its thread, if both are to be had."""
+        if (entry := self._writes.take(key)) is not None:
+            # Nobody else has ever seen it, so that what right there was is still the only one.
+            head = self._usable(entry.value)
+            return None if head is None else (head, entry.lease)
         await self._writes.done(key)
-        data = await self._store.take(self._space, key)
-        head = None if data is None else decode_head(data)
-        if head is None or not head.within(self._limits):
+        await self._arrived(key)
+        head = self._usable(await self._store.take(self._space, key))
+        if head is None:
             return None
         # Taking is exclusive already; the lease holds where a store forgets that it gave a value away.
         lease = await self._store.lease(head.lease_key, LEASE_TIME)
@@ -59,12 +73,18 @@ class Conversations:
         """Stores a head of ``caller`` beside the request."""
         self._writes.put(key, head.encode(), lease, caller=caller)
 
-    async def stored(self, key: bytes) -> None:
-        """Waits a moment for a head to be stored, where another process may look for it."""
-        if self._shared:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SHARING_TIME):
-                    await self._writes.done(key)
+    def _usable(self, data: bytes | None) -> ThreadHead | None:
+        head = None if data is None else decode_head(data)
+        return head if head is not None and head.within(self._limits) else None
+
+    async def _arrived(self, key: bytes) -> None:
+        """Waits for a head that another worker has under way."""
+        if self._notes is None:
+            return
+        for _ in range(_ARRIVAL_LOOKS):
+            if key not in self._notes:
+                return
+            await asyncio.sleep(_ARRIVAL_LOOK)
 
 
 class Conversation:
@@ -110,8 +130,7 @@ class Conversation:
         """The thread that was to be continued is not: what follows happens in a new one."""
         self._lease = None
 
-    async def keep(self, answer: AssistantMessage, head: ThreadHead) -> None:
+    def keep(self, answer: AssistantMessage, head: ThreadHead) -> None:
         """The conversation, to which ``answer`` was given, can go on where ``head`` says."""
         self._chain.add(answer)
         self._conversations.put(self._chain.digest, head, self._lease, self._caller)
-        await self._conversations.stored(self._chain.digest)
