@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gptoss_api.core.errors import UpstreamFailure
-from gptoss_api.core.events import Started
+from gptoss_api.core.events import Started, TextDelta, ToolCallStarted
 from gptoss_api.core.turn import (
     AssistantMessage,
     OutputFormat,
@@ -22,11 +22,14 @@ from gptoss_api.core.turn import (
 )
 from gptoss_api.dialects.chat import ChatDialect
 from gptoss_api.dialects.completions import CompletionsDialect
+from gptoss_api.dialects.messages import MessagesDialect
 from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.dialects.responses import ResponsesDialect
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.text.tokens import Tokens
 from gptoss_api.upstreams.openai_compatible import PROFILES
+from tests.upstreams.chatkit.scripted import Reply
+from tests.upstreams.chatkit.transcripts import Json
 
 from .server import Backend, ask, connected, streamed, turn
 from .shapes import SHAPES, Answer, Shape
@@ -381,6 +384,59 @@ async def test_the_stop_string_that_a_server_tells_is_known(
     async with gateway_to(Backend(server, streamed(shape))) as gateway:
         collector, _ = await ask(gateway, turn(stop=("END",)))
     assert collector.choices[0].stop_sequence == known
+
+
+class StopsAnywhere(Backend):
+    """Looks for stop strings in the thoughts too, as vLLM, SGLang and llama.cpp do."""
+
+    def refusal(self, body: Json) -> Reply | None:
+        whole = Answer("the user wants END", "fine END tail")
+        return streamed(self.shape, Answer("the user wants ", "") if "stop" in body else whole)
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("path", ["chat", "completions", "messages"])
+async def test_a_stop_string_in_the_thoughts_costs_no_answer(shape: str, path: str) -> None:
+    question = [{"role": "user", "content": "q"}]
+    dialects: dict[str, tuple[Any, Json]] = {
+        "chat": (ChatDialect(), {"messages": question, "stop": ["END"]}),
+        "completions": (CompletionsDialect(), {"prompt": "q", "stop": "END"}),
+        "messages": (
+            MessagesDialect(),
+            {"messages": question, "model": "gpt-oss-120b", "stop_sequences": ["END"], "max_tokens": 99},
+        ),
+    }
+    dialect, body = dialects[path]
+    (asked,) = dialect.parse(json.dumps(body).encode(), {}).turns
+    backend = StopsAnywhere(shape)
+    async with gateway_to(backend) as gateway:
+        collector, _ = await ask(gateway, asked)
+    assert (collector.choices[0].text, collector.choices[0].finish_reason) == ("fine ", "stop")
+    # Messages must know which one it was, which servers do not always tell.
+    assert ["stop" in each.body for each in backend.asked] == (
+        [False] if path == "messages" else [True, False]
+    )
+    assert len({json.dumps(each.body["messages"]) for each in backend.asked}) == 1
+
+
+@EVERY_KIND
+async def test_a_server_that_ignores_stop_strings_is_cut(shape: str) -> None:
+    answer = Answer(content="answer then EN, END tail")
+    async with gateway_to(Backend(shape, answer=answer)) as gateway:
+        collector, events = await ask(gateway, turn(stop=("END",)))
+    (choice,) = collector.choices
+    assert (choice.text, choice.finish_reason, choice.stop_sequence) == ("answer then EN, ", "stop", "END")
+    (started,) = [event for event in events if isinstance(event, Started)]
+    assert "stop" not in started.emulated
+
+
+async def test_what_may_begin_a_stop_string_stays_before_a_call() -> None:
+    answer = Answer(content="I look. EN", calls=(("get_weather", ARGUMENTS),), finish="tool_calls")
+    async with gateway_to(Backend("vllm", answer=answer)) as gateway:
+        collector, events = await ask(gateway, turn(tools=(WEATHER,), stop=("END",)))
+    assert (collector.choices[0].text, len(collector.choices[0].tool_calls)) == ("I look. EN", 1)
+    kinds = [type(event) for event in events]
+    assert TextDelta not in kinds[kinds.index(ToolCallStarted) :]
 
 
 async def test_an_empty_answer_is_asked_for_again() -> None:

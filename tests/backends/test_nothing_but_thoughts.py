@@ -58,4 +58,4 @@ async def test_thoughts_alone_are_asked_once_more(
         with pytest.raises(UpstreamEmpty):
             await ask(EmulatedUpstream(upstream, Tokens(), settings), turn(**asked), seen)
     assert len(stubborn.asked) == 2
-    assert [event.text for event in seen if isinstance(event, ReasoningDelta)] == ["Hm.", "Hm."]
+    assert "".join(event.text for event in seen if isinstance(event, ReasoningDelta)) == "Hm.\n\nHm."

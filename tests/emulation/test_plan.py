@@ -22,7 +22,8 @@ def test_an_upstream_that_can_do_everything_gets_the_turn_as_it_is() -> None:
     plan = planned(turn, ALL)
     assert plan.upstream_turn == turn
     assert (plan.emulated, plan.ignored) == ((), ())
-    assert plan.spec == AnswerSpec(turn, tool_names=("get_weather",))
+    # A server that ignores it is cut all the same.
+    assert plan.spec == AnswerSpec(turn, tool_names=("get_weather",), stop=("x",), sends_stop=True)
 
 
 def test_a_form_is_told_in_words_too_and_checked_in_any_case() -> None:

@@ -53,7 +53,7 @@ def test_the_nudge_reminds_of_the_block_where_there_are_tools() -> None:
 
 def test_reasoning_alone_is_no_answer() -> None:
     outcome = answered(asks(), Thought("Hm. "), [Thought("Oh."), "Yes."])
-    assert (outcome.choice.reasoning, outcome.text) == ("Hm. Oh.", "Yes.")
+    assert (outcome.choice.reasoning, outcome.text) == ("Hm. \n\nOh.", "Yes.")
     assert outcome.started.repairs == 0, "the reasoning was on its way before the repair"
     assert outcome.choice.repairs == 1
 
@@ -164,7 +164,7 @@ HISTORY = Capabilities(history=True, tools=True)
 @pytest.mark.parametrize("failure", [COLD, UpstreamIncomplete("it ended"), UpstreamEmpty("nothing came")])
 def test_thoughts_and_a_failure_are_asked_once_more_in_a_new_thread(failure: UpstreamFailure) -> None:
     outcome = answered(asks(), [Thought("Hm. "), failure], [Thought("Oh."), "Yes."])
-    assert (outcome.choice.reasoning, outcome.text, outcome.choice.repairs) == ("Hm. Oh.", "Yes.", 1)
+    assert (outcome.choice.reasoning, outcome.text, outcome.choice.repairs) == ("Hm. \n\nOh.", "Yes.", 1)
     assert outcome.prompts == [outcome.prompts[0]] * 2, "there is nothing to be taught: no nudge"
     assert outcome.asked[1].thread is None
 

@@ -129,6 +129,8 @@ class TurnDriver:
 
     async def _follow_up(self, choice: ChoiceMachine, repair: Repair) -> Turn:
         """The turn that asks for a repair: in the same thread where there is one, else as history."""
+        # Servers that look for stop strings in the thoughts too would end this one there again.
+        self._plan = self._plan.without_stop()
         if repair.anew:
             return await self._anew(repair.message)
         started = choice.started

@@ -73,6 +73,10 @@ class Plan(Struct, frozen=True):
         text = "\n\n".join(("".join(self.segments), *texts))
         return replace(self, upstream_turn=replace(self.upstream_turn, messages=(UserMessage(text),)))
 
+    def without_stop(self) -> "Plan":
+        """The same where the upstream does not stop by itself; what it says is cut all the same."""
+        return replace(self, upstream_turn=replace(self.upstream_turn, stop=()))
+
     def limited(self, most: int | None) -> "Plan":
         """The same where the upstream's model may write ``most`` tokens."""
         if most == self.upstream_turn.max_tokens:
@@ -121,13 +125,17 @@ def make_plan(
         segments = native_segments(sent, tool_list(turn, "harmony", preamble.tools).text)
     spec = _spec(turn, capabilities, prompt, sent)
     honoured = {name: value for name, value in turn.options.items() if name in capabilities.options}
-    ours = {"max_tokens": spec.max_tokens is not None, "stop": bool(spec.stop), "n": turn.n > 1}
+    ours = {
+        "max_tokens": spec.max_tokens is not None,
+        "stop": bool(spec.stop) and not spec.sends_stop,
+        "n": turn.n > 1,
+    }
     return Plan(
         spec=spec,
         upstream_turn=replace(
             sent,
             max_tokens=_sent_limit(turn) if capabilities.max_tokens else None,
-            stop=() if spec.stop else turn.stop,
+            stop=turn.stop if spec.sends_stop else (),
             n=1,
             options=honoured,
         ),
@@ -192,7 +200,9 @@ def _spec(turn: Turn, capabilities: Capabilities, prompt: Prompt | None, sent: T
         reads_calls=prompt is not None and _offers_tools(turn),
         checks_format=not capabilities.verbatim and turn.output_format.kind != "text",
         max_tokens=None if capabilities.max_tokens and not turn.bounds_shown else turn.max_tokens,
-        stop=() if capabilities.stop and not turn.wants_stop_sequence else turn.stop,
+        # Servers ignore it, and an answer that ended there does not always tell where.
+        stop=turn.stop,
+        sends_stop=bool(turn.stop) and capabilities.stop and not turn.wants_stop_sequence,
         verbatim=capabilities.verbatim,
         heavy=turn.weight > LIGHT,
     )

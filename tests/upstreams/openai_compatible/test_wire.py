@@ -49,6 +49,17 @@ def test_the_stop_string_is_that_of_an_answer_that_stopped(content: Any, reason:
     assert (collector.choices[0].text, collector.choices[0].stop_sequence) == ("Hello", known)
 
 
+@pytest.mark.parametrize("blank", [chunk(finish=""), chunk({"content": ""}, finish="")])
+def test_an_empty_reason_before_the_mark_of_the_end_is_an_end(blank: Any) -> None:
+    begun, done = chunk({"content": "Hello"}, finish=""), "data: [DONE]"
+    ended = said(begun, blank, done)
+    assert (ended.text, ended.finish_reason) == ("Hello", "stop")
+    assert said(begun, chunk(finish="length"), done).finish_reason == "length"
+    for broken in ((begun, blank), (chunk({"content": "Hello"}), done)):
+        with pytest.raises(UpstreamIncomplete):
+            said(*broken)
+
+
 def test_an_end_without_a_delta_is_worth_some_patience() -> None:
     wire = ChatWire(SERVER_KINDS["generic"])
     wire.feed([json.dumps(chunk({"content": "a"})).encode()])

@@ -157,6 +157,7 @@ class ChoiceMachine:
         self._shortened = False  # Something ended in the middle.
         self._rewritten = False  # Something was read that the model did not write so.
         self._form_refused = False  # A repair of the form was asked for.
+        self._thought_before = False  # The client has thoughts of an earlier turn.
         self._rejected = ""  # The last answer that had not the form asked for.
         self._gate = _gate(spec)
         self._output = Output(spec.max_tokens, tokens, self._gate)
@@ -244,7 +245,11 @@ class ChoiceMachine:
             case UsageReported(usage):
                 self.reported_usage = usage
             case ToolCallStarted():
-                self._fitted.start(event)
+                if self._attempt.scans:
+                    # Text that might have become a stop string stays before the call.
+                    self._output.text(self._attempt.last_content())
+                if not self._over:
+                    self._fitted.start(event)
             case ToolCallDelta(index, arguments):
                 self._fitted.arguments(index, arguments)
             case ToolCallFinished(index, complete):
@@ -259,6 +264,10 @@ class ChoiceMachine:
         self._attempt.think(text)
         # The thoughts about a repair are not those that led to the answer.
         if self._state is not State.MENDING and self._spec.turn.show_reasoning:
+            if self._thought_before:
+                # What another turn thought is a paragraph of its own.
+                self._thought_before = False
+                text = f"\n\n{text}"
             self._output.reasoning(text)
 
     def _text(self, text: str) -> None:
@@ -528,6 +537,9 @@ class ChoiceMachine:
         if self._take_reasoned_call():
             return self._complete()
         if self._budget.allows("empty"):
+            if self._spec.sends_stop:
+                # Servers look for stop strings in the thoughts too (vllm#52393, sglang#40529).
+                return self._repair("empty", "", anew=True)
             return self._repair("empty", empty_nudge(self._spec.key if self._config is not None else ""))
         if self._strict:
             raise UpstreamEmpty("The model gave an empty answer, also when asked again. Try once more.")
@@ -607,6 +619,8 @@ class ChoiceMachine:
             self._gate.restart()
             self._output.restart()
         self._attempt = Attempt(self._spec, self._config)
+        self._thought_before = bool(self.delivered.message.reasoning)
+        self._passes &= not self._thought_before
         return Repair(message, events, anew)
 
     def _complete(self, *, partial: bool = False) -> Complete:

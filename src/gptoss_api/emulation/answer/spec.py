@@ -12,7 +12,8 @@ class AnswerSpec(Struct, frozen=True):
 
     ``prompt`` is what was sent where the upstream got only text, and ``tool_names`` are the tools on offer as
     the model knows them. ``reads_calls`` and ``checks_format`` say whether the text is read for calls and
-    checked for its form; ``max_tokens`` and ``stop`` end it. A ``verbatim`` answer is nobody's to repair, and
+    checked for its form; ``max_tokens`` and ``stop`` end it, and ``sends_stop`` says that the upstream was
+    asked to stop there too. A ``verbatim`` answer is nobody's to repair, and
     one to a ``heavy`` turn takes long to judge.
     """
 
@@ -23,6 +24,7 @@ class AnswerSpec(Struct, frozen=True):
     checks_format: bool = False
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    sends_stop: bool = False
     verbatim: bool = False
     heavy: bool = False
 

@@ -94,6 +94,9 @@ class ChatWire:
         self._request_id = request_id
         self._calls = CallAssembler()
         self._reason: FinishReason | None = None
+        self._blank_reason = (
+            False  # "" in place of a reason, which no stream that broke off has the mark for.
+        )
         self._stop = stop
         self._stopped_at: str | None = None
         self._broken_reason = ""
@@ -173,13 +176,13 @@ class ChatWire:
         title = self._server.title
         if self._broken_reason:
             raise UpstreamIncomplete(f"{title} broke the answer off ({self._broken_reason}).")
-        if self._reason is None:
+        if self._reason is None and not (self._blank_reason and self.done):
             if not (self._spoke or self._thought or self._calls.count):
                 if self._malformed:
                     raise UpstreamFailure(f"{title} sent nothing that could be read.")
                 raise UpstreamEmpty(f"{title} ended the answer before it began.")
             raise UpstreamIncomplete(f"{title} ended the answer before it was complete.")
-        reason = self._reason
+        reason = self._reason or "stop"
         self._let_go(out)
         out += self._calls.finish(truncated=reason in ("length", "content_filter"))
         if self._calls.count and reason == "stop":
@@ -210,6 +213,8 @@ class ChatWire:
                     self.carried += 1
                 elif self._reason is not None and delta is not None and delta.says_something:
                     self.carried += 1
+                elif choice.finish_reason is not None:
+                    self._blank_reason = True
         elif chunk.error is None and chunk.usage is None:
             self._without_choices(raw)
         if chunk.error is not None and chunk.error != "":
