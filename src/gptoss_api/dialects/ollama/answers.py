@@ -4,6 +4,7 @@ The hot path of the dialect: what the lines of a batch have in common is written
 """
 
 import time
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import msgspec
@@ -29,6 +30,10 @@ from ...core.result import Collector
 from .errors import error_object
 
 _encode: Final = msgspec.json.Encoder().encode
+
+_now: Final = time.time_ns
+# Nanoseconds.
+_TICK: Final = 1_000_000
 
 Form = Literal["chat", "text"]
 # What stands around a piece, by form: before text, after it, before a thought, after it.
@@ -79,24 +84,31 @@ class LineStream:
         self._finished: Finished | None = None
         self._usage = Usage(0, 0)
         self._opened = self._spoke = 0
+        self._silent = True
+        # A time is written into the lines of a millisecond.
+        self._stamped = self._stale = 0
+        self._before_text = self._before_thought = b""
 
     def feed(self, events: Events) -> bytes:
         """Raises UpstreamFailure for a call whose arguments are no JSON object, as a whole answer does."""
-        head = self._head + _now()
+        now = _now()
+        if not self._stamped <= now < self._stale:
+            self._stamp(now)
         out: list[bytes] = []
         for event in events:
             # Compared by identity, the commonest first: this runs for every token.
-            if type(event) is TextDelta or type(event) is RefusalDelta:
+            if type(event) is TextDelta:
                 if event.text:
-                    out += (head, self._text, _encode(event.text), self._text_end)
+                    out += (self._before_text, _encode(event.text), self._text_end)
             elif type(event) is ReasoningDelta:
                 if event.text:
-                    out += (head, self._thought, _encode(event.text), self._thought_end)
+                    out += (self._before_thought, _encode(event.text), self._thought_end)
             elif type(event) is ToolCallDelta:
                 self._calls[event.index][1].append(event.arguments)
             else:
-                out.append(self._seldom(event, head))
-        if not self._spoke and self._opened and (out or self._calls):
+                out.append(self._seldom(event))
+        if self._silent and (out or self._calls):
+            self._silent = False
             self._spoke = time.monotonic_ns()
         return b"".join(out)
 
@@ -105,11 +117,10 @@ class LineStream:
         assert finished is not None
         now = time.monotonic_ns()
         last = metrics(self._shape, finished.reason, self._usage, self._opened or now, self._spoke or now)
+        self._stamp(_now())
         # An object without its braces.
-        return b'%b%b%b""%b%b\n' % (
-            self._head,
-            _now(),
-            self._text,
+        return b'%b""%b%b\n' % (
+            self._before_text,
             b"}," if self._shape.form == "chat" else b",",
             _encode(last)[1:],
         )
@@ -118,14 +129,21 @@ class LineStream:
         """One more line, on which clients raise; none that ends the answer follows."""
         return _encode(error_object(error)) + b"\n"
 
-    def _seldom(self, event: Event, head: bytes) -> bytes:
+    def _stamp(self, now: int) -> None:
+        self._stamped, self._stale = now, now + _TICK
+        head = self._head + _stamp(now)
+        self._before_text, self._before_thought = head + self._text, head + self._thought
+
+    def _seldom(self, event: Event) -> bytes:
         match event:
             case Started():
                 self._opened = time.monotonic_ns()
             case ToolCallStarted(index):
                 self._calls[index] = (event, [])
             case ToolCallFinished(index):
-                return self._call(head, *self._calls.pop(index))
+                return self._call(*self._calls.pop(index))
+            case RefusalDelta(text) if text:
+                return self._before_text + _encode(text) + self._text_end
             case Finished(reason):
                 if self._broken is not None and reason != "length":
                     raise no_object(self._broken)
@@ -136,7 +154,7 @@ class LineStream:
                 pass
         return b""
 
-    def _call(self, head: bytes, call: ToolCallStarted, pieces: list[str]) -> bytes:
+    def _call(self, call: ToolCallStarted, pieces: list[str]) -> bytes:
         """The line of a call, which is told as a whole."""
         arguments = as_object("".join(pieces))
         if arguments is None:
@@ -144,7 +162,7 @@ class LineStream:
             return b""
         made = call_object(call.id, self._called, call.name, arguments)
         self._called += 1
-        return b'%b%b"","tool_calls":[%b]%b' % (head, self._text, _encode(made), self._text_end)
+        return b'%b"","tool_calls":[%b]%b' % (self._before_text, _encode(made), self._text_end)
 
 
 def render_whole(result: Collector, shape: Shape) -> bytes:
@@ -165,7 +183,7 @@ def render_whole(result: Collector, shape: Shape) -> bytes:
         elif choice.finish_reason != "length":
             raise no_object(call.name)
     text = choice.text + choice.refusal
-    answer: dict[str, Any] = {"model": shape.model, "created_at": _now().decode()}
+    answer: dict[str, Any] = {"model": shape.model, "created_at": _stamp(_now()).decode()}
     thought = {"thinking": choice.reasoning} if choice.reasoning else {}
     if shape.form == "chat":
         answer["message"] = {"role": "assistant", "content": text} | thought
@@ -179,7 +197,7 @@ def render_whole(result: Collector, shape: Shape) -> bytes:
 
 def render_nothing(shape: Shape, *, unload: bool) -> bytes:
     """The answer to a request without a prompt, which asks whether the model is there."""
-    answer: dict[str, Any] = {"model": shape.model, "created_at": _now().decode()}
+    answer: dict[str, Any] = {"model": shape.model, "created_at": _stamp(_now()).decode()}
     empty = {"message": {"role": "assistant", "content": ""}} if shape.form == "chat" else {"response": ""}
     return _encode(answer | empty | {"done": True, "done_reason": "unload" if unload else "load"})
 
@@ -222,7 +240,12 @@ def no_object(name: str) -> UpstreamFailure:
     return UpstreamFailure(f"The model called '{name}' with arguments that are no JSON object.")
 
 
-def _now() -> bytes:
-    """The time as Go writes it: to the nanosecond, in UTC."""
-    seconds, rest = divmod(time.time_ns(), 1_000_000_000)
-    return b"%b.%09dZ" % (time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode(), rest)
+def _stamp(now: int) -> bytes:
+    """The time as Go writes it, to the nanosecond in UTC."""
+    second, rest = divmod(now, 1_000_000_000)
+    return b"%b.%09dZ" % (_whole_second(second), rest)
+
+
+@lru_cache(maxsize=4)
+def _whole_second(second: int) -> bytes:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
