@@ -7,19 +7,17 @@ and may fail with nothing but a :class:`GatewayError` (:class:`JsonBroken` where
 import asyncio
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final
 
 import httptools
-from starlette.types import Receive, Scope, Send
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
 from gptoss_api.core.errors import GatewayError
 from gptoss_api.core.events import Event, Finished, ReasoningDelta, TextDelta
 from gptoss_api.core.result import Collector
 from gptoss_api.core.servers import SERVER_KINDS
-from gptoss_api.server.protocol import BoundedHttpProtocol
+from gptoss_api.server.exchange import ClientGone, Exchange
 from gptoss_api.text.harmony import HarmonyRepair
 from gptoss_api.text.json_stream import JsonBroken, JsonTransducer
 from gptoss_api.text.sse import SseDecoder
@@ -27,6 +25,7 @@ from gptoss_api.upstreams.chatkit.wire import ChatKitWire
 from gptoss_api.upstreams.http.connection import Connection
 from gptoss_api.upstreams.openai_compatible import PROFILES
 from gptoss_api.upstreams.openai_compatible.wire import ChatWire
+from tests.server.unwired import TakesAll, connected
 from tests.text.parsing import CONFIG, parse
 
 Seen = tuple[Any, ...]
@@ -132,7 +131,7 @@ def http_answer(data: bytes) -> None:
 
 
 def _fetched(pieces: Sequence[bytes]) -> Seen:
-    transport = _Transport()
+    transport = TakesAll()
     connection = Connection(_loop, "upstream:80")
     connection.connection_made(transport)
     connection.send(b"GET / HTTP/1.1\r\n\r\n", b"", head_only=False, idle_timeout=None)
@@ -207,9 +206,7 @@ def http_request(data: bytes) -> None:
 
 
 def _converse(pieces: Sequence[bytes]) -> None:
-    transport = _Transport()
-    protocol = BoundedHttpProtocol(_server, ServerState(), {}, _loop=_loop)
-    protocol.connection_made(transport)
+    protocol, transport = connected(_echo, _loop)
     for piece in pieces:
         if piece and not transport.closed:
             protocol.data_received(piece)
@@ -218,7 +215,7 @@ def _converse(pieces: Sequence[bytes]) -> None:
     _loop.run_until_complete(_a_moment())
     answers = httptools.HttpResponseParser(object())
     if transport.written:
-        answers.feed_data(bytes(transport.written))
+        answers.feed_data(transport.written)
 
 
 async def _a_moment() -> None:
@@ -226,43 +223,12 @@ async def _a_moment() -> None:
         await asyncio.sleep(0)
 
 
-async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
+async def _echo(exchange: Exchange) -> None:
     size = 0
-    while (message := await receive())["type"] == "http.request":
-        size += len(message.get("body", b""))
-        if not message.get("more_body"):
-            break
-    body = b"" if scope["method"] == "HEAD" else str(size).encode()
-    head = [(b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": head})
-    await send({"type": "http.response.body", "body": body})
-
-
-class _Transport(asyncio.Transport):
-    """A socket that takes everything."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = bytearray()
-        self.closed = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += data
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    abort = close
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
+    with suppress(ClientGone):
+        while exchange.more_body or exchange.unread:
+            size += len(await exchange.part())
+        exchange.respond(200, str(size).encode())
 
 
 def _fail_loudly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -272,8 +238,6 @@ def _fail_loudly(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
 _unhandled: list[dict[str, Any]] = []
 _loop: Final = asyncio.new_event_loop()
 _loop.set_exception_handler(_fail_loudly)
-_server: Final = Config(_echo, http=BoundedHttpProtocol, ws="none", lifespan="off", log_config=None)
-_server.load()
 
 MACHINES: Final[Mapping[str, Callable[[bytes], None]]] = MappingProxyType(
     {

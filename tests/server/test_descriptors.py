@@ -24,12 +24,13 @@ listening._QUIET = 2.0
 """
 # What an event loop may do that has no descriptor left to refuse a connection with.
 CLOSES_LISTENER = """
-import asyncio, uvicorn
-startup = uvicorn.Server.startup
-async def and_close(self, sockets=None):
-    await startup(self, sockets=sockets)
-    asyncio.get_running_loop().call_later(1.0, lambda: self.servers[0].close())
-uvicorn.Server.startup = and_close
+import asyncio
+from gptoss_api.server.run import DrainingServer
+start = DrainingServer.start
+async def and_close(self, listeners):
+    await start(self, listeners)
+    asyncio.get_running_loop().call_later(1.0, lambda: self._servers[0].close())
+DrainingServer.start = and_close
 """
 NO_FILE_AT_FIRST = """
 import errno

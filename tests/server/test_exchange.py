@@ -3,41 +3,43 @@
 import asyncio
 
 import pytest
-from starlette.types import Message
 
 from gptoss_api.dialects.base import SERVER_SENT_EVENTS, StreamFormat
-from gptoss_api.server.exchange import ClientStream
+from gptoss_api.server.exchange import ClientStream, Exchange
+from tests.server.unwired import chunks_of, connected
 
 LINES = StreamFormat(b"application/x-ndjson", b"\n")
 MUTE = StreamFormat(b"application/json", b"")
 
 
-async def written(form: StreamFormat, silence: float) -> list[Message]:
-    """What a client gets that waits ``silence`` seconds for a single piece."""
-    sent: list[Message] = []
+async def written(form: StreamFormat, silence: float) -> tuple[bytes, list[bytes]]:
+    """The head and the pieces that a client gets who waits ``silence`` seconds for a single piece."""
 
-    async def send(message: Message) -> None:
-        sent.append(message)
+    async def serve(exchange: Exchange) -> None:
+        stream = ClientStream(exchange, form, keep_alive=0.02)
+        await asyncio.sleep(silence)
+        await stream.write(b"piece")
+        await stream.close(b"end")
 
-    stream = ClientStream(send, form, keep_alive=0.02)
-    await asyncio.sleep(silence)
-    await stream.write(b"piece")
-    await stream.close(b"end")
-    return sent
+    protocol, transport = connected(serve)
+    protocol.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    await asyncio.sleep(silence + 0.1)
+    head, _, body = transport.written.partition(b"\r\n\r\n")
+    protocol.connection_lost(None)
+    return head, chunks_of(body)
 
 
 @pytest.mark.parametrize("form", [SERVER_SENT_EVENTS, LINES], ids=["events", "lines"])
 async def test_a_silence_is_broken_by_the_forms_own_sign_of_life(form: StreamFormat) -> None:
-    start, *bodies = await written(form, 0.2)
-    assert dict(start["headers"])[b"content-type"] == form.content_type
-    signs = [body["body"] for body in bodies[:-2]]
+    head, pieces = await written(form, 0.2)
+    assert b"content-type: " + form.content_type in head
+    *signs, piece, last, end = pieces
     assert signs
     assert set(signs) == {form.keep_alive}
-    assert [body["body"] for body in bodies[-2:]] == [b"piece", b"end"]
+    assert [piece, last, end] == [b"piece", b"end", b""]
 
 
 async def test_a_form_without_one_opens_with_its_first_piece() -> None:
-    start, *bodies = await written(MUTE, 0.2)
-    assert start["type"] == "http.response.start"
-    assert [body["body"] for body in bodies] == [b"piece", b"end"]
-    assert [body["more_body"] for body in bodies] == [True, False]
+    head, pieces = await written(MUTE, 0.2)
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert pieces == [b"piece", b"end", b""]

@@ -52,22 +52,22 @@ def test_almost_right_paths_are_understood(asked: str, meant: str) -> None:
     ],
 )
 def test_a_path_belongs_to_the_dialect_with_an_endpoint_at_or_above_it(path: str, owner: str | None) -> None:
-    found = SURFACE.owner({"path": path})
+    found = SURFACE.owner(path)
     assert (found.name if found else None) == owner
 
 
 def test_a_first_segment_of_one_dialect_is_its_as_a_whole() -> None:
     surface = Surface([*registered(), ToyDialect()])
     for path in ("/toy/say", "/toy", "/toy/other"):
-        found = surface.owner({"path": path})
+        found = surface.owner(path)
         assert found is not None
         assert found.name == "toy"
-    assert surface.owner({"path": "/toys"}) is None
-    assert surface.owner({"path": "/v1/other"}) is None
+    assert surface.owner("/toys") is None
+    assert surface.owner("/v1/other") is None
 
 
 def test_what_nobody_owns_fails_in_openais_shape() -> None:
-    status, _, body = SURFACE.error(NotFound("Unknown path."), {"path": "/nowhere"}, "req_1")
+    status, _, body = SURFACE.error(NotFound("Unknown path."), "/nowhere", {}, "req_1")
     assert status == 404
     assert json.loads(body)["error"]["code"] == "not_found"
 

@@ -1,4 +1,4 @@
-"""The HTTP side facing clients; the only room that knows ASGI."""
+"""The HTTP side facing clients; the only room that knows their HTTP."""
 
 from .run import run
 

@@ -1,9 +1,6 @@
-"""The ASGI application: routes, wrapped by the edge."""
+"""Everything that answers requests: routes, wrapped by the edge."""
 
 import time
-
-from starlette.routing import Route, Router
-from starlette.types import Scope
 
 from ..access import HostPolicy, OriginPolicy
 from ..config import Settings
@@ -16,10 +13,11 @@ from .administration import Administration
 from .cors import Cors
 from .drain import Drain
 from .edge import Edge
+from .exchange import Exchange
 from .intake import Intake
-from .operations import ByMethod, Operations
+from .operations import Operations
 from .pages import Pages
-from .request import RequestRecord
+from .routes import Routes
 from .surface import ADMIN, PAGES, Surface
 from .turns import Serving
 
@@ -34,11 +32,11 @@ def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> Edge:
     serving = Serving(drain, Intake(settings.max_body), settings.keepalive, lambda: gateway.only_upstream)
     operations = Operations(settings, gateway, serving)
     pages = Pages(gateway, drain, keys, surface).handlers
-    routes = [route for dialect in surface.dialects for route in operations.routes(dialect)]
+    endpoints = [each for dialect in surface.dialects for each in operations.endpoints(dialect)]
     own = pages | Administration(keys).handlers
-    routes += [Route(path, ByMethod({"GET": own[path]}), methods=["GET"]) for path in (*PAGES, *ADMIN)]
+    endpoints += [("GET", path, own[path]) for path in (*PAGES, *ADMIN)]
     return Edge(
-        Router(routes, redirect_slashes=False),
+        Routes(endpoints),
         surface=surface,
         keys=keys,
         hosts=HostPolicy(settings.allowed_hosts),
@@ -59,13 +57,14 @@ def _dialect_settings(settings: Settings, gateway: Gateway) -> DialectSettings:
     )
 
 
-def _log(record: RequestRecord, scope: Scope) -> None:
+def _log(exchange: Exchange) -> None:
+    record = exchange.record
     started, usage, arrived = record.started, record.usage, record.arrived
     log_request(
         request_id=record.id,
         dialect=record.dialect,
-        method=scope["method"],
-        path=scope["path"],
+        method=exchange.method,
+        path=exchange.path,
         upstream=started.upstream if started else "",
         model=started.model if started else "",
         status=record.status,
@@ -74,5 +73,5 @@ def _log(record: RequestRecord, scope: Scope) -> None:
         completion_tokens=usage.completion_tokens if usage else None,
         first_byte_ms=None if record.first_event is None else (record.first_event - arrived) * 1000,
         total_ms=(time.perf_counter() - arrived) * 1000,
-        probe=scope["path"] in _PROBES,
+        probe=exchange.path in _PROBES,
     )

@@ -1,12 +1,10 @@
 """Reading a request body: bounded in size and in time."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Final
 
-from starlette.types import Receive
-
 from ..core.errors import RequestTimeout, RequestTooLarge, UnsupportedEncoding
+from .exchange import Exchange
 from .intake import Arriving, too_much
 
 # Seconds: a client that pauses longer inside its own body is not coming back, and one that takes longer
@@ -19,11 +17,7 @@ _LIGHT: Final = 32 * 1024
 _OBJECT: Final = 200
 
 
-class ClientGone(Exception):
-    """The client closed the connection before its request was complete."""
-
-
-async def read_body(receive: Receive, headers: Mapping[str, str], arriving: Arriving) -> bytes:
+async def read_body(exchange: Exchange, arriving: Arriving) -> bytes:
     """The whole request body, for which ``arriving`` has to have room.
 
     Raises:
@@ -33,6 +27,7 @@ async def read_body(receive: Receive, headers: Mapping[str, str], arriving: Arri
         Overloaded: when there is no room for it.
         ClientGone: when the client leaves.
     """
+    headers = exchange.record.headers
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
         raise UnsupportedEncoding(
@@ -42,6 +37,12 @@ async def read_body(receive: Receive, headers: Mapping[str, str], arriving: Arri
     declared = headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)
+    if not exchange.more_body:
+        # It came in one piece with its head, as most do.
+        body = await exchange.part()
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
     parts: list[bytes] = []
     size = 0
     loop = asyncio.get_running_loop()
@@ -50,20 +51,17 @@ async def read_body(receive: Receive, headers: Mapping[str, str], arriving: Arri
     try:
         async with asyncio.timeout(BODY_PAUSE) as arriving.deadline:
             while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                part: bytes = message.get("body", b"")
+                part = await exchange.part()
                 size += len(part)
                 if size > limit:
                     raise _too_large(limit)
-                last = not message.get("more_body", False)
+                last = not exchange.more_body
                 if last and not parts:
                     return part
                 arriving.take(len(part))
-                if last:
-                    return b"".join((*parts, part))
                 parts.append(part)
+                if last:
+                    return b"".join(parts)
                 arriving.deadline.reschedule(min(loop.time() + BODY_PAUSE, latest))
     except TimeoutError:
         if arriving.given_up:

@@ -1,52 +1,267 @@
-"""One answer on its way to one client: writes bytes, keeps the line alive, notices who left.
+"""One request of a client and the answer to it: what the server's code has of a connection.
 
-A streaming response is plain ASGI messages: no response object, no task for each chunk. Two things
-run beside the answer: one task that waits for the client to leave, and one timer that writes a sign of life
-when nothing has flowed for a while.
+Nothing here waits for the network but :meth:`Exchange.part` and :meth:`Exchange.writable`: what is written
+goes to the transport at once, the head of an answer together with its first bytes.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
-
-from starlette.types import Receive, Send
+import re
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from ..dialects.base import StreamFormat
+from .request import RequestRecord
+
+if TYPE_CHECKING:
+    from .protocol import HttpProtocol
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
+
+# A body that is not read is not received without end, in bytes.
+UNREAD_LIMIT: Final = 64 * 1024
 
 _STREAM_HEADERS: Final[RawHeaders] = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 )
+STATUS_LINES: Final = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
+}
+# RFC 9110, section 5.5: what no field value holds.
+_FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+class Exchange:
+    """A request, as far as it has arrived, and the answer to it.
+
+    ``path`` is percent-decoded, ``parameters`` are those in it. ``gone`` says that the client left,
+    ``complete`` that the whole answer was written. ``common`` goes into the head of whatever the answer is.
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_connection",
+        "_head",
+        "_news",
+        "_parts",
+        "_watcher",
+        "asks_to_continue",
+        "common",
+        "complete",
+        "gone",
+        "headers",
+        "http_version",
+        "keep_alive",
+        "method",
+        "more_body",
+        "parameters",
+        "path",
+        "query",
+        "record",
+        "unread",
+    )
+
+    def __init__(
+        self,
+        connection: "HttpProtocol",
+        method: str,
+        path: str,
+        query: bytes,
+        http_version: str,
+        headers: list[tuple[bytes, bytes]],
+        *,
+        keep_alive: bool,
+        asks_to_continue: bool = False,
+    ) -> None:
+        self._connection = connection
+        self.method = method
+        self.path = path
+        self.query = query
+        self.http_version = http_version
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.asks_to_continue = asks_to_continue
+        self.parameters = _NO_PARAMETERS
+        self.record = RequestRecord(headers)
+        self.common: RawHeaders = ()
+        self.more_body = True
+        # What has arrived of the body and was not asked for yet, and its size in bytes.
+        self._parts: list[bytes] = []
+        self.unread = 0
+        self.gone = False
+        self.complete = False
+        self._head: bytes | None = None
+        self._chunked = False
+        # What waits for the rest of the body, and whom the client's departure stops.
+        self._news: asyncio.Future[None] | None = None
+        self._watcher: Callable[[], None] | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether the answer has a head already."""
+        return self.record.status != 0
+
+    # -- the request ---------------------------------------------------------------------------
+
+    async def part(self) -> bytes:
+        """What has arrived of the body since the last call; none once it has been given out whole.
+
+        Raises:
+            ClientGone: if the client leaves before it is complete.
+        """
+        if self.asks_to_continue and not self._parts and self.more_body:
+            self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.asks_to_continue = False
+        while not self._parts and self.more_body:
+            if self.gone:
+                raise ClientGone
+            self._connection.resume_reading()
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+        parts = self._parts
+        part = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self.unread = 0
+        if self.more_body:
+            self._connection.resume_reading()
+        return part
+
+    def arrived(self, part: bytes) -> None:
+        """More of the body came."""
+        self._parts.append(part)
+        self.unread += len(part)
+        self._wake()
+
+    def arrived_whole(self) -> None:
+        self.more_body = False
+        self._wake()
+
+    def lost(self) -> None:
+        """The client left: ends what waits for it."""
+        if self.complete or self.gone:
+            return
+        self.gone = True
+        self._wake()
+        if self._watcher is not None:
+            self._watcher()
+
+    def watch(self, leave: Callable[[], None] | None) -> None:
+        """Has ``leave`` called once the client leaves; at once if it did."""
+        self._watcher = leave
+        if leave is not None and self.gone:
+            leave()
+
+    def _wake(self) -> None:
+        news, self._news = self._news, None
+        if news is not None and not news.done():
+            news.set_result(None)
+
+    # -- the answer ----------------------------------------------------------------------------
+
+    def start(self, status: int, headers: RawHeaders, *, sized: bool) -> None:
+        """Begins the answer; its head leaves with what is written next.
+
+        An answer that is not ``sized`` by one of its headers ends where :meth:`end` says so.
+        """
+        self.record.status = status
+        lines = [STATUS_LINES[status], self._connection.shared.date]
+        for name, value in (*headers, *self.common):
+            if _FORBIDDEN.search(value):
+                raise ValueError(f"the header {name!r} cannot be sent")
+            if name == b"connection" and value == b"close":
+                self.keep_alive = False
+            else:
+                lines.append(b"%b: %b\r\n" % (name, value))
+        if not sized and self.method != "HEAD" and status not in (204, 304):
+            if self.http_version == "1.0":
+                self.keep_alive = False
+            else:
+                self._chunked = True
+                lines.append(b"transfer-encoding: chunked\r\n")
+        lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+        self._head = b"".join(lines)
+
+    def write(self, data: bytes) -> None:
+        """Sends ``data`` as more of the answer's body."""
+        self._send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked and data else data)
+
+    def end(self, last: bytes = b"") -> None:
+        """Sends the ``last`` bytes of the answer's body."""
+        if self._chunked:
+            last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last) if last else b"0\r\n\r\n"
+        self._send(last)
+        if not self.gone:
+            self.complete = True
+            self._wake()
+            self._connection.answered(self)
+
+    def respond(self, status: int, body: bytes, headers: RawHeaders = ()) -> None:
+        """A whole answer."""
+        self.start(status, [*headers, (b"content-length", b"%d" % len(body))], sized=True)
+        self.end(body)
+
+    def respond_json(self, status: int, body: bytes, headers: RawHeaders = ()) -> None:
+        """A whole answer in JSON."""
+        self.respond(status, body, [(b"content-type", b"application/json"), *headers])
+
+    @property
+    def congested(self) -> bool:
+        """Whether the client reads more slowly than it is written to."""
+        return self._connection.congested and not self.gone
+
+    async def writable(self) -> None:
+        """Waits while the client reads too slowly."""
+        while self.congested:
+            await self._connection.relief()
+
+    def abort(self) -> None:
+        """Breaks an answer off that cannot be completed; the client sees the connection close."""
+        self._connection.transport.close()
+
+    def _send(self, data: bytes) -> None:
+        head, self._head = self._head, None
+        if self.gone or self._connection.transport.is_closing():
+            return
+        if self.method == "HEAD":
+            data = b""
+        if head is not None:
+            data = head + data
+        if data:
+            self._connection.transport.write(data)
 
 
 class Departure:
-    """Watches for the client's departure and then cancels the task that serves it.
+    """Cancels the task that serves ``exchange`` when its client leaves.
 
     Use as a context manager around the answer; ``gone`` tells afterwards whether a cancellation
     came from here.
     """
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._serving: asyncio.Task[object] | None = None
         self.gone = False
 
     def __enter__(self) -> "Departure":
-        serving = asyncio.current_task()
-        assert serving is not None
-        self._serving = serving
-        self._watch = asyncio.get_running_loop().create_task(self._wait())
+        self._serving = asyncio.current_task()
+        self._exchange.watch(self._leave)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._watch.cancel()
+        self._exchange.watch(None)
+        self._serving = None
 
-    async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def _leave(self) -> None:
         self.gone = True
-        self._serving.cancel()
+        if self._serving is not None:
+            self._serving.cancel()
 
 
 class ClientStream:
@@ -58,66 +273,51 @@ class ClientStream:
     up on a thinking model.
     """
 
-    def __init__(self, send: Send, form: StreamFormat, keep_alive: float) -> None:
-        self._send = send
+    def __init__(self, exchange: Exchange, form: StreamFormat, keep_alive: float) -> None:
+        self._exchange = exchange
         self._form = form
         self._keep_alive = keep_alive
         self._loop = asyncio.get_running_loop()
         self._last_write = self._loop.time()
-        self._sign: asyncio.Task[None] | None = None
         self._timer = self._loop.call_later(keep_alive, self._tick)
-        self._writing = False
         self.headers: RawHeaders = ()
         self.started = False
 
     async def write(self, data: bytes) -> None:
         """Sends ``data``; waits while the client reads more slowly than the model writes."""
         if data:
-            self._writing = True
-            if not self.started:
-                await self._open()
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
-            self._last_write = self._loop.time()
-            self._writing = False
+            if self._exchange.congested:
+                await self._exchange.writable()
+            self._write(data)
 
     async def close(self, last: bytes = b"") -> None:
         """Sends the ``last`` bytes and ends the response."""
         self.stop()
+        await self._exchange.writable()
         if not self.started:
-            await self._open()
-        await self._send({"type": "http.response.body", "body": last, "more_body": False})
+            self._open()
+        self._exchange.end(last)
 
     def stop(self) -> None:
         """Ends the keep-alive; the stream itself may already be closed or was never opened."""
         self._timer.cancel()
-        if self._sign is not None:
-            self._sign.cancel()
 
-    async def _open(self) -> None:
+    def _write(self, data: bytes) -> None:
+        if not self.started:
+            self._open()
+        self._exchange.write(data)
+        self._last_write = self._loop.time()
+
+    def _open(self) -> None:
         self.started = True
         kind = (b"content-type", self._form.content_type)
-        headers = [kind, *_STREAM_HEADERS, *self.headers]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        self._exchange.start(200, (kind, *_STREAM_HEADERS, *self.headers), sized=False)
 
     def _tick(self) -> None:
         quiet = self._loop.time() - self._last_write
         if quiet >= self._keep_alive:
             # A client that has not read what was sent last needs no sign of life.
-            if not self._writing:
-                self._sign = self._loop.create_task(self.write(self._form.keep_alive))
+            if self._form.keep_alive and not self._exchange.congested:
+                self._write(self._form.keep_alive)
             quiet = 0.0
         self._timer = self._loop.call_later(self._keep_alive - quiet, self._tick)
-
-
-async def send_json(send: Send, status: int, body: bytes, headers: RawHeaders = ()) -> None:
-    """A whole JSON response."""
-    await send_whole(send, b"application/json", body, status, headers)
-
-
-async def send_whole(
-    send: Send, content_type: bytes, body: bytes, status: int = 200, headers: RawHeaders = ()
-) -> None:
-    """A whole response."""
-    head = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
-from starlette.types import Receive, Scope, Send
 
 from ..core.catalog import Model, ModelAliases, find_model
 from ..core.errors import ModelNotFound
@@ -11,37 +10,31 @@ from ..dialects.base import Headers, Tell
 from ..gateway import Gateway
 from ..loop import beside
 from .body import read_body, weight_of
-from .exchange import send_json, send_whole
-from .request import RequestRecord
+from .exchange import Exchange
 from .turns import Serving
 
 
 async def serve_models(
     gateway: Gateway,
     render: Callable[[Sequence[Model], bytes, Headers], bytes],
-    scope: Scope,
-    receive: Receive,
-    send: Send,
+    exchange: Exchange,
 ) -> None:
-    record: RequestRecord = scope["gptoss"]
+    record = exchange.record
     models = [model for model in await gateway.models() if record.key.may_use(find_model(model.id).id)]
-    await send_json(send, 200, render(models, scope["query_string"], record.headers))
+    exchange.respond_json(200, render(models, exchange.query, record.headers))
 
 
 async def serve_model(
     gateway: Gateway,
     render: Callable[[Model, Headers], bytes],
     aliases: ModelAliases,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
+    exchange: Exchange,
 ) -> None:
     """The model that the path names by an id of its own or by any name that is known for it.
 
     One that is there only for ``aliases`` is shown under the name that was asked for.
     """
-    record: RequestRecord = scope["gptoss"]
-    requested: str = scope["path_params"]["id"]
+    requested: str = exchange.parameters["id"]
     served = {model.id: model for model in await gateway.models()}
     name = aliases.resolve(requested)
     model = served.get(requested) or served.get(find_model(name).id)
@@ -51,10 +44,10 @@ async def serve_model(
             "GET /readyz tells of the upstreams.",
             requested=requested,
         )
-    record.key.check_model(find_model(model.id).id)
+    exchange.record.key.check_model(find_model(model.id).id)
     if name != requested:
         model = replace(model, id=requested)
-    await send_json(send, 200, render(model, record.headers))
+    exchange.respond_json(200, render(model, exchange.record.headers))
 
 
 class TellEndpoint:
@@ -66,14 +59,14 @@ class TellEndpoint:
         self._gateway = gateway
         self._serving = serving
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record: RequestRecord = scope["gptoss"]
+    async def __call__(self, exchange: Exchange) -> None:
+        record = exchange.record
         record.dialect = self._name
         body = b""
         if self._operation.reads:
             with self._serving.intake.body(record.caller) as arriving:
-                body = await read_body(receive, record.headers, arriving)
+                body = await read_body(exchange, arriving)
                 record.weight = weight_of(body)
         models = await self._gateway.models()
         told = await beside(record.weight, self._operation.tell, body, record.headers, models)
-        await send_whole(send, told.content_type, told.body)
+        exchange.respond(200, told.body, [(b"content-type", told.content_type)])

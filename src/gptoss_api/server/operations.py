@@ -1,10 +1,6 @@
 """What the endpoints of dialects do: the handler of each kind of operation."""
 
-from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from ..config import Settings
 from ..core.turn import Turn
@@ -21,9 +17,8 @@ from .responses import (
     open_request,
     read_with_history,
 )
-from .turns import AnswerEndpoint, CountEndpoint, Serving, TurnEndpoint, parsed
-
-Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
+from .routes import Handler
+from .turns import CountEndpoint, Serving, TurnEndpoint, parsed
 
 
 class Operations:
@@ -41,14 +36,11 @@ class Operations:
         )
         self._runs = BackgroundRuns(self._stored, partial(open_request, gateway.open), serving.drain)
 
-    def routes(self, dialect: Dialect) -> list[Route]:
-        """One for each path of ``dialect``, for all of its methods."""
-        paths: dict[str, dict[str, Handler]] = {}
-        for endpoint in dialect.endpoints:
-            handlers = paths.setdefault(endpoint.path, {})
-            handlers[endpoint.method] = self._handler(dialect, endpoint.operation)
+    def endpoints(self, dialect: Dialect) -> list[tuple[str, str, Handler]]:
+        """Method, path and handler of everything that ``dialect`` offers."""
         return [
-            Route(path, _application(handlers), methods=list(handlers)) for path, handlers in paths.items()
+            (endpoint.method, endpoint.path, self._handler(dialect, endpoint.operation))
+            for endpoint in dialect.endpoints
         ]
 
     def _handler(self, dialect: Dialect, operation: Operation) -> Handler:
@@ -77,20 +69,3 @@ class Operations:
 
     async def _read_turn(self, dialect: ResponsesDialect, body: bytes, record: RequestRecord) -> Turn:
         return (await read_with_history(dialect, self._stored, body, record)).turn
-
-
-def _application(handlers: Mapping[str, Handler]) -> Handler:
-    """What a route takes as it is: an object, not a function. Answers go the shortest way."""
-    first = next(iter(handlers.values()))
-    return first if len(handlers) == 1 and isinstance(first, AnswerEndpoint) else ByMethod(handlers)
-
-
-class ByMethod:
-    """An ASGI application that is another for each method; the router lets only known ones through."""
-
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
-        self._handlers = handlers
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        method = scope["method"]
-        return self._handlers["GET" if method == "HEAD" else method](scope, receive, send)

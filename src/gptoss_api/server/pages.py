@@ -3,16 +3,14 @@
 from importlib.resources import files
 
 import msgspec
-from starlette.types import Receive, Scope, Send
 
 from .. import __version__
 from ..access import ApiKeys
 from ..gateway import Gateway
 from ..upstreams.base import Health
 from .drain import Drain
-from .exchange import send_json, send_whole
-from .operations import Handler
-from .request import RequestRecord
+from .exchange import Exchange
+from .routes import Handler
 from .surface import INDEX, Surface
 
 # Everything the page needs is inside it; it talks to nothing but this gateway.
@@ -49,10 +47,10 @@ class Pages:
             "/docs": self.docs,
         }
 
-    async def index(self, scope: Scope, receive: Receive, send: Send) -> None:
-        accept = _record(scope).headers.get("accept")
+    async def index(self, exchange: Exchange) -> None:
+        accept = exchange.record.headers.get("accept")
         if accept and not any(kind in accept.lower() for kind in _STATE):
-            await send_whole(send, b"text/plain; charset=utf-8", _OLLAMA)
+            exchange.respond(200, _OLLAMA, [(b"content-type", b"text/plain; charset=utf-8")])
             return
         health = await self._gateway.health()
         status: dict[str, object] = {
@@ -63,7 +61,7 @@ class Pages:
             "endpoints": self._surface.listed,
             "docs": "/docs",
         }
-        if self._keys.opened_by(_record(scope).headers):
+        if self._keys.opened_by(exchange.record.headers):
             status["upstream"] = await self._upstream(health)
             store = self._gateway.state.store
             status["state"] = {
@@ -73,7 +71,7 @@ class Pages:
             }
             # The upstreams were waited for already.
             status["models"] = [model.id for model in await self._gateway.models(patience=0.0)]
-        await send_json(send, 200, msgspec.json.encode(status))
+        exchange.respond_json(200, msgspec.json.encode(status))
 
     async def _upstream(self, health: Health) -> dict[str, object]:
         upstream: dict[str, object] = {
@@ -97,27 +95,25 @@ class Pages:
             upstream["warning"] = "This is the built-in demo: no model is behind it."
         return upstream
 
-    async def healthz(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_json(send, 200, b'{"status":"ok"}')
+    async def healthz(self, exchange: Exchange) -> None:
+        exchange.respond_json(200, b'{"status":"ok"}')
 
-    async def readyz(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def readyz(self, exchange: Exchange) -> None:
         health = await self._gateway.health()
         ready = health.ready and not self._drain.draining
         body: dict[str, object] = {"ready": ready}
-        if self._keys.opened_by(_record(scope).headers):
+        if self._keys.opened_by(exchange.record.headers):
             body["upstream"] = self._gateway.upstream.name
             body["detail"] = "The gateway is shutting down." if self._drain.draining else health.detail
-        await send_json(send, 200 if ready else 503, msgspec.json.encode(body))
+        exchange.respond_json(200 if ready else 503, msgspec.json.encode(body))
 
-    async def openapi(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_json(send, 200, self._surface.openapi())
+    async def openapi(self, exchange: Exchange) -> None:
+        exchange.respond_json(200, self._surface.openapi())
 
-    async def docs(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def docs(self, exchange: Exchange) -> None:
         page = (files("gptoss_api.web") / "docs.html").read_bytes()
-        policy = [(b"content-security-policy", _DOCS_POLICY)]
-        await send_whole(send, b"text/html; charset=utf-8", page, headers=policy)
-
-
-def _record(scope: Scope) -> RequestRecord:
-    record: RequestRecord = scope["gptoss"]
-    return record
+        headers = [
+            (b"content-type", b"text/html; charset=utf-8"),
+            (b"content-security-policy", _DOCS_POLICY),
+        ]
+        exchange.respond(200, page, headers)

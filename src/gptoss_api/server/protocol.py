@@ -1,21 +1,26 @@
-"""uvicorn's HTTP protocol with bounds on what a peer may do outside the answer to a request.
+"""HTTP/1.1 towards clients: one connection each, from its bytes to its requests and back.
 
-uvicorn itself waits for ever for the rest of a request's headers, lets them grow without end, and waits for
-ever until a client reads its answer; all are ways to hold a server down with a few connections.
+What a peer may do is bounded everywhere: the head of a request, the body that nobody wants any more, the
+pause between requests, and the time in which it has to read what it asked for. Each would otherwise be a way
+to hold a server down with a few connections.
 """
 
 import asyncio
 import logging
 import socket
 import struct
-from collections.abc import Callable
-from typing import Final, cast
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from math import inf
+from typing import Final
+from urllib.parse import unquote
 
 import httptools
-from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ..core.errors import InvalidRequest
+from .exchange import STATUS_LINES, UNREAD_LIMIT, Exchange
 from .listening import DescriptorWatch
 from .request import id_headers, new_request_id
 from .surface import Surface
@@ -26,6 +31,10 @@ HEADER_LIMIT: Final = 64 * 1024
 # Seconds and bytes for what is left of a request's body after its answer has been sent.
 LINGER_TIMEOUT: Final = 10.0
 LINGER_LIMIT: Final = 64 * 1024 * 1024
+# Seconds in which a connection may wait for its next request.
+KEEP_ALIVE: Final = 75.0
+# How often it is looked, in seconds, whether the time of a connection is over.
+SWEEP_EVERY: Final = 0.1
 
 # A linger of no time: closing discards what was not sent.
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -33,41 +42,105 @@ _RESET: Final = struct.pack("ii", 1, 0)
 _log = logging.getLogger(__name__)
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
-    """Bounds the head of a request, the reading of its answer and what follows an early one.
+class Shared:
+    """What the connections of a process share: who answers, who they are, and the date.
 
-    Broken HTTP is refused in JSON. An answer that comes before the whole request body does not close the
-    connection: the client would find it reset while it still sends, and never read the answer. The rest is
-    read and dropped. An answer may wait ``read_timeout`` seconds in all until its client reads on (``None``:
-    no bound); then the connection is reset, which ends the turn as every departure does.
+    ``read_timeout`` is for how many seconds in all an answer may wait until its client reads on (``None``: no
+    bound).
     """
 
-    read_timeout: float | None = None
-    descriptors: DescriptorWatch | None = None
-    surface: Surface = Surface(())
+    def __init__(
+        self,
+        serve: Callable[[Exchange], Awaitable[None]],
+        surface: Surface,
+        *,
+        read_timeout: float | None = None,
+        descriptors: DescriptorWatch | None = None,
+    ) -> None:
+        self.serve = serve
+        self.surface = surface
+        self.read_timeout = read_timeout
+        self.descriptors = descriptors
+        self.connections: set[HttpProtocol] = set()
+        # The event loop itself keeps no strong reference to a task.
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.date = b""
+        self.tell_date()
 
-    _timer: asyncio.TimerHandle | None = None
-    _in_head = True
-    _head_bytes = 0
-    _dropped_bytes = 0
-    _read_timer: asyncio.TimerHandle | None = None
-    # For how long the present answer has waited, and since when it waits now.
-    _waited = 0.0
-    _waits_since = 0.0
+    def tell_date(self) -> None:
+        """To be called every second."""
+        self.date = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
-        super().connection_made(transport)
-        if self.descriptors is not None:
-            self.descriptors.took(transport.get_extra_info("socket").fileno(), len(self.connections))
+    def sweep(self, now: float) -> None:
+        """Ends what has had its time on any connection; to be called every :data:`SWEEP_EVERY` seconds."""
+        for connection in [each for each in self.connections if each.deadline <= now]:
+            connection.overdue()
+
+
+class HttpProtocol(asyncio.Protocol):
+    """One connection of a client.
+
+    Broken HTTP is refused in JSON. Requests that come before the last one is answered wait for their turn. An
+    answer that comes before the whole request body does not close the connection: the client would find it
+    reset while it still sends, and never read the answer. The rest is read and dropped. An answer that waits
+    too long in all until its client reads on is reset, which ends the turn as every departure does.
+    """
+
+    def __init__(self, shared: Shared, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self.shared = shared
+        self._loop = loop or asyncio.get_running_loop()
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # there is one once it matters
+        self._parser = self._new_parser()
+        # The moment at which ``_due`` is to be called.
+        self.deadline = inf
+        self._due: Callable[[], None] = self._close
+        # The last request whose head came, the one that is answered now, and those in between.
+        self._exchange: Exchange | None = None
+        self._answered: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._asks_to_continue = False
+        self._in_head = True
+        self._head_bytes = 0
+        self._dropped_bytes = 0
+        self._reading = True
+        # Whether it waits for a next request of which nothing came yet.
+        self._quiet = False
+        # Whether more was written than the client reads, and who waits for that to pass.
+        self.congested = False
+        self._relief: list[asyncio.Future[None]] = []
+        self._read_timer: asyncio.TimerHandle | None = None
+        # For how long the present answer has waited, and since when it waits now.
+        self._waited = 0.0
+        self._waits_since = 0.0
+
+    # -- asyncio -------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Any stream transport will do, also uvloop's, which shares no base class with asyncio's.
+        self.transport = transport  # type: ignore[assignment]
+        shared = self.shared
+        shared.connections.add(self)
+        if shared.descriptors is not None:
+            descriptor = transport.get_extra_info("socket").fileno()
+            shared.descriptors.took(descriptor, len(shared.connections))
         self._start_timer(HEADER_TIMEOUT, self._head_timed_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.shared.connections.discard(self)
         self._stop_timer()
         self._stop_read_timer()
-        super().connection_lost(exc)
+        self.congested = False
+        self._relieve()
+        for exchange in (self._answered, *self._waiting, self._exchange):
+            if exchange is not None:
+                exchange.lost()
+        self._waiting.clear()
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
+        if self._quiet:
+            self._stop_timer()
         if self._in_head:
             self._head_bytes += len(data)
         try:
@@ -79,57 +152,143 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._in_head and self._head_bytes and not self.transport.is_closing():
             if self._head_bytes > HEADER_LIMIT:
                 self._refuse(431, "The request headers are too large.")
-            elif self._timer is None and self._is_idle():
+            elif self.deadline == inf and self._is_idle():
                 self._start_timer(HEADER_TIMEOUT, self._head_timed_out)
 
-    def on_headers_complete(self) -> None:
-        if self.parser.should_upgrade():
-            return
-        self._in_head = False
-        self._head_bytes = 0
-        if self._timer is not None:
-            self._stop_timer()
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        super().on_body(body)
-        if self.cycle.response_complete:
-            self._dropped_bytes += len(body)
-            if self._dropped_bytes > LINGER_LIMIT:
-                self._close()
-
-    def on_message_complete(self) -> None:
-        if self.parser.should_upgrade():
-            return
-        self._in_head = True
-        self._dropped_bytes = 0
-        if self.cycle.response_complete:
-            # The answer came first, and what followed it ended the keep-alive timer that came with it.
-            self._start_timer(self.timeout_keep_alive, self._close)
-        super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        if self.transport.is_closing():
-            # What is left in the buffer leaves before the connection closes, if the client lets it.
-            self._start_read_timer()
-        elif not self.flow.write_paused:
-            self._waited = 0.0
-        super().on_response_complete()
-        if self.cycle.response_complete and self.cycle.more_body and not self.transport.is_closing():
-            self._start_timer(LINGER_TIMEOUT, self._close)
-
-    def timeout_keep_alive_handler(self) -> None:
-        self._close()
-
     def pause_writing(self) -> None:
-        super().pause_writing()
+        self.congested = True
         self._start_read_timer()
 
     def resume_writing(self) -> None:
-        super().resume_writing()
+        self.congested = False
+        self._relieve()
         if not self.transport.is_closing():
             self._stop_read_timer()
-            self._waited = 0.0 if self._is_idle() else self._waited + self.loop.time() - self._waits_since
+            self._waited = 0.0 if self._is_idle() else self._waited + self._loop.time() - self._waits_since
+
+    # -- httptools -----------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._headers = []
+        self._asks_to_continue = False
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self._asks_to_continue = True
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        if parser.should_upgrade():
+            return
+        self._in_head = False
+        self._head_bytes = 0
+        self._stop_timer()
+        url = httptools.parse_url(self._url)
+        path = url.path.decode("ascii")
+        version = parser.get_http_version()
+        exchange = Exchange(
+            self,
+            parser.get_method().decode("ascii"),
+            unquote(path) if "%" in path else path,
+            url.query or b"",
+            version,
+            self._headers,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            asks_to_continue=self._asks_to_continue,
+        )
+        idle = self._is_idle()
+        self._exchange = exchange
+        if idle:
+            self._begin(exchange)
+        else:
+            self.pause_reading()
+            self._waiting.append(exchange)
+
+    def on_body(self, body: bytes) -> None:
+        exchange = self._exchange
+        assert exchange is not None
+        if exchange.complete:
+            self._dropped_bytes += len(body)
+            if self._dropped_bytes > LINGER_LIMIT:
+                self._close()
+            return
+        exchange.arrived(body)
+        if exchange.unread > UNREAD_LIMIT:
+            self.pause_reading()
+
+    def on_message_complete(self) -> None:
+        exchange = self._exchange
+        if self._parser.should_upgrade() or exchange is None:
+            return
+        self._in_head = True
+        self._dropped_bytes = 0
+        if exchange.complete:
+            # The answer came first, and what followed it ended the time that began with it.
+            self._rest()
+        else:
+            exchange.arrived_whole()
+
+    # -- the server's side ---------------------------------------------------------------------
+
+    def overdue(self) -> None:
+        """The time that the peer had is over."""
+        self._stop_timer()
+        self._due()
+
+    def shut_down(self) -> None:
+        """Closes the connection, or has it closed after the answer that is under way."""
+        if self._is_idle():
+            self.transport.close()
+        elif self._answered is not None:
+            self._answered.keep_alive = False
+
+    def answered(self, exchange: Exchange) -> None:
+        """The whole answer was written: the next request has its turn."""
+        if not exchange.keep_alive:
+            self.transport.close()
+        if self.transport.is_closing():
+            # What is left in the buffer leaves before the connection closes, if the client lets it.
+            self._start_read_timer()
+            return
+        if not self.congested:
+            self._waited = 0.0
+        self.resume_reading()
+        if self._waiting:
+            self._begin(self._waiting.popleft())
+        elif exchange.more_body:
+            self._start_timer(LINGER_TIMEOUT, self._close)
+        else:
+            self._rest()
+
+    def pause_reading(self) -> None:
+        if self._reading and not self.transport.is_closing():
+            self._reading = False
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._reading and not self._waiting and not self.transport.is_closing():
+            self._reading = True
+            self.transport.resume_reading()
+
+    def relief(self) -> "asyncio.Future[None]":
+        """Resolves when the client has read on, or left."""
+        waiter = self._loop.create_future()
+        self._relief.append(waiter)
+        return waiter
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        # What follows a request that wants the connection closed is for nobody, and no error.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
 
     def _feed(self, data: bytes) -> None:
         """Parses ``data``. Offers of an upgrade are ignored, as RFC 9110, section 7.8, allows.
@@ -137,28 +296,42 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         The parser gives up the body of a request that offers one, and Java's HTTP client offers h2c with the
         first request it sends. So another parser gets its head without the offer, and then what followed.
         """
-        rest = memoryview(data)
+        rest: bytes | memoryview = data
         while True:
             try:
-                self.parser.feed_data(rest)
+                self._parser.feed_data(rest)
             except httptools.HttpParserUpgrade as offer:
-                rest = rest[offer.args[0] :]
+                rest = memoryview(rest)[offer.args[0] :]
             else:
                 return
-            method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+            method, version = self._parser.get_method(), self._parser.get_http_version().encode()
             if method == b"CONNECT":
                 raise httptools.HttpParserError("no proxy")
-            kept = [b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade"]
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            self.parser.feed_data(b"%s %s HTTP/%s\r\n%s\r\n" % (method, self.url, version, b"".join(kept)))
+            kept = [b"%s: %s\r\n" % header for header in self._headers if header[0] != b"upgrade"]
+            self._parser = self._new_parser()
+            self._parser.feed_data(b"%s %s HTTP/%s\r\n%s\r\n" % (method, self._url, version, b"".join(kept)))
+
+    def _begin(self, exchange: Exchange) -> None:
+        self._answered = exchange
+        task = self._loop.create_task(self._serve(exchange))
+        self.shared.tasks.add(task)
+        task.add_done_callback(self.shared.tasks.discard)
+
+    async def _serve(self, exchange: Exchange) -> None:
+        try:
+            # Who does not read the answers that are there gets no further ones.
+            await exchange.writable()
+            await self.shared.serve(exchange)
+        finally:
+            # An answer that stays incomplete has no other honest end.
+            if not exchange.complete:
+                exchange.abort()
 
     def _start_read_timer(self) -> None:
-        if self.read_timeout is not None and self._read_timer is None:
-            self._waits_since = self.loop.time()
-            self._read_timer = self.loop.call_later(
-                max(self.read_timeout - self._waited, 0.0), self._read_timed_out
-            )
+        limit = self.shared.read_timeout
+        if limit is not None and self._read_timer is None:
+            self._waits_since = self._loop.time()
+            self._read_timer = self._loop.call_later(max(limit - self._waited, 0.0), self._read_timed_out)
 
     def _stop_read_timer(self) -> None:
         if self._read_timer is not None:
@@ -169,8 +342,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._read_timer = None
         _log.info(
             "connection of %s reset: its answer waited %g s in all to be read (GPTOSS_TOTAL_TIMEOUT)",
-            self.client[0] if self.client else "a client",
-            self.read_timeout,
+            self._peer(),
+            self.shared.read_timeout,
         )
         # What the system still holds of the answer goes too; it would keep it for a client that stays.
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -181,50 +354,57 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.close()
         self._start_read_timer()
 
+    def _relieve(self) -> None:
+        waiters, self._relief = self._relief, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _rest(self) -> None:
+        """Gives the client a while until its next request begins."""
+        self._start_timer(KEEP_ALIVE, self._close)
+        self._quiet = True
+
     def _start_timer(self, delay: float, due: Callable[[], None]) -> None:
-        self._stop_timer()
-        self._timer = self.loop.call_later(delay, due)
+        self.deadline = self._loop.time() + delay
+        self._due = due
 
     def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.deadline = inf
+        self._quiet = False
 
     def _is_idle(self) -> bool:
         """Whether no answer is under way; meanwhile a client may begin its next request and take its time."""
-        return self.cycle is None or self.cycle.response_complete
+        return self._exchange is None or self._exchange.complete
 
     def _is_unanswered(self) -> bool:
         """Whether the request whose body is arriving is the next one to be answered, and was not yet."""
-        return self.cycle.more_body and not self.cycle.response_started and not self.pipeline
+        exchange = self._exchange
+        return exchange is not None and exchange.more_body and not exchange.started and not self._waiting
 
     def _head_timed_out(self) -> None:
-        self._timer = None
         if self._head_bytes and not self.transport.is_closing():
             self._refuse(408, "The request headers did not arrive in time.")
         else:
             self._close()
 
+    def _peer(self) -> str:
+        address = self.transport.get_extra_info("peername")
+        return address[0] if address else "a client"
+
     def _refuse(self, status: int, message: str) -> None:
         """Answers what is no request, and closes the connection."""
-        _log.debug("connection of %s refused with %d", self.client, status)
+        _log.debug("connection of %s refused with %d", self._peer(), status)
         # In the middle of an answer there is no place for another one.
         if self._is_idle() or self._is_unanswered():
             request_id = new_request_id()
-            scope = {"path": ""} if self._is_idle() else cast("Scope", self.cycle.scope)
-            body = self.surface.error(InvalidRequest(message), scope, request_id).body
             identified = b"".join(b"%s: %s\r\n" % header for header in id_headers(request_id))
-            lines = [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
+            exchange = None if self._is_idle() else self._exchange
+            headers = {} if exchange is None else exchange.record.headers
+            path = "" if exchange is None else exchange.path
+            body = self.shared.surface.error(InvalidRequest(message), path, headers, request_id).body
             self.transport.write(
                 b"%scontent-type: application/json\r\ncontent-length: %d\r\n%s%sconnection: close\r\n\r\n%s"
-                % (STATUS_LINE[status], len(body), identified, b"".join(lines), body)
+                % (STATUS_LINES[status], len(body), identified, self.shared.date, body)
             )
         self._close()
-
-
-def bounded_protocol(
-    read_timeout: float, descriptors: DescriptorWatch, surface: Surface
-) -> type[BoundedHttpProtocol]:
-    """The protocol with this bound, in seconds, on how long answers wait to be read."""
-    bounds = {"read_timeout": read_timeout, "descriptors": descriptors, "surface": surface}
-    return type("BoundedHttpProtocol", (BoundedHttpProtocol,), bounds)

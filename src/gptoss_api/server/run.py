@@ -11,8 +11,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Final, TypeVar
 
-import uvicorn
-
 from .. import __version__
 from ..access.origins import ANY, is_loopback
 from ..config import Settings
@@ -22,13 +20,15 @@ from ..text.ranks import RanksDamaged
 from .app import create_app
 from .drain import Drain
 from .listening import BACKLOG, DescriptorWatch, listen, remedy
-from .protocol import bounded_protocol
+from .protocol import SWEEP_EVERY, HttpProtocol, Shared
 
 T = TypeVar("T")
 
 # Seconds that answers whose grace is over get to send their error event.
 _LAST_WORDS = 0.1
-_TICKS_PER_SECOND: Final = 10
+_TICKS_PER_SECOND: Final = round(1 / SWEEP_EVERY)
+# Seconds in which clients take the last answers, once nothing new is begun.
+_CLOSING_TIME: Final = 2.0
 # Seconds between attempts to load what the first request would wait for.
 _WARM_PAUSE: Final = 1.0
 # Seconds for the first look at the upstreams, longer than any takes.
@@ -60,38 +60,47 @@ def stop_signals_caught(handler: Callable[[int, FrameType | None], None]) -> Ite
             signal.signal(number, previous)
 
 
-class DrainingServer(uvicorn.Server):
+class DrainingServer:
     """A server whose first stop signal drains: running answers end, new requests get 503.
 
     The listener stays open meanwhile, so that a load balancer sees honest answers instead of refused
     connections. A second signal, or the end of ``grace`` seconds, ends what still runs.
     """
 
-    def __init__(
-        self, config: uvicorn.Config, drain: Drain, descriptors: DescriptorWatch, grace: float
-    ) -> None:
-        super().__init__(config)
+    def __init__(self, shared: Shared, drain: Drain, descriptors: DescriptorWatch, grace: float) -> None:
+        self._shared = shared
         self._drain = drain
         self._grace = grace
         self._deadline: float | None = None
         self._descriptors = descriptors
         self._listeners: list[socket.socket] = []
         self._duplicates: list[socket.socket] = []
+        self._servers: list[asyncio.Server] = []
+        self.should_exit = False
+        self._forced = False
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=[])
-        self._listeners = sockets or []
-        for listener in self._listeners:
+    async def serve(self, listeners: list[socket.socket]) -> None:
+        """Serves on sockets that are listening already until it is told to stop."""
+        with stop_signals_caught(self._told_to_stop):
+            await self.start(listeners)
+            tick = 0
+            while not self.should_exit:
+                await self._tick(tick)
+                tick += 1
+                await asyncio.sleep(SWEEP_EVERY)
+            await self._shut_down()
+
+    async def start(self, listeners: list[socket.socket]) -> None:
+        self._listeners = listeners
+        for listener in listeners:
             self._duplicates.append(listener.dup())
-            self.servers.append(await self._listen_on(self._duplicates[-1]))
+            self._servers.append(await self._listen_on(self._duplicates[-1]))
 
     async def _listen_on(self, listener: socket.socket) -> asyncio.Server:
-        config, state, shared = self.config, self.server_state, self.lifespan.state
-
-        def protocol() -> asyncio.Protocol:
-            return config.http_protocol_class(config=config, server_state=state, app_state=shared)  # type: ignore[call-arg]
-
-        return await asyncio.get_running_loop().create_server(protocol, sock=listener, backlog=BACKLOG)
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(
+            lambda: HttpProtocol(self._shared, loop), sock=listener, backlog=BACKLOG
+        )
 
     async def _keep_listening(self) -> None:
         """Listens anew on what the event loop has closed, as it may when descriptors run out.
@@ -104,25 +113,21 @@ class DrainingServer(uvicorn.Server):
             with contextlib.suppress(OSError):
                 again = self._listeners[number].dup()
                 self._duplicates[number] = again
-                self.servers[number] = await self._listen_on(again)
+                self._servers[number] = await self._listen_on(again)
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        with stop_signals_caught(self.handle_exit):
-            yield
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._drain.draining or not self.started:
-            self.force_exit = self.should_exit = True
+    def _told_to_stop(self, number: int, frame: FrameType | None) -> None:
+        if self._drain.draining or not self._servers:
+            self._forced = self.should_exit = True
         self._drain.begin()
 
-    async def on_tick(self, counter: int) -> bool:
-        if self._drain.draining and not self.should_exit:
+    async def _tick(self, tick: int) -> None:
+        if self._drain.draining:
             await self._drain_on()
         await self._keep_listening()
-        if counter % _TICKS_PER_SECOND == 0:
-            self._descriptors.look(len(self.server_state.connections))
-        return await super().on_tick(counter)
+        self._shared.sweep(asyncio.get_running_loop().time())
+        if tick % _TICKS_PER_SECOND == 0:
+            self._shared.tell_date()
+            self._descriptors.look(len(self._shared.connections))
 
     async def _drain_on(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -138,6 +143,23 @@ class DrainingServer(uvicorn.Server):
             self.should_exit = True
         elif not running:
             self.should_exit = True
+
+    async def _shut_down(self) -> None:
+        """Closes what listens, then every connection once its answer has left, if that does not take long."""
+        for server in self._servers:
+            server.close()
+        for listener in self._listeners:
+            listener.close()
+        shared = self._shared
+        for connection in tuple(shared.connections):
+            connection.shut_down()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING_TIME):
+                while (shared.connections or shared.tasks) and not self._forced:  # noqa: ASYNC110
+                    await asyncio.sleep(SWEEP_EVERY)  # a signal may end it too
+        for task in tuple(shared.tasks):
+            task.cancel()
+        await asyncio.gather(*shared.tasks, return_exceptions=True)
 
 
 def run(settings: Settings) -> int:
@@ -186,27 +208,13 @@ async def serve_on(
     drain = Drain()
     descriptors = DescriptorWatch()
     app = create_app(settings, gateway, drain)
-    config = uvicorn.Config(
-        app,
-        http=bounded_protocol(_longest_answer(settings), descriptors, app.surface),
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=2,
-    )
-    # What it tells of requests is told by the edge already, and anyone could fill the log with the rest.
-    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+    shared = Shared(app.serve, app.surface, read_timeout=_longest_answer(settings), descriptors=descriptors)
     await gateway.state.keys.refresh()
-    server = DrainingServer(config, drain, descriptors, settings.shutdown_timeout)
+    server = DrainingServer(shared, drain, descriptors, settings.shutdown_timeout)
     warming = asyncio.create_task(_warm_up(gateway, server))
     looking = asyncio.create_task(_look(gateway, tells=tells))
     following = asyncio.create_task(gateway.state.keys.watch())
-    await server.serve(sockets=listeners)
+    await server.serve(listeners)
     following.cancel()
     looking.cancel()
     _log.info("stopped")
@@ -258,7 +266,7 @@ async def _look(gateway: Gateway, *, tells: bool) -> None:
             _log.warning("upstream %s is not ready: %s", name, found.detail)
 
 
-async def _warm_up(gateway: Gateway, server: uvicorn.Server) -> int:
+async def _warm_up(gateway: Gateway, server: DrainingServer) -> int:
     """Loads what the first request would wait for, while nobody does; stops the server if that fails.
 
     Returns the exit code of the process.

@@ -7,11 +7,10 @@ from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
-from starlette.types import Scope
 
 from .. import __version__
 from ..core.errors import GatewayError
-from ..dialects.base import Dialect, ErrorResponse
+from ..dialects.base import Dialect, ErrorResponse, Headers
 from ..dialects.openai_errors import error_response
 
 INDEX: Final = "/"
@@ -61,24 +60,22 @@ class Surface:
             path = _VERSION + path
         return path
 
-    def owner(self, scope: Scope) -> Dialect | None:
-        """Whose the request is: the dialect that has an endpoint at its canonical path, or nearest above.
+    def owner(self, path: str) -> Dialect | None:
+        """Whose a request is: the dialect that has an endpoint at its canonical path, or nearest above.
 
         A first segment under which only one dialect has endpoints is that dialect's as a whole; ``/v1`` is
         nobody's.
         """
-        path: str = scope["path"]
         for stem, dialect in self._stems:
             if path == stem or path.startswith(f"{stem}/"):
                 return dialect
         return self._roots.get(_root(path))
 
-    def error(self, error: GatewayError, scope: Scope, request_id: str) -> ErrorResponse:
+    def error(self, error: GatewayError, path: str, headers: Headers, request_id: str) -> ErrorResponse:
         """What a failed request is answered, in the shape of its owner; without one, in OpenAI's."""
-        owner = self.owner(scope)
+        owner = self.owner(path)
         if owner is None:
             return error_response(error, request_id)
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         return owner.error(error, request_id, headers)
 
     def purpose(self, path: str) -> str:

@@ -7,7 +7,6 @@ from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
 from msgspec import Struct
-from starlette.types import Receive, Scope, Send
 
 from ..core.errors import GatewayError
 from ..core.events import Events, Finished, UsageReported
@@ -15,9 +14,9 @@ from ..core.result import Collector
 from ..core.turn import Turn
 from ..dialects.base import Answer, DialectRequest, Headers, StreamFormat, StreamRenderer
 from ..loop import beside
-from .body import ClientGone, read_body, weight_of
+from .body import read_body, weight_of
 from .drain import Drain, shutting_down
-from .exchange import ClientStream, Departure, send_json
+from .exchange import ClientGone, ClientStream, Departure, Exchange
 from .intake import Arriving, Intake
 from .request import RequestRecord
 from .series import OpenTurn, open_series
@@ -40,7 +39,7 @@ class Serving(Struct, frozen=True):
 
 
 class AnswerEndpoint(ABC, Generic[R]):
-    """An ASGI application that answers requests of one kind with their turns' events.
+    """Answers requests of one kind with their turns' events.
 
     Failures before the first byte are raised to the edge, which shapes them; later ones become the
     dialect's own error event. A client that leaves cancels the turn, and with it the upstream.
@@ -70,51 +69,54 @@ class AnswerEndpoint(ABC, Generic[R]):
         """What ends a broken stream. ``held`` was rendered and not sent: it may say that all went well."""
         return renderer.fail(error)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record: RequestRecord = scope["gptoss"]
+    async def __call__(self, exchange: Exchange) -> None:
+        record = exchange.record
         record.dialect = self._name
         drain = self._serving.drain
         try:
             with drain:
                 with self._serving.intake.body(record.caller) as arriving:
-                    request = await self._received(receive, record, arriving)
-                await self.serve(request, record, receive, send)
+                    request = await self._received(exchange, arriving)
+                await self.serve(request, exchange)
         except asyncio.CancelledError:
             if drain.expired and not record.status:
                 raise shutting_down() from None
             raise
 
-    async def _received(self, receive: Receive, record: RequestRecord, arriving: Arriving) -> R:
-        body = await read_body(receive, record.headers, arriving)
+    async def _received(self, exchange: Exchange, arriving: Arriving) -> R:
+        body = await read_body(exchange, arriving)
+        record = exchange.record
         record.weight = weight_of(body)
         request = await self.read(body, record)
         # The one place where turns get their owner, before anything can open them.
         request.turns = tuple([record.own(turn) for turn in request.turns])
         return request
 
-    async def serve(self, request: R, record: RequestRecord, receive: Receive, send: Send) -> None:
+    async def serve(self, request: R, exchange: Exchange) -> None:
         """Answers one request for as long as its client is there."""
         answer = self._stream if request.stream else self._whole
-        with Departure(receive) as departure:
+        with Departure(exchange) as departure:
             try:
-                await answer(request, record, send)
+                await answer(request, exchange)
             except asyncio.CancelledError:
                 if departure.gone:
                     raise ClientGone from None
                 raise
 
-    async def _whole(self, request: R, record: RequestRecord, send: Send) -> None:
+    async def _whole(self, request: R, exchange: Exchange) -> None:
+        record = exchange.record
         collector = Collector()
         async with self.open(request) as batches:
             async for batch in batches:
                 record.observe(batch)
                 collector.feed(batch)
         body = await self.ended(request, record, request.render(collector))
-        await send_json(send, 200, body, record.answer_headers())
+        exchange.respond_json(200, body, record.answer_headers())
 
-    async def _stream(self, request: R, record: RequestRecord, send: Send) -> None:
+    async def _stream(self, request: R, exchange: Exchange) -> None:
+        record = exchange.record
         renderer = request.renderer()
-        stream = ClientStream(send, self._stream_format, self._serving.keep_alive)
+        stream = ClientStream(exchange, self._stream_format, self._serving.keep_alive)
         if upstream := self._serving.upstream():
             # A comment that breaks a long silence opens the stream before anything else is known.
             stream.headers = [(b"x-gptoss-upstream", upstream.encode("latin-1", "replace"))]
@@ -188,13 +190,13 @@ class CountEndpoint:
         self._count = count
         self._serving = serving
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record: RequestRecord = scope["gptoss"]
+    async def __call__(self, exchange: Exchange) -> None:
+        record = exchange.record
         record.dialect = self._name
         with self._serving.drain:
             with self._serving.intake.body(record.caller) as arriving:
-                body = await read_body(receive, record.headers, arriving)
+                body = await read_body(exchange, arriving)
                 record.weight = weight_of(body)
                 turn = await self._read(body, record)
             tokens = await self._count(record.own(turn))
-        await send_json(send, 200, self._render(tokens))
+        exchange.respond_json(200, self._render(tokens))

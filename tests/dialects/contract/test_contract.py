@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.types import Message
 
 from gptoss_api.access import ApiKeys
 from gptoss_api.config import resolve
@@ -39,6 +38,7 @@ from gptoss_api.dialects.registry import registered
 from gptoss_api.gateway import Gateway
 from gptoss_api.server.app import create_app
 from gptoss_api.server.drain import Drain
+from gptoss_api.server.exchange import Exchange
 from gptoss_api.server.surface import Surface
 from tests.backends.server import Backend
 from tests.backends.shapes import Answer as Scripted
@@ -46,6 +46,7 @@ from tests.conftest import RunningGateway, StartGateway, running_gateway
 from tests.dialects.contract.toy import ToyDialect
 from tests.gateway.test_serving import address
 from tests.server.talking import Reply, ask, connect, head_of, read_reply
+from tests.server.unwired import connected
 
 KEY = "the-key-1234"
 WITH_KEY = {"authorization": f"Bearer {KEY}"}
@@ -217,28 +218,19 @@ async def test_its_turns_are_their_callers_and_count_what_they_are_charged(
     app = create_app(settings, gateway, Drain())
     body = json.dumps(example(dialect, endpoint, stream=True)).encode()
     headers = {"host": "localhost", "x-request-id": "the-request", **WITH_KEY}
-    sent: list[Message] = []
-    coming: list[Message] = [{"type": "http.request", "body": body}]
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    head = [f"POST {path_of(endpoint)} HTTP/1.1", *lines, f"content-length: {len(body)}", "", ""]
+    served = asyncio.Event()
 
-    async def receive() -> Message:
-        return coming.pop() if coming else await asyncio.get_running_loop().create_future()
+    async def serve(exchange: Exchange) -> None:
+        await app.serve(exchange)
+        served.set()
 
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await app(
-        {
-            "type": "http",
-            "method": "POST",
-            "path": path_of(endpoint),
-            "query_string": b"",
-            "http_version": "1.1",
-            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-        },
-        receive,
-        send,
-    )
-    assert sent[0]["status"] == 200
+    protocol, transport = connected(serve)
+    protocol.data_received("\r\n".join(head).encode() + body)
+    await served.wait()
+    assert transport.written.startswith(b"HTTP/1.1 200 ")
+    protocol.connection_lost(None)
     (turn,) = opened
     assert (turn.caller, turn.request_id) == (ApiKeys([KEY]).authenticate(WITH_KEY).id, "the-request")
     assert turn.caller

@@ -13,12 +13,13 @@ from gptoss_api.core.errors import InvalidRequest, NotFound, StateUnavailable
 from gptoss_api.core.events import Events, Finished, Started, TextDelta, Usage, UsageReported
 from gptoss_api.dialects.responses import ResponseRequest, ResponsesDialect
 from gptoss_api.server.drain import Drain
+from gptoss_api.server.exchange import Exchange
 from gptoss_api.server.intake import Intake
-from gptoss_api.server.request import RequestRecord
 from gptoss_api.server.responses import ResponseRoutes, StoredResponses, background
 from gptoss_api.server.responses.background import DEAD_AFTER, BackgroundRuns, Run
 from gptoss_api.server.turns import Serving
 from gptoss_api.state import Entry, GuardedStore, MemoryStore, Space, StoreUnavailable, guard
+from tests.server.unwired import answer
 
 pytestmark = pytest.mark.alone
 
@@ -48,18 +49,13 @@ class Process:
 
     async def ask(self, route: str, response_id: str, query: str = "") -> Any:
         """The body of an answer: its object, or the events of a stream."""
-        record = RequestRecord([])
-        record.caller = "ann"
-        scope = {"gptoss": record, "path_params": {"id": response_id}, "query_string": query.encode()}
-        sent = bytearray()
 
-        async def receive() -> Any:
-            await asyncio.Event().wait()
+        async def serve(exchange: Exchange) -> None:
+            exchange.record.caller = "ann"
+            exchange.parameters = {"id": response_id}
+            await getattr(self.routes, route)(exchange)
 
-        async def send(message: Any) -> None:
-            sent.extend(message.get("body", b""))
-
-        await getattr(self.routes, route)(scope, receive, send)
+        sent = await answer(serve, f"/?{query}")
         if sent.startswith(b"{"):
             return json.loads(sent)
         return [json.loads(block.split("data: ")[1]) for block in sent.decode().split("\n\n")[:-1]]

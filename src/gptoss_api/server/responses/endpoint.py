@@ -5,7 +5,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Final
 
 from msgspec import Raw, json
-from starlette.types import Receive, Send
 
 from ...core.errors import ContextLengthExceeded, GatewayError
 from ...core.events import Events, Finished, Started, Usage, UsageReported
@@ -13,7 +12,7 @@ from ...core.turn import Turn
 from ...dialects.base import StreamRenderer
 from ...dialects.responses import CreateResponse, ResponseRequest, without_oldest
 from ...loop import beside
-from ..exchange import ClientStream, Departure, send_json
+from ..exchange import ClientStream, Departure, Exchange
 from ..request import RequestRecord
 from ..series import OpenTurn
 from ..turns import AnswerEndpoint, Serving
@@ -66,19 +65,17 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
         """What was held back is numbered already: without it the client would see a gap."""
         return held + renderer.fail(error)
 
-    async def serve(
-        self, request: ResponseRequest, record: RequestRecord, receive: Receive, send: Send
-    ) -> None:
+    async def serve(self, request: ResponseRequest, exchange: Exchange) -> None:
         if not request.asked.background:
-            await super().serve(request, record, receive, send)
+            await super().serve(request, exchange)
             return
-        run = await self._runs.start(record.caller, request)
+        run = await self._runs.start(exchange.record.caller, request)
         if not request.stream:
-            await send_json(send, 200, run.snapshot())
+            exchange.respond_json(200, run.snapshot())
             return
         # The run does not end with this client: it may come back for the rest.
-        with Departure(receive):
-            stream = ClientStream(send, self._stream_format, self._serving.keep_alive)
+        with Departure(exchange):
+            stream = ClientStream(exchange, self._stream_format, self._serving.keep_alive)
             try:
                 async for data in run.follow(0):
                     await stream.write(data)

@@ -8,15 +8,13 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
-from starlette.types import Receive, Scope, Send
 
 from ...core.errors import InvalidRequest, NotFound, StateUnavailable
 from ...dialects.base import SERVER_SENT_EVENTS
 from ...dialects.fields import Fields
 from ...dialects.responses import error_event
 from ...loop import beside
-from ..exchange import ClientStream, Departure, send_json
-from ..request import RequestRecord
+from ..exchange import ClientStream, Departure, Exchange
 from ..turns import Serving
 from .background import DEAD_AFTER, BackgroundRuns
 from .conversation import page, read_chain
@@ -31,54 +29,54 @@ _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 class ResponseRoutes:
-    """Everything under ``/v1/responses/{id}``, as bound ASGI callables."""
+    """Everything under ``/v1/responses/{id}``, as bound handlers."""
 
     def __init__(self, stored: StoredResponses, runs: BackgroundRuns, serving: Serving) -> None:
         self._stored = stored
         self._runs = runs
         self._serving = serving
 
-    async def retrieve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller, response_id = _whose(scope)
-        query = _query(scope)
+    async def retrieve(self, exchange: Exchange) -> None:
+        caller, response_id = _whose(exchange)
+        query = _query(exchange)
         starting_after = query.integer("starting_after", -1)
         if query.boolean("stream"):
             events = await self._events(
                 caller, response_id, 0 if starting_after is None else starting_after + 1
             )
-            await self._follow(events, receive, send)
+            await self._follow(events, exchange)
             return
         run = self._runs.get(caller, response_id)
         if run is not None and run.stream.final:
             # Who sees that it has ended may go on with it.
             await run.wait()
         if run is not None and not (run.ended and run.stored):
-            await send_json(send, 200, run.snapshot())
+            exchange.respond_json(200, run.snapshot())
             return
         stored = _settled(await self._stored.get(caller, response_id))
-        await send_json(send, 200, bytes(stored.response))
+        exchange.respond_json(200, bytes(stored.response))
 
-    async def delete(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller, response_id = _whose(scope)
+    async def delete(self, exchange: Exchange) -> None:
+        caller, response_id = _whose(exchange)
         await self._stop(caller, response_id)
         await self._stored.delete(caller, response_id)
         self._runs.forget(caller, response_id)
         gone = {"id": response_id, "object": "response", "deleted": True}
-        await send_json(send, 200, msgspec.json.encode(gone))
+        exchange.respond_json(200, msgspec.json.encode(gone))
 
-    async def cancel(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller, response_id = _whose(scope)
+    async def cancel(self, exchange: Exchange) -> None:
+        caller, response_id = _whose(exchange)
         stored = await self._stop(caller, response_id)
         if not stored.background:
             raise InvalidRequest(
                 "Only a response that was made with background set to true can be cancelled.",
                 param="response_id",
             )
-        await send_json(send, 200, bytes(stored.response))
+        exchange.respond_json(200, bytes(stored.response))
 
-    async def list_input_items(self, scope: Scope, receive: Receive, send: Send) -> None:
-        caller, response_id = _whose(scope)
-        query = _query(scope)
+    async def list_input_items(self, exchange: Exchange) -> None:
+        caller, response_id = _whose(exchange)
+        query = _query(exchange)
         limit = query.integer("limit", 1, 100)
         order = query.choice("order", ("asc", "desc"))
         stored = await self._stored.get(caller, response_id)
@@ -87,7 +85,7 @@ class ResponseRoutes:
             _, before, _ = await read_chain(self._stored, caller, stored.chain[-1])
             items = before + items
         listed = page(items, after=query.string("after"), limit=limit or 20, newest_first=order != "asc")
-        await send_json(send, 200, await beside(stored.size, msgspec.json.encode, listed))
+        exchange.respond_json(200, await beside(stored.size, msgspec.json.encode, listed))
 
     async def _stop(self, caller: str, response_id: str) -> StoredResponse:
         """Ends what works on a response, in this process or another; gives its record as it is then.
@@ -151,9 +149,9 @@ class ResponseRoutes:
             return None
         return _DIED if stored.status in RUNNING else _NO_EVENTS
 
-    async def _follow(self, events: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
-        with Departure(receive):
-            stream = ClientStream(send, SERVER_SENT_EVENTS, self._serving.keep_alive)
+    async def _follow(self, events: AsyncIterator[bytes], exchange: Exchange) -> None:
+        with Departure(exchange):
+            stream = ClientStream(exchange, SERVER_SENT_EVENTS, self._serving.keep_alive)
             try:
                 async for data in events:
                     await stream.write(data)
@@ -175,18 +173,18 @@ def _settled(stored: StoredResponse) -> StoredResponse:
     return replace(stored, response=Raw(msgspec.json.encode(response)), status="failed")
 
 
-def _whose(scope: Scope) -> tuple[str, str]:
+def _whose(exchange: Exchange) -> tuple[str, str]:
     """Who asks, and for which response."""
-    record: RequestRecord = scope["gptoss"]
+    record = exchange.record
     record.dialect = "responses"
-    response_id: str = scope["path_params"]["id"]
+    response_id: str = exchange.parameters["id"]
     return record.caller, response_id
 
 
-def _query(scope: Scope) -> Fields:
+def _query(exchange: Exchange) -> Fields:
     """The query parameters as the members of an object, numbers and booleans as such."""
     members: dict[str, Any] = {}
-    for name, text in parse_qsl(scope["query_string"].decode("latin-1")):
+    for name, text in parse_qsl(exchange.query.decode("latin-1")):
         if name in ("limit", "starting_after"):
             members[name] = int(text) if text.removeprefix("-").isdecimal() and len(text) < 18 else text
         elif name == "stream":
