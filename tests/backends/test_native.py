@@ -247,6 +247,27 @@ async def test_options_pass_through_and_others_are_reported(shape: str) -> None:
     assert body["stop"] == ["END"]
 
 
+HOSTED = [
+    {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "x"}},
+    {"type": "file_search_call", "status": "completed", "queries": ["x"], "results": None},
+    {"type": "code_interpreter_call", "status": "completed", "code": "1", "outputs": None},
+    {"type": "function_call", "call_id": "c1", "name": "get_weather", "arguments": "{}"},
+]
+
+
+@pytest.mark.parametrize("item", HOSTED)
+async def test_calls_without_a_result_reach_no_server_so(item: Json) -> None:
+    question = {"role": "user", "content": "q"}
+    body = {"input": [question, item | {"id": "x_1"}, question]}
+    backend = Backend("groq")
+    async with gateway_to(backend) as gateway:
+        await ask(gateway, ResponsesDialect().parse(json.dumps(body).encode(), {}).turn)
+    _, call, result, _ = backend.asked[0].body["messages"]
+    (made,) = call["tool_calls"]
+    said = {"role": "tool", "tool_call_id": made["id"], "content": "(no result was returned)"}
+    assert result == said
+
+
 CODEX = {
     "client_metadata": {"x-codex-installation-id": "told-to-nobody"},
     "reasoning": {"effort": "high", "summary": "auto", "context": "told-to-nobody"},

@@ -7,6 +7,7 @@ from gptoss_api.core.turn import (
     Message,
     ToolCall,
     ToolResultMessage,
+    UserMessage,
 )
 from gptoss_api.emulation.prompt.native import native_turn
 
@@ -51,6 +52,26 @@ def test_a_call_id_that_comes_again_is_made_one_of_its_own() -> None:
     )
     assert (first, one) == (("a",), ("a",))
     assert second == two != first
+
+
+def test_a_call_without_a_result_gets_one_that_says_so() -> None:
+    result = ToolResultMessage("x", call_id="b")
+    for history in (
+        (called("a", "b"), result, UserMessage("so?")),
+        (called("a", "b"), UserMessage("so?"), result),
+        (called("a"), called("b"), result),
+    ):
+        sent = native_turn(asks("Hello!", *history, tools=[WEATHER])).messages
+        told = [(m.call_id, m.text) for m in sent if isinstance(m, ToolResultMessage)]
+        assert told == [("a", "(no result was returned)"), ("b", "x")]
+    assert ids(called("a")) == [("a",), ("a",)]
+
+
+def test_a_result_stands_behind_its_call() -> None:
+    x, y = ToolResultMessage("x", call_id="a"), ToolResultMessage("y", call_id="b")
+    assert ids(called("a"), UserMessage("wait"), x) == [("a",), ("a",)]
+    assert ids(called("a"), called("b"), y, x) == [("a",), ("a",), ("b",), ("b",)]
+    assert ids(called("a"), x, AssistantMessage("so"), called("b"), x, y)[-2:] == [("b",), ("b",)]
 
 
 def test_a_result_whose_call_was_trimmed_away_gets_a_call() -> None:

@@ -2,7 +2,7 @@
 
 Its format knows functions only, and some names mean tools of the model's own to it: custom tools become
 functions with one string, and such names get an alias (docs/design/emulation.md, "Tool names"). A strict
-server wants every result to answer a call before it by an id of that call's own: a history that clients
+server wants every call to have an id of its own and its result right behind it: a history that clients
 trimmed, merged or numbered otherwise is made so.
 """
 
@@ -15,7 +15,7 @@ from ...core.events import new_call_id
 from ...core.turn import AssistantMessage, Message, Tool, ToolCall, ToolResultMessage, Turn
 from .names import NameMap
 from .tool_section import offered_tools, parameters_of
-from .transcript import UNKNOWN, pair, result_text
+from .transcript import NO_RESULT, UNKNOWN, pair, result_text
 
 
 def native_turn(turn: Turn) -> Turn:
@@ -24,7 +24,7 @@ def native_turn(turn: Turn) -> Turn:
     choice = turn.tool_choice
     return replace(
         turn,
-        messages=tuple(_message(message, names) for message in _with_declared_ids(turn.messages)),
+        messages=tuple(_message(message, names) for message in _made_whole(turn.messages)),
         tools=tuple(_tool(tool, names) for tool in offered_tools(turn)),
         tool_choice=replace(choice, names=tuple(names.shown(name) for name in choice.names)),
     )
@@ -46,49 +46,60 @@ def _names(turn: Turn) -> NameMap:
     return NameMap.of(tool.name for tool in turn.tools)
 
 
-def _with_declared_ids(messages: Sequence[Message]) -> Sequence[Message]:
-    """``messages`` with an id of its own for every call, and for every result that of the call it answers."""
-    if _ids_are_sound(messages):
+def _made_whole(messages: Sequence[Message]) -> Sequence[Message]:
+    """``messages`` with an id of its own for every call, and its results right behind it; none is missing."""
+    if _is_whole(messages):
         return messages
     pairing = pair(messages)
     taken: set[str] = set()
-    answered: dict[int, str] = {}
     out: list[Message] = []
     for index, message in enumerate(messages):
         if isinstance(message, AssistantMessage) and message.tool_calls:
             calls: list[ToolCall] = []
+            results: list[ToolResultMessage] = []
             for paired in pairing.calls[index]:
                 call = paired.call
                 if not call.id or call.id in taken:
                     call = replace(call, id=new_call_id())
                 taken.add(call.id)
-                answered.update((place, call.id) for place, _ in paired.results)
                 calls.append(call)
-            out.append(replace(message, tool_calls=tuple(calls)))
+                given = [result for _, result in paired.results]
+                results += (
+                    replace(result, call_id=call.id)
+                    for result in given or [ToolResultMessage(NO_RESULT, name=call.name)]
+                )
+            out += (replace(message, tool_calls=tuple(calls)), *results)
         elif isinstance(message, ToolResultMessage) and index in pairing.orphans:
             # Its call was trimmed away. As a user's words it would weigh more than a tool's output.
             lost = ToolCall(new_call_id(), message.name or UNKNOWN, "{}")
             out += (AssistantMessage(tool_calls=(lost,)), replace(message, call_id=lost.id))
-        elif isinstance(message, ToolResultMessage):
-            out.append(replace(message, call_id=answered[index]))
-        else:
+        elif not isinstance(message, ToolResultMessage):
             out.append(message)
     return out
 
 
-def _ids_are_sound(messages: Sequence[Message]) -> bool:
+def _is_whole(messages: Sequence[Message]) -> bool:
     declared: set[str | None] = {""}
+    # The ids of the calls just before, and those of them without a result.
+    latest: set[str | None] = set()
+    unanswered: set[str | None] = set()
     for message in messages:
+        if isinstance(message, ToolResultMessage):
+            if message.call_id not in latest:
+                return False
+            unanswered.discard(message.call_id)
+            continue
+        if unanswered:
+            return False
+        latest = set()
         if isinstance(message, AssistantMessage):
             for call in message.tool_calls:
                 if call.id in declared:
                     return False
                 declared.add(call.id)
-        elif isinstance(message, ToolResultMessage) and (
-            not message.call_id or message.call_id not in declared
-        ):
-            return False
-    return True
+                latest.add(call.id)
+            unanswered = set(latest)
+    return not unanswered
 
 
 def _tool(tool: Tool, names: NameMap) -> Tool:
