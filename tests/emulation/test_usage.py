@@ -14,11 +14,19 @@ import pytest
 from gptoss_api.core.catalog import find_model
 from gptoss_api.core.errors import ContextLengthExceeded
 from gptoss_api.core.events import Event, Events, Finished, Started, TextDelta, Usage, UsageReported
-from gptoss_api.core.turn import AssistantMessage, InstructionMessage, UserMessage
+from gptoss_api.core.turn import (
+    AssistantMessage,
+    InstructionMessage,
+    Tool,
+    ToolCall,
+    ToolResultMessage,
+    UserMessage,
+)
 from gptoss_api.dialects.chat import ChatDialect
 from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
-from gptoss_api.emulation.usage import AT_ONCE, LEAST_ANSWER, MESSAGE_OVERHEAD, SYSTEM_OVERHEAD
+from gptoss_api.emulation.prompt.harmony import MESSAGE_TOKENS, SYSTEM_TOKENS
+from gptoss_api.emulation.usage import AT_ONCE, LEAST_ANSWER
 from gptoss_api.text.bpe import NO_LIMIT
 from gptoss_api.text.tokens import Tokens
 from gptoss_api.upstreams.base import Capabilities
@@ -39,7 +47,7 @@ from .scripted import (
     schema,
 )
 
-FRAME = SYSTEM_OVERHEAD + MESSAGE_OVERHEAD
+FRAME = SYSTEM_TOKENS + MESSAGE_TOKENS
 WINDOW = find_model("gpt-oss-120b").context_window
 
 
@@ -94,6 +102,7 @@ def test_lone_surrogates_are_counted() -> None:
 
 REPORTED = Usage(10, 5, 2, 1, estimated=False)
 REPORTING = Capabilities(history=True, threads=True)
+NATIVE = Capabilities(history=True, tools=True, json_schema=True)
 
 
 def test_usage_that_the_upstream_reports_counts() -> None:
@@ -101,17 +110,53 @@ def test_usage_that_the_upstream_reports_counts() -> None:
     assert answered(asks(), answer, capabilities=REPORTING).usage == REPORTED
 
 
-def test_a_cut_answer_and_several_turns_are_counted_here() -> None:
-    """An upstream only knows its own turn, and reports nothing on one that was left."""
-    report: list[Event] = [Finished("stop"), UsageReported(REPORTED)]
-    for turn, answers in (
-        (asks(max_tokens=1), [["Hello there.", *report]]),
-        (asks(n=2), [["Hello.", *report], ["Hello.", *report]]),
-        (asks(), [["", *report], ["Hello.", *report]]),
-    ):
-        usage = answered(turn, *answers, capabilities=REPORTING).usage
-        assert usage.estimated
-        assert usage.prompt_tokens == TOKENS.count("Hello!") + FRAME
+REPORT: tuple[Event, Event] = (Finished("stop"), UsageReported(REPORTED))
+
+
+def test_an_answer_that_was_cut_here_is_counted_here() -> None:
+    """An upstream reports nothing on a turn that was left."""
+    usage = answered(asks(max_tokens=1), ["Hello there.", *REPORT], capabilities=REPORTING).usage
+    assert usage.estimated
+    assert usage.prompt_tokens == TOKENS.count("Hello!") + FRAME
+
+
+def test_several_answers_to_the_same_prompt_keep_the_number_that_the_server_has_for_it() -> None:
+    usage = answered(asks(n=2), ["Hello.", *REPORT], ["Ho.", *REPORT], capabilities=REPORTING).usage
+    assert usage == Usage(10, 10, 4, 1, estimated=False)
+
+
+def test_an_answer_that_took_several_turns_keeps_the_number_of_the_prompt_that_was_asked() -> None:
+    second = UsageReported(Usage(90, 7, 0, 0, estimated=False))
+    answers: list[list[Step]] = [["", *REPORT], ["Hello.", Finished("stop"), second]]
+    usage = answered(asks(), *answers, capabilities=REPORTING).usage
+    assert usage == Usage(10, TOKENS.count("Hello."), 0, 1, estimated=True)
+
+
+def test_what_only_one_of_several_answers_reports_of_itself_is_not_that_of_all() -> None:
+    usage = answered(asks(n=2), ["Hello.", *REPORT], "Ho ho.", capabilities=REPORTING).usage
+    assert usage == Usage(10, TOKENS.count("Hello.") + TOKENS.count("Ho ho."), 0, 1, estimated=True)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_reasoning_is_counted_where_the_server_does_not_tell_how_much_there_was(shown: bool) -> None:
+    report = UsageReported(Usage(10, 50, estimated=False))
+    answer: list[Step] = [Thought("One two three."), "Four.", Finished("stop"), report]
+    usage = answered(asks(show_reasoning=shown), answer, capabilities=REPORTING).usage
+    assert usage == Usage(10, 50, TOKENS.count("One two three."), estimated=False)
+
+
+def test_reasoning_that_was_not_shown_counts_where_everything_is_counted_here() -> None:
+    usage = answered(asks(show_reasoning=False), [Thought("One two."), "Three."], capabilities=NATIVE).usage
+    assert usage.reasoning_tokens == TOKENS.count("One two.")
+    assert usage.completion_tokens == usage.reasoning_tokens + TOKENS.count("Three.")
+
+
+def test_a_report_of_nothing_at_all_is_not_believed() -> None:
+    for report in (Usage(0, 5, estimated=False), Usage(10, 0, estimated=False)):
+        answer: list[Step] = ["Hello there.", Finished("stop"), UsageReported(report)]
+        usage = answered(asks(), answer, capabilities=REPORTING).usage
+        assert usage.prompt_tokens == (report.prompt_tokens or TOKENS.count("Hello!") + FRAME)
+        assert usage.completion_tokens == (report.completion_tokens or TOKENS.count("Hello there."))
 
 
 # The prompt's tokens at the start
@@ -178,6 +223,24 @@ def test_a_long_history_counts_as_one() -> None:
     conversation = [UserMessage(said) for _ in range(8)]
     assert isinstance(answered(asks(*conversation)).error, ContextLengthExceeded)
     assert answered(asks(*conversation[:7]), "Yes.").text == "Yes."
+
+
+def test_everything_that_a_native_server_reads_takes_room_in_the_window() -> None:
+    long = prompt_of(WINDOW)
+    described = Tool("look", long)
+    called = AssistantMessage(tool_calls=(ToolCall("a", "look", json.dumps({"at": long})),))
+    thought = AssistantMessage("", long, tool_calls=(ToolCall("a", "look", "{}"),))
+    result = ToolResultMessage("Nothing.", "a")
+    form = schema({"type": "object", "description": long})
+    for turn in (
+        asks(tools=[described]),
+        asks("Hello!", called, result),
+        asks("Hello!", thought, result),
+        asks(form=form),
+    ):
+        outcome = answered(turn, capabilities=NATIVE)
+        assert isinstance(outcome.error, ContextLengthExceeded)
+        assert outcome.asked == []
 
 
 # As the client sees it (group 57)

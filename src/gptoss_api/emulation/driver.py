@@ -17,8 +17,9 @@ from ..upstreams.base import Upstream
 from .answer.choice import ChoiceMachine, Failed, Repair, Verdict
 from .answer.output import Delivered
 from .plan import Plan, Planner
+from .prompt.harmony import ANSWER_TOKENS
 from .prompt.neutralise import neutralise
-from .usage import MESSAGE_OVERHEAD, PromptCount, count_delivered
+from .usage import Costs, PromptCount
 
 # Seconds a complete answer may take to end (docs/design/emulation.md, "When a thread goes on").
 END_TIME: Final = 1.5
@@ -56,7 +57,7 @@ class TurnDriver:
         self._strict = strict
         self._reasoning = reasoning
         self._delivered: list[Delivered] = []
-        self._turns = 0
+        self._costs = Costs()
         self._begun = False
 
     async def answer(self) -> AsyncGenerator[Events, None]:
@@ -90,6 +91,7 @@ class TurnDriver:
                     continue
                 except GatewayError as error:
                     failure = error
+                self._costs.add(choice.reported_usage, as_asked=not choice.repairs)
                 verdict = await self._verdict(choice, failure)
                 if last := [*last, *verdict.events]:
                     yield last if self._begun else await self._opened(choice, index, last)
@@ -174,17 +176,18 @@ class TurnDriver:
 
     async def _completed(self, choice: ChoiceMachine) -> None:
         self._delivered.append(choice.delivered)
-        self._turns += 1 + choice.repairs
         if self._reasoning is not None:
             await self._reasoning.keep(self._plan.turn, choice.message)
 
     async def _usage(self, last: ChoiceMachine) -> Usage:
         """What the turn cost; the conversation can go on once that is known."""
-        usage = last.reported_usage
-        # An upstream only reports on a turn of its own.
-        if usage is None or self._turns > 1:
-            known = self._plan.known_tokens
-            usage = await count_delivered(self._prompt, known, self._delivered, self._tokens)
+        usage = await self._costs.usage(
+            self._prompt,
+            self._delivered,
+            self._tokens,
+            known=self._plan.known_tokens,
+            bounded=self._plan.spec.max_tokens is not None,
+        )
         self._keep_thread(last, usage)
         return usage
 
@@ -208,7 +211,7 @@ class TurnDriver:
             tags=prompt.client_has_tags,
             turns=(before.turns if before is not None else 0) + 1 + choice.repairs,
             # The model does not get the reasoning of finished turns back.
-            tokens=usage.prompt_tokens + usage.completion_tokens - usage.reasoning_tokens + MESSAGE_OVERHEAD,
+            tokens=usage.prompt_tokens + usage.completion_tokens - usage.reasoning_tokens + ANSWER_TOKENS,
         )
         conversation.keep(choice.delivered.message, head)
 

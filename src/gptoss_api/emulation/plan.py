@@ -25,10 +25,11 @@ from ..threads import Conversation, Conversations, ReasoningCache, ThreadHead
 from ..upstreams.base import Capabilities, Upstream
 from .answer.spec import AnswerSpec
 from .prompt.demands import told
+from .prompt.harmony import MESSAGE_TOKENS, SYSTEM_TOKENS, HarmonyText, harmony_text
 from .prompt.key import Preamble
-from .prompt.native import native_segments, native_turn
+from .prompt.native import native_turn
 from .prompt.render import Prompt, render_prompt, render_suffix
-from .prompt.tool_section import Style, tool_list
+from .prompt.tool_section import Style
 
 # Tokens that a model may think where a client bounds only what it is shown.
 HIDDEN_REASONING: Final = 16_384
@@ -45,14 +46,14 @@ class Plan(Struct, frozen=True):
     """A turn split in two: ``upstream_turn`` is sent, everything in ``emulated`` is ours.
 
     ``spec`` is what the answer has to be. Its prompt is the rendered conversation, or with ``head`` the rest
-    of one that a thread knows up to there. ``segments`` is the text whose tokens, with those of the thread,
-    are the prompt's. ``thread`` is what becomes of the conversation upstream, ``None`` where the upstream
-    keeps none. ``preamble`` is the turn's, and ``conversation`` the one that may go on after it.
+    of one that a thread knows up to there. ``counted`` is what the prompt's tokens are counted of, together
+    with those in the thread. ``thread`` is what becomes of the conversation upstream, ``None`` where the
+    upstream keeps none. ``preamble`` is the turn's, and ``conversation`` the one that may go on after it.
     """
 
     spec: AnswerSpec
     upstream_turn: Turn
-    segments: tuple[str, ...]
+    counted: HarmonyText
     emulated: tuple[str, ...]
     ignored: tuple[str, ...]
     preamble: Preamble
@@ -70,7 +71,7 @@ class Plan(Struct, frozen=True):
 
     def followed(self, texts: Sequence[str]) -> "Plan":
         """The same with ``texts`` after what was to be sent, in a new thread."""
-        text = "\n\n".join(("".join(self.segments), *texts))
+        text = "\n\n".join(("".join(self.counted.texts), *texts))
         return replace(self, upstream_turn=replace(self.upstream_turn, messages=(UserMessage(text),)))
 
     def without_stop(self) -> "Plan":
@@ -118,11 +119,12 @@ def make_plan(
             else continued.prompt
         )
         sent = _text_turn(turn, prompt, continued)
-        segments, emulated = prompt.segments, prompt.emulated
+        known = SYSTEM_TOKENS if continued is None else continued.head.tokens
+        counted, emulated = HarmonyText(prompt.segments, known + MESSAGE_TOKENS), prompt.emulated
     else:
         emulated = _lacking_fields(turn, capabilities)
         sent = turn if capabilities.verbatim else told(native_turn(turn), emulated)
-        segments = native_segments(sent, tool_list(turn, "harmony", preamble.tools).text)
+        counted = harmony_text(sent, preamble.tools, thoughts=capabilities.thoughts)
     spec = _spec(turn, capabilities, prompt, sent)
     honoured = {name: value for name, value in turn.options.items() if name in capabilities.options}
     ours = {
@@ -139,7 +141,7 @@ def make_plan(
             n=1,
             options=honoured,
         ),
-        segments=segments,
+        counted=counted,
         emulated=(*emulated, *(name for name, done in ours.items() if done)),
         ignored=(
             *turn.ignored,

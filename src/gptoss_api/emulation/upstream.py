@@ -98,7 +98,7 @@ class EmulatedUpstream:
             return
         plan = await self._planner.plan(turn)
         window = find_model(turn.model).context_window
-        with PromptCount(plan.segments, self._tokens, window, plan.known_tokens) as prompt:
+        with PromptCount(plan.counted, self._tokens, window) as prompt:
             await prompt.check(turn)
             plan = plan.limited(await prompt.room(plan.upstream_turn.max_tokens))
             if plan.spec.max_tokens is not None and not self._tokens.loaded:
@@ -131,5 +131,5 @@ class EmulatedUpstream:
         way of counting, and the last word.
         """
         plan = await self._planner.plan(replace(turn, new_thread=True))
-        with PromptCount(plan.segments, self._tokens, find_model(turn.model).context_window) as prompt:
+        with PromptCount(plan.counted, self._tokens, find_model(turn.model).context_window) as prompt:
             return await prompt.size()

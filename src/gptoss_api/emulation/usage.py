@@ -1,4 +1,4 @@
-"""Token usage of a turn whose upstream reports none: counted from what was asked and delivered."""
+"""What a turn costs: as its upstream reports it, else counted from what was asked and said."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,11 +10,7 @@ from ..core.turn import Turn
 from ..loop import in_thread
 from ..text.tokens import Tokens, utf8_length
 from .answer.output import Delivered
-
-# What Harmony adds around the text: a system message of about 70 tokens, and per message the role,
-# channel and delimiter tokens (docs/design/emulation.md, "Token counts").
-SYSTEM_OVERHEAD: Final = 70
-MESSAGE_OVERHEAD: Final = 4
+from .prompt.harmony import HarmonyText
 
 # The least room an answer must have. A larger completion limit does not ask for more: the model
 # simply stops at the end of its window.
@@ -32,18 +28,18 @@ _SAMPLE: Final = 1_000
 class PromptCount:
     """Counts the tokens of a prompt: a long one in a thread, while the model is already at work.
 
-    ``segments`` make up the one user message that is sent, to a thread that has ``known`` tokens already.
-    Counting ends when the ``window`` of the model is full. Use as a context manager around the turn.
+    ``prompt`` is what the model reads of it. Counting ends when the ``window`` of the model is full. Use as a
+    context manager around the turn.
     """
 
-    def __init__(self, segments: Sequence[str], tokens: Tokens, window: int, known: int = 0) -> None:
-        self._segments = segments
+    def __init__(self, prompt: HarmonyText, tokens: Tokens, window: int) -> None:
+        self._segments = prompt.texts
+        self._frame = prompt.tokens
         self._tokens = tokens
         self._window = window
-        self._frame = (known or SYSTEM_OVERHEAD) + MESSAGE_OVERHEAD
-        self._characters = sum(map(len, segments))
+        self._characters = sum(map(len, prompt.texts))
         # A token is at least one byte.
-        self._most = self._frame + sum(map(utf8_length, segments))
+        self._most = self._frame + sum(map(utf8_length, prompt.texts))
         self._task: asyncio.Task[int] | None = None
         self._counted: int | None = None
 
@@ -113,25 +109,62 @@ class PromptCount:
         return self._frame + self._tokens.count_parts(samples) * len(text) // sum(map(len, samples))
 
 
-async def count_delivered(
-    prompt: PromptCount, known: int, delivered: Sequence[Delivered], tokens: Tokens
-) -> Usage:
-    """The usage of a turn whose choices are ``delivered``; a long one is counted in a thread.
+class Costs:
+    """What the upstream turns that answer one turn cost.
 
-    ``known`` of the prompt's tokens were not sent.
+    ``add`` what each reported when it is over, then ask for the ``usage`` of all. A number that no upstream
+    gave, or gave as 0 where that cannot be, is counted.
     """
-    asked = await prompt.total()
-    reasoning = said = 0
-    for choice in delivered:
-        if choice.characters <= AT_ONCE:
-            counts = choice.count(tokens)
-        else:
-            counts = await in_thread(choice.characters, choice.count, tokens)
-        reasoning += counts[0]
-        said += counts[1]
-    return Usage(
-        prompt_tokens=asked,
-        completion_tokens=reasoning + said,
-        reasoning_tokens=reasoning,
-        cached_tokens=known,
-    )
+
+    def __init__(self) -> None:
+        self._turns = 0
+        self._reports: list[Usage] = []
+        self._asked: Usage | None = None
+
+    def add(self, report: Usage | None, *, as_asked: bool) -> None:
+        """``as_asked`` turns sent what the client asked, and nothing of the gateway's own after it."""
+        self._turns += 1
+        if report is not None:
+            self._reports.append(report)
+            if as_asked and self._asked is None:
+                self._asked = report
+
+    async def usage(
+        self,
+        prompt: PromptCount,
+        delivered: Sequence[Delivered],
+        tokens: Tokens,
+        *,
+        known: int = 0,
+        bounded: bool = False,
+    ) -> Usage:
+        """The usage of a turn whose choices are ``delivered``; long texts are counted in a thread.
+
+        ``known`` of the prompt's tokens were not sent. An upstream only knows its own turns: what several
+        of them wrote for one choice is counted here. Where the gateway itself has ``bounded`` the answer,
+        thoughts that were not shown count no more than they did then.
+        """
+        asked = self._asked
+        told = len(self._reports) == self._turns == len(delivered)
+        told = told and all(report.completion_tokens for report in self._reports)
+        written = sum(report.completion_tokens for report in self._reports) if told else 0
+        thought = sum(report.reasoning_tokens for report in self._reports) if written else 0
+        counted = not written
+        if counted or not thought:
+            hidden = not (counted and bounded)
+            counts = [await _count(each, tokens, hidden) for each in delivered if counted or each.thoughts]
+            thought = sum(reasoning for reasoning, _ in counts)
+            written = written or thought + sum(said for _, said in counts)
+        return Usage(
+            prompt_tokens=(asked and asked.prompt_tokens) or await prompt.total(),
+            completion_tokens=written,
+            reasoning_tokens=min(thought, written),
+            cached_tokens=known if asked is None else asked.cached_tokens,
+            estimated=counted or asked is None or not asked.prompt_tokens,
+        )
+
+
+async def _count(choice: Delivered, tokens: Tokens, hidden: bool) -> tuple[int, int]:
+    if choice.characters <= AT_ONCE:
+        return choice.count(tokens, hidden=hidden)
+    return await in_thread(choice.characters, lambda: choice.count(tokens, hidden=hidden))

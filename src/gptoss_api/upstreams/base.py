@@ -21,6 +21,7 @@ class Capabilities(Struct, frozen=True):
     ``threads``: keeps conversations that a later turn can continue (``Turn.thread``).
     ``verbatim``: knows tools by whatever names and kinds clients give them, and has no model whose format
     could leak, so that nothing is renamed for it and nothing it says is read again.
+    ``thoughts``: gets those of earlier answers, where it takes conversations.
     """
 
     history: bool = False
@@ -32,6 +33,7 @@ class Capabilities(Struct, frozen=True):
     max_tokens: bool = False
     threads: bool = False
     verbatim: bool = False
+    thoughts: bool = True
     options: Container[str] = frozenset()
 
 

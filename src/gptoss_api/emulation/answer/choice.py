@@ -134,7 +134,7 @@ class State(Enum):
 class ChoiceMachine:
     """Feed every batch of an upstream turn, then :meth:`end` (or :meth:`failed`); the same for each repair.
 
-    ``started`` is the latest turn's, ``reported_usage`` what it said of itself, ``raw_text`` what the latest
+    ``started`` is the latest turn's, ``reported_usage`` what it said it cost, ``raw_text`` what the latest
     complete one wrote, ``repairs`` how many came after the first. ``delivered`` is what the client got.
     ``cut`` says that the rest of the turn is not wanted: what is fed then is only watched for its ``ending``.
     ``strict`` reports what cannot be mended instead of delivering it.
@@ -263,12 +263,16 @@ class ChoiceMachine:
     def _reasoning(self, text: str) -> None:
         self._attempt.think(text)
         # The thoughts about a repair are not those that led to the answer.
-        if self._state is not State.MENDING and self._spec.turn.show_reasoning:
-            if self._thought_before:
-                # What another turn thought is a paragraph of its own.
-                self._thought_before = False
-                text = f"\n\n{text}"
-            self._output.reasoning(text)
+        if self._state is State.MENDING:
+            return
+        if not self._spec.turn.show_reasoning:
+            self.delivered.hide(text)
+            return
+        if self._thought_before:
+            # What another turn thought is a paragraph of its own.
+            self._thought_before = False
+            text = f"\n\n{text}"
+        self._output.reasoning(text)
 
     def _text(self, text: str) -> None:
         events = self._attempt.feed(text)
@@ -612,6 +616,7 @@ class ChoiceMachine:
         self.raw_text = self.delivered.text if self._passes else self._attempt.text
         self._state = state
         self._finished = None
+        self.reported_usage = None
         self.ending.next_turn()
         self.cut = False
         if self._gate is not None:
@@ -673,7 +678,9 @@ class ChoiceMachine:
     def message(self) -> AssistantMessage:
         """The answer, with the reasoning also where the client did not want to see it."""
         message = self.delivered.message
-        return message if message.reasoning else replace(message, reasoning=self._attempt.thoughts)
+        if message.reasoning:
+            return message
+        return replace(message, reasoning=self._attempt.thoughts or self.delivered.thoughts)
 
     @property
     def _as_written(self) -> bool:

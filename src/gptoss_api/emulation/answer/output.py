@@ -34,10 +34,11 @@ def endless() -> UpstreamFailure:
 
 
 class Delivered:
-    """Collects what a client was given of one choice, to be counted when the turn ends."""
+    """Collects what a client was given of one choice, and thoughts that it was not shown, to be counted."""
 
     def __init__(self) -> None:
         self._reasoning = StringIO()
+        self._hidden = StringIO()
         self._answer = StringIO()
         self._calls: dict[int, tuple[ToolCallStarted, StringIO]] = {}
 
@@ -55,6 +56,17 @@ class Delivered:
                 self._calls[event.index][1].write(event.arguments)
         if self._answer.tell() > MAX_ANSWER or self._reasoning.tell() > MAX_ANSWER:
             raise endless()
+
+    def hide(self, thought: str) -> None:
+        """Raises: UpstreamFailure, where the reasoning has no end."""
+        self._hidden.write(thought)
+        if self._hidden.tell() > MAX_ANSWER:
+            raise endless()
+
+    @property
+    def thoughts(self) -> str:
+        """The reasoning, whether it was shown or not."""
+        return self._reasoning.getvalue() or self._hidden.getvalue()
 
     @property
     def empty(self) -> bool:
@@ -78,18 +90,18 @@ class Delivered:
     def called(self) -> bool:
         return bool(self._calls)
 
-    def count(self, tokens: Tokens) -> tuple[int, int]:
-        """Tokens of the reasoning and of the rest."""
+    def count(self, tokens: Tokens, *, hidden: bool = False) -> tuple[int, int]:
+        """Tokens of the reasoning and of the rest; with ``hidden`` also of thoughts that were not shown."""
         text = tokens.count(self.text)
         # Each call is a message of its own.
         for call, arguments in self._calls.values():
             text += tokens.count(call.name + arguments.getvalue())
-        return tokens.count(self._reasoning.getvalue()), text
+        return tokens.count(self.thoughts if hidden else self._reasoning.getvalue()), text
 
     @property
     def characters(self) -> int:
         calls = sum(arguments.tell() for _, arguments in self._calls.values())
-        return self._reasoning.tell() + self._answer.tell() + calls
+        return self._reasoning.tell() + self._hidden.tell() + self._answer.tell() + calls
 
 
 class Output:

@@ -19,7 +19,10 @@ from .transcript import NO_RESULT, UNKNOWN, pair, result_text
 
 
 def native_turn(turn: Turn) -> Turn:
-    """``turn`` with its tools, its choice and the calls in its history as the upstream knows them."""
+    """``turn`` with its tools, its choice and the calls in its history as the upstream knows them.
+
+    Its thoughts are wanted in any case: they count, and may lead to calls whose results follow.
+    """
     names = _names(turn)
     choice = turn.tool_choice
     return replace(
@@ -27,19 +30,8 @@ def native_turn(turn: Turn) -> Turn:
         messages=tuple(_message(message, names) for message in _made_whole(turn.messages)),
         tools=tuple(_tool(tool, names) for tool in offered_tools(turn)),
         tool_choice=replace(choice, names=tuple(names.shown(name) for name in choice.names)),
+        show_reasoning=True,
     )
-
-
-def native_segments(turn: Turn, tools: str) -> tuple[str, ...]:
-    """The texts that the model reads of ``turn``, whose ``tools`` are described so."""
-    calls = (
-        text
-        for message in turn.messages
-        if isinstance(message, AssistantMessage)
-        for call in message.tool_calls
-        for text in (call.name, call.arguments)
-    )
-    return tuple(text for text in (tools, *(message.text for message in turn.messages), *calls) if text)
 
 
 def _names(turn: Turn) -> NameMap:

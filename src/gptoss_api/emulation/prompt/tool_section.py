@@ -6,9 +6,9 @@ conversation's key. Source: docs/design/emulation.md, "The prompt", "Forms of a 
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import Lock
-from typing import Any, Final, Literal
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -82,23 +82,31 @@ def offered_tools(turn: Turn) -> tuple[Tool, ...]:
     return tuple(reversed(offered.values()))
 
 
-class _ListCache:
-    """The least recently used tool lists, by digest, style and choice."""
+class _Rendered(Protocol):
+    @property
+    def text(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Rendered)
+
+
+class ToolCache(Generic[T]):
+    """The least recently used descriptions of tools, by digest, style and choice."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._lists: OrderedDict[tuple[bytes, str, tuple[str, ...], bool], ToolList] = OrderedDict()
+        self._lists: OrderedDict[tuple[bytes, str, tuple[str, ...], bool], T] = OrderedDict()
         # Large requests are planned in threads.
         self._lock = Lock()
 
-    def get(self, turn: Turn, style: Style, digest: bytes) -> ToolList:
+    def get(self, turn: Turn, style: str, digest: bytes, make: Callable[[], T]) -> T:
         choice = turn.tool_choice
         place = (digest, style, choice.names, choice.mode == "none")
         with self._lock:
             if (known := self._lists.get(place)) is not None:
                 self._lists.move_to_end(place)
                 return known
-        made = _tool_list(turn, style)
+        made = make()
         if len(made.text) <= _LARGEST:
             with self._lock:
                 self._lists[place] = made
@@ -107,12 +115,12 @@ class _ListCache:
         return made
 
 
-_cache: Final = _ListCache(_CACHED)
+_cache: Final[ToolCache[ToolList]] = ToolCache(_CACHED)
 
 
 def tool_list(turn: Turn, style: Style, digest: bytes) -> ToolList:
     """The list for ``turn``, whose tools have ``digest``; rendered once for equal tools."""
-    return _cache.get(turn, style, digest)
+    return _cache.get(turn, style, digest, lambda: _tool_list(turn, style))
 
 
 def _tool_list(turn: Turn, style: Style) -> ToolList:

@@ -54,6 +54,7 @@ class ChatServer:
         self._list = ModelList(self.requests.list_models)
         self.capabilities = Capabilities(
             history=True,
+            thoughts=profile.reasoning_in != "none",
             tools=profile.tools,
             tool_choice=profile.tool_choice,
             json_object=profile.json_object,
