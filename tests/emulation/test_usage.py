@@ -231,12 +231,10 @@ def test_everything_that_a_native_server_reads_takes_room_in_the_window() -> Non
     called = AssistantMessage(tool_calls=(ToolCall("a", "look", json.dumps({"at": long})),))
     thought = AssistantMessage("", long, tool_calls=(ToolCall("a", "look", "{}"),))
     result = ToolResultMessage("Nothing.", "a")
-    form = schema({"type": "object", "description": long})
     for turn in (
         asks(tools=[described]),
         asks("Hello!", called, result),
         asks("Hello!", thought, result),
-        asks(form=form),
     ):
         outcome = answered(turn, capabilities=NATIVE)
         assert isinstance(outcome.error, ContextLengthExceeded)

@@ -126,7 +126,7 @@ def test_notes_of_the_upstream_are_handed_on_but_not_without_end() -> None:
 
 def test_thoughts_without_end_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "MAX_ANSWER", 10)
-    for turn in (asks(tools=[WEATHER]), asks()):
+    for turn in (asks(tools=[WEATHER]), asks(), asks(show_reasoning=False)):
         played = Played(turn).hear(ReasoningDelta("0123456789"))
         with pytest.raises(UpstreamFailure, match="does not end"):
             played.feed(ReasoningDelta("0"))
