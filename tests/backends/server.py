@@ -35,7 +35,8 @@ class Backend(ScriptedServer):
     """One kind of server. ``replies`` are played first, then ``answer`` in the server's own shape.
 
     Where ``reply`` is set, it gives the answer to what is asked instead.
-    ``models`` is what ``GET /v1/models`` lists. Requests for completions end up in ``asked``.
+    ``models`` is what ``GET /v1/models`` lists, owned by ``owner`` if there is one, and ``says`` what is at
+    other paths. Requests for completions end up in ``asked``.
     """
 
     def __init__(self, shape: str, *replies: Reply, answer: Answer | None = None) -> None:
@@ -45,6 +46,8 @@ class Backend(ScriptedServer):
         self.answer = answer or Answer()
         self.reply: Callable[[Asked], Reply] | None = None
         self.models: list[str] = list(PROFILES[self.kind].models.values())
+        self.owner = ""
+        self.says: dict[str, Any] = {}
         self.lists = 0
 
     @property
@@ -54,8 +57,12 @@ class Backend(ScriptedServer):
 
     def reply_to(self, asked: Asked) -> Reply:
         if asked.method == "GET":
+            if not asked.path.endswith("/models"):
+                said = self.says.get(asked.path)
+                return json_reply(404, {"error": "not found"}) if said is None else json_reply(200, said)
             self.lists += 1
-            entries = [{"id": name} for name in self.models]
+            owner = {"owned_by": self.owner} if self.owner else {}
+            entries = [{"id": name} | owner for name in self.models]
             return json_reply(200, {"object": "list", "data": entries})
         self.asked.append(asked)
         if self.replies:

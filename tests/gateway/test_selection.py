@@ -197,6 +197,20 @@ async def test_servers_are_found_on_this_machine_and_gateways_are_not() -> None:
         assert await asyncio.to_thread(find_local_servers, servers[:1], own_port=servers[0].port) == []
 
 
+async def test_a_server_at_another_ones_port_says_what_it_is() -> None:
+    backend = Backend("vllm")
+    backend.owner = "vllm"
+    async with backend.running():
+        server = LocalServer("llamacpp", int(backend.url.split(":")[2].split("/")[0]))
+        (found,) = await asyncio.to_thread(find_local_servers, [server], timeout=0.5)
+    assert found.server == LocalServer("vllm", server.port)
+    selection = chosen([found, FoundServer(LocalServer("vllm", 8000), found.models)])
+    assert [(entry.name, entry.kind, entry.order) for entry in selection.upstreams] == [
+        ("vllm", "vllm", 0),
+        ("vllm-2", "vllm", 1),
+    ]
+
+
 def gateway(environ: Mapping[str, str]) -> Gateway:
     return Gateway(resolve(environ=environ).settings, environ)
 

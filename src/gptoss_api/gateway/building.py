@@ -13,7 +13,9 @@ from ..upstreams.base import Backend
 from ..upstreams.chatkit import ChatKitUpstream, Credentials
 from ..upstreams.http import HttpClient
 from ..upstreams.openai_compatible import OpenAICompatibleUpstream, Server
+from ..upstreams.openai_compatible.addressed import AddressedUpstream
 from ..upstreams.openai_compatible.keys import FoundKey, UnusableKey, checked_key, find_key, read_key_file
+from ..upstreams.openai_compatible.recognition import ask_kind
 
 _ALL: Final = "[[upstreams]]"
 
@@ -135,26 +137,33 @@ def _chatkit(parts: UpstreamParts) -> Backend:
 
 
 def _chat_completions(parts: UpstreamParts) -> Backend:
-    kind, entry = parts.kind, parts.entry
-    if kind == GENERIC:
-        # Of these there may be several, and nobody knows them by a name of their own.
-        kind = replace(kind, title=entry.name)
-    server = Server(
-        kind,
-        entry.url or kind.url,
+    entry = parts.entry
+    given = Server(
+        parts.kind,
+        entry.url or parts.kind.url,
         key=parts.key(),
         name=entry.name,
         models=entry.models,
         headers=entry.headers,
     )
-    return OpenAICompatibleUpstream(
-        parts.http,
-        parts.admission,
-        server,
-        idle_timeout=parts.idle_timeout,
-        total_timeout=parts.total_timeout,
-        asks_again=parts.alone,
-    )
+
+    def make(server: Server) -> Backend:
+        return OpenAICompatibleUpstream(
+            parts.http,
+            parts.admission,
+            server,
+            idle_timeout=parts.idle_timeout,
+            total_timeout=parts.total_timeout,
+            asks_again=parts.alone,
+        )
+
+    def make_of_kind(name: str) -> Backend:
+        # Of these there may be several, and nobody knows them by a name of their own.
+        return make(replace(given, kind=replace(SERVER_KINDS[name or GENERIC.name], title=entry.name)))
+
+    if parts.kind != GENERIC:
+        return make(given)
+    return AddressedUpstream(make_of_kind, partial(ask_kind, parts.http, given))
 
 
 # The protocols that servers may speak (``ServerKind.protocol``).

@@ -1,6 +1,6 @@
 """Which upstreams answer, and why: what is configured, or what ``auto`` finds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -93,9 +93,8 @@ def select_upstreams(
         return paid
     if servers := find_servers():
         return Selection(
-            tuple(
-                UpstreamSettings(entry.server.kind, entry.server.kind, entry.server.url, order=place)
-                for place, entry in enumerate(servers)
+            _named_apart(
+                UpstreamSettings(entry.server.kind, entry.server.kind, entry.server.url) for entry in servers
             ),
             "; ".join(entry.told for entry in servers),
         )
@@ -140,17 +139,18 @@ def _named(settings: Settings) -> Selection:
         configured.get(word) or named_upstream(word) or UpstreamSettings(word, word)
         for word in settings.upstream.split(", ")
     ]
-    names = [entry.name for entry in chosen]
-    return Selection(
-        tuple(
-            # Two addresses may have the same host.
-            replace(entry, order=place, name=f"{entry.name}-{place + 1}")
-            if names.index(entry.name) < place
-            else replace(entry, order=place)
-            for place, entry in enumerate(chosen)
-        ),
-        f"GPTOSS_UPSTREAM is {settings.upstream}",
-    )
+    return Selection(_named_apart(chosen), f"GPTOSS_UPSTREAM is {settings.upstream}")
+
+
+def _named_apart(entries: Iterable[UpstreamSettings]) -> tuple[UpstreamSettings, ...]:
+    """In this order, each with a name of its own: two addresses may have the same host."""
+    taken: set[str] = set()
+    out: list[UpstreamSettings] = []
+    for place, entry in enumerate(entries):
+        name = f"{entry.name}-{place + 1}" if entry.name in taken else entry.name
+        taken.add(name)
+        out.append(replace(entry, order=place, name=name))
+    return tuple(out)
 
 
 def _ordered(upstreams: tuple[UpstreamSettings, ...]) -> tuple[UpstreamSettings, ...]:

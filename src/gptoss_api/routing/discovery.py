@@ -14,6 +14,7 @@ from msgspec import Struct
 from ..core.servers import SERVER_KINDS
 from ..upstreams.base import ServedModel
 from ..upstreams.openai_compatible.models import read_models
+from ..upstreams.openai_compatible.recognition import kind_by_owner
 
 TIMEOUT: Final = 0.3
 _LARGEST_LIST: Final = 1024 * 1024
@@ -53,21 +54,24 @@ def find_local_servers(
     if not asked:
         return []
     with ThreadPoolExecutor(len(asked)) as pool:
-        lists = pool.map(lambda server: _list_models(server, timeout), asked)
-        return [FoundServer(server, models) for server, models in zip(asked, lists, strict=True) if models]
+        found = pool.map(lambda server: _ask(server, timeout), asked)
+        return [server for server in found if server.models]
 
 
-def _list_models(server: LocalServer, timeout: float) -> tuple[ServedModel, ...]:
+def _ask(server: LocalServer, timeout: float) -> FoundServer:
+    """What is at the port of ``server``, which may be of another kind than is usual there and say so."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=timeout)
     try:
         connection.request("GET", "/v1/models", headers={"Accept": "application/json"})
         response = connection.getresponse()
         body = response.read(_LARGEST_LIST) if response.status == 200 else b""
     except (OSError, http.client.HTTPException):
-        return ()
+        body = b""
     finally:
         connection.close()
-    return () if _is_gateway(body) else read_models(body)
+    if _is_gateway(body):
+        return FoundServer(server, ())
+    return FoundServer(LocalServer(kind_by_owner(body) or server.kind, server.port), read_models(body))
 
 
 def _is_gateway(body: bytes) -> bool:
