@@ -6,9 +6,18 @@ import pytest
 
 from tests.conftest import RunningGateway, running_gateway
 
+from .stage import ServerStage, server_stage
+
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway with nothing behind it, as a person has it who only wants to try a client."""
     with running_gateway(tmp_path_factory.mktemp("home"), GPTOSS_UPSTREAM="demo") as gateway:
         yield gateway
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerStage]:
+    """A gateway in front of a server that takes conversations and tools itself; tell it what to play."""
+    with server_stage(tmp_path_factory.mktemp("home")) as stage:
+        yield stage

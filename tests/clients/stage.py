@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from tests.backends import shapes
 from tests.backends.server import Backend, backend_thread, json_reply
 from tests.conftest import Site, running_gateway
-from tests.simulator import Abort, HttpReply
+from tests.simulator import Abort, HttpReply, Stall
 from tests.simulator import Answer as SiteAnswer
 from tests.simulator.agent import Agent, Call, tool_key, tool_results
 from tests.simulator.server import Exchange
@@ -58,6 +58,13 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """An answer that stops in the middle and keeps its connection until the client leaves."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Endless:
     """An answer that is longer than any limit that the scene sets."""
 
@@ -65,7 +72,7 @@ class Endless:
     limit: int
 
 
-Said = str | Sequence[Call] | Refusal | Broken | Endless
+Said = str | Sequence[Call] | Refusal | Broken | Held | Endless
 Model = Callable[[Asked], Said]
 
 
@@ -122,6 +129,8 @@ class SiteStage:
                 return HttpReply(status, "{}", headers=said.headers)
             case Broken(text):
                 return SiteAnswer(text, at={"half": [Abort()]})
+            case Held(text):
+                return SiteAnswer(text, at={"half": [Stall()]})
             case Endless(word, limit):
                 return SiteAnswer(f"{word} " * limit * 2)
             case _:
@@ -153,10 +162,15 @@ class ServerStage:
             case Refusal(status):
                 return json_reply(status, {"error": {"message": "Not now."}}, *said.headers)
             case Broken(text):
-                events = list(self._backend.shape.events(shapes.Answer(content=text)))
-                return Reply([sse(*events[:-3]), "abort"])
+                return Reply([self._begun(text), "abort"])
+            case Held(text):
+                return Reply([self._begun(text), 60.0])
             case _:
                 return Reply([sse(*self._backend.shape.events(_answer(said)))])
+
+    def _begun(self, text: str) -> bytes:
+        events = list(self._backend.shape.events(shapes.Answer(content=text)))
+        return sse(*events[:-3])
 
 
 def _read(body: Json) -> Asked:
@@ -177,10 +191,12 @@ def _answer(said: Any) -> shapes.Answer:
 
 
 @contextmanager
-def server_stage(home: Path) -> Iterator[ServerStage]:
-    """A vLLM and a gateway before it."""
+def server_stage(home: Path, **settings: str) -> Iterator[ServerStage]:
+    """A vLLM and a gateway before it, with further ``settings``."""
     backend = Backend("vllm")
     with backend_thread(backend) as address:
         servers = json.dumps([{"name": "box", "kind": backend.kind, "url": address}])
-        with running_gateway(home, GPTOSS_UPSTREAM="box", GPTOSS_UPSTREAMS=servers) as gateway:
+        with running_gateway(
+            home, None, GPTOSS_UPSTREAM="box", GPTOSS_UPSTREAMS=servers, **settings
+        ) as gateway:
             yield ServerStage(backend, gateway.base_url)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.server.talking import CHAT, HELLO, connect, request_bytes
 from tests.simulator import Answer, Simulator, Stall
 from tests.simulator.agent import Call
 
-from .stage import Asked, Broken, Endless, Refusal, Said, ServerStage, SiteStage, Stage, agent, server_stage
+from .stage import Asked, Broken, Endless, Refusal, Said, ServerStage, SiteStage, Stage, agent
 
 NODE = Path(sys.executable).with_name("node")
 CLAUDE = Path(__file__).parent / "node/node_modules/@anthropic-ai/claude-code/cli-wrapper.cjs"
@@ -86,18 +86,12 @@ class Session:
         ]
 
 
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerStage]:
-    with server_stage(tmp_path_factory.mktemp("home")) as stage:
-        yield stage
-
-
 @pytest.fixture(params=["gpt-oss.com", "an OpenAI-compatible server"])
 def stage(request: pytest.FixtureRequest) -> Stage:
     """A gateway in front of the site, or one in front of a compatible server."""
     if request.param == "gpt-oss.com":
         return SiteStage(request.getfixturevalue("site"))
-    server: ServerStage = request.getfixturevalue("shared_server")
+    server: ServerStage = request.getfixturevalue("server")
     return server
 
 

@@ -1,4 +1,4 @@
-"""LangChain's ``ChatOpenAI``."""
+"""LangChain's ``ChatOpenAI`` and ``ChatAnthropic``."""
 
 import json
 from collections.abc import Callable
@@ -166,12 +166,36 @@ def test_the_demo_plays_along(demo: RunningGateway) -> None:
     assert isinstance(chat(demo).with_structured_output(Packing).invoke(QUESTION), Packing)
 
 
+def anthropic_chat(gateway: RunningGateway, **settings: Any) -> ChatAnthropic:
+    return ChatAnthropic(
+        model_name=MODEL, base_url=gateway.base_url, api_key=SecretStr("none"), max_retries=0, **settings
+    )
+
+
+def test_anthropics_class_thinks_and_answers(site: Site) -> None:
+    answer = anthropic_chat(site.gateway, thinking={"type": "adaptive"}).invoke("hello")
+    kinds = [block["type"] for block in answer.content if isinstance(block, dict)]
+    assert kinds == ["thinking", "text"]
+    assert answer.text == "You said: hello"
+    assert answer.response_metadata["stop_reason"] == "end_turn"
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("json_schema", Answer(PACKING.model_dump_json())),
+        ("function_calling", Agent([[Call("Packing", PACKING.model_dump())]], str)),
+    ],
+)
+def test_anthropics_class_answers_in_a_form(site: Site, method: Any, answer: Any) -> None:
+    site.simulator.always(answer)
+    model = anthropic_chat(site.gateway).with_structured_output(Packing, method=method)
+    assert model.invoke(QUESTION) == PACKING
+
+
 def test_anthropics_class_calls_tools_and_streams(site: Site) -> None:
     site.simulator.always(ADVISER)
-    model = ChatAnthropic(
-        model_name=MODEL, base_url=site.gateway.base_url, api_key=SecretStr("none"), max_retries=0
-    )
-    bound = model.bind_tools([find_capital, get_forecast])
+    bound = anthropic_chat(site.gateway).bind_tools([find_capital, get_forecast])
     tools: dict[str, Callable[..., str]] = {"find_capital": find_capital, "get_forecast": get_forecast}
     messages: list[Any] = [SystemMessage(INSTRUCTIONS), HumanMessage(QUESTION)]
     while True:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.simulator import Answer, HttpReply, Stall
 from tests.simulator.agent import Agent, Call
 from tests.simulator.scenarios import TEXT
 
+from .stage import Broken, Held, Refusal, Said, ServerStage, server_stage
 from .travel import ADVISER, ADVISER_IN_JSON, PACKING
 
 FOLDER = Path(__file__).parent / "node"
@@ -73,10 +75,25 @@ ANTHROPIC: dict[str, tuple[tuple[Any, ...], int]] = {
     "message": (ECHO, 1),
     "stream helper": (ECHO, 1),
     "tool runner": ((ADVISER,), 3),
+    "tools in a stream": ((FORECASTS,), 1),
+    "parse": ((PACKED,), 1),
+    "models": (ECHO, 0),
     "NotFoundError": (ECHO, 0),
-    "RateLimitError": (("s17_json_429",), 1),
+    "generateText of the AI SDK": (ECHO, 1),
+    "an object of the AI SDK": ((PACKED,), 1),
     "the AI SDK with tools in a stream": ((ADVISER,), 3),
 }
+# What a server answers. The gateway asks it once more after what may be over at once.
+ANTHROPIC_OVER_A_SERVER: dict[str, tuple[Said, ...]] = {
+    "the class of every refusal": (
+        *(Refusal(status) for status in (400, 401, 402, 403, 413)),
+        Refusal(429, retry_after=9),
+        *(Refusal(status) for status in (500, 500, 503, 503, 504)),
+    ),
+    "no room, no answer in time, no connection": (Held("One at a time."),),
+    "APIError in the middle of a stream": (Broken("Half an answer"),),
+}
+
 
 OLLAMA: dict[str, tuple[tuple[Any, ...], int]] = {
     "models": (ECHO, 0),
@@ -88,6 +105,14 @@ OLLAMA: dict[str, tuple[tuple[Any, ...], int]] = {
     "error in the middle of a stream": (("s10_error_after_text",), 1),
     "leaving a stream": (("s22_slow_answer",), 1),
 }
+
+
+@pytest.fixture(scope="module")
+def narrow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerStage]:
+    """One with room for a single turn, for which others wait a moment."""
+    room = {"GPTOSS_MAX_CONCURRENCY": "1", "GPTOSS_QUEUE_TIMEOUT": "0.5"}
+    with server_stage(tmp_path_factory.mktemp("home"), **room) as stage:
+        yield stage
 
 
 def play(site: Site, answers: tuple[Any, ...]) -> None:
@@ -156,6 +181,12 @@ def test_ollama(site: Site, title: str) -> None:
         site.simulator.wait_until(lambda: site.simulator.last.outcome == "abandoned")
 
 
+@pytest.mark.parametrize("title", ANTHROPIC_OVER_A_SERVER)
+def test_anthropic_over_a_server(narrow_server: ServerStage, title: str) -> None:
+    narrow_server.play(*ANTHROPIC_OVER_A_SERVER[title])
+    node("./anthropic.js", title, gateway_url=narrow_server.base_url)
+
+
 @pytest.mark.parametrize("title", AI_SDK_ON_THE_DEMO)
 def test_ai_sdk_on_the_demo(demo: RunningGateway, title: str) -> None:
     node("./ai-sdk.js", title, gateway_url=demo.base_url)
@@ -167,7 +198,7 @@ def test_ai_sdk_on_the_demo(demo: RunningGateway, title: str) -> None:
         ("./openai.js", {*OPENAI}),
         ("./ai-sdk.js", {*AI_SDK, *AI_SDK_ON_THE_DEMO}),
         ("./responses.js", {*RESPONSES}),
-        ("./anthropic.js", {*ANTHROPIC}),
+        ("./anthropic.js", {*ANTHROPIC, *ANTHROPIC_OVER_A_SERVER}),
         ("./ollama.js", {*OLLAMA}),
     ],
 )

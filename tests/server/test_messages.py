@@ -1,19 +1,29 @@
 """Anthropic's endpoints as a client without any library sees them."""
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from anthropic import Anthropic
 
-from tests.conftest import RunningGateway, Site, StartGateway
+from gptoss_api.config import Settings
+from tests.backends import shapes as scripted
+from tests.backends.server import Backend, backend_thread
+from tests.conftest import RunningGateway, Site, StartGateway, running_gateway
 from tests.dialects.events import named_events
 from tests.server.talking import Reply, ask, connect, read_until
-from tests.simulator import Answer, HttpReply
+from tests.simulator import Answer, HttpReply, Pause, Simulator
 from tests.simulator.agent import Agent, Call
 
 MESSAGES = "/v1/messages"
 COUNT = "/v1/messages/count_tokens"
 ANTHROPIC = {"anthropic-version": "2023-06-01"}
-HELLO = {"model": "gpt-oss-120b", "max_tokens": 1000, "messages": [{"role": "user", "content": "Hello"}]}
+HELLO: dict[str, Any] = {
+    "model": "gpt-oss-120b",
+    "max_tokens": 1000,
+    "messages": [{"role": "user", "content": "Hello"}],
+}
 WEATHER = {"name": "weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
 
 
@@ -55,6 +65,23 @@ def test_a_stream_begins_with_the_real_size_of_the_prompt(site: Site) -> None:
     assert [event["type"] for event in events[:2]] == ["message_start", "ping"]
     assert events[-2]["usage"]["input_tokens"] == counted
     assert events[-2]["usage"]["output_tokens_details"]["thinking_tokens"] > 0
+
+
+def test_pings_keep_a_silent_stream_alive(simulator: Simulator, gateway: StartGateway) -> None:
+    running = gateway(simulator, GPTOSS_KEEPALIVE="0.1")
+    simulator.always(Answer("Hi there!", at={"headers": [Pause(0.5)], "half": [Pause(0.5)]}))
+    names = [name for name, _ in named_events(post(running, stream=True).body)]
+    begun = names.index("message_start")
+    assert names[:begun] == ["ping"] * begun != []
+    # One comes at once, whatever happens.
+    assert names[begun + 1 :].count("ping") > 1
+    assert names[-1] == "message_stop"
+    with (
+        Anthropic(base_url=running.base_url, api_key="none", max_retries=0, timeout=30) as sdk,
+        sdk.messages.stream(model="gpt-oss-120b", max_tokens=100, messages=HELLO["messages"]) as stream,
+    ):
+        assert "".join(stream.text_stream) == "Hi there!"
+    assert Settings().keepalive == 10.0
 
 
 BODIES: list[dict[str, Any]] = [
@@ -111,14 +138,34 @@ BODIES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    """A gateway in front of a server that takes conversations and tools itself."""
+    backend = Backend("vllm", answer=scripted.Answer(content='{"a": 1}'))
+    with backend_thread(backend) as address:
+        servers = json.dumps([{"name": "box", "kind": backend.kind, "url": address}])
+        home = tmp_path_factory.mktemp("home")
+        with running_gateway(home, GPTOSS_UPSTREAM="box", GPTOSS_UPSTREAMS=servers) as gateway:
+            yield gateway
+
+
+def assert_counted_as_begun(gateway: RunningGateway, body: dict[str, Any]) -> None:
+    counted = ask(gateway, "POST", COUNT, {**HELLO, **body}, ANTHROPIC).json()["input_tokens"]
+    usage = named_events(post(gateway, stream=True, **body).body)[0][1]["message"]["usage"]
+    assert counted == sum(usage[name] for name in usage if name.endswith("input_tokens")) > 0
+
+
 @pytest.mark.parametrize("body", BODIES)
 def test_what_is_counted_is_what_a_stream_begins_with(site: Site, body: dict[str, Any]) -> None:
     site.simulator.always(Answer('{"a": 1}'))
-    whole = {**HELLO, **body}
-    counted = ask(site.gateway, "POST", COUNT, whole, ANTHROPIC).json()["input_tokens"]
-    reply = post(site.gateway, stream=True, **body)
-    usage = named_events(reply.body)[0][1]["message"]["usage"]
-    assert counted == sum(usage[name] for name in usage if name.endswith("input_tokens")) > 0
+    assert_counted_as_begun(site.gateway, body)
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_so_it_is_over_a_server_that_renders_the_prompt_itself(
+    native: RunningGateway, body: dict[str, Any]
+) -> None:
+    assert_counted_as_begun(native, body)
 
 
 def test_counting_wants_no_limit_of_an_answer(demo: RunningGateway) -> None:
@@ -162,7 +209,7 @@ def test_a_call_and_its_result(site: Site) -> None:
         site.gateway,
         tools=[WEATHER],
         messages=[
-            *HELLO["messages"],  # type: ignore[misc]  # it is a list
+            *HELLO["messages"],
             {"role": "assistant", "content": first["content"]},
             {"role": "user", "content": [result]},
         ],
