@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from tests.conftest import Site, StartGateway
 from tests.server.talking import CHAT, HELLO, connect, request_bytes
 from tests.simulator import Answer, Simulator, Stall
 from tests.simulator.agent import Call
+from tests.simulator.server import Exchange
 
 from .stage import Asked, Broken, Endless, Refusal, Said, ServerStage, SiteStage, Stage, agent
 
@@ -257,16 +259,46 @@ def test_it_compacts_a_conversation_that_is_too_long(stage: Stage, tmp_path: Pat
     assert any(event.get("subtype") == "compact_boundary" for event in session.events)
 
 
-def test_most_of_a_conversation_at_the_site_is_sent_once(site: Site, tmp_path: Path) -> None:
+def test_it_compacts_on_demand_and_tells_what_fills_the_window(stage: Stage, tmp_path: Path) -> None:
+    stage.play(lambda asked: "<summary>It was tea.</summary>" if "detailed summary" in asked.text else "Tea.")
+    assert run_claude(stage.base_url, tmp_path, "What is it about?").result["result"] == "Tea."
+    compacted = run_claude(stage.base_url, tmp_path, "/compact", "-c")
+    assert any(event.get("compact_result") == "success" for event in compacted.events)
+    asked = len(stage.asked)
+    told = run_claude(stage.base_url, tmp_path, "/context", "-c").result["result"]
+    # It counts each part of a prompt of some ten thousand tokens, and no model is asked for that.
+    assert re.search(r"\*\*Tokens:\*\* \d+\.?\d*k / 131\.1k", told)
+    assert re.search(r"\| System tools \| [2-9]\.?\d*k \|", told)
+    assert len(stage.asked) == asked
+
+
+def test_it_is_told_that_nobody_searches_the_web(stage: Stage, tmp_path: Path) -> None:
+    stage.play(agent([Call("WebSearch", {"query": "The price of tea"})], answer=lambda results: results[0]))
+    session = run_claude(stage.base_url, tmp_path, "What is it?", "--allowedTools", "WebSearch")
+    assert "Web search is not available" in session.result["result"]
+
+
+def test_most_of_a_conversation_at_the_site_is_sent_once(
+    site: Site, gateway: StartGateway, tmp_path: Path
+) -> None:
     path = str(tmp_path / "project" / "greet.py")
     read, echo = Call("Read", {"file_path": path}), Call("Bash", {"command": "echo", "description": "Echoes"})
-    rounds = [[call] for call in [read, echo] * 6][:11]
-    SiteStage(site).play(agent(*rounds, answer=lambda results: "Done."))
-    session = run_claude(site.gateway.base_url, tmp_path, "Count.")
-    assert len(session.calls) == 11
-    turns = [request for request in site.simulator.requests if request.text]
-    assert len(turns) == 12
-    assert sum(request.thread_id is not None for request in turns) >= 10
+    model = agent(*([call] for call in ([read, echo] * 6)[:11]), answer=lambda results: "Done.")
+
+    def turns(stage: SiteStage) -> list[Exchange]:
+        site.simulator.reset()
+        stage.play(model)
+        assert len(run_claude(stage.base_url, tmp_path, "Count.").calls) == 11
+        asked = [request for request in site.simulator.requests if request.text]
+        assert len(asked) == 12
+        return asked
+
+    reusing = turns(SiteStage(site))
+    assert sum(request.thread_id is not None for request in reusing) >= 10
+    forgetful = Site(site.simulator, gateway(site.simulator, GPTOSS_THREADS="off"))
+    whole = turns(SiteStage(forgetful))
+    # As measured: 96 kB and 563 kB.
+    assert sum(len(request.text) for request in reusing) < sum(len(request.text) for request in whole) / 4
 
 
 def test_a_session_in_a_terminal_runs_a_command_in_its_usual_mode(stage: Stage, tmp_path: Path) -> None:
