@@ -76,7 +76,7 @@ def test_every_route_wants_a_key_but_the_open_pages(keyed: RunningGateway) -> No
             reply = ask(keyed, method, spelled.replace("{id}", "some-id"), body)
             if reply.status != 401:
                 answered.add(path)
-    assert answered == {"/", "/healthz", "/readyz", "/openapi.json", "/docs"}
+    assert answered == {"/", "/healthz", "/readyz", "/api/hello", "/openapi.json", "/docs"}
 
 
 @pytest.mark.parametrize("headers", [{"authorization": f"Bearer {KEYS[1]}"}, {"x-api-key": KEYS[0]}])

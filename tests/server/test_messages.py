@@ -284,6 +284,10 @@ def test_either_header_may_carry_the_key(gateway: StartGateway) -> None:
     assert_error(refused, 401, "authentication_error")
     # Claude Code would ask ten times.
     assert refused.headers["x-should-retry"] == "false"
+    # How it looks whether anybody is there.
+    for path in ("/", "/api/hello"):
+        greeted = ask(running, "HEAD", path)
+        assert (greeted.status, greeted.body) == (200, b"")
 
 
 def test_a_rate_limit_of_the_site_says_when_to_come_back(site: Site) -> None:

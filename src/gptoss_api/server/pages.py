@@ -11,7 +11,7 @@ from ..upstreams.base import Health
 from .drain import Drain
 from .exchange import Exchange
 from .routes import Handler
-from .surface import INDEX, Surface
+from .surface import HELLO, INDEX, Surface
 
 # Everything the page needs is inside it; it talks to nothing but this gateway.
 _DOCS_POLICY = (
@@ -43,6 +43,7 @@ class Pages:
             INDEX: self.index,
             "/healthz": self.healthz,
             "/readyz": self.readyz,
+            HELLO: self.healthz,
             "/openapi.json": self.openapi,
             "/docs": self.docs,
         }

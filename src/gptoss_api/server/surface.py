@@ -14,12 +14,14 @@ from ..dialects.base import Dialect, ErrorResponse, Headers
 from ..dialects.openai_errors import error_response
 
 INDEX: Final = "/"
+# Where Claude Code looks whether anybody is there, before it has a key.
+HELLO: Final = "/api/hello"
 # The gateway's own pages.
-PAGES: Final = (INDEX, "/healthz", "/readyz", "/openapi.json", "/docs")
+PAGES: Final = (INDEX, "/healthz", "/readyz", HELLO, "/openapi.json", "/docs")
 # What administers the gateway.
 ADMIN: Final = ("/admin/keys",)
 # What answers without a key. What a stranger sees there is decided by each of them.
-OPEN: Final = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs"})
+OPEN: Final = frozenset(PAGES)
 
 _VERSION: Final = "/v1"
 _SLASHES: Final = re.compile("//+")
