@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
-from gptoss_api.core.errors import NotFound
+from gptoss_api.core.errors import ContextLengthExceeded, GatewayError, MethodNotAllowed, NotFound
+from gptoss_api.dialects.base import Dialect
+from gptoss_api.dialects.openai_errors import OPENAI_ERRORS
 from gptoss_api.dialects.registry import registered
+from gptoss_api.server.exchange import STATUS_LINES
 from gptoss_api.server.surface import OPEN, PAGES, Surface
 from tests.dialects.contract.toy import ToyDialect
 from tests.server.routes import routes
@@ -89,3 +92,14 @@ def test_two_descriptions_of_one_name_are_an_error(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(surface, "_fragment", lambda package: json.loads(json.dumps(fragments[package])))
     with pytest.raises(ValueError, match="/x"):
         surface._composed(("one", "two"))
+
+
+@pytest.mark.parametrize("dialect", registered(), ids=lambda dialect: dialect.name)
+def test_every_status_of_a_failure_has_its_line(dialect: Dialect) -> None:
+    particular: dict[type[GatewayError], GatewayError] = {
+        MethodNotAllowed: MethodNotAllowed("x", allow=()),
+        ContextLengthExceeded: ContextLengthExceeded(2, 1, 0),
+    }
+    for kind in OPENAI_ERRORS:
+        failure = particular.get(kind) or kind("x")
+        assert dialect.error(failure, "req_1", {}).status in STATUS_LINES

@@ -27,7 +27,9 @@ _STREAM_HEADERS: Final[RawHeaders] = (
     (b"x-accel-buffering", b"no"),
 )
 STATUS_LINES: Final = {
-    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
+    **{status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus},
+    # Anthropic's own.
+    529: b"HTTP/1.1 529 Overloaded\r\n",
 }
 # RFC 9110, section 5.5: what no field value holds.
 _FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
