@@ -49,7 +49,20 @@ def test_the_host_of_an_authority(authority: str, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:1", "HTTP://LOCALHOST"]
+    "origin",
+    [
+        "http://localhost:3000",
+        "https://127.0.0.1",
+        "http://[::1]:1",
+        "HTTP://LOCALHOST",
+        "http://tauri.localhost",
+        "https://a.b.localhost:8080",
+        "tauri://localhost",
+        "app://obsidian.md",
+        "app://-",
+        "capacitor://localhost",
+        "vscode-webview://1a2b-3c4d",
+    ],
 )
 def test_loopback_origins_of_any_port_are_allowed_by_name(origin: str) -> None:
     assert OriginPolicy(["loopback"]).allow(origin) == origin
@@ -65,6 +78,13 @@ def test_loopback_origins_of_any_port_are_allowed_by_name(origin: str) -> None:
         "http://localhost@evil.example",
         "http://localhost:3000/path",
         "ftp://localhost",
+        "file://",
+        "file://localhost",
+        "chrome-extension://abc",
+        "app://a/b",
+        "app://a b",
+        "http://notlocalhost",
+        "http://.localhost.evil.example",
         "localhost",
         "http://",
     ],

@@ -15,6 +15,8 @@ ANY = "*"
 LOOPBACK = "loopback"
 NONE = "none"
 
+# Of programs with a browser inside: no website has such an origin.
+_APP_ORIGIN = re.compile(r"(?:app|capacitor|tauri|vscode-webview)://[a-z0-9_.-]*")
 _AUTHORITY = re.compile(r"(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]+)?")
 
 
@@ -38,7 +40,7 @@ def is_loopback(host: str) -> bool:
 
 
 class OriginPolicy:
-    """The origins that may read answers: ``*``, ``loopback`` (any scheme http(s), any port) or exact ones."""
+    """The origins that may read answers: ``*``, ``loopback`` (any port, and programs' own) or exact ones."""
 
     __slots__ = ("_any", "_loopback", "_origins")
 
@@ -81,13 +83,22 @@ class HostPolicy:
         if self._any or host_header is None:
             return True
         host = host_name(host_header)
-        return host in self._hosts or is_loopback(host)
+        return host in self._hosts or _is_local(host)
 
 
 def is_loopback_origin(origin: str) -> bool:
-    """Whether ``origin`` is ``http(s)://`` and a loopback host, with any port and nothing after it."""
-    scheme, separator, authority = origin.lower().partition("://")
-    return bool(separator) and scheme in ("http", "https") and is_loopback(host_name(authority))
+    """Whether ``origin`` is ``http(s)://`` and a loopback host with any port, or a local program's own."""
+    origin = origin.lower()
+    if _APP_ORIGIN.fullmatch(origin):
+        return True
+    scheme, separator, authority = origin.partition("://")
+    return bool(separator) and scheme in ("http", "https") and _is_local(host_name(authority))
+
+
+def _is_local(host: str) -> bool:
+    """Whether a browser reaches this machine under ``host``; names in ``.localhost`` are nobody else's."""
+    # Not asked of where to listen: a resolver may know them otherwise. Source: RFC 6761, section 6.3.
+    return is_loopback(host) or host.endswith(".localhost")
 
 
 def host_name(authority: str) -> str:
