@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gptoss_api.config import values
-from gptoss_api.config.values import Kind, choice, number, seconds, size
+from gptoss_api.config.values import Kind, choice, number, or_off, seconds, size
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,9 @@ from gptoss_api.config.values import Kind, choice, number, seconds, size
         (number(0, 65535), " 0 ", 0),
         (number(0, 65535), 65535, 65535),
         (seconds(0, 3600), "30", 30.0),
+        (or_off(seconds(1, 3600)), "30", 30.0),
+        (or_off(seconds(1, 3600)), "Off", 0.0),
+        (or_off(seconds(1, 3600)), False, 0.0),
         (seconds(0, 3600), "1.5s", 1.5),
         (seconds(0, 3600), "500ms", 0.5),
         (seconds(0, 3600), "2 m", 120.0),

@@ -26,6 +26,7 @@ from .values import (
     http_url,
     keys,
     number,
+    or_off,
     origins,
     path,
     release,
@@ -246,7 +247,10 @@ class Settings:
         "Longest duration of a whole answer, and longest wait for its client to read it.",
     )
     keepalive: float = _setting(
-        10.0, "GPTOSS_KEEPALIVE", seconds(0.01, 15), "Silence after which a stream gets an SSE comment."
+        10.0,
+        "GPTOSS_KEEPALIVE",
+        or_off(seconds(0.01, 15)),
+        "Silence after which a stream gets an SSE comment.",
     )
     max_body: int = _setting(
         8 * 1024**2,

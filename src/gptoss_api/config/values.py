@@ -136,6 +136,16 @@ def seconds(low: float, high: float) -> Kind[float]:
     return Kind(parse, f"seconds from {low:g} to {high:g}, such as 30, 1.5, 500ms or 2m", "{:g}".format)
 
 
+def or_off(kind: Kind[float]) -> Kind[float]:
+    """What ``kind`` allows, or ``off``, which is 0."""
+
+    def parse(value: object) -> float:
+        off = value is False or (isinstance(value, str) and value.strip().lower() == "off")
+        return 0.0 if off else kind.parse(value)
+
+    return Kind(parse, f"{kind.allowed}; or 'off'", lambda value: kind.show(value) if value else "off")
+
+
 def size(low: int, high: int) -> Kind[int]:
     """A number of bytes in ``low..high``; K, M and G (also KiB, KB …) count in steps of 1024."""
 

@@ -31,6 +31,8 @@ STATUS_LINES: Final = {
     # Anthropic's own.
     529: b"HTTP/1.1 529 Overloaded\r\n",
 }
+# OpenAI's Go SDK, whose older releases take the empty line after a comment for the end of an event.
+_GO: Final = "OpenAI/Go"
 # RFC 9110, section 5.5: what no field value holds.
 _FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -272,7 +274,7 @@ class ClientStream:
     The status line and headers leave with the first bytes: until then a failure can still be an
     ordinary error response. When nothing was written for ``keep_alive`` seconds the stream opens
     (if need be) and the form's sign of life is written, where it has one, so that neither side gives
-    up on a thinking model.
+    up on a thinking model; with 0 there is none.
     """
 
     def __init__(self, exchange: Exchange, form: StreamFormat, keep_alive: float) -> None:
@@ -281,7 +283,10 @@ class ClientStream:
         self._keep_alive = keep_alive
         self._loop = asyncio.get_running_loop()
         self._last_write = self._loop.time()
-        self._timer = self._loop.call_later(keep_alive, self._tick)
+        self._timer = self._loop.call_later(keep_alive, self._tick) if keep_alive else None
+        self._sign = form.keep_alive
+        if self._sign.startswith(b":") and exchange.record.headers.get("user-agent", "").startswith(_GO):
+            self._sign = self._sign.removesuffix(b"\n")
         self.headers: RawHeaders = ()
         self.started = False
 
@@ -302,7 +307,8 @@ class ClientStream:
 
     def stop(self) -> None:
         """Ends the keep-alive; the stream itself may already be closed or was never opened."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _write(self, data: bytes) -> None:
         if not self.started:
@@ -319,7 +325,7 @@ class ClientStream:
         quiet = self._loop.time() - self._last_write
         if quiet >= self._keep_alive:
             # A client that has not read what was sent last needs no sign of life.
-            if self._form.keep_alive and not self._exchange.congested:
-                self._write(self._form.keep_alive)
+            if self._sign and not self._exchange.congested:
+                self._write(self._sign)
             quiet = 0.0
         self._timer = self._loop.call_later(self._keep_alive - quiet, self._tick)
