@@ -1,5 +1,6 @@
 """Hostile and broken requests: each gets its answer, and the server serves the next client."""
 
+import gzip
 import json
 from typing import Any
 
@@ -78,9 +79,32 @@ def test_deep_nesting_is_a_400(demo: RunningGateway) -> None:
 
 
 def test_compressed_bodies_are_refused_by_name(demo: RunningGateway) -> None:
-    reply = ask(demo, "POST", CHAT, b"\x1f\x8b", {"content-encoding": "gzip"})
-    assert reply.status == 415
-    assert reply.error["code"] == "unsupported_content_encoding"
+    for encoding in ("zstd", "br", "deflate", "gzip, gzip"):
+        reply = ask(demo, "POST", CHAT, b"\x1f\x8b", {"content-encoding": encoding})
+        assert reply.status == 415
+        assert reply.error["code"] == "unsupported_content_encoding"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", " GZIP"])
+def test_gzip_is_read(demo: RunningGateway, encoding: str) -> None:
+    for padding in (0, 400_000):
+        packed = gzip.compress(json.dumps({**HELLO, "user": "u" * padding}).encode())
+        assert ask(demo, "POST", CHAT, packed, {"content-encoding": encoding}).status == 200
+
+
+def test_gzip_is_held_to_the_size_of_a_body(demo: RunningGateway) -> None:
+    packed = gzip.compress(b" " * (8 * 1024**2 + 1))
+    reply = ask(demo, "POST", CHAT, packed, {"content-encoding": "gzip"})
+    assert reply.status == 413
+    assert reply.error["code"] == "request_too_large"
+
+
+def test_what_is_no_gzip_is_a_400(demo: RunningGateway) -> None:
+    packed = gzip.compress(json.dumps(HELLO).encode())
+    for body in (b"", b"{}", packed[:-1], packed[:20], packed + b"x", packed + packed):
+        reply = ask(demo, "POST", CHAT, body, {"content-encoding": "gzip"})
+        assert reply.status == 400
+        assert "gzip" in reply.error["message"]
 
 
 def test_unknown_fields_are_ignored_and_listed(demo: RunningGateway) -> None:

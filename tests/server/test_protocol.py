@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -291,6 +292,29 @@ def test_offers_to_upgrade_in_a_row_of_requests_cost_no_body(demo: RunningGatewa
         answers = [read_reply(connection) for _ in range(6)]
     assert [status for status, _ in answers] == [200] * 6
     assert [b"chat.completion" in body for _, body in answers] == [False, True, False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "first"),
+    [
+        (CHAT, HELLO, b"data: {"),
+        ("/v1/completions", {"prompt": "Hi"}, b"data: {"),
+        ("/v1/responses", {"input": "Hi"}, b"event: "),
+        ("/v1/messages", {**HELLO, "max_tokens": 50}, b"event: "),
+        ("/api/chat", HELLO, b"{"),
+    ],
+)
+def test_a_stream_to_a_client_without_chunks_ends_with_its_connection(
+    demo: RunningGateway, path: str, asked: dict[str, Any], first: bytes
+) -> None:
+    body = {"model": "gpt-oss-120b", **asked, "stream": True}
+    with connect(demo) as connection:
+        connection.sendall(request_bytes(path, body).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+        head, _, sent = read_until(connection, b"never").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert b"transfer-encoding" not in head.lower()
+    assert b"connection: close" in head.lower()
+    assert sent.startswith(first)
 
 
 def test_nobody_is_connected_to_another_server(demo: RunningGateway) -> None:

@@ -1,9 +1,11 @@
 """Reading a request body: bounded in size and in time."""
 
 import asyncio
+import zlib
 from typing import Final
 
-from ..core.errors import RequestTimeout, RequestTooLarge, UnsupportedEncoding
+from ..core.errors import InvalidRequest, RequestTimeout, RequestTooLarge, UnsupportedEncoding
+from ..loop import beside
 from .exchange import Exchange
 from .intake import Arriving, too_much
 
@@ -15,24 +17,39 @@ BODY_TIMEOUT: Final = 300.0
 # A smaller body is light whatever it holds. In a larger one, an object is as much work as so many characters.
 _LIGHT: Final = 32 * 1024
 _OBJECT: Final = 200
+# What one byte of gzip may become. Source: zlib's technical notes.
+_MOST_UNPACKED: Final = 1032
+_GZIP: Final = 31
 
 
 async def read_body(exchange: Exchange, arriving: Arriving) -> bytes:
-    """The whole request body, for which ``arriving`` has to have room.
+    """The whole request body, unpacked, for which ``arriving`` has to have room.
 
     Raises:
-        RequestTooLarge: before reading where ``content-length`` already says so, else while reading.
-        UnsupportedEncoding: for compressed bodies; a small one could unpack to any size.
+        RequestTooLarge: before reading where ``content-length`` already says so, else while reading or
+            unpacking.
+        UnsupportedEncoding: for bodies that are compressed otherwise than with gzip.
+        InvalidRequest: for what is no whole gzip stream.
         RequestTimeout: when the body stalls.
         Overloaded: when there is no room for it.
         ClientGone: when the client leaves.
     """
-    headers = exchange.record.headers
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", ""):
+    encoding = exchange.record.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("identity", ""):
+        return await _received(exchange, arriving)
+    if encoding not in ("gzip", "x-gzip"):
         raise UnsupportedEncoding(
-            f"Request bodies with content-encoding '{encoding[:40]}' are not read; send plain JSON."
+            f"Request bodies with content-encoding '{encoding[:40]}' are not read; send plain JSON or gzip."
         )
+    packed = await _received(exchange, arriving)
+    limit = arriving.largest
+    body = await beside(min(limit, len(packed) * _MOST_UNPACKED), _unpacked, packed, limit)
+    arriving.take(len(body))
+    return body
+
+
+async def _received(exchange: Exchange, arriving: Arriving) -> bytes:
+    headers = exchange.record.headers
     limit = arriving.largest
     declared = headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
@@ -71,6 +88,20 @@ async def read_body(exchange: Exchange, arriving: Arriving) -> bytes:
         ) from None
     finally:
         arriving.deadline = None
+
+
+def _unpacked(packed: bytes, limit: int) -> bytes:
+    """What ``packed``, one gzip stream, becomes; hardly more than ``limit`` bytes are ever made of it."""
+    stream = zlib.decompressobj(_GZIP)
+    try:
+        body = stream.decompress(packed, limit + 1)
+    except zlib.error:
+        raise InvalidRequest("The request body is not gzip, as its content-encoding says.") from None
+    if len(body) > limit:
+        raise _too_large(limit)
+    if not stream.eof or stream.unused_data:
+        raise InvalidRequest("The request body is not one whole gzip stream.")
+    return body
 
 
 def weight_of(body: bytes) -> int:
