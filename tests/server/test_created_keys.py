@@ -1,8 +1,7 @@
 """Keys that are created while gateways run, and what they open."""
 
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -12,29 +11,10 @@ from click.testing import CliRunner
 from gptoss_api.cli import main
 from gptoss_api.dialects.registry import registered
 from tests.conftest import RunningGateway, running_gateway
+from tests.server.keyed import Shared, soon
 from tests.server.talking import CHAT, HELLO, ask
 
-# Seconds within which a running gateway follows.
-FOLLOWS = 2.0
 ADMIN = "admin-key-of-the-tests"
-
-
-class Shared:
-    """A gateway of two workers, and the command line at the same store."""
-
-    def __init__(self, gateway: RunningGateway, state: str) -> None:
-        self.gateway = gateway
-        self._state = state
-
-    def keys(self, *arguments: str) -> Any:
-        done = CliRunner().invoke(main, ["keys", *arguments, "--state", self._state, "--json"])
-        assert done.exit_code == 0, done.output
-        return json.loads(done.stdout)
-
-    def statuses(self, key: str, path: str = "/v1/models") -> set[int]:
-        """What some connections get, each at whichever worker takes it."""
-        headers = {"x-api-key": key} if key else {}
-        return {ask(self.gateway, "GET", path, None, headers).status for _ in range(6)}
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +24,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     with running_gateway(
         home, GPTOSS_UPSTREAM="demo", GPTOSS_STATE=state, GPTOSS_WORKERS="2", GPTOSS_ADMIN_KEY=ADMIN
     ) as gateway:
-        yield Shared(gateway, state)
+        yield Shared(state, gateway)
     assert "sk-gptoss" not in gateway.log()
     assert ADMIN not in gateway.log()
-
-
-def soon(condition: Callable[[], bool]) -> None:
-    """Waits for at most as long as gateways may take to follow, and half a second for slow machines."""
-    deadline = time.monotonic() + FOLLOWS + 0.5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_keys_come_into_force_and_end_at_every_worker_within_two_seconds(shared: Shared) -> None:

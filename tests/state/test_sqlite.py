@@ -349,6 +349,24 @@ async def test_values_survive_a_restart(tmp_path: Path) -> None:
     await again.close()
 
 
+@pytest.mark.parametrize("version", [3, 4])
+async def test_a_file_without_keys_gets_a_place_for_them(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "state.db"
+    store = SqliteStore(path)
+    await store.put(SPACE, Entry(b"a", b"1"))
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        for table in ("ledgers",) if version == 4 else ("ledgers", "api_keys", "api_keys_revision"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    again = SqliteStore(path)
+    assert await again.write_key("key_1", b"record", b"")
+    assert await again.change("key_1", lambda value, now: (b"left", value)) is None
+    assert await again.get(SPACE, b"a") == [b"1"]
+    await again.close()
+
+
 async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     with sqlite3.connect(path) as connection:

@@ -1,5 +1,6 @@
 """Who may use the gateway: API keys, and the origins and host names of browsers."""
 
+from .accounts import Accounts, Reservation, demand_of
 from .keys import NOBODY, ApiKeys, Caller
 from .origins import HostPolicy, OriginPolicy
 from .records import (
@@ -15,6 +16,7 @@ from .records import (
 
 __all__ = [
     "NOBODY",
+    "Accounts",
     "ApiKeys",
     "Budget",
     "Caller",
@@ -22,7 +24,9 @@ __all__ = [
     "KeyLimits",
     "KeyRecord",
     "OriginPolicy",
+    "Reservation",
     "decode_record",
+    "demand_of",
     "encode_record",
     "new_key_id",
     "new_secret",

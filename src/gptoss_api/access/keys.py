@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from ..core.errors import AdminKeyRequired, InvalidApiKey, ModelNotAllowed
 from ..state import StoreUnavailable
-from .records import KeyRecord, decode_record, moment
+from .records import NO_LIMITS, KeyRecord, decode_record, moment
 
 MISSING = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header using "
@@ -39,6 +39,11 @@ class Caller(Struct, frozen=True):
     name: str = ""
     admin: bool = False
     record: KeyRecord | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether there are limits to what may be used."""
+        return self.record is not None and self.record.limits != NO_LIMITS
 
     def may_use(self, model: str) -> bool:
         """Whether the model with this canonical id may be asked."""

@@ -34,11 +34,16 @@
         RequestTooLarge
         UnsupportedEncoding
         ModelNotFound
+        RateLimited
+            RequestsLimited
+            TokensLimited
+            ConcurrencyLimited
         Overloaded
         StateUnavailable
         InternalError
         UpstreamLoginRequired
         InsufficientQuota
+            BudgetExhausted
         UpstreamRateLimited
         UpstreamUnavailable
         UpstreamTimeout
@@ -56,6 +61,8 @@ What a client API makes of them (status, type, code) is that dialect's own table
 ``dialects/openai_errors.py``. Messages are for the person at the other end: they say what happened and what
 mends it, and never carry a secret.
 """
+
+from .limits import NO_ALLOWANCES, Allowances
 
 
 class GatewayError(Exception):
@@ -246,6 +253,24 @@ class ModelNotFound(GatewayError):
         self.requested = requested
 
 
+class RateLimited(GatewayError):
+    """The key that was sent has used up one of its limits for now; ``allowances`` are how it stands."""
+
+    allowances: Allowances = NO_ALLOWANCES
+
+
+class RequestsLimited(RateLimited):
+    """Too many requests in a minute."""
+
+
+class TokensLimited(RateLimited):
+    """Too many tokens in a minute, or what is left of a budget is reserved."""
+
+
+class ConcurrencyLimited(RateLimited):
+    """Too many requests at the same time."""
+
+
 class Overloaded(GatewayError):
     """Too much is waiting already, or the gateway is shutting down."""
 
@@ -268,6 +293,10 @@ class InsufficientQuota(GatewayError):
     """The account at the upstream has nothing left."""
 
     should_retry = False
+
+
+class BudgetExhausted(InsufficientQuota):
+    """The key that was sent has used up its budget."""
 
 
 class UpstreamRateLimited(GatewayError):

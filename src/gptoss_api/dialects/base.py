@@ -10,10 +10,12 @@ from typing import Final, Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 from ..core.catalog import NO_ALIASES, Model, ModelAliases
-from ..core.errors import GatewayError, InvalidApiKey, MethodNotAllowed
+from ..core.errors import GatewayError, InvalidApiKey, MethodNotAllowed, RateLimited
 from ..core.events import Events
+from ..core.limits import Allowances
 from ..core.result import Collector
 from ..core.turn import Turn
+from .limit_headers import RawHeaders, limit_headers
 
 Headers = Mapping[str, str]
 
@@ -74,11 +76,13 @@ class Answer(Operation, frozen=True):
     """Answers a request with the model's words.
 
     ``parse`` decodes a body. Its second argument are the headers, by lower-case names. It raises
-    :class:`~gptoss_api.core.errors.InvalidRequest` naming the parameter that is wrong.
+    :class:`~gptoss_api.core.errors.InvalidRequest` naming the parameter that is wrong. ``limit_headers`` tell
+    callers with limits how they stand.
     """
 
     parse: Callable[[bytes, Headers], DialectRequest]
     stream: StreamFormat = SERVER_SENT_EVENTS
+    limit_headers: Callable[[Allowances], RawHeaders] = limit_headers
 
 
 class CountTokens(Operation, frozen=True):
@@ -191,6 +195,8 @@ def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+    if isinstance(error, RateLimited) and error.retry_after is not None:
+        headers.append((b"retry-after-ms", b"%d" % max(1, math.ceil(error.retry_after * 1000))))
     if isinstance(error, InvalidApiKey):
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, MethodNotAllowed):

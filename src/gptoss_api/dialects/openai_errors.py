@@ -10,6 +10,7 @@ import msgspec
 from ..core import errors
 from ..core.errors import GatewayError
 from .base import ErrorResponse, error_headers
+from .limit_headers import limit_headers
 
 Type = Literal[
     "invalid_request_error",
@@ -17,6 +18,8 @@ Type = Literal[
     "permission_error",
     "insufficient_quota",
     "rate_limit_error",
+    "requests",
+    "tokens",
     "api_error",
     "server_error",
 ]
@@ -68,11 +71,16 @@ OPENAI_ERRORS: Final[dict[type[GatewayError], OpenAIError]] = {
     errors.RequestTooLarge: OpenAIError(413, _BAD, "request_too_large"),
     errors.UnsupportedEncoding: OpenAIError(415, _BAD, "unsupported_content_encoding"),
     errors.ModelNotFound: OpenAIError(404, _BAD, "model_not_found"),
+    errors.RateLimited: OpenAIError(429, "rate_limit_error", "rate_limit_exceeded"),
+    errors.RequestsLimited: OpenAIError(429, "requests", "rate_limit_exceeded"),
+    errors.TokensLimited: OpenAIError(429, "tokens", "rate_limit_exceeded"),
+    errors.ConcurrencyLimited: OpenAIError(429, "requests", "concurrency_limit_exceeded"),
     errors.Overloaded: OpenAIError(503, _UPSTREAM, "overloaded"),
     errors.StateUnavailable: OpenAIError(503, _UPSTREAM, "state_unavailable"),
     errors.InternalError: OpenAIError(500, "server_error", "internal_error"),
     errors.UpstreamLoginRequired: OpenAIError(401, "authentication_error", "upstream_login_required"),
     errors.InsufficientQuota: OpenAIError(429, "insufficient_quota", "insufficient_quota"),
+    errors.BudgetExhausted: OpenAIError(429, "insufficient_quota", "insufficient_quota"),
     errors.UpstreamRateLimited: OpenAIError(429, "rate_limit_error", "upstream_rate_limited"),
     errors.UpstreamUnavailable: OpenAIError(503, _UPSTREAM, "upstream_unavailable"),
     errors.UpstreamTimeout: OpenAIError(504, _UPSTREAM, "upstream_timeout"),
@@ -105,4 +113,7 @@ def error_object(error: GatewayError) -> dict[str, str | None]:
 def error_response(error: GatewayError, request_id: str) -> ErrorResponse:
     """The response to a failed request. OpenAI names the request in the header ``x-request-id`` alone."""
     body = msgspec.json.encode({"error": error_object(error)})
-    return ErrorResponse(openai_error(error).status, error_headers(error), body)
+    headers = error_headers(error)
+    if isinstance(error, errors.RateLimited):
+        headers += limit_headers(error.allowances)
+    return ErrorResponse(openai_error(error).status, headers, body)

@@ -3,12 +3,13 @@
 import asyncio
 from typing import Final
 
-from ..access import ApiKeys
+from ..access import Accounts, ApiKeys
 from ..access.origins import is_loopback
 from ..config import ConfigError, Settings
 from ..core.sealing import load_cipher
 from ..state import (
     GuardedStore,
+    KeyStore,
     SealedStore,
     Store,
     StoreUnavailable,
@@ -35,8 +36,9 @@ class GatewayState:
     """The store and what is kept in it: one for all upstreams.
 
     ``conversations`` is ``None`` where none is to be continued. ``secret`` is empty where it need not outlive
-    the process. What outlives it is sealed, but for the ``keys``: of those there are only digests. ``notes``
-    are those of a worker whose fellows are all that share the store with it.
+    the process. What outlives it is sealed, but for the ``keys``, of which there are only digests, and for
+    what the ``accounts`` of keys with limits hold. ``notes`` are those of a worker whose fellows are all that
+    share the store with it.
     """
 
     def __init__(self, settings: Settings, notes: Notes | None = None) -> None:
@@ -45,15 +47,21 @@ class GatewayState:
         store = open_state(settings)
         self.secret = _secret(settings.server_key, self._url)
         self.store = GuardedStore(SealedStore(store, self.secret) if is_shared(self._url) else store)
-        self.keys = self._api_keys(store)
+        created = keys_of(store)
+        self.keys = self._api_keys(created)
+        self.accounts = Accounts(
+            None
+            if created is None
+            else lambda account, change: self.store.attempted(created.change(account, change))
+        )
         alone = settings.workers == 1 and self.store.name != "redis"
         pause = _PAUSE_ALONE if alone else _PAUSE_NOTED if notes is not None else 0.0
         self._conversations = Conversations(self.store, pause=pause, notes=notes)
         self.conversations = self._conversations if settings.threads else None
         self.reasoning = ReasoningCache(self.store)
 
-    def _api_keys(self, store: Store) -> ApiKeys:
-        settings, created = self._settings, keys_of(store)
+    def _api_keys(self, created: KeyStore | None) -> ApiKeys:
+        settings = self._settings
         exposed = not settings.insecure and not is_loopback(settings.host)
         return ApiKeys(
             settings.api_keys,
@@ -96,6 +104,7 @@ class GatewayState:
         await self.store.check()
 
     async def close(self) -> None:
+        await self.accounts.close()
         await self._conversations.close()
         await self.reasoning.close()
         await self.store.close()

@@ -29,7 +29,13 @@ def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> Edge:
     """The whole HTTP side over ``gateway``."""
     keys = gateway.state.keys
     surface = Surface(registered(_dialect_settings(settings, gateway)))
-    serving = Serving(drain, Intake(settings.max_body), settings.keepalive, lambda: gateway.only_upstream)
+    serving = Serving(
+        drain,
+        Intake(settings.max_body),
+        settings.keepalive,
+        lambda: gateway.only_upstream,
+        gateway.state.accounts,
+    )
     operations = Operations(settings, gateway, serving)
     pages = Pages(gateway, drain, keys, surface).handlers
     endpoints = [each for dialect in surface.dialects for each in operations.endpoints(dialect)]

@@ -111,7 +111,7 @@ class Edge:
         if "expect" in record.headers or isinstance(error, RequestTimeout) or self._drain.draining:
             # A body that was announced is not asked for any more, and a late one not waited for.
             headers = [*headers, (b"connection", b"close")]
-        exchange.respond_json(status, body, headers)
+        exchange.respond_json(status, body, [*headers, *record.limit_headers])
 
     def _find(self, exchange: Exchange) -> Handler:
         """The handler of a request. Who meant another path or method is told what is done near there."""

@@ -3,11 +3,11 @@
 import logging
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from ..access import NOBODY
+from ..access import NOBODY, Reservation
 from ..core.errors import GatewayError, InternalError
 from ..core.events import Events, Finished, ReasoningDelta, Started, TextDelta, Usage, UsageReported
 from ..core.turn import Turn
@@ -32,7 +32,8 @@ def id_headers(request_id: str) -> tuple[tuple[bytes, bytes], ...]:
 class RequestRecord:
     """One request from its first header to its log line. Times are ``time.perf_counter()`` seconds.
 
-    ``weight`` is how much work its body and what it refers to are, in characters.
+    ``size`` are the bytes of its body and of what it refers to, ``weight`` is how much work they are, in
+    characters.
     """
 
     __slots__ = (
@@ -43,9 +44,12 @@ class RequestRecord:
         "headers",
         "id",
         "key",
+        "limit_headers",
         "not_stored",
         "outcome",
         "repairs",
+        "reservation",
+        "size",
         "started",
         "status",
         "usage",
@@ -60,8 +64,12 @@ class RequestRecord:
         self.id = given if harmless else new_request_id()
         self.caller = ""
         self.key = NOBODY
+        # Where its key has limits: what is set aside for it, and what its answer's headers say of them.
+        self.reservation: Reservation | None = None
+        self.limit_headers: Sequence[tuple[bytes, bytes]] = ()
         self.dialect = ""
         self.weight = 0
+        self.size = 0
         self.status = 0
         self.outcome = "ok"
         self.first_event: float | None = None
@@ -100,6 +108,18 @@ class RequestRecord:
                 self.usage = event.usage
             elif type(event) is Finished:
                 self.repairs += event.repairs
+        if self.reservation is not None:
+            self.reservation.meter.observe(events)
+
+    async def settle(self) -> None:
+        """Charges its key before its last bytes leave: whoever has them may come again at once."""
+        if self.reservation is not None:
+            await self.reservation.settle()
+
+    def over(self) -> None:
+        """Charges its key for what it has caused, however it ended, unless that was done."""
+        if self.reservation is not None:
+            self.reservation.leave()
 
     def fail(self, error: GatewayError) -> None:
         """The log has one vocabulary for all client APIs: OpenAI's codes."""
@@ -115,7 +135,7 @@ class RequestRecord:
         """``x-gptoss-*``: who answered, and what was emulated, ignored or repaired so far."""
         started = self.started
         if started is None:
-            return []
+            return [*self.limit_headers]
         headers = [
             (b"x-gptoss-upstream", started.upstream.encode("latin-1", "replace")),
             (b"x-gptoss-model", started.model.encode("latin-1", "replace")),
@@ -127,6 +147,7 @@ class RequestRecord:
             headers.append((b"x-gptoss-ignored", ignored))
         if repairs := max(started.repairs, self.repairs):
             headers.append((b"x-gptoss-repairs", b"%d" % repairs))
+        headers += self.limit_headers
         if self.not_stored:
             headers.append((b"x-gptoss-not-stored", self.not_stored.encode()))
         return headers

@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from ..access import Accounts, demand_of
+from ..core.account import Meter, estimated_tokens
+from ..core.catalog import find_model
 from ..core.errors import GatewayError
 from ..core.events import Events, Finished, UsageReported
 from ..core.result import Collector
 from ..core.turn import Turn
-from ..dialects.base import Answer, DialectRequest, Headers, StreamFormat, StreamRenderer
+from ..dialects.base import Answer, DialectRequest, Headers, StreamRenderer
 from ..loop import beside
 from .body import read_body, weight_of
 from .drain import Drain, shutting_down
@@ -29,13 +32,14 @@ class Serving(Struct, frozen=True):
     """What every endpoint needs of the server. ``intake`` is shared by all of them.
 
     ``keep_alive`` is in seconds. ``upstream`` tells the name of the only upstream, "" where several may
-    answer.
+    answer. ``accounts`` admit requests of keys with limits.
     """
 
     drain: Drain
     intake: Intake
     keep_alive: float
     upstream: Callable[[], str] = str
+    accounts: Accounts = field(default_factory=lambda: Accounts(None))
 
 
 class AnswerEndpoint(ABC, Generic[R]):
@@ -45,9 +49,10 @@ class AnswerEndpoint(ABC, Generic[R]):
     dialect's own error event. A client that leaves cancels the turn, and with it the upstream.
     """
 
-    def __init__(self, dialect: str, stream: StreamFormat, open_turn: OpenTurn, serving: Serving) -> None:
+    def __init__(self, dialect: str, answer: Answer, open_turn: OpenTurn, serving: Serving) -> None:
         self._name = dialect
-        self._stream_format = stream
+        self._stream_format = answer.stream
+        self._limit_headers = answer.limit_headers
         self._open_turn = open_turn
         self._serving = serving
 
@@ -77,16 +82,31 @@ class AnswerEndpoint(ABC, Generic[R]):
             with drain:
                 with self._serving.intake.body(record.caller) as arriving:
                     request = await self._received(exchange, arriving)
+                if record.key.limited:
+                    await self._reserve(request, record)
                 await self.serve(request, exchange)
         except asyncio.CancelledError:
             if drain.expired and not record.status:
                 raise shutting_down() from None
             raise
+        finally:
+            record.over()
+
+    async def _reserve(self, request: R, record: RequestRecord) -> None:
+        """Admits a request of a key that has limits."""
+        key, turns = record.key.record, request.turns
+        assert key is not None
+        prompt = estimated_tokens(record.size)
+        window = find_model(turns[0].model).context_window
+        record.reservation = await self._serving.accounts.reserve(
+            key, demand_of(turns, prompt, window), Meter(prompt)
+        )
+        record.limit_headers = self._limit_headers(record.reservation.allowances)
 
     async def _received(self, exchange: Exchange, arriving: Arriving) -> R:
         body = await read_body(exchange, arriving)
         record = exchange.record
-        record.weight = weight_of(body)
+        record.size, record.weight = len(body), weight_of(body)
         request = await self.read(body, record)
         # The one place where turns get their owner, before anything can open them.
         request.turns = tuple([record.own(turn) for turn in request.turns])
@@ -111,6 +131,7 @@ class AnswerEndpoint(ABC, Generic[R]):
                 record.observe(batch)
                 collector.feed(batch)
         body = await self.ended(request, record, request.render(collector))
+        await record.settle()
         exchange.respond_json(200, body, record.answer_headers())
 
     async def _stream(self, request: R, exchange: Exchange) -> None:
@@ -120,6 +141,7 @@ class AnswerEndpoint(ABC, Generic[R]):
         if upstream := self._serving.upstream():
             # A comment that breaks a long silence opens the stream before anything else is known.
             stream.headers = [(b"x-gptoss-upstream", upstream.encode("latin-1", "replace"))]
+        stream.headers = [*stream.headers, *record.limit_headers]
         # The end of an answer is held back, to leave in one write together with the closing bytes.
         held = b""
         try:
@@ -135,6 +157,7 @@ class AnswerEndpoint(ABC, Generic[R]):
                         held = b""
                         await stream.write(data)
             last = await self.ended(request, record, held + renderer.end())
+            await record.settle()
             if record.not_stored and not stream.started:
                 stream.headers = record.answer_headers()
             await stream.close(last)
@@ -161,7 +184,7 @@ class TurnEndpoint(AnswerEndpoint[DialectRequest]):
     """Answers a dialect that needs nothing but the request itself."""
 
     def __init__(self, dialect: str, answer: Answer, open_turn: OpenTurn, serving: Serving) -> None:
-        super().__init__(dialect, answer.stream, open_turn, serving)
+        super().__init__(dialect, answer, open_turn, serving)
         self._parse = answer.parse
 
     async def read(self, body: bytes, record: RequestRecord) -> DialectRequest:

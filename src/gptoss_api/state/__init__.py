@@ -5,7 +5,7 @@ from .guard import GuardedStore
 from .memory import MemoryStore
 from .sealed import SealedStore
 from .secret import load_secret
-from .store import Entry, KeyStore, Lease, Space, Store, StoreUnavailable
+from .store import Change, Entry, KeyStore, Lease, LedgerStore, Space, Store, StoreUnavailable
 from .url import (
     STORE_URLS,
     cache_folder,
@@ -21,10 +21,12 @@ from .url import (
 
 __all__ = [
     "STORE_URLS",
+    "Change",
     "Entry",
     "GuardedStore",
     "KeyStore",
     "Lease",
+    "LedgerStore",
     "MemoryStore",
     "SealedStore",
     "Space",

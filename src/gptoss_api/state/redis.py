@@ -8,7 +8,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
@@ -16,7 +16,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from .store import Entry, Lease, Space, StoreUnavailable, new_revision
+from .store import Change, Entry, Lease, Space, StoreUnavailable, new_revision
+
+T = TypeVar("T")
 
 # The braces keep all keys in one slot of a cluster, as the scripts need it.
 _PREFIX: Final = b"{gptoss-api}:2:"
@@ -143,11 +145,22 @@ local revision = redis.call('GET', KEYS[1]) or ''
 if revision == ARGV[1] then return nil end
 return {revision, redis.call('HVALS', KEYS[2])}
 """
-# KEYS: revision, records. ARGV: the revision that was seen, the next one, id, record or "" to remove it.
+# KEYS: ledger. Gives its value and the time.
+_READ_LEDGER: Final = "return {redis.call('GET', KEYS[1]), redis.call('TIME')}"
+# KEYS: ledger. ARGV: the value that was read or "", the next one.
+_WRITE_LEDGER: Final = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+# Attempts to change a ledger that others change meanwhile, one of whom succeeds every time.
+_CHANGES: Final = 50
+# KEYS: revision, records, ledger. ARGV: the revision that was seen, the next one, id, record or "".
 _WRITE_KEY: Final = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 if ARGV[4] == '' then
   redis.call('HDEL', KEYS[2], ARGV[3])
+  redis.call('DEL', KEYS[3])
 else
   redis.call('HSET', KEYS[2], ARGV[3], ARGV[4])
 end
@@ -175,6 +188,8 @@ class RedisStore:
         self._lease = self._client.register_script(_LEASE)
         self._read_keys = self._client.register_script(_READ_KEYS)
         self._write_key = self._client.register_script(_WRITE_KEY)
+        self._read_ledger = self._client.register_script(_READ_LEDGER)
+        self._write_ledger = self._client.register_script(_WRITE_LEDGER)
         self._cleaned = False
 
     async def get(self, space: Space, *keys: bytes) -> Sequence[bytes | None]:
@@ -217,9 +232,20 @@ class RedisStore:
         """See :class:`~.store.KeyStore`."""
         with _failures_told():
             written = await self._write_key(
-                keys=_KEYS, args=[revision, new_revision(), key_id, record or b""]
+                keys=[*_KEYS, _ledger(key_id)], args=[revision, new_revision(), key_id, record or b""]
             )
         return bool(written)
+
+    async def change(self, account: str, change: Change[T]) -> T:
+        """See :class:`~.store.LedgerStore`."""
+        keys = [_ledger(account)]
+        with _failures_told():
+            for _ in range(_CHANGES):
+                value, (seconds, microseconds) = await self._read_ledger(keys=keys)
+                changed, found = change(value, int(seconds) * 1000 + int(microseconds) // 1000)
+                if await self._write_ledger(keys=keys, args=[value or b"", changed]):
+                    return found
+        raise StoreUnavailable("others change the same value all the time")
 
     async def close(self) -> None:
         with contextlib.suppress(RedisError, OSError):
@@ -289,6 +315,10 @@ def _owners(space: Space) -> bytes:
 
 def _without_owner(value: bytes | None) -> bytes | None:
     return None if value is None else value[_OWNER_BYTES:]
+
+
+def _ledger(account: str) -> bytes:
+    return b"%sledger:%s" % (_PREFIX, account.encode())
 
 
 def _lease_key(key: bytes) -> bytes:

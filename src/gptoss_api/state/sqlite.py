@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 
 from .files import close_to_others
 from .holdings import Holdings
-from .store import Entry, Lease, Space, StoreUnavailable, new_revision
+from .store import Change, Entry, Lease, Space, StoreUnavailable, new_revision
 
 T = TypeVar("T")
 
@@ -45,7 +45,8 @@ _LOG_SIZE: Final = 16 * 1024**2
 _UNSEALED: Final = 1
 _UNCLEAN: Final = 2
 _WITHOUT_KEYS: Final = 3
-_FORMAT: Final = 4
+_WITHOUT_LEDGERS: Final = 4
+_FORMAT: Final = 5
 _TABLES: Final = """
     CREATE TABLE entries (
         id INTEGER PRIMARY KEY, space TEXT NOT NULL, key BLOB NOT NULL, owner BLOB NOT NULL,
@@ -62,6 +63,7 @@ _TABLES: Final = """
 _KEY_TABLES: Final = """
     CREATE TABLE IF NOT EXISTS api_keys (id TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS api_keys_revision (id INTEGER PRIMARY KEY, revision BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS ledgers (account TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 """
 _NO_TABLES: Final = "DROP TABLE entries; DROP TABLE leases; DROP TABLE tokens;"
 
@@ -108,6 +110,10 @@ class SqliteStore:
     async def write_key(self, key_id: str, record: bytes | None, revision: bytes) -> bool:
         """See :class:`~.store.KeyStore`."""
         return await self._run(lambda connection: _write_key(connection, key_id, record, revision))
+
+    async def change(self, account: str, change: Change[T]) -> T:
+        """See :class:`~.store.LedgerStore`."""
+        return await self._run(lambda connection: _change(connection, account, change))
 
     async def close(self) -> None:
         if self._tidying is not None:
@@ -244,7 +250,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             for statement in (_NO_TABLES * version + _TABLES).split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {_UNCLEAN if version else _FORMAT}")
-        elif version == _WITHOUT_KEYS:
+        elif version in (_WITHOUT_KEYS, _WITHOUT_LEDGERS):
             connection.execute(f"PRAGMA user_version = {_FORMAT}")
         if version < _FORMAT:
             for statement in _KEY_TABLES.split(";"):
@@ -340,10 +346,19 @@ def _write_key(connection: sqlite3.Connection, key_id: str, record: bytes | None
             return False
         if record is None:
             connection.execute("DELETE FROM api_keys WHERE id = ?", (key_id,))
+            connection.execute("DELETE FROM ledgers WHERE account = ?", (key_id,))
         else:
             connection.execute("INSERT OR REPLACE INTO api_keys VALUES (?, ?)", (key_id, record))
         connection.execute("INSERT OR REPLACE INTO api_keys_revision VALUES (0, ?)", (new_revision(),))
         return True
+
+
+def _change(connection: sqlite3.Connection, account: str, change: Change[T]) -> T:
+    with _transaction(connection):
+        row = connection.execute("SELECT value FROM ledgers WHERE account = ?", (account,)).fetchone()
+        value, found = change(None if row is None else row[0], round(time.time() * 1000))
+        connection.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?)", (account, value))
+        return found
 
 
 def _keys_revision(connection: sqlite3.Connection) -> bytes:

@@ -5,8 +5,8 @@ it must be able to do without.
 """
 
 import secrets
-from collections.abc import Sequence
-from typing import Final, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
@@ -56,8 +56,29 @@ class Entry(Struct, frozen=True):
     owner: bytes = b""
 
 
+T = TypeVar("T")
+
+# What becomes of a value at a time in milliseconds since 1970: the next one, and what was found out.
+Change = Callable[[bytes | None, int], tuple[bytes, T]]
+
+
+class LedgerStore(Protocol):
+    """One value for each account, kept for good, that processes change one after the other.
+
+    Raises :class:`StoreUnavailable` as a :class:`Store` does.
+    """
+
+    async def change(self, account: str, change: Change[T]) -> T:
+        """Replaces a value by what ``change`` makes of it, as one step; gives what it found out.
+
+        ``change`` may be called again where another process was quicker, and in another thread. The time is
+        that of the store.
+        """
+        ...
+
+
 @runtime_checkable
-class KeyStore(Protocol):
+class KeyStore(LedgerStore, Protocol):
     """The gateway's own API keys as opaque records, kept until they are deleted.
 
     Every write leaves another revision behind. Raises :class:`StoreUnavailable` as a :class:`Store` does.
@@ -68,7 +89,10 @@ class KeyStore(Protocol):
         ...
 
     async def write_key(self, key_id: str, record: bytes | None, revision: bytes) -> bool:
-        """Replaces a record, or removes it, if the revision is still this one; says whether it was."""
+        """Replaces a record, or removes it with its account's ledger, if the revision is still this one.
+
+        Says whether it was.
+        """
         ...
 
 

@@ -13,6 +13,7 @@ from ..base import Answer, CountTokens, DialectSettings, Endpoint, ErrorResponse
 from ..fields import Fields
 from ..json_body import decode_object
 from .errors import error_response
+from .limit_headers import limit_headers
 from .message import render_message
 from .models import CLAUDE_ALIASES
 from .parse import read_request
@@ -59,7 +60,7 @@ class MessagesDialect:
         self._signer = Signer(secret)
         self._aliases = aliases.with_usual(CLAUDE_ALIASES)
         self.endpoints: Final = (
-            Endpoint("POST", "/v1/messages", Answer(self.parse, _EVENTS)),
+            Endpoint("POST", "/v1/messages", Answer(self.parse, _EVENTS, limit_headers)),
             Endpoint("POST", "/v1/messages/count_tokens", CountTokens(self._to_count, _count_object)),
         )
 

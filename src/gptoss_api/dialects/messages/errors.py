@@ -10,6 +10,7 @@ import msgspec
 from ...core import errors
 from ...core.errors import GatewayError
 from ..base import ErrorResponse, error_headers
+from .limit_headers import limit_headers
 
 Type = Literal[
     "invalid_request_error",
@@ -50,6 +51,7 @@ ANTHROPIC_ERRORS: Final[dict[type[GatewayError], AnthropicError]] = {
     errors.RequestTooLarge: AnthropicError(413, "request_too_large"),
     errors.UnsupportedEncoding: AnthropicError(415, "invalid_request_error"),
     errors.ModelNotFound: AnthropicError(404, "not_found_error"),
+    errors.RateLimited: AnthropicError(429, "rate_limit_error"),
     errors.Overloaded: AnthropicError(529, "overloaded_error"),
     errors.StateUnavailable: AnthropicError(503, "overloaded_error"),
     errors.UpstreamLoginRequired: AnthropicError(401, "authentication_error"),
@@ -80,7 +82,10 @@ def error_object(error: GatewayError, request_id: str = "") -> dict[str, Any]:
 def error_response(error: GatewayError, request_id: str) -> ErrorResponse:
     """The response to a failed request."""
     body = msgspec.json.encode(error_object(error, request_id))
-    return ErrorResponse(anthropic_error(error).status, error_headers(error), body)
+    headers = error_headers(error)
+    if isinstance(error, errors.RateLimited):
+        headers += limit_headers(error.allowances)
+    return ErrorResponse(anthropic_error(error).status, headers, body)
 
 
 def _message(error: GatewayError) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Raw, json
 
+from ...access import Reservation
 from ...core.errors import GatewayError, InternalError, InvalidRequest
 from ...core.events import Events
 from ...dialects.responses import ResponseRequest, ResponseStream
@@ -52,6 +53,8 @@ class Run:
         # begin and afterwards never be stored.
         self.working: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
+        # What is set aside for it where its key has limits.
+        self.reservation: Reservation | None = None
 
     def add(self, data: bytes) -> None:
         """Appends rendered events and wakes those who follow."""
@@ -159,6 +162,8 @@ class BackgroundRuns:
             run.working = asyncio.current_task()
             last = await self._answer(run)
             run.working = None
+            if run.reservation is not None:
+                await run.reservation.settle()
             beat.cancel()
             # A renewal that is under way must not overwrite the end.
             await asyncio.wait([beat])
@@ -200,6 +205,8 @@ class BackgroundRuns:
         try:
             async with self._open(run.request) as batches:
                 async for batch in batches:
+                    if run.reservation is not None:
+                        run.reservation.meter.observe(batch)
                     run.add(run.stream.feed(batch))
         except GatewayError as error:
             return run.stream.fail(error)

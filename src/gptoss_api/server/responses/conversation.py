@@ -23,6 +23,7 @@ async def read_with_history(
     request = partial(dialect.complete, asked, caller=record.caller)
     if asked.previous_response_id is not None:
         chain, history, size = await read_chain(stored, record.caller, asked.previous_response_id)
+        record.size += size
         record.weight += size
         request = partial(request, history=history, chain=chain)
     if asked.references:

@@ -35,7 +35,7 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
         stored: StoredResponses,
         runs: BackgroundRuns,
     ) -> None:
-        super().__init__(create.dialect.name, create.stream, open_turn, serving)
+        super().__init__(create.dialect.name, create, open_turn, serving)
         self._dialect = create.dialect
         self._stored = stored
         self._runs = runs
@@ -69,13 +69,17 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
         if not request.asked.background:
             await super().serve(request, exchange)
             return
-        run = await self._runs.start(exchange.record.caller, request)
+        record = exchange.record
+        run = await self._runs.start(record.caller, request)
+        # The run goes on when this request is over.
+        run.reservation, record.reservation = record.reservation, None
         if not request.stream:
-            exchange.respond_json(200, run.snapshot())
+            exchange.respond_json(200, run.snapshot(), record.limit_headers)
             return
         # The run does not end with this client: it may come back for the rest.
         with Departure(exchange):
             stream = ClientStream(exchange, self._stream_format, self._serving.keep_alive)
+            stream.headers = record.limit_headers
             try:
                 async for data in run.follow(0):
                     await stream.write(data)
