@@ -124,7 +124,7 @@ def _lone_message(turn: Turn) -> UserMessage | None:
 
 def _verbatim(message: UserMessage, names: NameMap) -> Prompt:
     client = ClientText()
-    text = client.plain(message.text)
+    text = client.plain(message.text) if message.text.strip() else _EMPTY_MESSAGE
     return Prompt(
         text,
         (text,),
