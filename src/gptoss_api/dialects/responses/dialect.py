@@ -19,6 +19,7 @@ from ..sealing import Sealer
 from .items import ItemReader
 from .objects import Frame, encode, new_response_id
 from .parse import Parsed, read_request
+from .repeated import without_known
 from .response import render_response
 from .stored import input_items
 from .stream import ResponseStream
@@ -164,16 +165,17 @@ class ResponsesDialect:
             InvalidRequest: for items that cannot be read.
             NotFound: for a reference to an item that is not known.
         """
+        new_items = without_known(asked.items, history)
         reader = ItemReader(asked.toolbox.names, partial(self._sealer.open, owner=caller), known)
         reader.feed([Fields(item, f"previous[{index}]") for index, item in enumerate(history)])
-        reader.feed(asked.items)
+        reader.feed(new_items)
         messages: tuple[Message, ...] = reader.messages()
         if all(isinstance(message, UserMessage) and not message.text.strip() for message in messages):
             messages = ()
         if asked.instructions:
             messages = (InstructionMessage(asked.instructions), *messages)
         response_id = new_response_id()
-        items = input_items(asked.items, response_id, known or {})
+        items = input_items(new_items, response_id, known or {})
         turn = replace(
             asked.turn,
             messages=messages,
