@@ -2,7 +2,7 @@
 
     python -m bench.messages
 
-The request is of Claude Code's size: 42 kB, 12 tools, its first block another one each time. The server is
+The request is of Claude Code's size: 49 kB, 12 tools, its first block another one each time. The server is
 scripted and answers at once, so the difference is the gateway's work and a second connection.
 """
 
@@ -30,7 +30,7 @@ SCHEMA: Final = {
     "properties": {f"p{n}": {"type": "string", "description": "A parameter of it."} for n in range(8)},
 }
 NAMES: Final = [f"tool_{n}" for n in range(12)]
-DESCRIPTION: Final = "It does something useful for the user. " * 40
+DESCRIPTION: Final = "It does something useful for the user. " * 54
 
 
 def message_body(number: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Anthropic's Messages over a server that takes conversations and tools itself."""
 
 import asyncio
+import json
 from typing import Any
 
 import anthropic
@@ -99,6 +100,30 @@ async def test_calls_tools_and_thoughts_travel_both_ways(gateway: StartGateway) 
     call, result = sent["messages"][1:]
     assert call["tool_calls"][0]["function"] == {"name": shown, "arguments": '{"city":"Rome"}'}
     assert (result["role"], result["content"]) == ("tool", "sun")
+
+
+async def test_a_thought_that_the_client_cut_is_given_back_to_the_model_whole(gateway: StartGateway) -> None:
+    thought = "Rome first, because it is the nearest. Then Paris."
+    backend = Backend("vllm", answer=Answer(thought, "", (("weather", '{"city": "Rome"}'),), "tool_calls"))
+    async with backend.running():
+        servers = json.dumps([{"name": "box", "kind": "vllm", "url": address(backend)}])
+        running = await asyncio.to_thread(gateway, GPTOSS_UPSTREAM="box", GPTOSS_UPSTREAMS=servers)
+        ask: Any = {"model": "gpt-oss-120b", "max_tokens": 1000, "tools": [WEATHER],
+                    "thinking": {"type": "adaptive"}}  # fmt: skip
+        async with sdk(running) as client:
+            first = await client.messages.create(**ask, messages=HELLO)
+            shown, called = (block.model_dump() for block in first.content)
+            assert shown["thinking"] == thought
+            result = {"type": "tool_result", "tool_use_id": called["id"], "content": "sun"}
+            cut = {**shown, "thinking": "Rome first"}
+            for said in ([shown, called], [cut, called], [called]):
+                more = [*HELLO, {"role": "assistant", "content": said}, {"role": "user", "content": [result]}]
+                await client.messages.create(**ask, messages=more)
+                assert backend.asked[-1].body["messages"][1]["reasoning"] == thought
+            # Once the user has said something else, it is over.
+            later = [*more, {"role": "assistant", "content": "It is sunny."}, *HELLO]
+            await client.messages.create(**ask, messages=later)
+            assert "reasoning" not in backend.asked[-1].body["messages"][1]
 
 
 async def test_a_tool_that_only_an_instruction_names_may_be_called(gateway: StartGateway) -> None:

@@ -89,6 +89,9 @@ def test_no_secret_is_in_the_log_at_debug_level(
     ask(running, "GET", f"/v1/models/{simulator.session}?api_key={secrets[0]}", None, headers)
     ask(running, "GET", f"/{secrets[0]}/{secrets[3]}", None, headers)
     ask(running, "POST", CHAT, body, {"x-api-key": "wrong-s3cret"})
+    # Who asks, as Claude Code tells it.
+    device = {**body, "max_tokens": 9, "metadata": {"user_id": '{"device_id": "s3cret-device"}'}}
+    ask(running, "POST", "/v1/messages", device, {**headers, "x-claude-code-session-id": "s3cret-session"})
     running.stop()
     log = running.log()
     assert "upstream_login_required" in log
