@@ -180,6 +180,66 @@ def call(client: OpenAI) -> str:
     return f"{made.function.name}({made.function.arguments})"
 
 
+CALLS: Any = [
+    {"id": f"call_{name}", "type": "function", "function": {"name": name, "arguments": '{"city":"Oslo"}'}}
+    for name in ("get_weather", "get_time")
+]
+WEATHER_CALL, TIME_CALL = CALLS
+RAIN: Any = {"role": "tool", "tool_call_id": "call_get_weather", "content": "RAIN"}
+NOON: Any = {"role": "tool", "tool_call_id": "call_get_time", "content": "NOON, and a longer text"}
+ASKED: Any = {"role": "user", "content": "Weather and time in Oslo?"}
+THOUGHT: Any = {"reasoning_content": "Both of them are wanted."}
+DESCRIBED: Any = {"type": "function", "function": {**WEATHER["function"], "description": ""}}
+
+
+def said(calls: Any, **more: Any) -> Any:
+    return {"role": "assistant", "content": "", "tool_calls": calls, **more}
+
+
+# What a client sends, and the same written for the template, of which the model reads everything.
+CONVERSATIONS: dict[str, tuple[Any, Any]] = {
+    "calls side by side": (
+        [ASKED, said(CALLS), NOON, RAIN],
+        [ASKED, said([WEATHER_CALL]), RAIN, said([TIME_CALL]), NOON],
+    ),
+    "calls without content": (
+        [ASKED, said(CALLS, content=None), RAIN, NOON],
+        [ASKED, said([WEATHER_CALL]), RAIN, said([TIME_CALL]), NOON],
+    ),
+    "thoughts between calls": (
+        [ASKED, said(CALLS, **THOUGHT), RAIN, NOON],
+        [ASKED, said([WEATHER_CALL], **THOUGHT), RAIN, said([TIME_CALL]), NOON],
+    ),
+    "a thought and words before a call": (
+        [ASKED, said([WEATHER_CALL], **THOUGHT | {"content": "Let me look."}), RAIN],
+        [ASKED, said([WEATHER_CALL], reasoning_content="Both of them are wanted.\n\nLet me look."), RAIN],
+    ),
+    "two instructions": (
+        [{"role": "system", "content": "Be kind."}, {"role": "developer", "content": "Be brief."}, ASKED],
+        [{"role": "system", "content": "Be kind.\n\nBe brief."}, ASKED],
+    ),
+    "an instruction at the end": (
+        [ASKED, {"role": "assistant", "content": "Rain, noon."}, {"role": "system", "content": "Be brief."}],
+        [ASKED, {"role": "assistant", "content": "Rain, noon."}, {"role": "user", "content": "Be brief."}],
+    ),
+}
+
+
+def counted(client: OpenAI, server: OpenAI, messages: Any, written: Any) -> str:
+    """The model reads what is ``written``, to the token, of ``messages`` that go through the gateway."""
+
+    def tokens(asked: OpenAI, conversation: Any, tool: Any) -> int:
+        completion = asked.chat.completions.create(
+            model="gpt-oss-20b", messages=conversation, tools=[tool], extra_body={"cache_prompt": False}
+        )
+        assert completion.usage is not None
+        return completion.usage.prompt_tokens
+
+    expected, read = tokens(server, written, DESCRIBED), tokens(client, messages, WEATHER)
+    assert read == expected, f"the model reads {read} tokens instead of {expected}"
+    return f"{read} tokens"
+
+
 def models(client: OpenAI) -> str:
     names = [model.id for model in client.models.list()]
     assert names[0] == "gpt-oss-20b", names
@@ -204,6 +264,7 @@ def main() -> int:
         words = stack.enter_context(llama(folder, "words", WORDS))
         proxy = stack.enter_context(litellm(folder, words))
         llama_kind = json.dumps([{"name": "llama", "kind": "llamacpp", "url": words}])
+        direct = OpenAI(base_url=words, api_key="none", max_retries=0)
         for name, running in (
             ("llama.cpp", gateway(GPTOSS_UPSTREAM="llama", GPTOSS_UPSTREAMS=llama_kind)),
             ("llama.cpp by address", gateway(GPTOSS_UPSTREAM=words)),
@@ -214,6 +275,8 @@ def main() -> int:
             check(f"{name}: stream", lambda: stream(sdk))  # noqa: B023  # as above
             check(f"{name}: options", lambda: say(sdk, temperature=0.5, seed=7, extra_body={"top_k": 5}))  # noqa: B023  # as above
             check(f"{name}: models", lambda: models(sdk))  # noqa: B023  # as above
+            for what, (messages, written) in CONVERSATIONS.items():
+                check(f"{name}: {what}", lambda: counted(sdk, direct, messages, written))  # noqa: B023  # as above
         for what, spoken, checked in (
             ("a call", CALL, call),
             ("a call that llama.cpp cannot read", LEAK, unreadable),

@@ -10,7 +10,7 @@ def serve(model: str, port: int) -> None:
     parameters = xllamacpp.CommonParams()
     parameters.model.path = model
     parameters.model_alias = {"gpt-oss-20b"}
-    parameters.n_ctx = 2048
+    parameters.n_ctx = 8192
     parameters.n_parallel = 2
     parameters.port = port
     parameters.use_jinja = True

@@ -5,15 +5,10 @@ word leads to the word after it. Runs in the environment of the servers, which h
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
-TEMPLATE = (
-    "{%- if tools -%}<|start|>developer<|message|># Tools{{ tools | tojson }}<|end|>{%- endif -%}"
-    "{%- for m in messages -%}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{%- endfor -%}"
-    "{%- if add_generation_prompt -%}<|start|>assistant{%- endif -%}"
-    # The server knows the format by these headers.
-    "{#- <|channel|>analysis<|message|> <|channel|>commentary to=functions. <|channel|>final<|message|> -#}"
-)
+TEMPLATE = (Path(__file__).parent / "template.jinja").read_text()
 SPECIAL = (
     "<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|return|>", "<|call|>",
 )  # fmt: skip

@@ -50,7 +50,8 @@ class Profile(Struct, frozen=True):
     effort, ``length`` how it calls the completion limit. ``thought_or_text`` servers fail on a call that has
     both a thought and text before it; ``late_instructions`` servers read instructions that are not first.
     ``by_template`` servers render conversations with the chat template that the models come with, which reads
-    the first call of a message only, calls every result by its name, and fails on tools without description.
+    the first call of a message only, calls every result by its name, and fails on tools without a
+    description and calls without content.
 
     ``tool_choice`` holds the choices that it honours; ``tools``, ``json_object``, ``json_schema`` and
     ``stop`` are what need not be emulated. ``unsupported`` options are never sent. ``stream_usage`` servers

@@ -339,7 +339,9 @@ def _assistant(message: AssistantMessage, profile: Profile, *, with_reasoning: b
     if thought and text and message.tool_calls and profile.thought_or_text:
         # The template has room for one of them before a call, and refuses both (llama.cpp#17040).
         thought, text = f"{thought}\n\n{text}", ""
-    written: dict[str, Any] = {"role": "assistant", "content": text or (None if message.tool_calls else "")}
+    # A template searches whatever stands there for words.
+    nothing = None if message.tool_calls and not profile.by_template else ""
+    written: dict[str, Any] = {"role": "assistant", "content": text or nothing}
     if thought:
         written[profile.reasoning_in] = thought
     if message.tool_calls:
