@@ -1,7 +1,6 @@
 """Only what is new is sent: groups 63 and 65 of docs/design/cases.md."""
 
 import json
-from collections.abc import Iterable
 
 import pytest
 
@@ -66,7 +65,7 @@ async def test_what_a_conversation_begins_with_is_hashed_once_for_a_turn(
 ) -> None:
     hashed: list[int] = []
 
-    def counted(tools: Iterable[Tool]) -> bytes:
+    def counted(tools: tuple[Tool, ...]) -> bytes:
         hashed.append(1)
         return tools_digest(tools)
 

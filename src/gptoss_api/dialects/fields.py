@@ -1,7 +1,7 @@
 """Reads JSON objects of requests member by member, with OpenAI's errors for everything wrong."""
 
-from collections.abc import Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal, TypeVar
 
 from ..core.errors import (
     ArrayTooLong,
@@ -15,8 +15,9 @@ from ..core.errors import (
     MissingParameter,
     StringTooLong,
 )
-from .json_body import described
+from .json_body import KnownItem, described
 
+T = TypeVar("T")
 NumberKind = Literal["integer", "decimal"]
 
 INT64_MIN: Final = -(2**63)
@@ -39,6 +40,16 @@ class Fields:
     def at(self, name: str) -> str:
         """The path of member ``name``."""
         return f"{self.path}.{name}" if self.path else name
+
+    def made(self, make: "Callable[[Fields], T]") -> T:
+        """What ``make`` makes of these members and of nothing else, once for an item that came before."""
+        members = self.members
+        if type(members) is not KnownItem:
+            return make(self)
+        if make not in members.made:
+            members.made[make] = make(self)
+        made: T = members.made[make]
+        return made
 
     def get(self, name: str) -> Any:
         return self.members.get(name)

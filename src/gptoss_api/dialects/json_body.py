@@ -3,11 +3,13 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
 from ..core.errors import InvalidRequest, TooManyValues
+from ..text.memo import Memo
 
 # Deeper than any schema or conversation, shallow enough for every recursive reader behind this one.
 MAX_DEPTH: Final = 128
@@ -19,15 +21,44 @@ _PIECE: Final = 64 * 1024
 # No parameter is a number of more digits; reading one takes time that grows with their square.
 MAX_DIGITS: Final = 1_000
 
+# A body of so many bytes may be the next step of a conversation, whose items came before: messages and tools
+# in these members.
+_GROWN: Final = 4 * 1024
+_OF_ITEMS: Final = ("messages", "input", "tools")
+# Bytes of items that are remembered. Each takes twice its text, something for itself, and for each object,
+# array or comma in it.
+_REMEMBERED: Final = 8 * 1024 * 1024
+_BESIDE: Final = 600
+_PER_MARK: Final = 80
+
 _decode: Final = msgspec.json.Decoder().decode
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_items: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 # Reads without making anything.
 _skim: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _MARKS: Final = (b",", b"{", b"[")
+_LIST: Final = ord("[")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
+class KnownItem(dict[str, Any]):
+    """An item of a conversation, the same for the same bytes: never to be changed.
+
+    ``made`` is what readers made of it, by reader.
+    """
+
+    __slots__ = ("made",)
+
+    def __init__(self, members: dict[str, Any]) -> None:
+        super().__init__(members)
+        self.made: dict[Callable[..., Any], Any] = {}
+
+
+_known: Final[Memo[bytes, KnownItem]] = Memo(_REMEMBERED)
+
+
 def decode_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in ``body``.
+    """The JSON object in ``body``; items that came before are :class:`KnownItem`.
 
     A byte order mark is skipped, half of a surrogate pair (``"\\ud83d"`` alone, as clients that cut
     strings send it) becomes U+FFFD, and of equal keys the last one counts.
@@ -38,6 +69,12 @@ def decode_object(body: bytes) -> dict[str, Any]:
     """
     if len(body) > MAX_VALUES:
         _refuse_crowd(body)
+    if len(body) >= _GROWN:
+        try:
+            return _decode_by_items(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            # Whatever is unusual about it, or wrong, is found out below.
+            pass
     if not body.strip():
         raise InvalidRequest("The request has no body; it must be a JSON object.")
     try:
@@ -71,6 +108,32 @@ def described(value: Any) -> str:
             return "an array"
         case _:
             return "an object"
+
+
+def _decode_by_items(body: bytes) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    for name, raw in _members(body).items():
+        if name in _OF_ITEMS and memoryview(raw)[0] == _LIST:
+            value[name] = [_item(bytes(item)) for item in _items(raw)]
+        else:
+            value[name] = rest[name] = _decode(raw)
+    _refuse_depth(rest)
+    return value
+
+
+def _item(data: bytes) -> Any:
+    known = _known.get(data)
+    if known is not None:
+        return known
+    value = _decode(data)
+    # It stands in a list in the body.
+    _refuse_depth(value, MAX_DEPTH - 2)
+    if type(value) is not dict:
+        return value
+    known = KnownItem(value)
+    _known.put(data, known, 2 * len(data) + _BESIDE + _PER_MARK * sum(map(data.count, _MARKS)))
+    return known
 
 
 def _decode_patiently(body: bytes) -> Any:
@@ -136,9 +199,9 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-def _refuse_depth(value: Any) -> None:
+def _refuse_depth(value: Any, most: int = MAX_DEPTH) -> None:
     level = [value] if isinstance(value, dict | list) else []
-    for _ in range(MAX_DEPTH):
+    for _ in range(most):
         if not level:
             return
         level = [

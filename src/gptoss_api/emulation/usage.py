@@ -37,7 +37,8 @@ class PromptCount:
         self._frame = prompt.tokens
         self._tokens = tokens
         self._window = window
-        self._characters = sum(map(len, prompt.texts))
+        self._remembered, self._new = tokens.remembered(prompt.texts)
+        self._characters = sum(map(len, self._new))
         # A token is at least one byte.
         self._most = self._frame + sum(map(utf8_length, prompt.texts))
         self._task: asyncio.Task[int] | None = None
@@ -94,11 +95,12 @@ class PromptCount:
         count = await self.total()
         if count <= self._window:
             return count
-        return max(await in_thread(self._characters, self._estimate), count)
+        return max(await in_thread(self._most, self._estimate), count)
 
     def _count(self) -> int:
         room = max(self._window - self._frame, 0)
-        self._counted = self._frame + self._tokens.count_parts(self._segments, room)
+        count = self._remembered + self._tokens.count_parts(self._new, max(room - self._remembered, 0))
+        self._counted = self._frame + count
         return self._counted
 
     def _estimate(self) -> int:

@@ -15,16 +15,18 @@ from typing import Final
 import regex
 
 from .bpe import NO_LIMIT, last_joint, merge, piece_lists, pieces, token_starts, window_merger
+from .memo import Memo
 from .ranks import NO_RANK, Ranks, build_table
 
 # Counts of pieces that are remembered (a few MB at most), and up to which length in characters.
 _PIECES: Final = 50_000
 _PIECE: Final = 64
 
-# Texts from this length on are remembered with their count: an agent sends them again and again.
-_SEGMENT: Final = 256
-_SEGMENTS: Final = 512
+# Texts from this length on are remembered with their count: an agent sends them again and again. How many
+# bytes of them, and what one takes beside itself.
+_SEGMENT: Final = 32
 _SEGMENT_BYTES: Final = 8 << 20
+_BESIDE: Final = 150
 
 _PIECE_OF_HALVES: Final = 1 << 14
 _CODE_POINTS: Final = regex.compile(r"(?s)[\ud800-\udbff][\udc00-\udfff]|.")
@@ -54,36 +56,6 @@ class _PieceCounts(dict[str, int]):
         return count
 
 
-class _SegmentCounts:
-    """Counts of long texts, the least recently used forgotten first."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._bytes = 0
-        self._lock = Lock()
-
-    def get(self, text: str) -> int | None:
-        with self._lock:
-            count = self._counts.pop(text, None)
-            if count is not None:
-                self._counts[text] = count
-            return count
-
-    def put(self, text: str, count: int) -> None:
-        size = sys.getsizeof(text)
-        if size > _SEGMENT_BYTES // 4:
-            return
-        with self._lock:
-            if text in self._counts:
-                return
-            self._counts[text] = count
-            self._bytes += size
-            while self._bytes > _SEGMENT_BYTES or len(self._counts) > _SEGMENTS:
-                oldest = next(iter(self._counts))
-                del self._counts[oldest]
-                self._bytes -= sys.getsizeof(oldest)
-
-
 class Tokens:
     """Counts tokens by the ranks that ``load`` gives when they are first needed.
 
@@ -95,7 +67,7 @@ class Tokens:
     def __init__(self, load: Callable[[], Ranks] = lambda: Ranks(build_table())) -> None:
         self._load = load
         self._pieces: _PieceCounts | None = None
-        self._segments = _SegmentCounts()
+        self._segments: Memo[str, int] = Memo(_SEGMENT_BYTES)
         self._loading = Lock()
 
     @property
@@ -121,8 +93,19 @@ class Tokens:
         if count is None:
             count = self.count_once(text, most)
             if count <= most:
-                self._segments.put(text, count)
+                self._segments.put(text, count, sys.getsizeof(text) + _BESIDE)
         return count
+
+    def remembered(self, parts: Iterable[str]) -> tuple[int, list[str]]:
+        """The sum of the counts of those parts that are remembered, and the others."""
+        count, others = 0, []
+        for part in parts:
+            known = self._segments.get(part) if len(part) >= _SEGMENT else None
+            if known is None:
+                others.append(part)
+            else:
+                count += known
+        return count, others
 
     def count_once(self, text: str, most: int = NO_LIMIT) -> int:
         """The same for a text that is not expected again."""

@@ -19,12 +19,20 @@ from ..core.turn import (
     leading_instructions,
 )
 from ..text.digest import digest
+from ..text.memo import Memo
 
 _VERSION: Final = b"gptoss-api chain 1"
 # Below this, a JavaScript client writes a whole number without fraction or exponent, and exactly.
 _EXACT: Final = 2**53
 # Characters of arguments that are compared by their meaning: longer ones are compared as they are written.
 _LONGEST_ARGUMENTS: Final = 64 * 1024
+# Bytes of messages whose steps are remembered, and what one takes beside its text.
+_REMEMBERED: Final = 2 * 1024 * 1024
+_BESIDE: Final = 400
+
+# The hash after a hash, a message, and the place of the call that it answers: a conversation that grows is
+# hashed to its end with every request.
+_steps: Final[Memo[tuple[bytes, Message, int], bytes]] = Memo(_REMEMBERED)
 
 
 class Chain:
@@ -41,27 +49,41 @@ class Chain:
 
     def add(self, *messages: Message) -> None:
         for message in messages:
-            data = self._form(message).encode("utf-8", "surrogatepass")
-            self.digest = hashlib.blake2b(self.digest + data, digest_size=16).digest()
+            answers = -1
+            if isinstance(message, AssistantMessage):
+                for call in message.tool_calls:
+                    self._calls[call.id] = self._made
+                    self._made += 1
+            elif isinstance(message, ToolResultMessage) and message.call_id is not None:
+                answers = self._calls.get(message.call_id, -1)
+            step = (self.digest, message, answers)
+            following = _steps.get(step)
+            if following is None:
+                data = _form(message, answers).encode("utf-8", "surrogatepass")
+                following = hashlib.blake2b(self.digest + data, digest_size=16).digest()
+                _steps.put(step, following, len(data) + _BESIDE)
+            self.digest = following
 
-    def _form(self, message: Message) -> str:
-        """What counts of a message; every part with its length, so that no other message has this form."""
-        if isinstance(message, UserMessage):
-            return f"user {_part(message.name)}{_part(message.text)}"
-        if isinstance(message, AssistantMessage):
-            said = f"assistant {_part(message.name)}{_part(message.text)}"
-            return said + "".join(map(self._call, message.tool_calls)) if message.tool_calls else said
-        if isinstance(message, ToolResultMessage):
-            position = -1 if message.call_id is None else self._calls.get(message.call_id, -1)
-            # A result that answers no known call has only its name to go by.
-            answers = str(position) if position >= 0 else _part(message.name)
-            return f"tool {answers} {_part(message.text)}{' failed' if message.is_error else ''}"
-        return f"{message.role} {_part(message.name)}{_part(message.text)}"
 
-    def _call(self, call: ToolCall) -> str:
-        self._calls[call.id] = self._made
-        self._made += 1
-        return f"{call.kind} {_part(call.name)}{_part(_arguments(call))}"
+def _form(message: Message, answers: int) -> str:
+    """What counts of a message; every part with its length, so that no other message has this form.
+
+    A result ``answers`` the call at that place, or with -1 no known one.
+    """
+    if isinstance(message, UserMessage):
+        return f"user {_part(message.name)}{_part(message.text)}"
+    if isinstance(message, AssistantMessage):
+        said = f"assistant {_part(message.name)}{_part(message.text)}"
+        return said + "".join(map(_call, message.tool_calls)) if message.tool_calls else said
+    if isinstance(message, ToolResultMessage):
+        # A result that answers no known call has only its name to go by.
+        place = str(answers) if answers >= 0 else _part(message.name)
+        return f"tool {place} {_part(message.text)}{' failed' if message.is_error else ''}"
+    return f"{message.role} {_part(message.name)}{_part(message.text)}"
+
+
+def _call(call: ToolCall) -> str:
+    return f"{call.kind} {_part(call.name)}{_part(_arguments(call))}"
 
 
 def new_from(messages: Sequence[Message]) -> int | None:

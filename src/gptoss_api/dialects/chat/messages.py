@@ -3,6 +3,8 @@
 import json
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from ...core.errors import UnsupportedValue
 from ...core.turn import (
     AssistantMessage,
@@ -57,62 +59,68 @@ class _Reader:
         self._legacy_ids: dict[str, str] = {}
 
     def read(self, message: Fields, index: int) -> Message:
-        match message.required_choice("role", ROLES):
-            case "user":
-                return UserMessage(_text(message), message.string("name"))
-            case "assistant":
-                return self._assistant(message, index)
-            case "tool":
-                return self._tool_result(message)
-            case "function":
-                return self._function_result(message)
-            case role:
-                return InstructionMessage(
-                    _text(message),
-                    "developer" if role == "developer" else "system",
-                    message.string("name"),
-                )
+        read = message.made(_message)
+        match read:
+            case AssistantMessage():
+                if (legacy := message.object("function_call")) is not None:
+                    read = self._with_legacy_call(read, legacy, index)
+                for call in read.tool_calls:
+                    self._tool_names[call.id] = call.name
+            case ToolResultMessage(call_id=None, name=str(name)):
+                read = replace(read, call_id=self._legacy_ids.get(name))
+            case ToolResultMessage(call_id=str(call_id), name=None):
+                read = replace(read, name=self._tool_names.get(call_id))
+        return read
 
-    def _assistant(self, message: Fields, index: int) -> AssistantMessage:
-        if message.get("audio") is not None:
-            raise UnsupportedValue(
-                f"Unsupported value: '{message.at('audio')}'. Audio of earlier answers cannot be used; "
-                "send its text as 'content'.",
-                param=message.at("audio"),
+    def _with_legacy_call(self, read: AssistantMessage, legacy: Fields, index: int) -> AssistantMessage:
+        name = legacy.required_string("name")
+        call_id = self._legacy_ids[name] = f"call_{index}"
+        call = ToolCall(call_id, name, _arguments(legacy))
+        return replace(read, tool_calls=(*read.tool_calls, call))
+
+
+def _message(message: Fields) -> Message:
+    """What the message says by itself: a result of a ``function`` has no id yet, one of a tool no name."""
+    match message.required_choice("role", ROLES):
+        case "user":
+            return UserMessage(_text(message), message.string("name"))
+        case "assistant":
+            return _assistant(message)
+        case "tool":
+            call_id = message.required_string("tool_call_id")
+            return ToolResultMessage(_text(message, least=0), call_id, message.string("name") or None)
+        case "function":
+            name = message.required_string("name")
+            content = message.required("content")
+            text = "" if content is None else _joined(content, message.at("content"))
+            return ToolResultMessage(text, None, name)
+        case role:
+            return InstructionMessage(
+                _text(message), "developer" if role == "developer" else "system", message.string("name")
             )
-        refusals: list[str] = []
-        content = message.get("content")
-        text = "" if content is None else _joined(content, message.at("content"), refusals)
-        if (refusal := message.string("refusal")) is not None:
-            refusals.append(refusal)
-        calls = [_tool_call(item) for item in message.objects("tool_calls")]
-        if (legacy := message.object("function_call")) is not None:
-            name = legacy.required_string("name")
-            call_id = self._legacy_ids[name] = f"call_{index}"
-            calls.append(ToolCall(call_id, name, _arguments(legacy)))
-        for call in calls:
-            self._tool_names[call.id] = call.name
-        # Both fields are the same thought: answers carry it twice for clients that read only one.
-        reasoning = message.string("reasoning") or message.string("reasoning_content") or ""
-        return AssistantMessage(
-            text=text,
-            reasoning=reasoning,
-            refusal="\n".join(refusals),
-            tool_calls=tuple(calls),
-            name=message.string("name"),
+
+
+def _assistant(message: Fields) -> AssistantMessage:
+    if message.get("audio") is not None:
+        raise UnsupportedValue(
+            f"Unsupported value: '{message.at('audio')}'. Audio of earlier answers cannot be used; "
+            "send its text as 'content'.",
+            param=message.at("audio"),
         )
-
-    def _tool_result(self, message: Fields) -> ToolResultMessage:
-        call_id = message.required_string("tool_call_id")
-        text = _text(message, least=0)
-        name = message.string("name") or self._tool_names.get(call_id)
-        return ToolResultMessage(text, call_id, name)
-
-    def _function_result(self, message: Fields) -> ToolResultMessage:
-        name = message.required_string("name")
-        content = message.required("content")
-        text = "" if content is None else _joined(content, message.at("content"))
-        return ToolResultMessage(text, self._legacy_ids.get(name), name)
+    refusals: list[str] = []
+    content = message.get("content")
+    text = "" if content is None else _joined(content, message.at("content"), refusals)
+    if (refusal := message.string("refusal")) is not None:
+        refusals.append(refusal)
+    # Both fields are the same thought: answers carry it twice for clients that read only one.
+    reasoning = message.string("reasoning") or message.string("reasoning_content") or ""
+    return AssistantMessage(
+        text=text,
+        reasoning=reasoning,
+        refusal="\n".join(refusals),
+        tool_calls=tuple([_tool_call(item) for item in message.objects("tool_calls")]),
+        name=message.string("name"),
+    )
 
 
 def _text(message: Fields, *, least: int = 1) -> str:

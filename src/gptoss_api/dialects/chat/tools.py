@@ -1,6 +1,6 @@
 """The tools of a request and which of them the answer may use."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -26,8 +26,8 @@ class Toolbox(Struct, frozen=True):
 
 def read_toolbox(body: Fields) -> Toolbox:
     """A body's ``tools`` and ``tool_choice``, or their older form ``functions`` and ``function_call``."""
-    tools = _unique([_tool(item) for item in body.objects("tools", most=MAX_TOOLS)])
-    functions = _unique([_function(item, strict=False) for item in body.objects("functions", most=MAX_TOOLS)])
+    tools = _unique(body.objects("tools", most=MAX_TOOLS), _tool)
+    functions = _unique(body.objects("functions", most=MAX_TOOLS), _legacy_function)
     if tools and functions:
         raise InvalidRequest("'functions' is the older form of 'tools'; send one of them.", param="functions")
     choice = _tool_choice(body, tools)
@@ -37,31 +37,32 @@ def read_toolbox(body: Fields) -> Toolbox:
     return Toolbox(tools, choice)
 
 
-def _tool(item: Fields) -> tuple[Tool, str]:
-    """A tool and the path of its name."""
+def _tool(item: Fields) -> Tool:
     kind = item.required_choice("type", _KINDS)
     described = _inner(item, kind)
     if kind == "function":
         return _function(described, strict=True)
     custom = described
-    tool = Tool(
+    return Tool(
         name=read_name(custom),
         description=custom.string("description") or "",
         kind="custom",
         grammar=custom.mapping("format"),
     )
-    return tool, custom.at("name")
 
 
-def _function(function: Fields, *, strict: bool) -> tuple[Tool, str]:
+def _legacy_function(item: Fields) -> Tool:
+    return _function(item, strict=False)
+
+
+def _function(function: Fields, *, strict: bool) -> Tool:
     name, strict = read_name(function), bool(strict and function.boolean("strict"))
-    tool = Tool(
+    return Tool(
         name=name,
         description=function.string("description") or "",
         parameters=read_parameters(function, name, strict=strict),
         strict=strict,
     )
-    return tool, function.at("name")
 
 
 def _inner(item: Fields, kind: str) -> Fields:
@@ -70,11 +71,13 @@ def _inner(item: Fields, kind: str) -> Fields:
     return item if flat else item.required_object(kind)
 
 
-def _unique(found: Sequence[tuple[Tool, str]]) -> tuple[Tool, ...]:
+def _unique(items: Sequence[Fields], read: Callable[[Fields], Tool]) -> tuple[Tool, ...]:
     """Each tool once: a repeated definition is harmless, a contradicting one is not."""
     by_name: dict[str, Tool] = {}
-    for tool, path in found:
+    for item in items:
+        tool = item.made(read)
         if by_name.setdefault(tool.name, tool) != tool:
+            path = (item if "name" in item.members else _inner(item, tool.kind)).at("name")
             raise InvalidValue(f"Invalid '{path}': another tool is already named '{tool.name}'.", param=path)
     return tuple(by_name.values())
 

@@ -115,7 +115,7 @@ def read_toolbox(body: Fields, history: MessageHistory) -> Toolbox:
     kinds = [item.string("type") or "custom" for item in items]
     all_found = any(kind.startswith(_TOOL_SEARCH) for kind in kinds)
     for item, kind in zip(items, kinds, strict=True):
-        tool = _tool(item, kind)
+        tool = item.made(_tool)
         if tool is None:
             offer.dropped[item.string("name") or kind] = kind
         elif tool.name != _PLACEHOLDER and (
@@ -151,8 +151,9 @@ def _listed_names(texts: Sequence[str], known: Container[str]) -> tuple[str, ...
     return tuple(names)
 
 
-def _tool(item: Fields, kind: str) -> Tool | None:
+def _tool(item: Fields) -> Tool | None:
     """The tool of ``item``; ``None`` for one that a server would have to run."""
+    kind = item.string("type") or "custom"
     if kind == "custom":
         name = _name(item)
         strict = item.boolean("strict") or False

@@ -103,7 +103,7 @@ class _Reader:
         kind = item.required_string("type")
         match kind:
             case "function" | "custom":
-                tool, echo = _tool(item, kind)
+                tool, echo = item.made(_tool)
                 self._add(tool, item)
                 self.echo.append(echo)
             case "namespace":
@@ -120,8 +120,8 @@ class _Reader:
         about = item.string("description") or ""
         members = []
         for member in item.objects("tools", most=MAX_TOOLS):
-            kind = member.required_choice("type", ("function", "custom"))
-            tool, echo = _tool(member, kind)
+            member.required_choice("type", ("function", "custom"))
+            tool, echo = member.made(_tool)
             members.append(echo)
             flat = flat_name(namespace, tool.name)
             if flat in self.tools and (namespace, tool.name) not in self.flat:
@@ -150,8 +150,9 @@ class _Reader:
             raise InvalidValue(f"Invalid '{path}': another tool is already named '{tool.name}'.", param=path)
 
 
-def _tool(item: Fields, kind: str) -> tuple[Tool, dict[str, Any]]:
+def _tool(item: Fields) -> tuple[Tool, dict[str, Any]]:
     """A tool and how the answer repeats it. The nested form of chat completions is understood too."""
+    kind = item.required_string("type")
     if isinstance(item.get(kind), dict):
         item = item.required_object(kind)
     name = read_name(item)

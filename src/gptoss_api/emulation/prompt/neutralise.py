@@ -11,6 +11,9 @@ from functools import cache
 from typing import Final
 
 import regex
+from msgspec import Struct
+
+from ...text.memo import Memo
 
 _CONTROL: Final = (
     r"(?:start|end|message|channel|constrain|return|call"
@@ -32,6 +35,9 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _STEP: Final = 1 << 16
 # Characters a name is made from.
 _NAME_PART: Final = 1_024
+# Bytes of texts that are remembered with what became of them, and what one takes beside itself.
+_REMEMBERED: Final = 2 * 1024 * 1024
+_BESIDE: Final = 300
 
 
 def tidy(text: str) -> str:
@@ -81,6 +87,25 @@ def _replaced(pattern: re.Pattern[str], replacement: str, text: str, first: str)
     return "".join(pieces)
 
 
+class _Cleaned(Struct, frozen=True):
+    """A text without control tokens, the same with tags ``escaped``, and whether it had control tokens."""
+
+    clean: str
+    escaped: str
+    control_tokens: bool
+
+
+# By text, and whether it is JSON: a conversation that grows is cleaned to its end with every request.
+_cleaned: Final[Memo[tuple[str, bool], _Cleaned]] = Memo(_REMEMBERED)
+
+
+def _plain(text: str, json: bool) -> tuple[str, bool]:
+    """The text without control tokens, and whether it had any."""
+    text = tidy(text)
+    clean = neutralise(text, json=json)
+    return clean, clean is not text and clean != text
+
+
 class ClientText:
     """Cleans every piece of client text of one prompt and remembers what it saw.
 
@@ -94,20 +119,19 @@ class ClientText:
 
     def plain(self, text: str, *, json: bool = False) -> str:
         """Text for outside the transcript: only control tokens are neutralised."""
-        text = tidy(text)
-        clean = neutralise(text, json=json)
-        if clean is not text and clean != text:
-            self.control_tokens = True
-        self._seen.append(clean)
+        clean, control_tokens = _plain(text, json)
+        self.include(clean, control_tokens=control_tokens, tags=False)
         return clean
 
     def inside(self, text: str, *, json: bool = False) -> str:
         """Text for inside the transcript or the tool list: transport tags are escaped as well."""
-        clean = self.plain(text, json=json)
-        escaped = escape_tags(clean)
-        if escaped is not clean and escaped != clean:
-            self.tags = True
-        return escaped
+        found = _cleaned.get((text, json))
+        if found is None:
+            clean, control_tokens = _plain(text, json)
+            found = _Cleaned(clean, escape_tags(clean), control_tokens)
+            _cleaned.put((text, json), found, 2 * len(text) + _BESIDE)
+        self.include(found.clean, control_tokens=found.control_tokens, tags=found.escaped != found.clean)
+        return found.escaped
 
     def attribute(self, text: str) -> str:
         """Text for a quoted attribute: one line of at most 64 characters, no quotes, no brackets."""

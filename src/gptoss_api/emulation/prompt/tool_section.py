@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from ...core.turn import Tool, Turn
+from ...text.memo import Memo
 from .names import NameMap
 from .neutralise import ClientText
 from .typescript import SizeBudget, compact, function_type
@@ -38,6 +39,10 @@ calls and sends each result back as a <tool_result>.
 
 """
 
+# Bytes of tools whose digest is remembered. They take some times their JSON, and something for themselves.
+_DIGESTS: Final = 8 * 1024 * 1024
+_TIMES: Final = 8
+_BESIDE: Final = 500
 # A signature list of ten agent tools is about 10 kB; the bound is on lists, clients repeat theirs.
 _CACHED: Final = 64
 # Characters of the largest list that is cached: one that leaves room in the model's window.
@@ -55,21 +60,35 @@ class ToolList(Struct, frozen=True):
     tags: bool
 
 
+_digests: Final[Memo[tuple[int, ...], tuple[bytes, tuple[Tool, ...]]]] = Memo(_DIGESTS)
+
+
 def rules(key: str) -> str:
     """How a call is written, for the conversation whose key is ``key``."""
     return _RULES.format(key=key)
 
 
-def tools_digest(tools: Iterable[Tool]) -> bytes:
-    """A hash of everything the client said about its tools."""
-    state = hashlib.blake2b(digest_size=16)
+def tools_digest(tools: tuple[Tool, ...]) -> bytes:
+    """A hash of everything the client said about its tools; the same tools are hashed once."""
+    # What is remembered keeps the tools, so that nothing else can have their identities.
+    same = tuple(map(id, tools))
+    if (known := _digests.get(same)) is not None:
+        return known[0]
     try:
-        state.update(msgspec.json.encode(tools))
+        data = msgspec.json.encode(tools)
     except (ValueError, OverflowError, RecursionError):
-        # Lone surrogates, huge integers and deep nesting: not what msgspec writes.
-        for tool in tools:
-            parts = (tool.name, tool.description, compact([tool.parameters, tool.grammar]) or "", tool.kind)
-            state.update(repr(parts).encode("utf-8", "surrogatepass"))
+        return _patient_digest(tools)
+    digest = hashlib.blake2b(data, digest_size=16).digest()
+    _digests.put(same, (digest, tools), _TIMES * len(data) + _BESIDE)
+    return digest
+
+
+def _patient_digest(tools: tuple[Tool, ...]) -> bytes:
+    """The same for lone surrogates, huge integers and deep nesting: not what msgspec writes."""
+    state = hashlib.blake2b(digest_size=16)
+    for tool in tools:
+        parts = (tool.name, tool.description, compact([tool.parameters, tool.grammar]) or "", tool.kind)
+        state.update(repr(parts).encode("utf-8", "surrogatepass"))
     return state.digest()
 
 
