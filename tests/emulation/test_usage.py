@@ -25,8 +25,8 @@ from gptoss_api.core.turn import (
 from gptoss_api.dialects.chat import ChatDialect
 from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
-from gptoss_api.emulation.prompt.harmony import MESSAGE_TOKENS, SYSTEM_TOKENS
-from gptoss_api.emulation.usage import AT_ONCE, LEAST_ANSWER
+from gptoss_api.emulation.prompt.harmony import MESSAGE_TOKENS, SYSTEM_TOKENS, HarmonyText
+from gptoss_api.emulation.usage import AT_ONCE, LEAST_ANSWER, PromptCount
 from gptoss_api.text.bpe import NO_LIMIT
 from gptoss_api.text.tokens import Tokens
 from gptoss_api.upstreams.base import Capabilities
@@ -170,6 +170,16 @@ def test_the_start_tells_the_prompts_tokens_where_they_are_wanted(
     turn = asks("a" * length, wants_prompt_tokens=True, n=2)
     outcome = answered(turn, "Yes.", "No.", capabilities=capabilities)
     assert outcome.started.prompt_tokens == outcome.usage.prompt_tokens
+
+
+async def test_a_long_prompt_that_came_before_needs_no_thread() -> None:
+    texts = tuple(f"{number} many words that make one long line of a prompt\n" for number in range(200))
+    counts = []
+    for new in ("", "", "Only this is new."):
+        with PromptCount(HarmonyText((*texts, new), FRAME), TOKENS, WINDOW) as count:
+            counts.append((count._task is not None, await count.total()))
+    known = FRAME + TOKENS.count_parts(texts)
+    assert counts == [(True, known), (False, known), (False, known + TOKENS.count("Only this is new."))]
 
 
 class CountlessTokens(Tokens):

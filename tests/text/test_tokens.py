@@ -138,6 +138,16 @@ def test_a_text_that_two_count_at_once_is_remembered_once(monkeypatch: pytest.Mo
     assert tokens.remembered([text]) == (len(expected(text)), [])
 
 
+def test_of_a_prompt_that_grows_only_what_is_new_is_left_to_count() -> None:
+    tokens = Tokens()
+    known = ["Read a file before you change it.\n", "Another line of forty characters or so.\n"]
+    parts = [*known, "short", "What is new is forty characters long too."]
+    assert tokens.remembered(known) == (0, known)
+    count = tokens.count_parts(known)
+    assert tokens.remembered(parts) == (count, parts[2:])
+    assert count + tokens.count_parts(parts[2:]) == tokens.count_parts(parts)
+
+
 def test_remembered_texts_are_bounded() -> None:
     tokens = Tokens()
     for number in range(600):

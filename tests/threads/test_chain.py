@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,8 @@ from gptoss_api.core.turn import (
     ToolResultMessage,
     UserMessage,
 )
+from gptoss_api.text.memo import Memo
+from gptoss_api.threads import chain
 from gptoss_api.threads.chain import Chain, new_from
 
 HELLO = UserMessage("Hello")
@@ -136,10 +139,34 @@ MESSAGES = st.one_of(
 def test_it_is_the_same_whether_messages_come_at_once_or_one_by_one(
     one: list[Message], more: list[Message]
 ) -> None:
-    chain = Chain(b"")
+    growing = Chain(b"")
     for message in (*one, *more):
-        chain.add(message)
-    assert chain.digest == head(*one, *more)
+        growing.add(message)
+    assert growing.digest == head(*one, *more)
+
+
+@given(st.lists(MESSAGES, max_size=6))
+def test_what_is_remembered_of_a_conversation_is_what_it_comes_to(messages: list[Message]) -> None:
+    again = head(*messages)
+    with patch.object(chain, "_steps", Memo(1024 * 1024)):
+        assert head(*messages) == again
+
+
+def test_a_conversation_that_grows_is_hashed_from_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin: list[Message] = [UserMessage("once only"), called("{}"), ToolResultMessage("result", "1")]
+    before = head(*begin)
+    monkeypatch.setattr(chain, "_arguments", lambda call: pytest.fail("read again"))
+    hashed: list[Message] = []
+    form = chain._form
+
+    def noted(message: Message, answers: int) -> str:
+        hashed.append(message)
+        return form(message, answers)
+
+    monkeypatch.setattr(chain, "_form", noted)
+    assert head(*begin) == before
+    head(*begin, UserMessage("only this is new"))
+    assert hashed == [UserMessage("only this is new")]
 
 
 @given(st.lists(MESSAGES, max_size=6))

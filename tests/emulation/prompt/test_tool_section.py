@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from gptoss_api.core.turn import Tool, ToolChoice, Turn, UserMessage
+from gptoss_api.emulation.prompt import tool_section
 from gptoss_api.emulation.prompt.tool_section import (
     Style,
     ToolList,
@@ -105,6 +106,15 @@ def test_tools_that_msgspec_cannot_write_are_rendered_too() -> None:
     text.encode()
     assert f"maximum: 1{'0' * 40}" in text
     assert tools_digest((odd,)) != tools_digest((READ,))
+
+
+def test_the_same_tools_are_hashed_once_and_equal_ones_to_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = msgspec.json.decode(msgspec.json.encode(READ), type=Tool)
+    digest = tools_digest((READ, PATCH))
+    assert tools_digest((copy, PATCH)) == digest
+    monkeypatch.setattr(tool_section, "_patient_digest", lambda tools: pytest.fail("hashed again"))
+    monkeypatch.setattr(msgspec.json, "encode", lambda tools: pytest.fail("hashed again"))
+    assert tools_digest((READ, PATCH)) == digest
 
 
 def test_the_rules_carry_the_key() -> None:

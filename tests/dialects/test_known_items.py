@@ -1,0 +1,207 @@
+"""An item of a conversation that comes again is read once, and means the same as the first time."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gptoss_api.core.errors import InvalidRequest, InvalidValue
+from gptoss_api.dialects import json_body
+from gptoss_api.dialects.chat import ChatDialect
+from gptoss_api.dialects.fields import Fields
+from gptoss_api.dialects.json_body import MAX_DEPTH, KnownItem, decode_object
+from gptoss_api.dialects.messages import MessagesDialect
+from gptoss_api.dialects.responses import ResponsesDialect
+from gptoss_api.text.memo import Memo
+
+LONG = "Read a file before you change it. " * 150
+SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}, "where": []}, "required": ["path"]}
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget(monkeypatch)
+
+
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_body, "_known", Memo(1024 * 1024))
+
+
+def chat_body(**changes: Any) -> dict[str, Any]:
+    call = {"id": "call_1", "type": "function", "function": {"name": "read", "arguments": '{"path": "a"}'}}
+    function = {"name": "read", "description": LONG, "parameters": copy.deepcopy(SCHEMA)}
+    return {
+        "messages": [
+            {"role": "system", "content": LONG},
+            {"role": "user", "content": [{"type": "text", "text": "Find out why."}], "name": "ann"},
+            {"role": "assistant", "content": "I look.", "reasoning": "Hm.", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "Nothing."},
+            {"role": "assistant", "content": None, "function_call": {"name": "old", "arguments": "{}"}},
+            {"role": "function", "name": "old", "content": None},
+            {"role": "user", "content": "And now?"},
+        ],
+        "tools": [{"type": "function", "function": function}],
+        **changes,
+    }
+
+
+def messages_body() -> dict[str, Any]:
+    use = {"type": "tool_use", "id": "toolu_1", "name": "read", "input": {"path": "a"}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "Nothing."}
+    return {
+        "max_tokens": 100,
+        "system": LONG,
+        "messages": [
+            {"role": "user", "content": "Find out why."},
+            {"role": "assistant", "content": [{"type": "text", "text": "I look."}, use]},
+            {"role": "user", "content": [result, {"type": "text", "text": "And now?"}]},
+        ],
+        "tools": [{"name": "read", "description": LONG, "input_schema": copy.deepcopy(SCHEMA)}],
+    }
+
+
+def responses_body() -> dict[str, Any]:
+    return {
+        "instructions": LONG,
+        "input": [
+            {"role": "user", "content": "Find out why."},
+            {"type": "function_call", "call_id": "call_1", "name": "read", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "call_1", "output": "Nothing."},
+        ],
+        "tools": [
+            {"type": "function", "name": "read", "parameters": copy.deepcopy(SCHEMA)},
+            {"type": "namespace", "name": "mcp", "tools": [{"type": "function", "name": "read"}]},
+        ],
+    }
+
+
+DIALECTS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "chat": (ChatDialect(), chat_body()),
+    "messages": (MessagesDialect(b"secret"), messages_body()),
+    "responses": (ResponsesDialect(), responses_body()),
+}
+
+
+@pytest.mark.parametrize(("dialect", "body"), DIALECTS.values(), ids=DIALECTS)
+def test_a_request_means_the_same_each_time(
+    dialect: Any, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = json.dumps(body).encode()
+    assert len(data) > 4 * 1024
+    first, again = dialect.parse(data, {}).turns, dialect.parse(data, {}).turns
+    forget(monkeypatch)
+    assert first == again == dialect.parse(data, {}).turns
+    assert first[0].tools[0].parameters is again[0].tools[0].parameters
+    # Short ones are read as they come.
+    monkeypatch.setattr(json_body, "_GROWN", 1 << 30)
+    assert first == dialect.parse(data, {}).turns
+
+
+def test_what_one_dialect_made_of_an_item_is_nothing_to_another() -> None:
+    user = {"role": "user", "content": "Hello."}
+    tool = {"type": "function", "name": "read", "description": LONG}
+    chat = json.dumps({"messages": [user, {"role": "user", "content": LONG}], "tools": [tool]}).encode()
+    responses = json.dumps({"input": [user, {"role": "user", "content": LONG}], "tools": [tool]}).encode()
+    expected = DIALECTS["responses"][0].parse(responses, {}).turn.messages
+    assert DIALECTS["chat"][0].parse(chat, {}).turn.messages == expected
+    assert DIALECTS["responses"][0].parse(responses, {}).turn.messages == expected
+
+
+def test_an_error_names_the_place_of_this_time() -> None:
+    dialect = ChatDialect()
+    wrong = {"role": "user", "content": 1}
+    tool = chat_body()["tools"][0]
+    other = {"type": "function", "function": {"name": "read", "description": "Another."}}
+    for index in (1, 2):
+        fine = [{"role": "user", "content": LONG} for _ in range(index)]
+        with pytest.raises(InvalidRequest) as refused:
+            dialect.parse(json.dumps(chat_body(messages=[*fine, wrong])).encode(), {})
+        assert refused.value.param == f"messages[{index}].content"
+        with pytest.raises(InvalidValue) as refused_tool:
+            dialect.parse(json.dumps(chat_body(tools=[*index * [tool], other])).encode(), {})
+        assert refused_tool.value.param == f"tools[{index}].function.name"
+
+
+def test_results_are_named_by_the_call_before_them_this_time() -> None:
+    dialect = ChatDialect()
+    messages = chat_body()["messages"]
+    result = {"role": "tool", "tool_call_id": "call_1", "content": LONG}
+    for name in ("read", "write"):
+        messages[2]["tool_calls"][0]["function"]["name"] = name
+        turn = dialect.parse(json.dumps(chat_body(messages=[*messages, result])).encode(), {}).turn
+        assert [message.name for message in turn.messages if hasattr(message, "call_id")] == [
+            name,
+            "old",
+            name,
+        ]
+
+
+def test_known_items_are_the_same_objects() -> None:
+    data = json.dumps(chat_body()).encode()
+    first, again = decode_object(data), decode_object(data)
+    assert all(one is other for one, other in zip(first["messages"], again["messages"], strict=True))
+    assert isinstance(first["tools"][0], KnownItem)
+
+
+def test_what_is_made_of_other_members_is_made_each_time() -> None:
+    fields = Fields({"a": 1})
+    made = [fields.made(lambda fields: [fields.get("a")]) for _ in range(2)]
+    assert made == [[1], [1]]
+    assert made[0] is not made[1]
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+bodies = st.fixed_dictionaries(
+    {},
+    optional={
+        "messages": values | st.lists(values, max_size=5),
+        "input": values | st.lists(values, max_size=5),
+        "tools": st.lists(values, max_size=5),
+        "other": values,
+    },
+)
+
+
+@given(bodies, st.sampled_from([None, 1]))
+def test_a_body_read_by_its_items_is_the_body(body: dict[str, Any], indent: int | None) -> None:
+    data = json.dumps({**body, "padding": LONG}, indent=indent).encode()
+    expected = json_body._decode_patiently(data)
+    for _ in range(2):
+        assert decode_object(data) == expected
+
+
+@pytest.mark.parametrize("member", ["messages", "tools", "other"])
+@pytest.mark.parametrize("inside", ["[%s]", '{"a": %s}'])
+def test_what_is_too_deep_is_refused_wherever_it_stands(member: str, inside: str) -> None:
+    def body(levels: int) -> bytes:
+        deep = "1"
+        for _ in range(levels):
+            deep = inside % deep
+        return f'{{"{member}": [{deep}], "padding": "{LONG}"}}'.encode()
+
+    for _ in range(2):
+        assert decode_object(body(MAX_DEPTH - 2))
+        with pytest.raises(InvalidRequest, match="nested too deeply"):
+            decode_object(body(MAX_DEPTH - 1))
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        (b'[{"role": "user", "content": "\xff"}]', "UTF-8"),
+        (b'[{"role": "user", "content": tru}]', "not valid JSON"),
+        (b'[{"role": 1e999}]', "1e999"),
+        (b"[{}", "not valid JSON"),
+    ],
+)
+def test_what_is_wrong_in_an_item_is_said_as_in_any_other_place(part: bytes, says: str) -> None:
+    for _ in range(2):
+        with pytest.raises(InvalidRequest, match=says):
+            decode_object(b'{"padding": "%b", "messages": %b}' % (LONG.encode(), part))
