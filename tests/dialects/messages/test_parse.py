@@ -230,7 +230,7 @@ def test_names_of_tools_may_be_longer_than_openais() -> None:
         ({"tools": [{"name": ""}]}, "tools[0].name"),
         ({"tools": [{"name": "x" * 129}]}, "tools[0].name"),
         ({"tools": [WEATHER, {"name": "weather"}]}, "tools[1].name"),
-        ({"tools": [{"name": "a", "input_schema": []}]}, "tools[0].input_schema"),
+        ({"tools": [{"name": "a", "input_schema": [1]}]}, "tools[0].input_schema"),
         ({"tools": [{"name": "a", "strict": True, "input_schema": {"type": "x"}}]}, "tools[0].input_schema"),
         ({"tool_choice": {"type": "any"}}, "tool_choice"),
         ({"tool_choice": {"type": "tool", "name": "a"}}, "tool_choice.name"),
