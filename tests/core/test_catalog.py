@@ -2,7 +2,8 @@
 
 import pytest
 
-from gptoss_api.core.catalog import NO_ALIASES, ModelAliases
+from gptoss_api.core.catalog import NO_ALIASES, ModelAliases, find_model, provider_suffix
+from gptoss_api.core.errors import ModelNotFound
 
 GIVEN = ModelAliases(
     {
@@ -49,3 +50,23 @@ def test_only_a_star_stands_for_other_characters() -> None:
     assert aliases.resolve("gpt-4[ab]-x") == aliases.resolve("o?-mini") == "gpt-oss-20b"
     assert aliases.resolve("gpt-4a-x") == "gpt-4a-x"
     assert aliases.resolve("o1-mini") == "o1-mini"
+
+
+@pytest.mark.parametrize("size", ["20b", "120b"])
+@pytest.mark.parametrize(
+    "spelling",
+    ["gpt-oss-safeguard-{}", "openai/gpt-oss-safeguard-{}", "gpt-oss-safeguard:{}", "GPT-OSS-Safeguard-{}"],
+)
+def test_the_safeguards_are_models_of_their_own(spelling: str, size: str) -> None:
+    asked = spelling.format(size)
+    assert find_model(asked).id == f"gpt-oss-safeguard-{size}"
+    assert provider_suffix(asked) == ""
+    assert provider_suffix(f"openai/gpt-oss-safeguard-{size}:groq") == "groq"
+
+
+@pytest.mark.parametrize(
+    "name", ["gpt-oss-safeguard", "gpt-oss-safeguard-7b", "gpt-oss-guard-20b", "safeguard-20b"]
+)
+def test_what_only_looks_like_one_is_none(name: str) -> None:
+    with pytest.raises(ModelNotFound):
+        find_model(name)

@@ -25,16 +25,23 @@ MODELS: Final = (
     Model("gpt-oss-120b", "gpt-oss 120B", 1_754_352_000),
     Model("gpt-oss-20b", "gpt-oss 20B", 1_754_352_000),
 )
+# Fine-tuned to judge texts by a policy, released on 2025-10-29. Only who lists one is asked for it.
+SAFEGUARDS: Final = (
+    Model("gpt-oss-safeguard-120b", "gpt-oss-safeguard 120B", 1_761_696_000),
+    Model("gpt-oss-safeguard-20b", "gpt-oss-safeguard 20B", 1_761_696_000),
+)
 DEFAULT_MODEL: Final = "gpt-oss-120b"
 
-_BY_ID: Final = {model.id: model for model in MODELS}
+_BY_ID: Final = {model.id: model for model in (*MODELS, *SAFEGUARDS)}
+_SAFEGUARD: Final = "safeguard"
 
 
 def find_model(requested: str) -> Model:
     """The model meant by ``requested``: a canonical id or any common spelling of it.
 
     Understands ``openai/gpt-oss-120b``, ``gpt-oss:120b``, ``@cf/openai/gpt-oss-20b``,
-    ``openai/gpt-oss-20b:groq`` (Hugging Face provider suffix), ``gpt-oss-120b-cloud``, ``gpt-oss``.
+    ``openai/gpt-oss-20b:groq`` (Hugging Face provider suffix), ``gpt-oss-120b-cloud``, ``gpt-oss``,
+    ``gpt-oss-safeguard:20b``.
 
     Raises:
         ModelNotFound: for everything else.
@@ -45,8 +52,11 @@ def find_model(requested: str) -> Model:
     if name in ("gpt-oss", "gpt-oss:latest"):
         return _BY_ID[DEFAULT_MODEL]
     if name.startswith("gpt-oss"):
-        size = name.removeprefix("gpt-oss").lstrip("-:_").split(":", 1)[0].removesuffix("-cloud")
-        if (model := _BY_ID.get(f"gpt-oss-{size}")) is not None:
+        rest = name.removeprefix("gpt-oss").lstrip("-:_")
+        plain = rest.removeprefix(_SAFEGUARD).lstrip("-:_")
+        line = "gpt-oss-" if plain == rest else f"gpt-oss-{_SAFEGUARD}-"
+        size = plain.split(":", 1)[0].removesuffix("-cloud")
+        if (model := _BY_ID.get(f"{line}{size}")) is not None:
             return model
     known = ", ".join(_BY_ID)
     raise ModelNotFound(
@@ -62,7 +72,8 @@ def provider_suffix(requested: str) -> str:
     ``gpt-oss:20b`` has none: what follows its colon is the size.
     """
     name, _, suffix = requested.strip().lower().rpartition(":")
-    return suffix if name.rsplit("/", 1)[-1].startswith("gpt-oss-") else ""
+    name = name.rsplit("/", 1)[-1]
+    return suffix if name.startswith("gpt-oss-") and not name.endswith(_SAFEGUARD) else ""
 
 
 _EVERYTHING: Final = "*"

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from ..core.catalog import MODELS, Model, find_model
+from ..core.catalog import MODELS, SAFEGUARDS, Model, find_model
 from ..core.errors import GatewayError, ModelNotFound
 from ..upstreams.base import Backend, ServedModel
 
@@ -29,7 +29,8 @@ async def list_models(upstreams: Sequence[Backend]) -> list[Model]:
                     model.name, Model(model.name, known.display_name, created, owned_by=upstream.name)
                 )
     canonical = [model for model in MODELS if (upstreams and not served) or model.id in served]
-    return [*canonical, *own.values()]
+    listed = [model for model in SAFEGUARDS if model.id in served]
+    return [*canonical, *listed, *own.values()]
 
 
 async def _served(upstream: Backend) -> Sequence[ServedModel]:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 
 from ..core.catalog import MODELS
+from ..core.errors import ModelNotFound
 from ..core.events import Events
 from ..core.turn import Turn
 
@@ -46,6 +47,13 @@ class ServedModel(Struct, frozen=True):
 
 # What an upstream serves that calls the models as everybody does.
 BOTH_MODELS: Final = tuple(ServedModel(model.id, model.id) for model in MODELS)
+
+
+def check_usual(model: str, upstream: str) -> None:
+    """Raises: ModelNotFound, where ``model`` is none of :data:`BOTH_MODELS`, all that ``upstream`` has."""
+    if all(served.id != model for served in BOTH_MODELS):
+        there = " and ".join(served.id for served in BOTH_MODELS)
+        raise ModelNotFound(f"{upstream} does not serve {model}; it serves {there}.", param="model")
 
 
 _NO_FIELDS: Final[Mapping[str, Any]] = MappingProxyType({})

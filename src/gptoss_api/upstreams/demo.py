@@ -30,7 +30,7 @@ from ..core.events import (
 from ..core.servers import DEMO
 from ..core.turn import InstructionMessage, OutputFormat, Tool, ToolResultMessage, Turn, UserMessage
 from ..text.schema_sample import sample
-from .base import BOTH_MODELS, Capabilities, Health, ServedModel
+from .base import BOTH_MODELS, Capabilities, Health, ServedModel, check_usual
 
 CONNECT_COMMAND: Final = "gptoss-api login && gptoss-api serve --upstream gpt-oss.com"
 LABEL: Final = "[gptoss-api demo: no model is behind this answer]"
@@ -59,8 +59,10 @@ class DemoUpstream:
         """See :meth:`gptoss_api.upstreams.base.Upstream.open`.
 
         Raises:
+            ModelNotFound: for a model that few have.
             UnsupportedValue: for a choice among tools that only a model could make.
         """
+        check_usual(turn.model, "The demo")
         yield _paced(_answer(turn, _tool_to_call(turn)))
 
     async def health(self) -> Health:

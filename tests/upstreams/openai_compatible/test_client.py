@@ -128,6 +128,27 @@ def test_lists_of_models_are_read_in_every_shape(body: bytes, names: list[str]) 
 def test_only_gpt_oss_counts() -> None:
     assert canonical_id("gpt-4o") is canonical_id("gpt-oss-7b") is None
     assert canonical_id("gpt_oss_120b.Q4.gguf") == "gpt-oss-120b"
+    assert canonical_id("gpt-oss-safeguard-20b-MXFP4.gguf") == "gpt-oss-safeguard-20b"
+
+
+@pytest.mark.parametrize("kind", PROFILES)
+async def test_a_safeguard_is_asked_of_who_lists_it_by_its_name_there(kind: str) -> None:
+    backend = Backend(kind)
+    asked = turn(model="gpt-oss-safeguard-20b")
+    async with connected(backend) as upstream:
+        with pytest.raises(ModelNotFound, match="gpt-oss-safeguard-20b"):
+            await ask(upstream, asked)
+    backend = Backend(kind)
+    backend.models.append("someone/gpt-oss-safeguard-20b")
+    async with connected(backend) as upstream:
+        if PROFILES[kind].lists_models:
+            await ask(upstream, asked)
+            assert backend.asked[0].body["model"] == "someone/gpt-oss-safeguard-20b"
+        else:
+            with pytest.raises(ModelNotFound):
+                await ask(upstream, asked)
+    async with connected(Backend(kind), models={"gpt-oss-safeguard-20b": "mine"}) as upstream:
+        assert [model.name for model in await upstream.models()] == ["mine"]
 
 
 @pytest.mark.parametrize("kind", PROFILES)

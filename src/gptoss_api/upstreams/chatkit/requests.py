@@ -27,7 +27,7 @@ from ...core.turn import Effort, Turn, UserMessage
 from ...loop import beside
 from ..admission import Admission
 from ..attempts import post, read_refusal, retry_pause
-from ..base import BOTH_MODELS, Capabilities, ServedModel, log_fields
+from ..base import BOTH_MODELS, Capabilities, ServedModel, check_usual, log_fields
 from ..client import UpstreamClient
 from ..clock import TurnClock
 from ..health import LOOK_TIME
@@ -256,9 +256,11 @@ class ChatKitTurn:
     Raises:
         InternalError: for a turn that is not made of one user message.
         InvalidValue: for one without a text.
+        ModelNotFound: for a model that the site does not have.
     """
 
     def __init__(self, turn: Turn, requests: ChatKitRequests) -> None:
+        check_usual(turn.model, SITE)
         self.turn = turn
         self._text = _only_text(turn)
         self._requests = requests

@@ -108,15 +108,21 @@ class ChatServer:
         name = configured.get(turn.model)
         if name is None and configured:
             raise self._no_model(turn.model, tuple(configured))
-        if not name and not self.server.kind.needs_key:
+        usual = self._profile.models
+        if not name and (turn.model not in usual or not self.server.kind.needs_key):
             name = await self._listed_name(turn.model)
-        name = name or self._profile.models[turn.model]
+        name = name or usual.get(turn.model)
+        if name is None:
+            # Only who lists it has it.
+            raise self._no_model(turn.model, tuple(usual))
         if self._profile.takes_provider and turn.provider:
             name = f"{name.partition(':')[0]}:{turn.provider}"
         return name
 
     async def _listed_name(self, model: str) -> str | None:
         """The server's own name for ``model``; ``None`` where its list does not help."""
+        if not self._profile.lists_models:
+            return None
         try:
             served = await self._list.get()
         except GatewayError:

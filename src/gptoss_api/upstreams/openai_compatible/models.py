@@ -16,7 +16,7 @@ from ..base import ServedModel
 LIST_AGE: Final = 300.0
 TROUBLE_AGE: Final = 10.0
 
-_SIZE: Final = re.compile(r"gpt[-_ ]?oss[-_: ]?(120b|20b)", re.I)
+_SIZE: Final = re.compile(r"gpt[-_ ]?oss[-_: ]?(safeguard[-_: ]?)?(120b|20b)", re.I)
 
 
 def canonical_id(name: str) -> str | None:
@@ -25,7 +25,9 @@ def canonical_id(name: str) -> str | None:
         return find_model(name).id
     except ModelNotFound:
         found = _SIZE.search(name)
-        return None if found is None else f"gpt-oss-{found[1].lower()}"
+        if found is None:
+            return None
+        return f"gpt-oss-{'safeguard-' if found[1] else ''}{found[2].lower()}"
 
 
 def read_models(body: bytes) -> tuple[ServedModel, ...]:
