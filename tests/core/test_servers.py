@@ -50,7 +50,10 @@ def test_every_profile_is_that_of_a_kind() -> None:
 
 @EVERY_KIND
 def test_its_addresses_are_known_for_its_own(kind: ServerKind) -> None:
-    for host in kind.hosts:
+    for known in kind.hosts:
+        host = f"anything{known}" if known.startswith(".") else known
+        assert not kind.is_at(f"{host}.example")
+        assert not kind.is_at(f"other-{known.lstrip('.')}")
         assert named_upstream(f"https://{host}/v1") == UpstreamSettings(host, kind.name, f"https://{host}/v1")
     if kind.port:
         url = f"http://box:{kind.port}/v1"

@@ -63,7 +63,7 @@ def _kind_at(host: str, port: int) -> ServerKind:
     """What an address is: its host tells, or else a port that only one kind uses."""
     kinds = SERVER_KINDS.values()
     by_port = (kind for kind in kinds if kind.port_is_telling and kind.port == port)
-    return next((kind for kind in kinds if host in kind.hosts), next(by_port, GENERIC))
+    return next((kind for kind in kinds if kind.is_at(host)), next(by_port, GENERIC))
 
 
 def _parse_choice(value: object) -> str:
@@ -131,6 +131,7 @@ def _parse_table(table: object, where: str) -> UpstreamSettings:
 def _parse_models(value: object) -> Mapping[str, str]:
     """Canonical ids with the server's names; "" means the usual one, where a list has only the id."""
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        # What others are called, the server alone knows.
         ids = [model.id for model in MODELS]
         value = {name: "" if name in ids else name for name in value}
     elif not isinstance(value, dict) or not all(

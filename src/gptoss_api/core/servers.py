@@ -17,7 +17,8 @@ class ServerKind(Struct, frozen=True):
     """One kind of server, as the table knows it.
 
     ``title`` is what messages call it. ``url`` is where it usually is, up to ``/v1``; "" where every user's
-    has an address of its own, which then has to be given. An address with one of ``hosts`` is of this kind.
+    has an address of its own, which then has to be given. An address with one of ``hosts`` is of this kind;
+    one that begins with a dot stands for every name that ends so.
 
     ``port`` is where it listens on the user's own machine, 0 for servers elsewhere; with ``port_is_telling``
     an address with that port is of this kind, whatever its host.
@@ -39,6 +40,10 @@ class ServerKind(Struct, frozen=True):
     key_step: str = ""
     taken_for_key: str = ""
     protocol: str = "chat_completions"
+
+    def is_at(self, host: str) -> bool:
+        """Whether the name of a ``host`` is one of this kind's."""
+        return any(host.endswith(known) if known[0] == "." else host == known for known in self.hosts)
 
     @property
     def needs_address(self) -> bool:
@@ -113,6 +118,20 @@ _ROWS: Final = (
         hosts=("api.cloudflare.com",),
         key_variables=("CLOUDFLARE_API_TOKEN",),
         key_step="Set CLOUDFLARE_API_TOKEN to a token with the permission Workers AI.",
+    ),
+    ServerKind(
+        "azure",
+        "Azure",
+        hosts=(".openai.azure.com", ".services.ai.azure.com"),
+        key_variables=("AZURE_OPENAI_API_KEY",),
+        key_step="Set AZURE_OPENAI_API_KEY to a key of the resource that has the deployment.",
+    ),
+    ServerKind(
+        "watsonx",
+        "watsonx.ai",
+        hosts=(".ml.cloud.ibm.com",),
+        key_variables=("WATSONX_AI_BEARER_TOKEN",),
+        key_step="Set WATSONX_AI_BEARER_TOKEN to a bearer token of IBM Cloud that has not expired.",
     ),
     ServerKind("generic", "The server"),
 )

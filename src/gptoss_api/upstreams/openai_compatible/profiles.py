@@ -159,6 +159,11 @@ _PARTICULAR: Final[Mapping[str, Profile]] = {
         lists_models=False,
         effort=("reasoning.effort",),
     ),
+    # Its models are called as their deployments, usually by the model's own name; it takes no choice but auto
+    # and none (hindsight#1219).
+    "azure": Profile(models=_PLAIN_NAMES, lists_models=False, tool_choice=_ONLY_AUTO),
+    # Of its gateway nothing is known but that it speaks Chat Completions.
+    "watsonx": Profile(),
     # Whatever is at an address: most render by the template. A thought that it refuses is left out later.
     "generic": Profile(
         reasoning_in="reasoning_content",
