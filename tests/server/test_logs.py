@@ -27,12 +27,16 @@ def test_a_turn_is_one_line_with_its_figures(
     simulator: Simulator, gateway: StartGateway, stream: bool
 ) -> None:
     running = gateway(simulator, GPTOSS_LOG_FORMAT="json")
-    reply = ask(running, "POST", CHAT, {**HELLO, "stream": stream, "model": "openai/gpt-oss-20b"})
+    body = {**HELLO, "stream": stream, "model": "openai/gpt-oss-20b", "stop": ["never said"]}
+    reply = ask(running, "POST", CHAT, body, {"user-agent": "OpenAI/Python 2.8.0 (linux; x64)"})
     (line,) = lines_of(running, 1)
     assert line["id"] == reply.headers["x-request-id"]
     assert line["level"] == "info"
     assert (line["method"], line["path"], line["dialect"]) == ("POST", CHAT, "chat")
     assert (line["upstream"], line["model"]) == ("gpt-oss.com", "gpt-oss-20b")
+    assert (line["client"], line["thread"]) == ("OpenAI/Python 2.8.0", "new")
+    assert (line["emulated"], line["repairs"]) == (reply.headers["x-gptoss-emulated"], 0)
+    assert "key" not in line
     assert (line["status"], line["outcome"]) == (200, "ok")
     assert isinstance(line["tokens_in"], int)
     assert isinstance(line["tokens_out"], int)

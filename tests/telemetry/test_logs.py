@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -18,11 +19,16 @@ from tests.secret_forms import FORMS
 HOSTILE = "a\nb\r\x1b[31m\u2028\u202e\x00\ud800\x9bend"
 REQUEST = {
     "request_id": "req_1",
+    "key": "anna",
+    "client": "OpenAI/Python 2.8.0",
     "dialect": "chat",
     "method": "POST",
     "path": "/v1/chat/completions",
     "upstream": "demo",
     "model": "gpt-oss-120b",
+    "thread": "reused",
+    "emulated": "history,tools",
+    "repairs": 0,
     "status": 200,
     "outcome": "ok",
     "prompt_tokens": 10,
@@ -59,7 +65,8 @@ def test_a_request_is_one_line_of_text(capsys: pytest.CaptureFixture[str]) -> No
     (line,) = written(capsys)
     assert " INFO    server: request " in line
     assert line.endswith(
-        "id=req_1 dialect=chat method=POST path=/v1/chat/completions upstream=demo model=gpt-oss-120b "
+        'id=req_1 key=anna client="OpenAI/Python 2.8.0" dialect=chat method=POST path=/v1/chat/completions '
+        'upstream=demo model=gpt-oss-120b thread=reused emulated="history,tools" repairs=0 '
         "status=200 outcome=ok tokens_in=10 tokens_out=0 first_byte_ms=3.1 total_ms=100.0"
     )
 
@@ -77,6 +84,44 @@ def test_a_request_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> Non
     assert "upstream" not in bare
     assert "tokens_in" not in bare
     assert bare["status"] == 404
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="consoles there need not understand colours")
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+    ],
+)
+def test_a_terminal_gets_colours_and_nothing_else_does(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], coloured: bool
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    told: list[str] = []
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr("sys.stderr", stream)
+        configure_logging()
+        log_request(**{**REQUEST, "client": HOSTILE})  # type: ignore[arg-type]  # as above
+        log_request(**{**REQUEST, "status": 502})  # type: ignore[arg-type]  # as above
+        logger.error("failed")
+        told += stream.getvalue().splitlines()
+    colour = re.compile("\x1b\\[[0-9]+m")
+    assert [bool(colour.search(line)) for line in told] == [coloured] * 3 + [False] * 3
+    plain = [colour.sub("", line)[24:] for line in told]
+    assert plain[:3] == plain[3:]
+    if coloured:
+        assert "\x1b[32m200\x1b[0m" in told[0]
+        assert "\x1b[31m502\x1b[0m" in told[1]
+        assert "\x1b[31mERROR  \x1b[0m" in told[2]
 
 
 class Counted(io.StringIO):

@@ -94,6 +94,54 @@ async def test_callers_take_turns_and_each_is_served_in_order() -> None:
     assert crowd.entered == ["a0", "a1", "b1", "c1", "a2", "b2", "a3"]
 
 
+async def test_who_holds_fewest_is_next() -> None:
+    admission = Admission(4, 20)
+    crowd = Crowd(admission)
+    for name in ("a1", "a2", "a3", "b1", "a4", "b2", "c1", "d1"):
+        await crowd.arrive(name)
+    # "a" holds three of the four and has waited longest.
+    for left in ("b1", "a1", "a2", "c1"):
+        await crowd.leave(left)
+    assert crowd.entered == ["a1", "a2", "a3", "b1", "b2", "c1", "d1", "a4"]
+    await crowd.drain()
+    assert admission._held == {}
+
+
+@pytest.mark.parametrize("slots", [1, 4, 16])
+async def test_one_with_two_hundred_waiting_turns_does_not_double_the_waiting_of_nineteen(slots: int) -> None:
+    """Every turn takes as long as any other, so time is counted in slots that came free."""
+
+    async def waited(busy: int) -> float:
+        admission, freed, waits = Admission(slots, 1024), 0, []
+        running: list[asyncio.Event] = []
+
+        async def turn(caller: str) -> None:
+            since = freed
+            async with admission.slot(caller):
+                if caller != "busy":
+                    waits.append(freed - since)
+                running.append(end := asyncio.Event())
+                await end.wait()
+
+        async def client(caller: str) -> None:
+            for _ in range(20):
+                await turn(caller)
+
+        tasks = [asyncio.create_task(turn("busy")) for _ in range(busy)]
+        await settle()
+        tasks += [asyncio.create_task(client(f"key {number}")) for number in range(19)]
+        await settle()
+        while running:
+            freed += 1
+            running.pop(0).set()
+            await settle()
+        await asyncio.gather(*tasks)
+        assert len(waits) == 19 * 20
+        return sum(waits) / len(waits)
+
+    assert 0 < await waited(200) < 2 * await waited(0)
+
+
 async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
     admission = Admission(1, 1)
     crowd = Crowd(admission)

@@ -131,7 +131,8 @@ class Turn(Struct, frozen=True):
     which has no effect anywhere and goes no further than the dialect.
 
     ``caller`` is an opaque id of whose request this is (an API key's fingerprint, or ""): state is
-    never shared between callers, and queues are fair between them. ``thread`` continues an upstream
+    never shared between callers. ``queue`` is whose turns wait in one row: queues are fair between rows.
+    ``thread`` continues an upstream
     conversation; ``messages`` then holds only what that conversation has not seen. ``new_thread`` asks that
     none be continued. ``weight`` is how much work the turn makes, in characters; 0 means
     little. ``wants_prompt_tokens`` asks for ``Started.prompt_tokens``, for which the answer then waits, and
@@ -158,6 +159,7 @@ class Turn(Struct, frozen=True):
     options: Mapping[str, Any] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     caller: str = ""
+    queue: str = ""
     request_id: str = ""
     thread: ThreadRef | None = None
     new_thread: bool = False

@@ -1,6 +1,7 @@
 """Everything that answers requests: routes, wrapped by the edge."""
 
 import time
+from functools import lru_cache
 
 from ..access import HostPolicy, OriginPolicy
 from ..config import Settings
@@ -63,16 +64,27 @@ def _dialect_settings(settings: Settings, gateway: Gateway) -> DialectSettings:
     )
 
 
+@lru_cache(256)
+def _program(user_agent: str) -> str:
+    """The program that a user agent names, without what it says of its surroundings."""
+    return user_agent.partition("(")[0].strip()[:64]
+
+
 def _log(exchange: Exchange) -> None:
     record = exchange.record
     started, usage, arrived = record.started, record.usage, record.arrived
     log_request(
         request_id=record.id,
+        key=record.key.name,
+        client=_program(record.headers.get("user-agent", "")),
         dialect=record.dialect,
         method=exchange.method,
         path=exchange.path,
         upstream=started.upstream if started else "",
         model=started.model if started else "",
+        thread=started.thread if started else "",
+        emulated=",".join(started.emulated) if started else "",
+        repairs=max(started.repairs, record.repairs) if started else None,
         status=record.status,
         outcome=record.outcome,
         prompt_tokens=usage.prompt_tokens if usage else None,

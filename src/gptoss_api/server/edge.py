@@ -97,6 +97,8 @@ class Edge:
         if exchange.method != "OPTIONS" and not is_open(exchange.path):
             caller = self._keys.authenticate(record.headers)
             record.caller, record.key = caller.id, caller
+            if not caller.id:
+                record.address = exchange.peer
             if self._drain.draining:
                 raise shutting_down()
 

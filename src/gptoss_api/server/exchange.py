@@ -108,6 +108,11 @@ class Exchange:
         self._watcher: Callable[[], None] | None = None
 
     @property
+    def peer(self) -> str:
+        """The address of the other end of its connection."""
+        return self._connection.peer
+
+    @property
     def started(self) -> bool:
         """Whether the answer has a head already."""
         return self.record.status != 0

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
+from functools import cached_property
 from math import inf
 from typing import Final
 from urllib.parse import unquote
@@ -342,7 +343,7 @@ class HttpProtocol(asyncio.Protocol):
         self._read_timer = None
         _log.info(
             "connection of %s reset: its answer waited %g s in all to be read (GPTOSS_TOTAL_TIMEOUT)",
-            self._peer(),
+            self.peer,
             self.shared.read_timeout,
         )
         # What the system still holds of the answer goes too; it would keep it for a client that stays.
@@ -388,13 +389,15 @@ class HttpProtocol(asyncio.Protocol):
         else:
             self._close()
 
-    def _peer(self) -> str:
+    @cached_property
+    def peer(self) -> str:
+        """The address of the other end."""
         address = self.transport.get_extra_info("peername")
         return address[0] if address else "a client"
 
     def _refuse(self, status: int, message: str) -> None:
         """Answers what is no request, and closes the connection."""
-        _log.debug("connection of %s refused with %d", self._peer(), status)
+        _log.debug("connection of %s refused with %d", self.peer, status)
         # In the middle of an answer there is no place for another one.
         if self._is_idle() or self._is_unanswered():
             request_id = new_request_id()

@@ -37,6 +37,7 @@ class RequestRecord:
     """
 
     __slots__ = (
+        "address",
         "arrived",
         "caller",
         "dialect",
@@ -62,7 +63,9 @@ class RequestRecord:
         given = self.headers.get("x-request-id", "")
         harmless = 0 < len(given) <= 128 and _ID_CHARACTERS.issuperset(given)
         self.id = given if harmless else new_request_id()
+        # Whose key it is, and, where there are no keys, from where it came.
         self.caller = ""
+        self.address = ""
         self.key = NOBODY
         # Where its key has limits: what is set aside for it, and what its answer's headers say of them.
         self.reservation: Reservation | None = None
@@ -89,6 +92,7 @@ class RequestRecord:
         return replace(
             turn,
             caller=self.caller,
+            queue=self.caller or self.address,
             request_id=self.id,
             weight=self.weight,
             new_thread=self.headers.get("x-gptoss-thread", "").strip().lower() == "new",

@@ -7,6 +7,7 @@ client can write a line of its own into the log.
 import asyncio
 import json
 import logging
+import os
 import re
 import sys
 import time
@@ -42,7 +43,8 @@ def configure_logging(
     Other libraries are heard from warnings on. ``secrets`` are blotted out wherever they appear.
     """
     hide_from_logs(secrets)
-    handler = _Output(sys.stderr, JsonLines() if form == "json" else TextLines())
+    lines = JsonLines() if form == "json" else TextLines(_Colours() if _is_coloured(sys.stderr) else None)
+    handler = _Output(sys.stderr, lines)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger(_PACKAGE).setLevel(level.upper())
     logging.captureWarnings(True)
@@ -66,25 +68,39 @@ def log_request(
     status: int,
     outcome: str,
     total_ms: float,
+    key: str = "",
+    client: str = "",
     dialect: str = "",
     upstream: str = "",
     model: str = "",
+    thread: str = "",
+    emulated: str = "",
+    repairs: int | None = None,
     prompt_tokens: int | None = None,
     completion_tokens: int | None = None,
     first_byte_ms: float | None = None,
     probe: bool = False,
 ) -> None:
-    """The one line of a request. Probes of its health come every few seconds and are for debugging only."""
+    """The one line of a request. Probes of its health come every few seconds and are for debugging only.
+
+    ``key`` is the name of its API key, ``client`` the program that sent it, ``thread`` what became of the
+    conversation upstream.
+    """
     level = logging.DEBUG if probe else logging.INFO
     if not _requests.isEnabledFor(level):
         return
     fields = {
         "id": request_id,
+        "key": key,
+        "client": client,
         "dialect": dialect,
         "method": method,
         "path": path,
         "upstream": upstream,
         "model": model,
+        "thread": thread,
+        "emulated": emulated,
+        "repairs": repairs,
         "status": status,
         "outcome": outcome,
         "tokens_in": prompt_tokens,
@@ -140,11 +156,47 @@ class _Output(logging.StreamHandler[TextIO]):
                 self.stream.flush()
 
 
+def _is_coloured(stream: TextIO) -> bool:
+    """Whether somebody looks at ``stream`` who can see colours and has not said that he would not."""
+    environ = os.environ
+    if sys.platform == "win32" or environ.get("NO_COLOR") or environ.get("TERM", "dumb") == "dumb":
+        return False
+    return stream.isatty()
+
+
+class _Colours:
+    """What a terminal is told (ECMA-48, section 8.3.117)."""
+
+    _LEVELS: Final = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "31"}
+
+    def level(self, name: str) -> str:
+        return _in_colour(f"{name:<7}", self._LEVELS.get(name, ""))
+
+    def field(self, name: str, shown: str) -> str:
+        if name != "status":
+            return f"{_in_colour(name + '=', '2')}{shown}"
+        return f"{_in_colour(name + '=', '2')}{_in_colour(shown, '32' if shown < '400' else '31')}"
+
+
+def _in_colour(text: str, colour: str) -> str:
+    return f"\x1b[{colour}m{text}\x1b[0m" if colour else text
+
+
 class TextLines(logging.Formatter):
-    """``2026-08-05T10:00:00.000Z INFO server.run: message name=value …``; a trace follows, indented."""
+    """``2026-08-05T10:00:00.000Z INFO server.run: message name=value …``; a trace follows, indented.
+
+    ``colours`` are those of a terminal.
+    """
+
+    def __init__(self, colours: "_Colours | None" = None) -> None:
+        super().__init__()
+        self._colours = colours
+
+    def _level(self, name: str) -> str:
+        return f"{name:<7}" if self._colours is None else self._colours.level(name)
 
     def format(self, record: logging.LogRecord) -> str:
-        line = f"{_moment(record.created)} {record.levelname:<7} {_short_name(record)}: "
+        line = f"{_moment(record.created)} {self._level(record.levelname)} {_short_name(record)}: "
         line += _escaped(_redactor(record.getMessage()))
         # Not only "\n" parts lines, and what follows one must not pass for a line of the log.
         for row in _trace(self, record).splitlines():
@@ -153,8 +205,12 @@ class TextLines(logging.Formatter):
 
     def request(self, moment: float, level: int, fields: Mapping[str, object]) -> str:
         """The line of a request that ended at ``moment``, a POSIX time."""
-        shown = [f"{name}={_shown(_clean(value))}" for name, value in fields.items()]
-        return f"{_moment(moment)} {logging.getLevelName(level):<7} {_REQUESTS}: request {' '.join(shown)}"
+        if (colours := self._colours) is None:
+            shown = [f"{name}={_shown(_clean(value))}" for name, value in fields.items()]
+        else:
+            shown = [colours.field(name, _shown(_clean(value))) for name, value in fields.items()]
+        name = self._level(logging.getLevelName(level))
+        return f"{_moment(moment)} {name} {_REQUESTS}: request {' '.join(shown)}"
 
 
 class JsonLines(logging.Formatter):

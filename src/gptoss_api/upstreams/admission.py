@@ -14,8 +14,9 @@ _NEWEST = 0.2
 class Admission:
     """Bounded concurrency with a fair queue.
 
-    At most ``limit`` slots are held at once and at most ``max_waiting`` turns wait. A freed slot
-    goes round-robin between callers and first come, first served within one caller. In a full queue the
+    At most ``limit`` slots are held at once and at most ``max_waiting`` turns wait. A freed slot goes to the
+    waiting caller who holds the fewest, round-robin between those who hold as many, and first come, first
+    served within one caller. In a full queue the
     newest turn of the caller with the most makes room for one with fewer. Making room, finding none, and
     waiting longer than ``wait_timeout`` seconds (``None``: no bound) raise :class:`Overloaded` with an
     estimate of when a slot will be free.
@@ -34,6 +35,8 @@ class Admission:
         # Callers in the order of their turns, each with its waiters in order of arrival; a dict
         # serves as a queue from which a cancelled waiter can leave in constant time.
         self._queues: dict[str, dict[asyncio.Future[None], None]] = {}
+        # Slots by caller, of those who hold any.
+        self._held: dict[str, int] = {}
         self._average_hold = 0.0
 
     @property
@@ -54,6 +57,7 @@ class Admission:
         # A slot is never free while somebody waits: it is handed over when it is given back.
         if self._active < self._limit:
             self._active += 1
+            self._take(caller)
             return
         if self._waiting >= self._max_waiting and not self._make_room(caller):
             raise self._overloaded("Too many requests wait for this upstream already")
@@ -73,19 +77,26 @@ class Admission:
                 self._leave(caller, waiter)
             elif waiter.exception() is None:
                 # The slot was handed over in the same moment; it belongs to the next one now.
-                self._hand_over()
+                self._hand_over(caller)
             raise
         finally:
             if timer is not None:
                 timer.cancel()
 
-    def _release(self, held: float) -> None:
+    def _release(self, caller: str, held: float) -> None:
         self._average_hold += (held - self._average_hold) * (_NEWEST if self._average_hold else 1.0)
-        self._hand_over()
+        self._hand_over(caller)
 
-    def _hand_over(self) -> None:
+    def _take(self, caller: str) -> None:
+        self._held[caller] = self._held.get(caller, 0) + 1
+
+    def _hand_over(self, before: str) -> None:
+        """Passes a slot on that was held by ``before``."""
+        if (left := self._held.pop(before) - 1) > 0:
+            self._held[before] = left
         while self._queues:
-            caller = next(iter(self._queues))
+            # Of several the first.
+            caller = min(self._queues, key=self._slots_of)
             queue = self._queues.pop(caller)
             waiter = next(iter(queue))
             del queue[waiter]
@@ -94,9 +105,13 @@ class Admission:
             self._waiting -= 1
             # A waiter that was cancelled but has not run yet is passed over.
             if not waiter.done():
+                self._take(caller)
                 waiter.set_result(None)
                 return
         self._active -= 1
+
+    def _slots_of(self, caller: str) -> int:
+        return self._held.get(caller, 0)
 
     def _make_room(self, caller: str) -> bool:
         """Turns the newest waiter of the longest queue away, unless that is the queue of ``caller``."""
@@ -131,9 +146,10 @@ class Admission:
 
     def _overloaded(self, what: str) -> Overloaded:
         expected = self._average_hold * (self._waiting + 1) / self._limit
+        wait = min(max(expected, _RETRY_AFTER_MIN), _RETRY_AFTER_MAX)
         return Overloaded(
-            f"{what} ({self._active} running, {self._waiting} waiting). Try again in a moment.",
-            retry_after=min(max(expected, _RETRY_AFTER_MIN), _RETRY_AFTER_MAX),
+            f"{what} ({self._active} running, {self._waiting} waiting). Try again in about {wait:.0f} s.",
+            retry_after=wait,
         )
 
 
@@ -173,4 +189,4 @@ class Slot:
         """Gives the slot back, if that was not done yet."""
         if self._held:
             self._held = False
-            self._admission._release(asyncio.get_running_loop().time() - self._since)
+            self._admission._release(self._caller, asyncio.get_running_loop().time() - self._since)

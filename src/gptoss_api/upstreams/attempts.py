@@ -95,7 +95,7 @@ class Attempts:
     async def open(self, asked: UpstreamTurn) -> AsyncIterator[AsyncIterator[Events]]:
         """See :meth:`gptoss_api.upstreams.base.Upstream.open`; it is asked when iteration begins."""
         async with (
-            self._admission.slot(asked.turn.caller) as slot,
+            self._admission.slot(asked.turn.queue) as slot,
             aclosing(self._answer(asked, slot)) as batches,
         ):
             yield batches
