@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from anthropic import Anthropic
+from anthropic.types import ModelInfo, RawMessageStreamEvent
 
 from gptoss_api.config import Settings
 from tests.backends import shapes as scripted
-from tests.backends.server import Backend, backend_thread
+from tests.backends.server import Backend, backend_thread, streamed
 from tests.conftest import RunningGateway, Site, StartGateway, running_gateway
 from tests.dialects.events import named_events
+from tests.dialects.strict import strictly
 from tests.server.talking import Reply, ask, connect, read_until
 from tests.simulator import Answer, HttpReply, Pause, Simulator
 from tests.simulator.agent import Agent, Call
@@ -141,7 +143,10 @@ BODIES: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway in front of a server that takes conversations and tools itself."""
-    backend = Backend("vllm", answer=scripted.Answer(content='{"a": 1}'))
+    backend = Backend("vllm")
+    text = scripted.Answer(content='{"a": 1}')
+    call = scripted.Answer(content="", calls=(("weather", "{}"),), finish="tool_calls")
+    backend.reply = lambda asked: streamed(backend.shape, call if asked.body.get("tools") else text)
     with backend_thread(backend) as address:
         servers = json.dumps([{"name": "box", "kind": backend.kind, "url": address}])
         home = tmp_path_factory.mktemp("home")
@@ -151,7 +156,12 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]
 
 def assert_counted_as_begun(gateway: RunningGateway, body: dict[str, Any]) -> None:
     counted = ask(gateway, "POST", COUNT, {**HELLO, **body}, ANTHROPIC).json()["input_tokens"]
-    usage = named_events(post(gateway, stream=True, **body).body)[0][1]["message"]["usage"]
+    events = named_events(post(gateway, stream=True, **body).body)
+    for name, data in events:
+        # The SDKs have no type for it; they skip it.
+        if name != "ping":
+            strictly(RawMessageStreamEvent, data)
+    usage = events[0][1]["message"]["usage"]
     assert counted == sum(usage[name] for name in usage if name.endswith("input_tokens")) > 0
 
 
@@ -242,6 +252,7 @@ def test_models_are_listed_with_ids_that_claude_code_keeps(demo: RunningGateway)
     assert {"gpt-oss-120b", "claude-gpt-oss-120b", "claude-gpt-oss-20b"} <= set(ids)
     for name in (*ids, "claude-sonnet-5"):
         shown = ask(demo, "GET", f"/v1/models/{name}", headers=ANTHROPIC).json()
+        ModelInfo.model_validate(shown)
         assert (shown["id"], shown["type"], shown["max_input_tokens"]) == (name, "model", 131_072)
     assert all("claude" not in model["id"] for model in ask(demo, "GET", "/v1/models").json()["data"])
 
