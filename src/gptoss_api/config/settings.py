@@ -277,6 +277,12 @@ class Settings:
         choice("strict", "best_effort"),
         "Whether an answer that could not be repaired is an error or delivered as it is.",
     )
+    repeats: bool = _setting(
+        True,
+        "GPTOSS_REPEATS",
+        flag,
+        "Let a request that is repeated after a failure or a departure join the turn that is there.",
+    )
     store: bool = _setting(
         True,
         "GPTOSS_STORE",

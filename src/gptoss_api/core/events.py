@@ -16,6 +16,7 @@ from msgspec import Struct
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 ThreadUse = Literal["new", "reused", "replayed"]
+Repeat = Literal["joined", "replayed"]
 
 
 class Usage(Struct, frozen=True, gc=False):
@@ -41,6 +42,8 @@ class Started(Struct, frozen=True):
     ``account`` name the upstream conversation where there is one. ``repairs`` counts the upstream turns
     spent on mending before anything was delivered. ``prompt_tokens`` is the gateway's own count where it is
     known by then, as it always is where ``Turn.wants_prompt_tokens``; ``Usage`` at the end has the last word.
+    ``repeat`` says that the answer is that to an earlier request, which was ``joined`` while it was under way
+    or is ``replayed``.
     """
 
     upstream: str
@@ -52,6 +55,7 @@ class Started(Struct, frozen=True):
     ignored: tuple[str, ...] = ()
     repairs: int = 0
     prompt_tokens: int | None = None
+    repeat: Repeat | None = None
 
 
 class ChoiceStarted(Struct, frozen=True, gc=False):

@@ -141,6 +141,7 @@ class Turn(Struct, frozen=True):
     ``conversation`` is what the client calls its conversation, if it does: all its turns go to one upstream.
     ``hidden_tools`` names tools that the model may call without being shown them: a client knows them all
     the same.
+    ``comes_back`` says that the client repeats its request by itself where it failed or took too long.
     """
 
     model: str
@@ -169,3 +170,4 @@ class Turn(Struct, frozen=True):
     wants_stop_sequence: bool = False
     hidden_tools: tuple[str, ...] = ()
     conversation: str = ""
+    comes_back: bool = False

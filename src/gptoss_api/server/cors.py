@@ -42,6 +42,7 @@ _EXPOSED: Final = (
     "x-gptoss-ignored",
     "x-gptoss-repairs",
     "x-gptoss-not-stored",
+    "x-gptoss-repeat",
 )
 _MAX_AGE: Final = 86_400
 

@@ -8,6 +8,7 @@ from ..dialects.base import Answer, CountTokens, Dialect, ListModels, Operation,
 from ..dialects.responses import CountInput, CreateResponse, ResponseAction, ResponsesDialect
 from ..gateway import Gateway
 from .models import TellEndpoint, serve_model, serve_models
+from .repeats import Repeats
 from .request import RequestRecord
 from .responses import (
     BackgroundRuns,
@@ -27,6 +28,7 @@ class Operations:
     def __init__(self, settings: Settings, gateway: Gateway, serving: Serving) -> None:
         self._gateway = gateway
         self._serving = serving
+        self._open = Repeats(gateway.open, serving.drain).open if settings.repeats else gateway.open
         self._stored = StoredResponses(
             gateway.state.store,
             ttl=settings.responses_days * 86_400.0,
@@ -51,9 +53,9 @@ class Operations:
             case ShowModel(render, aliases):
                 return partial(serve_model, gateway, render, aliases)
             case CreateResponse():
-                return ResponsesEndpoint(operation, gateway.open, serving, self._stored, self._runs)
+                return ResponsesEndpoint(operation, self._open, serving, self._stored, self._runs)
             case Answer():
-                return TurnEndpoint(dialect.name, operation, gateway.open, serving)
+                return TurnEndpoint(dialect.name, operation, self._open, serving)
             case CountTokens(parse, render):
                 return CountEndpoint(dialect.name, partial(parsed, parse), render, gateway.count, serving)
             case CountInput(owner, render):

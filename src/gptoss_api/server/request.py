@@ -96,7 +96,14 @@ class RequestRecord:
             request_id=self.id,
             weight=self.weight,
             new_thread=self.headers.get("x-gptoss-thread", "").strip().lower() == "new",
+            comes_back=self._comes_back,
         )
+
+    @property
+    def _comes_back(self) -> bool:
+        """Whether the client says that it repeats; the official SDKs count their attempts from 0."""
+        counted = self.headers.get("x-stainless-retry-count", "0")
+        return counted != "0" or "idempotency-key" in self.headers
 
     def observe(self, events: Events) -> None:
         """Notes what the log line and the headers need from a batch."""
@@ -152,6 +159,8 @@ class RequestRecord:
         if repairs := max(started.repairs, self.repairs):
             headers.append((b"x-gptoss-repairs", b"%d" % repairs))
         headers += self.limit_headers
+        if started.repeat:
+            headers.append((b"x-gptoss-repeat", started.repeat.encode()))
         if self.not_stored:
             headers.append((b"x-gptoss-not-stored", self.not_stored.encode()))
         return headers
