@@ -24,8 +24,8 @@ from gptoss_api.core.errors import (
 from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.dialects.base import error_headers
 from gptoss_api.dialects.openai_errors import openai_error
+from gptoss_api.upstreams.openai.failures import failure_of_event, failure_of_response
 from gptoss_api.upstreams.openai_compatible import PROFILES
-from gptoss_api.upstreams.openai_compatible.failures import failure_of_event, failure_of_response
 from tests.upstreams.chatkit.scripted import Reply
 from tests.upstreams.chatkit.transcripts import sse
 

@@ -293,7 +293,7 @@ async def test_a_server_that_does_not_list_its_models_is_there_all_the_same(stat
 
 
 async def test_a_server_that_is_busy_answering_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gptoss_api.upstreams.openai_compatible.requests.MODELS_TIME", 0.1)
+    monkeypatch.setattr("gptoss_api.upstreams.openai.server.MODELS_TIME", 0.1)
     backend = Refusing(Reply([5.0]))
     backend.replies = [Reply([b": x\n\n", 5.0])]
     async with connected(backend, models={"gpt-oss-120b": "big"}) as upstream:

@@ -9,7 +9,7 @@ from gptoss_api.core.errors import GatewayError
 from gptoss_api.core.redaction import Redactor
 from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.upstreams.chatkit.failures import failure_of_card, failure_of_error_event
-from gptoss_api.upstreams.openai_compatible.failures import failure_of_event
+from gptoss_api.upstreams.openai.failures import failure_of_event
 from gptoss_api.upstreams.refusals import EXCERPT_LENGTH, beginning, excerpt
 from tests.secret_forms import FORMS
 from tests.watchdog import LONGEST_STOP

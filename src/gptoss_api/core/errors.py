@@ -52,6 +52,7 @@
             UpstreamIncomplete
             UpstreamChallenge
             UpstreamForbidden
+            EndpointMissing
             ThreadLost
             UndeclaredToolCalled
             UnparsedByUpstream
@@ -340,6 +341,10 @@ class UpstreamForbidden(UpstreamFailure):
 
     retryable = False
     should_retry = False
+
+
+class EndpointMissing(UpstreamFailure):
+    """The upstream has nothing at the path that its protocol wants."""
 
 
 class ThreadLost(UpstreamFailure):

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from ..core.servers import SERVER_KINDS
 from ..upstreams.base import ServedModel
-from ..upstreams.openai_compatible.models import read_models
+from ..upstreams.openai.models import read_models
 from ..upstreams.openai_compatible.recognition import kind_by_owner
 
 TIMEOUT: Final = 0.3

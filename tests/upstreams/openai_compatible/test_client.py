@@ -25,8 +25,8 @@ from gptoss_api.core.turn import (
 )
 from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.http import HttpClient
+from gptoss_api.upstreams.openai.models import canonical_id, read_models
 from gptoss_api.upstreams.openai_compatible import PROFILES, OpenAICompatibleUpstream, Server
-from gptoss_api.upstreams.openai_compatible.models import canonical_id, read_models
 from tests.backends.server import Backend, ask, connected, json_reply, turn
 from tests.upstreams.chatkit.scripted import Asked, Reply
 from tests.upstreams.chatkit.transcripts import sse

@@ -12,7 +12,7 @@ from gptoss_api.core.errors import UpstreamEmpty, UpstreamFailure, UpstreamIncom
 from gptoss_api.core.result import Choice, Collector
 from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.text.sse import SseDecoder
-from gptoss_api.upstreams.openai_compatible.usage import read_timings, read_usage
+from gptoss_api.upstreams.openai.usage import read_timings, read_usage
 from gptoss_api.upstreams.openai_compatible.wire import AFTER_ANSWER, ChatWire
 from tests.backends.shapes import SHAPES, Answer, kind_of
 from tests.upstreams.chatkit.transcripts import sse

@@ -3,13 +3,7 @@
 from contextlib import AsyncExitStack
 from typing import Final
 
-from ...core.errors import (
-    GatewayError,
-    ModelNotFound,
-    UnparsedByUpstream,
-    UpstreamLoginRequired,
-    UpstreamTimeout,
-)
+from ...core.errors import GatewayError, UnparsedByUpstream, UpstreamLoginRequired
 from ...core.events import Started
 from ...core.redaction import Redactor
 from ...core.turn import Turn
@@ -18,12 +12,11 @@ from ..attempts import retry_pause
 from ..base import Capabilities, ServedModel
 from ..client import UpstreamClient
 from ..clock import TurnClock
-from ..health import LOOK_TIME
 from ..http import HttpClient, HttpResponse
+from ..openai.server import Server, ServerAccess, ServerModels
 from ..reading import AnswerReader, BodyReader, StreamReader
-from .models import ModelList
 from .profiles import PROFILES
-from .requests import ChatRequests, PassedOptions, Server
+from .requests import ChatRequests, PassedOptions
 from .wire import ChatWire
 
 # How often one turn may be asked again because a field was refused.
@@ -44,14 +37,11 @@ class ChatServer:
     ) -> None:
         self.name = server.title
         self.title = server.kind.title
-        self.server = server
+        self.access = access = ServerAccess(http, server, idle_timeout=idle_timeout)
         self.asks_again = asks_again
-        self.idle_timeout = idle_timeout
-        self.requests = ChatRequests(http, server, idle_timeout=idle_timeout)
-        self._http = http
-        self._admission = admission
+        self.requests = ChatRequests(access)
         self._profile = profile = PROFILES[server.kind.name]
-        self._list = ModelList(self.requests.list_models)
+        self._models = ServerModels(access, admission, profile.models, listed=profile.lists_models)
         self.capabilities = Capabilities(
             history=True,
             thoughts=profile.reasoning_in != "none",
@@ -69,34 +59,18 @@ class ChatServer:
 
     def missing(self) -> str:
         """That a key is missing which the server needs."""
-        return self.server.lacks_key
+        return self.access.server.lacks_key
 
     def renewed(self) -> bool:
         """Never: keys are read once."""
         return False
 
     async def find(self) -> None:
-        await self._http.reach(self.requests.url, LOOK_TIME)
-        if not self._profile.lists_models:
-            return
-        try:
-            await self._list.renew()
-        except UpstreamTimeout as late:
-            # A server that does one thing at a time lists nothing while it answers.
-            if late.unreached or not self._admission.active:
-                raise
+        await self._models.find()
 
     async def models(self) -> tuple[ServedModel, ...]:
         """See :class:`gptoss_api.upstreams.base.Backend`; asked for at most every few minutes."""
-        known = self.server.models
-        if not known and not self._profile.lists_models:
-            known = self._profile.models
-        if known:
-            return tuple(
-                ServedModel(name or self._profile.models[canonical], canonical)
-                for canonical, name in known.items()
-            )
-        return await self._list.get()
+        return await self._models.all()
 
     async def model_name(self, turn: Turn) -> str:
         """What the server calls the turn's model.
@@ -104,39 +78,10 @@ class ChatServer:
         Raises:
             ModelNotFound: where it is known to have other models only.
         """
-        configured = self.server.models
-        name = configured.get(turn.model)
-        if name is None and configured:
-            raise self._no_model(turn.model, tuple(configured))
-        usual = self._profile.models
-        if not name and (turn.model not in usual or not self.server.kind.needs_key):
-            name = await self._listed_name(turn.model)
-        name = name or usual.get(turn.model)
-        if name is None:
-            # Only who lists it has it.
-            raise self._no_model(turn.model, tuple(usual))
+        name = await self._models.name_of(turn.model)
         if self._profile.takes_provider and turn.provider:
             name = f"{name.partition(':')[0]}:{turn.provider}"
         return name
-
-    async def _listed_name(self, model: str) -> str | None:
-        """The server's own name for ``model``; ``None`` where its list does not help."""
-        if not self._profile.lists_models:
-            return None
-        try:
-            served = await self._list.get()
-        except GatewayError:
-            return None
-        for entry in served:
-            if entry.id == model:
-                return entry.name
-        if served:
-            raise self._no_model(model, tuple(entry.id for entry in served))
-        return None
-
-    def _no_model(self, model: str, served: tuple[str, ...]) -> ModelNotFound:
-        there = ", ".join(dict.fromkeys(served))
-        return ModelNotFound(f"{self.name} does not serve {model}; it serves {there}.", param="model")
 
 
 class ChatTurn:
@@ -151,18 +96,18 @@ class ChatTurn:
 
     @property
     def redact(self) -> Redactor:
-        return self._chat.requests.redact
+        return self._chat.access.redact
 
     async def ask(self, connections: AsyncExitStack, clock: TurnClock) -> HttpResponse:
         chat = self._chat
-        if chat.server.lacks_key:
-            raise UpstreamLoginRequired(chat.server.lacks_key)
+        if lacking := chat.missing():
+            raise UpstreamLoginRequired(lacking)
         self._model = self._model or await chat.model_name(self.turn)
         return await chat.requests.send(self.turn, self._model, connections, clock)
 
     def reader(self, response: HttpResponse, clock: TurnClock) -> AnswerReader:
         wire = ChatWire(
-            self._chat.server.kind,
+            self._chat.access.server.kind,
             show_reasoning=self.turn.show_reasoning,
             redact=self.redact,
             stop=self.turn.stop,
@@ -170,7 +115,7 @@ class ChatTurn:
         )
         if "json" in (response.headers.get("content-type") or "").lower():
             return BodyReader(response, wire, clock)
-        return StreamReader(response, wire, clock, self._chat.idle_timeout)
+        return StreamReader(response, wire, clock, self._chat.access.idle_timeout)
 
     def started(self) -> Started:
         return Started(upstream=self._chat.name, model=self.turn.model)

@@ -12,8 +12,8 @@ from ... import __version__
 from ...core.errors import GatewayError
 from ...text.loose_json import Unreadable, decode_loosely
 from ..http import HttpClient
-from .models import canonical_id
-from .requests import Server
+from ..openai.models import canonical_id
+from ..openai.server import Server
 
 # How long one answer is waited for, in seconds, and how much of it is read, in bytes.
 ANSWER_TIME: Final = 2.0

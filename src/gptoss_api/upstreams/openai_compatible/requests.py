@@ -1,21 +1,16 @@
 """The requests of Chat Completions, in the form that one server takes."""
 
-import asyncio
 import json
 import logging
 import re
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
-from ... import __version__
-from ...core.errors import GatewayError, InvalidRequest, UpstreamTimeout
-from ...core.redaction import Redactor
-from ...core.servers import ServerKind
+from ...core.errors import GatewayError, InvalidRequest
 from ...core.turn import (
     AssistantMessage,
     Effort,
@@ -29,23 +24,15 @@ from ...core.turn import (
     UserMessage,
 )
 from ...loop import beside
-from ..attempts import post, read_refusal
-from ..base import ServedModel, log_fields
+from ..base import log_fields
 from ..clock import TurnClock
-from ..http import HttpClient, HttpResponse
-from ..retry_after import read_retry_after
-from .failures import failure_of_response
-from .models import read_models
+from ..http import HttpResponse
+from ..openai.server import ServerAccess
 from .profiles import PROFILES, Profile
 
 # Options that the gateway sets itself, whatever a client sent under their names.
 _OURS: Final = frozenset({"model", "messages", "stream", "stream_options", "tools", "tool_choice", "n"})
 
-# How long a list of models is waited for, in seconds, and how much of it is read, in bytes.
-MODELS_TIME: Final = 5.0
-MODELS_SIZE: Final = 4 * 1024 * 1024
-
-_NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 _REFUSES_FIELD: Final = re.compile(
     r"unsupported|not supported|unknown|unrecogni[sz]ed|unexpected|not permitted|not allowed|extra inputs"
     r"|additional propert|invalid (?:field|property|key|argument|parameter)"
@@ -58,44 +45,12 @@ _log = logging.getLogger(__name__)
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Server(msgspec.Struct, frozen=True):
-    """Which server: its ``url`` up to ``/v1``, its ``key``, and ``models`` where its names are known.
-
-    ``models`` maps canonical ids to the server's names, "" for the usual ones, and, if given, names
-    everything that it serves. ``headers`` are sent with every request. ``name`` is how the gateway calls it.
-    """
-
-    kind: ServerKind
-    url: str
-    key: str = ""
-    name: str = ""
-    models: Mapping[str, str] = _NO_NAMES
-    headers: Mapping[str, str] = _NO_NAMES
-
-    @property
-    def title(self) -> str:
-        return self.name or self.kind.name
-
-    @property
-    def lacks_key(self) -> str:
-        """What to say where the kind's own address would refuse every turn; a proxy may have a key."""
-        kind = self.kind
-        if self.key or not kind.needs_key or self.url.rstrip("/") != kind.url:
-            return ""
-        return f"No key is configured for {kind.title}. {kind.key_step}"
-
-
 class ChatRequests:
-    """Sends turns to ``server`` as completions; what it has once refused of them is left out from then on."""
+    """Sends turns to a server as completions; what it has once refused of them is left out from then on."""
 
-    def __init__(self, http: HttpClient, server: Server, *, idle_timeout: float | None) -> None:
-        self.url = server.url.rstrip("/")
-        # Headers may hold keys too, and servers repeat what they got.
-        self.redact = Redactor((server.key, *server.headers.values()))
-        self._http = http
-        self._server = server
-        self._profile = PROFILES[server.kind.name]
-        self._idle_timeout = idle_timeout
+    def __init__(self, access: ServerAccess) -> None:
+        self._access = access
+        self._profile = PROFILES[access.server.kind.name]
         self._rejected: frozenset[str] = frozenset()
 
     async def send(
@@ -103,42 +58,7 @@ class ChatRequests:
     ) -> HttpResponse:
         """The response that answers the turn; ``model`` is the server's name of the turn's."""
         body = await beside(turn.weight, encode_request, turn, model, self._profile, self._rejected)
-        response = await post(
-            self._http,
-            f"{self.url}/chat/completions",
-            headers=self._headers(body),
-            body=body,
-            connections=connections,
-            clock=clock,
-            idle_timeout=self._idle_timeout,
-        )
-        content_type = (response.headers.get("content-type") or "").lower()
-        if provider := response.headers.get("x-inference-provider"):
-            _log.debug(
-                "%s answers through %s", self._server.title, provider[:60], extra=log_fields(turn.request_id)
-            )
-        if response.status == 200 and "html" not in content_type:
-            return response
-        refusal = await read_refusal(response, self._server.title, self.redact, turn)
-        raise self._failure(response, content_type, refusal, read_retry_after(response.headers))
-
-    async def list_models(self) -> tuple[ServedModel, ...]:
-        """The gpt-oss models that the server lists.
-
-        Raises:
-            GatewayError: if it could not be asked, or refused to tell.
-        """
-        request = self._http.request("GET", f"{self.url}/models", headers=self._headers(b""))
-        try:
-            async with asyncio.timeout(MODELS_TIME), request as response:
-                body = await response.read_all(MODELS_SIZE)
-                if response.status == 200:
-                    return read_models(body)
-                raise self._failure(response, response.headers.get("content-type") or "", body)
-        except TimeoutError:
-            raise UpstreamTimeout(
-                f"{self._server.title} did not list its models in {MODELS_TIME:g} seconds."
-            ) from None
+        return await self._access.post("/chat/completions", body, turn, connections, clock)
 
     def leaves_out(self, turn: Turn, failure: GatewayError) -> bool:
         """Whether the server refused a field of the turn that can be left out; it is remembered."""
@@ -163,32 +83,11 @@ class ChatRequests:
         left_out = ", ".join(sorted(self._rejected))
         _log.info(
             "%s refuses %s: left out from now on",
-            self._server.title,
+            self._access.server.title,
             left_out,
             extra=log_fields(turn.request_id),
         )
         return True
-
-    def _failure(
-        self, response: HttpResponse, content_type: str, body: bytes, retry_after: float | None = None
-    ) -> GatewayError:
-        return failure_of_response(
-            self._server.kind,
-            response.status,
-            content_type,
-            body,
-            retry_after=retry_after,
-            redact=self.redact,
-        )
-
-    def _headers(self, body: bytes) -> dict[str, str]:
-        headers = {"user-agent": f"gptoss-api/{__version__}", "accept": "text/event-stream, application/json"}
-        if body:
-            headers["content-type"] = "application/json"
-        if self._server.key:
-            headers["authorization"] = f"Bearer {self._server.key}"
-        headers.update(self._server.headers)
-        return headers
 
 
 class PassedOptions:

@@ -28,11 +28,11 @@ from ...core.servers import ServerKind
 from ...text.loose_json import DONE, HalfJoiner, Unreadable, joined, read_values
 from ...text.sse import SseDecoder, Stray
 from ..base import log_fields
+from ..openai.failures import failure_of_event
+from ..openai.usage import read_timings, read_usage
 from ..refusals import LOOKS
 from .calls import CallAssembler, CallDelta
 from .chunks import Chunk, ChunkChoice, Delta, decode_chunk, usable_chunk
-from .failures import failure_of_event
-from .usage import read_timings, read_usage
 
 # Seconds. After the last chunk that says something or ends the answer, usage may follow, or more of the
 # answer where a proxy ends every chunk; comments and empty chunks buy no time.

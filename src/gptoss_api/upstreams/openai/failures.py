@@ -12,6 +12,7 @@ import msgspec
 
 from ...core.errors import (
     ContextLengthExceeded,
+    EndpointMissing,
     GatewayError,
     InsufficientQuota,
     ModelNotFound,
@@ -41,6 +42,9 @@ from ..refusals import (
 
 # Longer than for a web site: validation messages name the field at their end.
 _EXCERPT_LENGTH: Final = 400
+
+# What servers answer at a path that they do not have.
+NO_ENDPOINT: Final = frozenset({404, 405, 501})
 
 _CONTEXT: Final = re.compile(
     r"context[ _]length|context[ _]window|context size|exceed_context_size|maximum context"
@@ -224,7 +228,8 @@ def failure_of_form(
     if named is not None:
         return named
     said = f" (HTTP {status})" if status else ""
-    failure = UpstreamFailure(f"{title} failed{said}: {shown}", retry_after=retry_after)
+    kind = EndpointMissing if status in NO_ENDPOINT else UpstreamFailure
+    failure = kind(f"{title} failed{said}: {shown}", retry_after=retry_after)
     failure.retryable = status is None or status >= 500
     return failure
 
@@ -243,9 +248,8 @@ def _failure_of_page(
     named = failure_of_status(503 if status == 502 else status, server.title, said, retry_after=retry_after)
     if named is not None:
         return named
-    failure = UpstreamFailure(
-        f"{server.title} answered with a web page ({page}); is the address of its API right?"
-    )
+    kind = EndpointMissing if status in NO_ENDPOINT else UpstreamFailure
+    failure = kind(f"{server.title} answered with a web page ({page}); is the address of its API right?")
     failure.retryable = False
     return failure
 
