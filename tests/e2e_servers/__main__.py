@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 import venv
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 from openai import APIStatusError, OpenAI
 
+from gptoss_api.text.ranks import Ranks, build_table
 from tests.conftest import RunningGateway, free_port, running_gateway
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +28,9 @@ HERE = Path(__file__).parent
 FOLDER = ROOT / ".venv-servers"
 PACKAGES = ("litellm[proxy]==1.108.7", "xllamacpp==2026.10.11549", "gguf==0.19.0")
 PYTHON = FOLDER / "bin" / "python"
+# It names Python 3.12 as its oldest, and runs with 3.11.
+REFERENCE = ROOT / ".venv-reference"
+REFERENCE_PACKAGES = ("--ignore-requires-python", "gpt-oss==0.0.9")
 START_SECONDS = 120.0
 # LiteLLM does not start without one.
 KEY = f"sk-{secrets.token_hex(32)}"
@@ -48,22 +53,21 @@ WEATHER: Any = {
 QUESTION: Any = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello?"}]
 
 
-def install() -> None:
-    done = FOLDER / "installed"
-    wanted = "\n".join(PACKAGES)
+def install(folder: Path, *packages: str) -> None:
+    done = folder / "installed"
+    wanted = "\n".join(packages)
     if done.exists() and done.read_text() == wanted:
         return
-    print(f"installing {', '.join(PACKAGES)} into {FOLDER.name}", flush=True)
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    venv.create(FOLDER, with_pip=True)
-    subprocess.run(
-        [PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES], check=True
-    )
+    print(f"installing {', '.join(packages)} into {folder.name}", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    venv.create(folder, with_pip=True)
+    pip = (folder / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check")
+    subprocess.run([*pip, *packages], check=True)
     done.write_text(wanted)
 
 
 @contextmanager
-def process(log: Path, *command: str | Path, ready: str) -> Iterator[None]:
+def process(log: Path, *command: str | Path, ready: str, **environment: str) -> Iterator[None]:
     """A server process that answers at ``ready``."""
     with log.open("wb") as output:
         running = subprocess.Popen(
@@ -71,7 +75,7 @@ def process(log: Path, *command: str | Path, ready: str) -> Iterator[None]:
             stdout=output,
             stderr=subprocess.STDOUT,
             # LiteLLM's prices come with the package; nothing is fetched.
-            env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+            env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **environment},
         )
     try:
         deadline = time.monotonic() + START_SECONDS
@@ -121,6 +125,19 @@ def litellm(folder: Path, behind: str) -> Iterator[str]:
     program = FOLDER / "bin" / "litellm"
     command = (program, "--config", config, "--host", "127.0.0.1", "--port", str(port))
     with process(folder / "litellm.log", *command, ready=f"http://127.0.0.1:{port}/health/liveliness"):
+        yield url
+
+
+@contextmanager
+def reference(folder: Path) -> Iterator[str]:
+    """OpenAI's reference server of the Responses API; it gets its vocabulary from the gateway's."""
+    lines = (b"%s %d\n" % (b64encode(token), rank) for rank, token in enumerate(Ranks(build_table())))
+    (folder / "o200k_base.tiktoken").write_bytes(b"".join(lines))
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/v1"
+    command = (REFERENCE / "bin" / "python", HERE / "reference_server.py", str(port))
+    log = folder / "reference.log"
+    with process(log, *command, ready=f"{url}/models", TIKTOKEN_ENCODINGS_BASE=str(folder)):
         yield url
 
 
@@ -240,6 +257,41 @@ def counted(client: OpenAI, server: OpenAI, messages: Any, written: Any) -> str:
     return f"{read} tokens"
 
 
+def sums_up(client: OpenAI) -> str:
+    """What the reference server's own stub backend says to everybody, streamed and whole."""
+    completion: Any = client.chat.completions.create(model="gpt-oss-120b", messages=QUESTION)
+    message = completion.choices[0].message
+    assert message.content.startswith("2 + 2 = 4."), completion
+    assert "Simple arithmetic." in message.reasoning, completion
+    assert completion.choices[0].finish_reason == "stop"
+    assert completion.usage.completion_tokens > 0
+    with client.responses.stream(model="gpt-oss-120b", input="Hello?") as events:
+        pieces = [event.delta for event in events if event.type == "response.output_text.delta"]
+        response = events.get_final_response()
+    assert response.output_text == "".join(pieces) == message.content, response
+    return f"{len(pieces)} pieces, {completion.usage.completion_tokens} tokens"
+
+
+def cut(client: OpenAI) -> str:
+    completion = client.chat.completions.create(model="gpt-oss-120b", messages=QUESTION, max_tokens=8)
+    assert completion.choices[0].finish_reason == "length", completion
+    return "length"
+
+
+def call_and_result(client: OpenAI) -> str:
+    """A call, and a second turn with its result; the chain of thought goes back in between."""
+    tools: Any = [{"type": "function", **WEATHER["function"]}]
+    first = client.responses.create(model="gpt-oss-120b", input="Weather?", instructions="Hm.", tools=tools)
+    asked: Any = first.output[-1]
+    assert json.loads(asked.arguments) == {"city": "Paris"}, first
+    result: Any = [{"type": "function_call_output", "call_id": asked.call_id, "output": "sunny"}]
+    second = client.responses.create(
+        model="gpt-oss-120b", input=result, tools=tools, previous_response_id=first.id
+    )
+    assert second.output_text == "It is sunny.", second
+    return second.output_text
+
+
 def models(client: OpenAI) -> str:
     names = [model.id for model in client.models.list()]
     assert names[0] == "gpt-oss-20b", names
@@ -247,7 +299,8 @@ def models(client: OpenAI) -> str:
 
 
 def main() -> int:
-    install()
+    install(FOLDER, *PACKAGES)
+    install(REFERENCE, *REFERENCE_PACKAGES)
     check = Checks()
     with TemporaryDirectory() as temporary, ExitStack() as stack:
         folder = Path(temporary)
@@ -285,6 +338,16 @@ def main() -> int:
                 tables = json.dumps([{"name": "llama", "kind": "llamacpp", "url": url}])
                 sdk = client(gateway(GPTOSS_UPSTREAM="llama", GPTOSS_UPSTREAMS=tables))
                 check(f"llama.cpp: {what}", lambda: checked(sdk))  # noqa: B023  # called at once
+        responses = stack.enter_context(reference(folder))
+        responses_kind = json.dumps([{"name": "reference", "kind": "responses", "url": responses}])
+        for name, running in (
+            ("reference", gateway(GPTOSS_UPSTREAM="reference", GPTOSS_UPSTREAMS=responses_kind)),
+            ("reference by address", gateway(GPTOSS_UPSTREAM=responses)),
+        ):
+            sdk = client(running)
+            check(f"{name}: answer and stream", lambda: sums_up(sdk))  # noqa: B023  # called at once
+            check(f"{name}: limit", lambda: cut(sdk))  # noqa: B023  # as above
+            check(f"{name}: call", lambda: call_and_result(sdk))  # noqa: B023  # as above
         with llama(folder, "going", WORDS) as going:
             both = gateway(GPTOSS_UPSTREAM=f"{going}, {proxy}", GPTOSS_UPSTREAM_KEY=KEY)
             check("failover: the first answers", lambda: say(client(both)))

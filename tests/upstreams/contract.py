@@ -19,6 +19,7 @@ from tests.backends.server import json_reply
 from tests.backends.shapes import SHAPES, Answer
 from tests.upstreams.chatkit.scripted import Asked, Reply, ScriptedServer
 from tests.upstreams.chatkit.transcripts import new, sse
+from tests.upstreams.responses import reference
 
 # What a server may repeat in a refusal, and nobody else may see.
 SECRET: Final = "s3cret-0123456789abcdef"
@@ -45,6 +46,16 @@ class ChatCompletionsScript:
         return sse(*SHAPES[kind.name].events(Answer(reasoning="", content="")), "data: [DONE]")
 
 
+class ResponsesScript:
+    """OpenAI's reference server: it counts items from -1, and ends each under another number."""
+
+    def begin(self, kind: ServerKind, text: str) -> bytes:
+        return sse(*reference.opening(), *reference.message_begun(text))
+
+    def end(self, kind: ServerKind, text: str) -> bytes:
+        return sse(*reference.message_done(text), reference.completed(reference.message(text)))
+
+
 class ChatKitScript:
     def begin(self, kind: ServerKind, text: str) -> bytes:
         return sse(*new.opening(), new.message_added(), new.part_added(), new.delta(text))
@@ -56,6 +67,7 @@ class ChatKitScript:
 SCRIPTS: Final[dict[str, Script]] = {
     "chat_completions": ChatCompletionsScript(),
     "chatkit": ChatKitScript(),
+    "responses": ResponsesScript(),
 }
 
 

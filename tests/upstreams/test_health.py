@@ -310,7 +310,7 @@ async def test_a_server_that_is_busy_answering_is_not_missed(monkeypatch: pytest
 
 
 async def test_a_connection_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gptoss_api.upstreams.openai_compatible.client.LOOK_TIME", 1.0)
+    monkeypatch.setattr("gptoss_api.upstreams.openai.server.LOOK_TIME", 1.0)
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)

@@ -50,6 +50,11 @@ class ServerKind(Struct, frozen=True):
         return not self.url
 
     @property
+    def is_anywhere(self) -> bool:
+        """Whether nothing is known of its place, so that users tell several apart by names of their own."""
+        return self.needs_address and not self.hosts
+
+    @property
     def needs_key(self) -> bool:
         """Whether it refuses turns without a key; those that do not are run by their users."""
         return bool(self.key_variables)
@@ -133,6 +138,7 @@ _ROWS: Final = (
         key_variables=("WATSONX_AI_BEARER_TOKEN",),
         key_step="Set WATSONX_AI_BEARER_TOKEN to a bearer token of IBM Cloud that has not expired.",
     ),
+    ServerKind("responses", "The server", protocol="responses"),
     ServerKind("generic", "The server"),
 )
 

@@ -67,6 +67,15 @@ def leading_instructions(messages: Sequence[Message]) -> int:
     return next((i for i, m in enumerate(messages) if not isinstance(m, InstructionMessage)), len(messages))
 
 
+def last_answer(messages: Sequence[Message]) -> int:
+    """The index of the last final answer, -1 without one: thoughts up to it are over."""
+    for index in range(len(messages) - 1, -1, -1):
+        message = messages[index]
+        if isinstance(message, AssistantMessage) and not message.tool_calls:
+            return index
+    return -1
+
+
 class Tool(Struct, frozen=True):
     """A tool the client offers.
 

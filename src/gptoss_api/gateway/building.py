@@ -11,11 +11,15 @@ from ..core.servers import GENERIC, SERVER_KINDS, ServerKind
 from ..upstreams.admission import Admission
 from ..upstreams.base import Backend
 from ..upstreams.chatkit import ChatKitUpstream, Credentials
+from ..upstreams.client import UpstreamClient
+from ..upstreams.either import EitherProtocol
 from ..upstreams.http import HttpClient
-from ..upstreams.openai_compatible import OpenAICompatibleUpstream, Server
+from ..upstreams.openai.server import Server
+from ..upstreams.openai_compatible import ChatServer, OpenAICompatibleUpstream
 from ..upstreams.openai_compatible.addressed import AddressedUpstream
 from ..upstreams.openai_compatible.keys import FoundKey, UnusableKey, checked_key, find_key, read_key_file
 from ..upstreams.openai_compatible.recognition import ask_kind
+from ..upstreams.responses import ResponsesServer
 
 _ALL: Final = "[[upstreams]]"
 
@@ -136,16 +140,25 @@ def _chatkit(parts: UpstreamParts) -> Backend:
     )
 
 
-def _chat_completions(parts: UpstreamParts) -> Backend:
-    entry = parts.entry
-    given = Server(
-        parts.kind,
-        entry.url or parts.kind.url,
+def _server(parts: UpstreamParts) -> Server:
+    kind, entry = parts.kind, parts.entry
+    return Server(
+        _named(kind, entry) if kind.is_anywhere else kind,
+        entry.url or kind.url,
         key=parts.key(),
         name=entry.name,
         models=entry.models,
         headers=entry.headers,
     )
+
+
+def _named(kind: ServerKind, entry: UpstreamSettings) -> ServerKind:
+    """For servers of which there may be several, and that nobody knows by a name of their own."""
+    return replace(kind, title=entry.name)
+
+
+def _chat_completions(parts: UpstreamParts) -> Backend:
+    given = _server(parts)
 
     def make(server: Server) -> Backend:
         return OpenAICompatibleUpstream(
@@ -158,16 +171,33 @@ def _chat_completions(parts: UpstreamParts) -> Backend:
         )
 
     def make_of_kind(name: str) -> Backend:
-        # Of these there may be several, and nobody knows them by a name of their own.
-        return make(replace(given, kind=replace(SERVER_KINDS[name or GENERIC.name], title=entry.name)))
+        if name:
+            return make(replace(given, kind=_named(SERVER_KINDS[name], parts.entry)))
+        # Whatever is at an address may speak only the newer protocol.
+        either = EitherProtocol(*(_asked_with(each, parts, given) for each in (ChatServer, ResponsesServer)))
+        return UpstreamClient(either, parts.admission, total_timeout=parts.total_timeout)
 
     if parts.kind != GENERIC:
         return make(given)
     return AddressedUpstream(make_of_kind, partial(ask_kind, parts.http, given))
 
 
+def _responses(parts: UpstreamParts) -> Backend:
+    requests = _asked_with(ResponsesServer, parts, _server(parts))
+    return UpstreamClient(requests, parts.admission, total_timeout=parts.total_timeout)
+
+
+def _asked_with(
+    requests: type[ChatServer | ResponsesServer], parts: UpstreamParts, server: Server
+) -> ChatServer | ResponsesServer:
+    return requests(
+        parts.http, parts.admission, server, idle_timeout=parts.idle_timeout, asks_again=parts.alone
+    )
+
+
 # The protocols that servers may speak (``ServerKind.protocol``).
 PROTOCOLS: Final[dict[str, Callable[[UpstreamParts], Backend]]] = {
     "chat_completions": _chat_completions,
     "chatkit": _chatkit,
+    "responses": _responses,
 }

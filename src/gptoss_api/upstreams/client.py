@@ -62,7 +62,6 @@ class UpstreamClient:
         drain_time: float = 0.0,
     ) -> None:
         self.name = requests.name
-        self.capabilities = requests.capabilities
         self._requests = requests
         self._health = UpstreamHealth(requests.find)
         self._attempts = Attempts(
@@ -73,6 +72,10 @@ class UpstreamClient:
             total_timeout=total_timeout,
             drain_time=drain_time,
         )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._requests.capabilities
 
     def open(self, turn: Turn) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
         """See :meth:`gptoss_api.upstreams.base.Upstream.open`; the server is asked when iteration begins."""

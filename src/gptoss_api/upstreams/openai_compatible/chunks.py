@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct, field
 
 from ...text.loose_json import Unreadable, decode_loosely
-from .calls import CallDelta, FunctionDelta
+from ..openai.calls import CallDelta, FunctionDelta
 
 
 class Delta(Struct, gc=False):

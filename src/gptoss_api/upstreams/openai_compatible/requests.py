@@ -22,6 +22,7 @@ from ...core.turn import (
     ToolResultMessage,
     Turn,
     UserMessage,
+    last_answer,
 )
 from ...loop import beside
 from ..base import log_fields
@@ -151,17 +152,8 @@ def sends_reasoning(turn: Turn, profile: Profile) -> bool:
     """Whether the turn's request carries an earlier chain of thought."""
     return profile.reasoning_in != "none" and any(
         isinstance(message, AssistantMessage) and message.reasoning
-        for message in turn.messages[_last_answer(turn.messages) + 1 :]
+        for message in turn.messages[last_answer(turn.messages) + 1 :]
     )
-
-
-def _last_answer(messages: tuple[Message, ...]) -> int:
-    """The index of the last final answer, -1 without one: thoughts up to it are over."""
-    for index in range(len(messages) - 1, -1, -1):
-        message = messages[index]
-        if isinstance(message, AssistantMessage) and not message.tool_calls:
-            return index
-    return -1
 
 
 def _messages(
@@ -169,7 +161,7 @@ def _messages(
 ) -> list[dict[str, Any]]:
     if profile.by_template:
         messages = _one_call_each(messages)
-    over = _last_answer(messages)
+    over = last_answer(messages)
     begun = False
     out: list[dict[str, Any]] = []
     leading: list[str] = []

@@ -28,10 +28,10 @@ from ...core.servers import ServerKind
 from ...text.loose_json import DONE, HalfJoiner, Unreadable, joined, read_values
 from ...text.sse import SseDecoder, Stray
 from ..base import log_fields
+from ..openai.calls import CallAssembler, CallDelta
 from ..openai.failures import failure_of_event
 from ..openai.usage import read_timings, read_usage
 from ..refusals import LOOKS
-from .calls import CallAssembler, CallDelta
 from .chunks import Chunk, ChunkChoice, Delta, decode_chunk, usable_chunk
 
 # Seconds. After the last chunk that says something or ends the answer, usage may follow, or more of the

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gptoss_api.core.events import Event, ToolCallFinished
 from gptoss_api.core.result import Collector
-from gptoss_api.upstreams.openai_compatible.calls import CallAssembler, CallDelta, FunctionDelta
+from gptoss_api.upstreams.openai.calls import CallAssembler, CallDelta, FunctionDelta
 from tests.text.parsing import cut
 
 Told = tuple[str, str, str]
