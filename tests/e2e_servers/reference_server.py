@@ -11,7 +11,10 @@ CALL = (
     "<|channel|>analysis<|message|>Look it up.<|end|><|start|>assistant<|channel|>commentary "
     'to=functions.{} <|constrain|>json<|message|>{{"city":"Paris"}}<|call|>'
 )
-RESULT = "<|channel|>analysis<|message|>There it is.<|end|><|start|>assistant<|channel|>final<|message|>It is {}.<|return|>"
+RESULT = (
+    "<|channel|>analysis<|message|>There it is.<|end|><|start|>assistant"
+    "<|channel|>final<|message|>It is {}.<|return|>"
+)
 
 
 def serve(port: int) -> None:

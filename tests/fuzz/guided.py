@@ -28,6 +28,7 @@ _NAMES: Final = (
     "sse",
     "chat_wire",
     "chatkit_wire",
+    "responses_wire",
     "http_answer",
     "tool_calls",
     "harmony",

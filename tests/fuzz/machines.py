@@ -25,6 +25,7 @@ from gptoss_api.upstreams.chatkit.wire import ChatKitWire
 from gptoss_api.upstreams.http.connection import Connection
 from gptoss_api.upstreams.openai_compatible import PROFILES
 from gptoss_api.upstreams.openai_compatible.wire import ChatWire
+from gptoss_api.upstreams.responses.wire import ResponsesWire
 from tests.server.unwired import TakesAll, connected
 from tests.text.parsing import CONFIG, parse
 
@@ -86,16 +87,24 @@ def chat_wire(data: bytes) -> None:
     assert _read(ChatWire(SERVER_KINDS[kind]), [whole]) == _read(ChatWire(SERVER_KINDS[kind]), pieces)
 
 
+def responses_wire(data: bytes) -> None:
+    """The stream of a response, and the same bytes as the one body of a server that does not stream."""
+    whole, pieces = pieces_of(data)
+    kind = SERVER_KINDS["responses"]
+    assert _read(ResponsesWire(kind), [whole]) == _read(ResponsesWire(kind), pieces)
+    _ended(ResponsesWire(kind), lambda wire: wire.feed_body(whole))
+
+
 def chatkit_wire(data: bytes) -> None:
     """The reader of the website's turns."""
     whole, pieces = pieces_of(data)
     assert _read(ChatKitWire(), [whole]) == _read(ChatKitWire(), pieces)
 
 
-def _read(wire: ChatWire | ChatKitWire, pieces: Sequence[bytes]) -> Seen:
+def _read(wire: ChatWire | ChatKitWire | ResponsesWire, pieces: Sequence[bytes]) -> Seen:
     decoder = SseDecoder()
 
-    def events(wire: ChatWire | ChatKitWire) -> Iterator[Event]:
+    def events(wire: ChatWire | ChatKitWire | ResponsesWire) -> Iterator[Event]:
         for piece in pieces:
             yield from wire.feed(decoder.feed(piece))
         yield from wire.feed_rest(decoder.finish())
@@ -246,6 +255,7 @@ MACHINES: Final[Mapping[str, Callable[[bytes], None]]] = MappingProxyType(
             sse,
             chat_wire,
             chatkit_wire,
+            responses_wire,
             http_answer,
             tool_calls,
             harmony,

@@ -138,7 +138,7 @@ _ROWS: Final = (
         key_variables=("WATSONX_AI_BEARER_TOKEN",),
         key_step="Set WATSONX_AI_BEARER_TOKEN to a bearer token of IBM Cloud that has not expired.",
     ),
-    ServerKind("responses", "The server", protocol="responses"),
+    ServerKind("responses", "A server of the Responses API", protocol="responses"),
     ServerKind("generic", "The server"),
 )
 

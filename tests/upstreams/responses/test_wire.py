@@ -206,6 +206,9 @@ def test_items_that_mean_nothing_here_are_passed_over() -> None:
         *THOUGHT_AND_TEXT,
     )
     assert (choice.text, choice.tool_calls) == ("Hello.", [])
+    odd = {"type": [], "id": {}, "content": [{"type": "reasoning_text", "text": "Hm."}]}
+    choice = collected(reference.done(odd, 0), *THOUGHT_AND_TEXT[:-1], reference.completed(odd))
+    assert (choice.reasoning, choice.text) == ("They greet.", "Hello.")
 
 
 # How it ends

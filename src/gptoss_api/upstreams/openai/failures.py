@@ -228,8 +228,8 @@ def failure_of_form(
     if named is not None:
         return named
     said = f" (HTTP {status})" if status else ""
-    kind = EndpointMissing if status in NO_ENDPOINT else UpstreamFailure
-    failure = kind(f"{title} failed{said}: {shown}", retry_after=retry_after)
+    told = f"{title} failed{said}: {shown}"
+    failure = _no_endpoint(status, told) or UpstreamFailure(told, retry_after=retry_after)
     failure.retryable = status is None or status >= 500
     return failure
 
@@ -248,10 +248,15 @@ def _failure_of_page(
     named = failure_of_status(503 if status == 502 else status, server.title, said, retry_after=retry_after)
     if named is not None:
         return named
-    kind = EndpointMissing if status in NO_ENDPOINT else UpstreamFailure
-    failure = kind(f"{server.title} answered with a web page ({page}); is the address of its API right?")
+    told = f"{server.title} answered with a web page ({page}); is the address of its API right?"
+    failure = _no_endpoint(status, told) or UpstreamFailure(told)
     failure.retryable = False
     return failure
+
+
+def _no_endpoint(status: int | None, told: str) -> UpstreamFailure | None:
+    """That the server has nothing at this path, if that is what its status says."""
+    return EndpointMissing(told) if status in NO_ENDPOINT else None
 
 
 def _too_long(form: ErrorForm, said: str) -> GatewayError:

@@ -259,12 +259,11 @@ class ResponsesWire:
         for item in output if isinstance(output, list) else ():
             if not isinstance(item, dict):
                 continue
-            kind, known = item.get("type"), item.get("id") in self._open
-            if kind == "function_call":
+            if item.get("type") == "function_call":
                 unheard = not calls or self._key(item) in self._argued
             else:
-                unheard = heard.isdisjoint(_VOICES.get(kind, ()))
-            if known or unheard:
+                unheard = _text(item, "id") in self._open or heard.isdisjoint(_voices(item))
+            if unheard:
                 self._item_done(item, out)
 
     # -- text --------------------------------------------------------------------------------------
@@ -284,9 +283,9 @@ class ResponsesWire:
         self._say(voice, said.delta, out)
 
     def _item_done(self, item: dict[str, Any], out: list[Event]) -> None:
-        kind = item.get("type")
-        if kind == "function_call":
+        if item.get("type") == "function_call":
             self._call_done(item, out)
+        if not _voices(item):
             return
         told = self._told(item)
         for voice, text in _texts(item):
@@ -296,10 +295,9 @@ class ResponsesWire:
 
     def _told(self, item: dict[str, Any]) -> _Item:
         """What was heard of a text item, which has ended; some servers end it under another id."""
-        identifier = item.get("id")
-        if isinstance(identifier, str) and identifier in self._open:
-            return self._open.pop(identifier)
-        voices = _VOICES.get(item.get("type"), ())
+        if (known := self._open.pop(_text(item, "id"), None)) is not None:
+            return known
+        voices = _voices(item)
         for key, each in self._open.items():
             if not each.pieces.keys().isdisjoint(voices):
                 return self._open.pop(key)
@@ -327,7 +325,7 @@ class ResponsesWire:
 
     def _key(self, item: Mapping[str, Any]) -> str:
         """What a call is known by here, by the id of its item or its own."""
-        ids = [text for text in (item.get("id"), item.get("call_id")) if isinstance(text, str) and text]
+        ids = [text for text in (_text(item, "id"), _text(item, "call_id")) if text]
         known = next((self._call_keys[each] for each in ids if each in self._call_keys), None)
         key = known or (ids[0] if ids else "")
         self._call_keys.update(dict.fromkeys(ids, key))
@@ -336,8 +334,8 @@ class ResponsesWire:
     def _call_begun(self, item: dict[str, Any], out: list[Event]) -> None:
         if item.get("type") != "function_call":
             return
-        key, name, arguments = self._key(item), item.get("name"), item.get("arguments")
-        if not isinstance(name, str) or not name:
+        key, name, arguments = self._key(item), _text(item, "name"), item.get("arguments")
+        if not name:
             return
         self._named.add(key)
         said = self._argued.setdefault(key, [])
@@ -352,7 +350,7 @@ class ResponsesWire:
             self._call(key, None, delta, out)
 
     def _call_done(self, item: dict[str, Any], out: list[Event]) -> None:
-        key, name, arguments = self._key(item), item.get("name"), item.get("arguments")
+        key, name, arguments = self._key(item), _text(item, "name"), item.get("arguments")
         if key in self._ended:
             return
         if key:
@@ -362,7 +360,7 @@ class ResponsesWire:
             if isinstance(arguments, str) and arguments.startswith(said):
                 self._call(key, None, arguments[len(said) :], out)
             return
-        self._call(key or None, name if isinstance(name, str) else "", arguments or said, out)
+        self._call(key or None, name, arguments or said, out)
 
     def _call(self, key: str | None, name: str | None, arguments: Any, out: list[Event]) -> None:
         if not isinstance(arguments, str | dict | list):
@@ -370,7 +368,18 @@ class ResponsesWire:
         out += self._calls.add([CallDelta(id=key, function=FunctionDelta(name=name, arguments=arguments))])
 
 
-_VOICES: Final[dict[Any, tuple[Voice, ...]]] = {"message": ("text", "refusal"), "reasoning": ("reasoning",)}
+_VOICES: Final[dict[str, tuple[Voice, ...]]] = {"message": ("text", "refusal"), "reasoning": ("reasoning",)}
+
+
+def _text(item: Mapping[str, Any], member: str) -> str:
+    """A member that should be a text, "" where it is something else."""
+    value = item.get(member)
+    return value if isinstance(value, str) else ""
+
+
+def _voices(item: Mapping[str, Any]) -> tuple[Voice, ...]:
+    """In which voices an item speaks, if it is one of text."""
+    return _VOICES.get(_text(item, "type"), ())
 
 
 def _texts(item: Mapping[str, Any]) -> list[tuple[Voice, str]]:
