@@ -37,7 +37,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
         ("PUT", CHAT),
         ("DELETE", "/v1/models"),
         ("POST", "/nothing/to/post"),
-        ("GET", "/metrics"),
+        ("GET", "/metrics/more"),
         ("GET", "/nothing-here"),
         ("GET", "/docs/more"),
     ],
@@ -76,7 +76,7 @@ def test_every_route_wants_a_key_but_the_open_pages(keyed: RunningGateway) -> No
             reply = ask(keyed, method, spelled.replace("{id}", "some-id"), body)
             if reply.status != 401:
                 answered.add(path)
-    assert answered == {"/", "/healthz", "/readyz", "/api/hello", "/openapi.json", "/docs"}
+    assert answered == {"/", "/healthz", "/readyz", "/api/hello", "/metrics", "/openapi.json", "/docs"}
 
 
 @pytest.mark.parametrize("headers", [{"authorization": f"Bearer {KEYS[1]}"}, {"x-api-key": KEYS[0]}])

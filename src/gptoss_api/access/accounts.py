@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from ..core.account import Meter
-from ..core.limits import Allowances
+from ..core.limits import Allowance, Allowances
 from ..core.turn import Turn
 from ..state import Change, StoreUnavailable
 from .ledger import (
@@ -22,6 +22,7 @@ from .ledger import (
     read_ledger,
     reserve,
     settle,
+    standing,
     write_ledger,
 )
 from .records import KeyRecord
@@ -101,6 +102,14 @@ class Accounts:
         if self._renewing is None:
             self._renewing = asyncio.create_task(self._renew())
         return Reservation(self, key.id, demand, verdict, meter)
+
+    async def standing(self, key: KeyRecord) -> dict[str, Allowance]:
+        """How the limits of ``key`` stand now; see :func:`~.ledger.standing`."""
+        account = self._accounts.setdefault(key.id, Account())
+        async with account.lock:
+            return await self._step(
+                key.id, account, lambda ledger, now: standing(ledger, key.limits, now, MINUTE)
+            )
 
     async def settle(self, key_id: str, demand: Demand, since: int, used: int) -> None:
         """Puts what was ``used`` in the place of what was reserved at the time ``since``."""

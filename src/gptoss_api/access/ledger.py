@@ -209,6 +209,27 @@ def _allowances(ledger: Ledger, limits: KeyLimits, now: int, minute: int) -> All
     )
 
 
+def standing(ledger: Ledger, limits: KeyLimits, now: int, minute: int = MINUTE) -> dict[str, Allowance]:
+    """How each limit stands, by the names that administrators see (``records.public_record``)."""
+    _age(ledger, now, minute)
+    requests, tokens = _used(ledger)
+    reset = (ledger.window[-1][0] + minute - now) / 1000 if ledger.window else 0.0
+    found: dict[str, Allowance] = {}
+    if limits.requests is not None:
+        found["requests_per_minute"] = _allowance(limits.requests, requests, reset)
+    if limits.tokens is not None:
+        found["tokens_per_minute"] = _allowance(limits.tokens, tokens, reset)
+    if limits.concurrency is not None:
+        running = sum(held[0] for held in ledger.held.values())
+        found["concurrency"] = _allowance(limits.concurrency, running, None)
+    for budget in limits.budgets:
+        ends = period_ends(budget.period, now)
+        name = "tokens_in_total" if budget.period == "total" else f"tokens_per_{budget.period}"
+        spent = _spent(ledger, budget.period, now)
+        found[name] = _allowance(budget.tokens, spent, None if ends is None else (ends - now) / 1000)
+    return found
+
+
 def _allowance(limit: int, used: int, reset: float | None) -> Allowance:
     return Allowance(limit, max(0, limit - used), reset)
 

@@ -1,4 +1,4 @@
-"""The command line: ``gptoss-api serve``, ``login``, ``keys`` and ``config``."""
+"""The command line: ``gptoss-api serve``, ``login``, ``keys``, ``usage`` and ``config``."""
 
 from importlib import import_module
 
@@ -6,7 +6,7 @@ import click
 
 from .. import __version__
 
-_COMMANDS = ("serve", "login", "keys", "config")
+_COMMANDS = ("serve", "login", "keys", "usage", "config")
 
 
 class _Commands(click.Group):

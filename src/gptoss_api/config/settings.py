@@ -16,6 +16,7 @@ from ..core.servers import SERVER_KINDS, SITE
 from .upstreams import UpstreamSettings, upstream_choice, upstream_tables
 from .values import (
     Kind,
+    address,
     aliases,
     api_key,
     choice,
@@ -312,6 +313,19 @@ class Settings:
         "GPTOSS_RESPONSES_TOTAL",
         size(64 * 1024, 1024**4),
         "Most that all stored responses may take; the oldest of the API key with the most make room.",
+    )
+    usage_days: int = _setting(
+        400,
+        "GPTOSS_USAGE_DAYS",
+        number(1, 3_650),
+        "Days for which it is kept how much each API key used; never what was said.",
+    )
+    metrics_addr: str | None = _setting(
+        None,
+        "GPTOSS_METRICS_ADDR",
+        address,
+        "Address and port at which GET /metrics is answered to everybody, such as 127.0.0.1:9464.",
+        shown="none: GET /metrics on the gateway's own port, for loopback and admin keys",
     )
     server_key: str | None = _setting(
         None,

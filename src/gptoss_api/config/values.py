@@ -257,8 +257,18 @@ def _parse_release(value: object) -> str:
     return text
 
 
+def _parse_address(value: object) -> str:
+    text = _text(value)
+    name, _, port = text.rpartition(":")
+    if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= 65535:
+        raise ValueError
+    named = _parse_host(name)
+    return f"[{named}]:{port}" if ":" in named else f"{named}:{port}"
+
+
 flag = Kind(_parse_flag, "on or off", lambda value: "on" if value else "off")
 release = Kind(_parse_release, "numbers with dots between them, such as 0.13.4")
+address: Kind[str | None] = Kind(_parse_address, "a host and a port, such as 127.0.0.1:9464")
 host = Kind(_parse_host, "an IP address or a host name")
 http_url: Kind[str | None] = Kind(_parse_url, "an http:// or https:// URL without user, query or fragment")
 origins = Kind(

@@ -65,13 +65,15 @@ class UpstreamParts(NamedTuple):
 class UpstreamBuilder:
     """Makes upstreams that share one HTTP client; ``alone`` ones ask once more themselves.
 
-    ``keys`` are the secrets that were read for them, and what else they send in headers.
+    ``keys`` are the secrets that were read for them, and what else they send in headers; ``admissions``
+    hold the turns that wait for them, by their names.
     """
 
     def __init__(
         self, settings: Settings, credentials: Credentials, http: HttpClient, environ: Mapping[str, str]
     ) -> None:
         self.keys: list[str] = []
+        self.admissions: dict[str, Admission] = {}
         self._settings = settings
         self._credentials = credentials
         self._http = http
@@ -120,11 +122,12 @@ class UpstreamBuilder:
 
     def _admission(self, entry: UpstreamSettings) -> Admission:
         settings = self._settings
-        return Admission(
+        self.admissions[entry.name] = admission = Admission(
             entry.max_concurrency or settings.max_concurrency,
             settings.max_queue if entry.max_queue is None else entry.max_queue,
             settings.queue_timeout if entry.queue_timeout is None else entry.queue_timeout,
         )
+        return admission
 
 
 def _chatkit(parts: UpstreamParts) -> Backend:

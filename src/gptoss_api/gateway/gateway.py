@@ -15,7 +15,7 @@ from ..core.events import Events
 from ..core.servers import AUTO
 from ..core.turn import Turn
 from ..emulation import EmulatedUpstream, EmulationSettings
-from ..routing import Route, Router
+from ..routing import BreakerState, Route, Router
 from ..state import cache_folder, map_cached
 from ..telemetry.logs import hide_from_logs
 from ..text.ranks import TABLE_SHA256, Ranks, build_table
@@ -176,6 +176,18 @@ class Gateway:
             UpstreamState(entry.name, entry.kind, health)
             for entry, health in zip(entries, healths, strict=True)
         ]
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many turns wait for each upstream."""
+        return {name: admission.waiting for name, admission in self._builder.admissions.items()}
+
+    @property
+    def breakers(self) -> dict[str, BreakerState]:
+        """How each upstream is used; one that is alone is always."""
+        if self._router is not None:
+            return self._router.breakers
+        return {upstream.name: BreakerState.CLOSED for upstream in self._upstreams}
 
     async def models(self, patience: float = LIST_TIME) -> list[Model]:
         """What the upstreams that were ever reached serve: canonical ids first, then their own names.

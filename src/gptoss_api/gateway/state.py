@@ -13,11 +13,13 @@ from ..state import (
     SealedStore,
     Store,
     StoreUnavailable,
+    UsageBehind,
     default_url,
     is_shared,
     keys_of,
     load_secret,
     open_store,
+    open_usage,
     passwords,
     secret_file,
     without_password,
@@ -59,6 +61,7 @@ class GatewayState:
         self._conversations = Conversations(self.store, pause=pause, notes=notes)
         self.conversations = self._conversations if settings.threads else None
         self.reasoning = ReasoningCache(self.store)
+        self.usage = UsageBehind(open_usage(self._url, settings.usage_days))
 
     def _api_keys(self, created: KeyStore | None) -> ApiKeys:
         settings = self._settings
@@ -93,6 +96,7 @@ class GatewayState:
             f"responses with what was asked for {_duration(settings.responses_days * 86_400)} {which}",
             f"reasoning between tool calls for {_duration(REASONING_TTL)}",
         ]
+        kept.append(f"how many tokens each key used for {_duration(settings.usage_days * 86_400)}")
         if settings.threads:
             kept.append(f"which thread continues a conversation for {_duration(ThreadLimits().idle)}")
         return "; ".join(kept)
@@ -107,6 +111,7 @@ class GatewayState:
         await self.accounts.close()
         await self._conversations.close()
         await self.reasoning.close()
+        await self.usage.close()
         await self.store.close()
 
 

@@ -82,6 +82,11 @@ class Router:
         told = (f"{route.name}: {health.detail}" for route, health in zip(self._routes, each, strict=True))
         return Health(any(health.ready for health in each), " ".join(told))
 
+    @property
+    def breakers(self) -> dict[str, BreakerState]:
+        """The state of each upstream's breaker, by its name."""
+        return {route.name: route.breaker.state for route in self._routes}
+
     async def healths(self) -> list[Health]:
         """That of each upstream in the order of the routes; one that rests is not ready.
 

@@ -1,24 +1,42 @@
-"""What administrators ask for: nothing here is answered without a key of theirs."""
+"""What administrators ask for, and what a key is told about itself."""
 
+import math
 import time
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 
-from ..access import ApiKeys, public_record
+from ..access import Accounts, ApiKeys, Caller, public_record
+from ..core.accounting import DAY, GROUPS, Group, moment_meant, shown
+from ..core.errors import InvalidValue, StateUnavailable
+from ..state import StoreUnavailable, UsageBehind
 from .exchange import Exchange
 from .routes import Handler
+from .surface import OWN_USAGE
+
+_LATEST: Final = 1_000
+_USUAL_SPAN: Final = "30d"
 
 
 class Administration:
-    """Everything under ``/admin``, as bound handlers."""
+    """Everything under ``/admin``, which wants a key of an administrator, and ``/v1/usage``."""
 
-    def __init__(self, keys: ApiKeys) -> None:
+    def __init__(self, keys: ApiKeys, accounts: Accounts, usage: UsageBehind) -> None:
         self._keys = keys
+        self._accounts = accounts
+        self._usage = usage
 
     @property
     def handlers(self) -> dict[str, Handler]:
-        """What answers at each of :data:`~gptoss_api.server.surface.ADMIN`."""
-        return {"/admin/keys": self.keys}
+        """What answers at each of :data:`~gptoss_api.server.surface.ADMIN`, and at ``OWN_USAGE``."""
+        return {
+            "/admin/keys": self.keys,
+            "/admin/usage": self.usage,
+            "/admin/requests": self.requests,
+            OWN_USAGE: self.own_usage,
+        }
 
     async def keys(self, exchange: Exchange) -> None:
         self._keys.authenticate_admin(exchange.record.headers)
@@ -26,3 +44,113 @@ class Administration:
         now = time.time()
         listed = [public_record(key, now) for key in self._keys.records]
         exchange.respond_json(200, msgspec.json.encode({"object": "list", "data": listed}))
+
+    async def usage(self, exchange: Exchange) -> None:
+        """Sums of what ended ``since`` (30 days) and ``until`` (now), ``by`` day unless asked otherwise."""
+        self._keys.authenticate_admin(exchange.record.headers)
+        asked = _query(exchange)
+        by = _group(asked)
+        since, until = _span(asked)
+        data = await self._summed(since, until, by)
+        exchange.respond_json(200, msgspec.json.encode({"object": "list", "by": by, "data": data}))
+
+    async def requests(self, exchange: Exchange) -> None:
+        """The last turns, the newest first: what they cost and how they ended, never what was said."""
+        self._keys.authenticate_admin(exchange.record.headers)
+        asked = _query(exchange).get("limit", str(_LATEST))
+        if not asked.isdecimal() or not 0 < int(asked[:9]) <= _LATEST:
+            raise InvalidValue(f"Invalid 'limit': expected a number from 1 to {_LATEST}.", param="limit")
+        try:
+            turns = await self._usage.latest(int(asked))
+        except StoreUnavailable:
+            raise _unavailable() from None
+        names = self._names()
+        data = [{"name": names.get(turn.key, "")} | msgspec.to_builtins(turn) for turn in turns]
+        exchange.respond_json(200, msgspec.json.encode({"object": "list", "data": data}))
+
+    async def own_usage(self, exchange: Exchange) -> None:
+        """What the key of this request used, by day and by model, and how its limits stand."""
+        key = exchange.record.key
+        since, until = _span(_query(exchange))
+        days = await self._summed(since, until, "day", key.id)
+        models = await self._summed(since, until, "model", key.id)
+        body: dict[str, Any] = {
+            "object": "usage",
+            "key": {"id": key.id or None, "name": key.name or None},
+            "used": {
+                member: sum(day[member] for day in days)
+                for member in (
+                    "requests",
+                    "input_tokens",
+                    "cached_tokens",
+                    "output_tokens",
+                    "reasoning_tokens",
+                )
+            },
+            "days": days,
+            "models": models,
+            "limits": await self._limits(key),
+        }
+        exchange.respond_json(200, msgspec.json.encode(body))
+
+    async def _limits(self, key: Caller) -> dict[str, Any]:
+        """By limit: how much it allows, what is used and what is left of it, and when nothing is used."""
+        if key.record is None or not key.limited:
+            return {}
+        standing = await self._accounts.standing(key.record)
+        return {
+            name: {
+                "limit": allowance.limit,
+                "used": allowance.limit - allowance.remaining,
+                "remaining": allowance.remaining,
+                "reset_seconds": None if allowance.reset is None else math.ceil(allowance.reset),
+            }
+            for name, allowance in standing.items()
+        }
+
+    async def _summed(
+        self, since: float, until: float, by: Group, key: str | None = None
+    ) -> list[dict[str, Any]]:
+        try:
+            groups = await self._usage.sums(since, until, by, key)
+        except StoreUnavailable:
+            raise _unavailable() from None
+        names = self._names() if by == "key" else {}
+        return [
+            {by: name} | ({"name": names.get(name, "")} if by == "key" else {}) | shown(sums)
+            for name, sums in groups.items()
+        ]
+
+    def _names(self) -> Mapping[str, str]:
+        return {record.id: record.name for record in self._keys.records}
+
+
+def _query(exchange: Exchange) -> dict[str, str]:
+    return dict(parse_qsl(exchange.query.decode("latin-1")))
+
+
+def _group(asked: Mapping[str, str]) -> Group:
+    by = asked.get("by", "day")
+    for group in GROUPS:
+        if by == group:
+            return group
+    raise InvalidValue(f"Invalid 'by': expected one of {', '.join(GROUPS)}.", param="by")
+
+
+def _span(asked: Mapping[str, str]) -> tuple[float, float]:
+    now = time.time()
+    moments = []
+    for name, usual in (("since", _USUAL_SPAN), ("until", "0m")):
+        try:
+            moments.append(moment_meant(asked.get(name, usual), now))
+        except (ValueError, OverflowError):
+            raise InvalidValue(
+                f"Invalid '{name}': expected a span such as 7d, 24h or 30m, or a date such as 2026-08-05.",
+                param=name,
+            ) from None
+    # A year beside what is kept at most: nobody reads an hour for each of ten thousand years.
+    return max(moments[0], now - 4_000 * DAY), moments[1]
+
+
+def _unavailable() -> StateUnavailable:
+    return StateUnavailable("Usage cannot be read now: the store does not answer. Try again in a moment.")

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from ..access import HostPolicy, OriginPolicy
 from ..config import Settings
+from ..core.accounting import TurnAccount
 from ..core.catalog import ModelAliases
 from ..dialects.base import DialectSettings
 from ..dialects.registry import registered
@@ -16,18 +17,21 @@ from .drain import Drain
 from .edge import Edge
 from .exchange import Exchange
 from .intake import Intake
+from .metrics import Metrics, gauges
 from .operations import Operations
 from .pages import Pages
 from .routes import Routes
-from .surface import ADMIN, PAGES, Surface
+from .surface import ADMIN, OWN_USAGE, PAGES, Surface
 from .turns import Serving
 
 # Asked every few seconds by machines.
 _PROBES = frozenset({"/healthz", "/readyz"})
 
 
-def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> Edge:
-    """The whole HTTP side over ``gateway``."""
+def create_app(settings: Settings, gateway: Gateway, drain: Drain, metrics: Metrics | None = None) -> Edge:
+    """The whole HTTP side over ``gateway``. ``metrics`` are its own unless it shares them with fellows."""
+    metrics = metrics or Metrics(gauges(gateway, drain))
+    usage = gateway.state.usage
     keys = gateway.state.keys
     surface = Surface(registered(_dialect_settings(settings, gateway)))
     serving = Serving(
@@ -38,10 +42,20 @@ def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> Edge:
         gateway.state.accounts,
     )
     operations = Operations(settings, gateway, serving)
-    pages = Pages(gateway, drain, keys, surface).handlers
+    pages = Pages(gateway, drain, keys, surface, metrics).handlers
     endpoints = [each for dialect in surface.dialects for each in operations.endpoints(dialect)]
-    own = pages | Administration(keys).handlers
-    endpoints += [("GET", path, own[path]) for path in (*PAGES, *ADMIN)]
+    own = pages | Administration(keys, gateway.state.accounts, usage).handlers
+    endpoints += [("GET", path, own[path]) for path in (*PAGES, OWN_USAGE, *ADMIN)]
+
+    def finished(exchange: Exchange) -> None:
+        _log(exchange)
+        owner = exchange.record.dialect or surface.owner_name(exchange.path)
+        if owner:
+            turn = account_of(exchange, owner)
+            metrics.count(turn)
+            if exchange.record.model:
+                usage.note(turn)
+
     return Edge(
         Routes(endpoints),
         surface=surface,
@@ -49,7 +63,7 @@ def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> Edge:
         hosts=HostPolicy(settings.allowed_hosts),
         cors=Cors(OriginPolicy(settings.cors_origin)),
         drain=drain,
-        finished=_log,
+        finished=finished,
     )
 
 
@@ -68,6 +82,33 @@ def _dialect_settings(settings: Settings, gateway: Gateway) -> DialectSettings:
 def _program(user_agent: str) -> str:
     """The program that a user agent names, without what it says of its surroundings."""
     return user_agent.partition("(")[0].strip()[:64]
+
+
+def account_of(exchange: Exchange, dialect: str) -> TurnAccount:
+    """What is kept of a request that ended."""
+    record = exchange.record
+    started, usage, now = record.started, record.usage, time.perf_counter()
+    if usage is None and record.reservation is not None:
+        usage = record.reservation.meter.usage
+    first = record.first_event
+    return TurnAccount(
+        time.time(),
+        record.id,
+        record.key.id,
+        dialect,
+        record.model,
+        started.upstream if started else "",
+        record.outcome,
+        record.status,
+        usage.prompt_tokens if usage else 0,
+        usage.cached_tokens if usage else 0,
+        usage.completion_tokens if usage else 0,
+        usage.reasoning_tokens if usage else 0,
+        max(record.repairs, started.repairs if started else 0),
+        started.thread if started else "",
+        None if first is None else (first - record.arrived) * 1000,
+        (now - record.arrived) * 1000,
+    )
 
 
 def _log(exchange: Exchange) -> None:

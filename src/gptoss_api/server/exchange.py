@@ -109,7 +109,7 @@ class Exchange:
 
     @property
     def peer(self) -> str:
-        """The address of the other end of its connection."""
+        """The address of the other end of its connection, which may be a proxy's."""
         return self._connection.peer
 
     @property

@@ -6,10 +6,12 @@ import msgspec
 
 from .. import __version__
 from ..access import ApiKeys
+from ..access.origins import is_loopback
 from ..gateway import Gateway
 from ..upstreams.base import Health
 from .drain import Drain
 from .exchange import Exchange
+from .metrics import Metrics, tell_metrics
 from .routes import Handler
 from .surface import HELLO, INDEX, Surface
 
@@ -22,6 +24,8 @@ _DOCS_POLICY = (
 # What clients of Ollama look for at the root: those that ask for JSON or pages get the state instead.
 _OLLAMA = b"Ollama is running"
 _STATE = ("application/json", "text/html", "*/*")
+# What proxies add to the requests of others.
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
 class Pages:
@@ -30,7 +34,10 @@ class Pages:
     Who has none of ``keys``, where there are any, is told nothing of the upstreams but whether one is ready.
     """
 
-    def __init__(self, gateway: Gateway, drain: Drain, keys: ApiKeys, surface: Surface) -> None:
+    def __init__(
+        self, gateway: Gateway, drain: Drain, keys: ApiKeys, surface: Surface, metrics: Metrics
+    ) -> None:
+        self._metrics = metrics
         self._gateway = gateway
         self._drain = drain
         self._keys = keys
@@ -43,6 +50,7 @@ class Pages:
             INDEX: self.index,
             "/healthz": self.healthz,
             "/readyz": self.readyz,
+            "/metrics": self.metrics,
             HELLO: self.healthz,
             "/openapi.json": self.openapi,
             "/docs": self.docs,
@@ -107,6 +115,14 @@ class Pages:
             body["upstream"] = self._gateway.upstream.name
             body["detail"] = "The gateway is shutting down." if self._drain.draining else health.detail
         exchange.respond_json(200 if ready else 503, msgspec.json.encode(body))
+
+    async def metrics(self, exchange: Exchange) -> None:
+        """For loopback, and for keys of administrators; a proxy on this machine is neither."""
+        headers = exchange.record.headers
+        forwarded = any(name in headers for name in _FORWARDED)
+        if forwarded or not is_loopback(exchange.peer):
+            self._keys.authenticate_admin(headers)
+        await tell_metrics(self._metrics, exchange)
 
     async def openapi(self, exchange: Exchange) -> None:
         exchange.respond_json(200, self._surface.openapi())

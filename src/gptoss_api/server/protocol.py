@@ -343,7 +343,7 @@ class HttpProtocol(asyncio.Protocol):
         self._read_timer = None
         _log.info(
             "connection of %s reset: its answer waited %g s in all to be read (GPTOSS_TOTAL_TIMEOUT)",
-            self.peer,
+            self.peer or "a client",
             self.shared.read_timeout,
         )
         # What the system still holds of the answer goes too; it would keep it for a client that stays.
@@ -391,13 +391,13 @@ class HttpProtocol(asyncio.Protocol):
 
     @cached_property
     def peer(self) -> str:
-        """The address of the other end."""
+        """The address of the other end; "" where it has none."""
         address = self.transport.get_extra_info("peername")
-        return address[0] if address else "a client"
+        return address[0] if address else ""
 
     def _refuse(self, status: int, message: str) -> None:
         """Answers what is no request, and closes the connection."""
-        _log.debug("connection of %s refused with %d", self.peer, status)
+        _log.debug("connection of %s refused with %d", self.peer or "a client", status)
         # In the middle of an answer there is no place for another one.
         if self._is_idle() or self._is_unanswered():
             request_id = new_request_id()

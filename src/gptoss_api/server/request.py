@@ -46,6 +46,7 @@ class RequestRecord:
         "id",
         "key",
         "limit_headers",
+        "model",
         "not_stored",
         "outcome",
         "repairs",
@@ -71,6 +72,8 @@ class RequestRecord:
         self.reservation: Reservation | None = None
         self.limit_headers: Sequence[tuple[bytes, bytes]] = ()
         self.dialect = ""
+        # The model that is asked, by its canonical id, once it is.
+        self.model = ""
         self.weight = 0
         self.size = 0
         self.status = 0
@@ -89,6 +92,7 @@ class RequestRecord:
             ModelNotAllowed: for a model that its key may not use.
         """
         self.key.check_model(turn.model)
+        self.model = turn.model
         return replace(
             turn,
             caller=self.caller,

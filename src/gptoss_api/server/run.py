@@ -7,20 +7,23 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Final, TypeVar
 
 from .. import __version__
 from ..access.origins import ANY, is_loopback
-from ..config import Settings
+from ..config import ConfigError, Settings
 from ..gateway import Gateway
 from ..telemetry.logs import hide_from_logs
 from ..text.ranks import RanksDamaged
 from .app import create_app
 from .drain import Drain
 from .listening import BACKLOG, DescriptorWatch, listen, remedy
+from .metrics import Metrics, MetricsAlone, gauges
 from .protocol import SWEEP_EVERY, HttpProtocol, Shared
+from .surface import Surface
 
 T = TypeVar("T")
 
@@ -178,8 +181,9 @@ async def _serve(settings: Settings) -> int:
         listeners = listen_or_say_why_not(settings)
         if listeners is None:
             return 1
+        apart = listen_for_metrics(settings)
         await announce(listeners, settings, gateway)
-        return await serve_on(listeners, settings, gateway)
+        return await serve_on(listeners, settings, gateway, metrics_listeners=apart)
     finally:
         await gateway.close()
 
@@ -199,26 +203,62 @@ def listen_or_say_why_not(settings: Settings) -> list[socket.socket] | None:
 
 
 async def serve_on(
-    listeners: list[socket.socket], settings: Settings, gateway: Gateway, *, tells: bool = True
+    listeners: list[socket.socket],
+    settings: Settings,
+    gateway: Gateway,
+    *,
+    metrics_listeners: Sequence[socket.socket] = (),
+    fellows: Path | None = None,
+    number: int = 1,
 ) -> int:
     """Serves on sockets that are listening already; returns the exit code of the process.
 
-    Only one of several processes ``tells`` the log how it finds the upstreams.
+    ``fellows`` is the folder where several processes meet, ``number`` which of them this is. Only the first
+    tells the log how it finds the upstreams.
     """
     drain = Drain()
     descriptors = DescriptorWatch()
-    app = create_app(settings, gateway, drain)
+    metrics = Metrics(gauges(gateway, drain), fellows, number)
+    app = create_app(settings, gateway, drain, metrics)
     shared = Shared(app.serve, app.surface, read_timeout=_longest_answer(settings), descriptors=descriptors)
     await gateway.state.keys.refresh()
     server = DrainingServer(shared, drain, descriptors, settings.shutdown_timeout)
     warming = asyncio.create_task(_warm_up(gateway, server))
-    looking = asyncio.create_task(_look(gateway, tells=tells))
+    looking = asyncio.create_task(_look(gateway, tells=number == 1))
     following = asyncio.create_task(gateway.state.keys.watch())
+    await metrics.start()
+    apart = [await _serve_metrics(listener, metrics, app.surface) for listener in metrics_listeners]
     await server.serve(listeners)
+    for server_of_metrics in apart:
+        server_of_metrics.close()
+    await metrics.close()
     following.cancel()
     looking.cancel()
     _log.info("stopped")
     return await warming
+
+
+async def _serve_metrics(listener: socket.socket, metrics: Metrics, surface: Surface) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    shared = Shared(MetricsAlone(metrics).serve, surface)
+    return await loop.create_server(lambda: HttpProtocol(shared, loop), sock=listener.dup(), backlog=BACKLOG)
+
+
+def listen_for_metrics(settings: Settings) -> list[socket.socket]:
+    """What metrics alone are served on, which may be nothing.
+
+    Raises:
+        ConfigError: where that is not possible.
+    """
+    if settings.metrics_addr is None:
+        return []
+    host, _, port = settings.metrics_addr.rpartition(":")
+    try:
+        return listen(host.strip("[]"), int(port))
+    except OSError as error:
+        raise ConfigError(
+            f"GPTOSS_METRICS_ADDR: cannot listen on {settings.metrics_addr} ({error.strerror or error})"
+        ) from None
 
 
 def _longest_answer(settings: Settings) -> float:

@@ -17,9 +17,11 @@ INDEX: Final = "/"
 # Where Claude Code looks whether anybody is there, before it has a key.
 HELLO: Final = "/api/hello"
 # The gateway's own pages.
-PAGES: Final = (INDEX, "/healthz", "/readyz", HELLO, "/openapi.json", "/docs")
+PAGES: Final = (INDEX, "/healthz", "/readyz", HELLO, "/metrics", "/openapi.json", "/docs")
 # What administers the gateway.
-ADMIN: Final = ("/admin/keys",)
+ADMIN: Final = ("/admin/keys", "/admin/usage", "/admin/requests")
+# What a key is told about itself.
+OWN_USAGE: Final = "/v1/usage"
 # What answers without a key. What a stranger sees there is decided by each of them.
 OPEN: Final = frozenset(PAGES)
 
@@ -36,7 +38,7 @@ class Surface:
         self.listed: Final = (
             f"GET {INDEX}",
             *(f"{endpoint.method} {endpoint.shown_path}" for endpoint in endpoints),
-            *(f"GET {page}" for page in (*PAGES, *ADMIN) if page != INDEX),
+            *(f"GET {page}" for page in (*PAGES, OWN_USAGE, *ADMIN) if page != INDEX),
         )
         # The fixed beginnings of the paths, the longest first.
         self._stems = sorted(
@@ -50,7 +52,9 @@ class Surface:
         self._roots = _roots(dialects)
         # First segments behind the version: clients with a base URL that lacks it find them all the same.
         self._segments = frozenset(
-            endpoint.path.split("/")[2] for endpoint in endpoints if endpoint.path.startswith(f"{_VERSION}/")
+            path.split("/")[2]
+            for path in (OWN_USAGE, *(endpoint.path for endpoint in endpoints))
+            if path.startswith(f"{_VERSION}/")
         )
 
     def canonical_path(self, path: str) -> str:
@@ -72,6 +76,11 @@ class Surface:
             if path == stem or path.startswith(f"{stem}/"):
                 return dialect
         return self._roots.get(_root(path))
+
+    def owner_name(self, path: str) -> str:
+        """The name of the dialect whose ``path`` is, "" where it is nobody's."""
+        owner = self.owner(path)
+        return owner.name if owner is not None else ""
 
     def error(self, error: GatewayError, path: str, headers: Headers, request_id: str) -> ErrorResponse:
         """What a failed request is answered, in the shape of its owner; without one, in OpenAI's."""

@@ -13,11 +13,13 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -30,6 +32,7 @@ from ..threads import Notes, UnderWay
 from .run import (
     STOP_SIGNALS,
     announce,
+    listen_for_metrics,
     listen_or_say_why_not,
     run_in_loop,
     serve_on,
@@ -68,7 +71,10 @@ def run_workers(settings: Settings) -> int:
     listeners = run_in_loop(_prepare(settings))
     if listeners is None:
         return 1
-    return Supervisor(settings, listeners).run()
+    apart = listen_for_metrics(settings)
+    # Short, as the name of a socket has to be, and for nobody else.
+    with tempfile.TemporaryDirectory(prefix="gptoss-") as fellows:
+        return Supervisor(settings, listeners, apart, Path(fellows)).run()
 
 
 async def _prepare(settings: Settings) -> list[socket.socket] | None:
@@ -120,9 +126,17 @@ class Supervisor:
     The sockets stay open here: while a worker is replaced, the others or the next one take its connections.
     """
 
-    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        listeners: list[socket.socket],
+        metrics_listeners: list[socket.socket],
+        fellows: Path,
+    ) -> None:
         self._settings = settings
         self._listeners = listeners
+        self._metrics_listeners = metrics_listeners
+        self._fellows = fellows
         self._workers = [_Worker(number) for number in range(1, settings.workers + 1)]
         # Libraries of other systems do not bear it to be forked.
         self._context = (
@@ -256,7 +270,15 @@ class Supervisor:
         worker.beats, theirs = self._context.Pipe(duplex=False)
         worker.process = self._context.Process(
             target=_work,
-            args=(_share_of(self._settings), self._listeners, theirs, worker.number, self._under_way),
+            args=(
+                _share_of(self._settings),
+                self._listeners,
+                self._metrics_listeners,
+                theirs,
+                self._fellows,
+                worker.number,
+                self._under_way,
+            ),
             name=f"gptoss-api worker {worker.number}",
         )
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*_FROM_TERMINALS, signal.SIGTERM})
@@ -296,7 +318,9 @@ def _share_of(settings: Settings) -> Settings:
 def _work(
     settings: Settings,
     listeners: list[socket.socket],
+    metrics_listeners: list[socket.socket],
     beats: Connection,
+    fellows: Path,
     number: int,
     under_way: UnderWay | None,
 ) -> None:
@@ -304,7 +328,7 @@ def _work(
     _take_signals()
     configure_logging(settings.log_level, settings.log_format, secrets=settings.secrets)
     notes = None if under_way is None else under_way.part(number - 1)
-    sys.exit(run_in_loop(_serve(settings, listeners, beats, tells=number == 1, notes=notes)))
+    sys.exit(run_in_loop(_serve(settings, listeners, metrics_listeners, beats, fellows, number, notes)))
 
 
 def _take_signals() -> None:
@@ -325,18 +349,26 @@ def _take_signals() -> None:
 async def _serve(
     settings: Settings,
     listeners: list[socket.socket],
+    metrics_listeners: list[socket.socket],
     beats: Connection,
-    *,
-    tells: bool,
+    fellows: Path,
+    number: int,
     notes: Notes | None,
 ) -> int:
     _show_life(beats)
-    for listener in listeners:
+    for listener in (*listeners, *metrics_listeners):
         listener.setblocking(False)
     gateway = Gateway(settings, joins=True, notes=notes)
     hide_from_logs(gateway.secrets)
     try:
-        return await serve_on(listeners, settings, gateway, tells=tells)
+        return await serve_on(
+            listeners,
+            settings,
+            gateway,
+            metrics_listeners=metrics_listeners,
+            fellows=fellows,
+            number=number,
+        )
     finally:
         await gateway.close()
 

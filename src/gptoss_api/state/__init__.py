@@ -13,11 +13,14 @@ from .url import (
     is_shared,
     keys_of,
     open_store,
+    open_usage,
     passwords,
     secret_file,
     state_folder,
     without_password,
 )
+from .usage import UsageStore
+from .usage_behind import UsageBehind
 
 __all__ = [
     "STORE_URLS",
@@ -32,6 +35,8 @@ __all__ = [
     "Space",
     "Store",
     "StoreUnavailable",
+    "UsageBehind",
+    "UsageStore",
     "cache_folder",
     "default_url",
     "is_shared",
@@ -39,6 +44,7 @@ __all__ = [
     "load_secret",
     "map_cached",
     "open_store",
+    "open_usage",
     "passwords",
     "secret_file",
     "state_folder",

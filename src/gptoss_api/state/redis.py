@@ -181,7 +181,7 @@ class RedisStore:
     name = "redis"
 
     def __init__(self, url: str) -> None:
-        self._client = Redis.from_pool(_pool(url))
+        self._client = connect(url)
         self._put = self._client.register_script(_PUT)
         self._take = self._client.register_script(_TAKE)
         self._delete = self._client.register_script(_DELETE)
@@ -193,18 +193,18 @@ class RedisStore:
         self._cleaned = False
 
     async def get(self, space: Space, *keys: bytes) -> Sequence[bytes | None]:
-        with _failures_told():
+        with failures_told():
             await self._clean()
             values = await self._client.mget([_entry(space, key) for key in keys])
             return [_without_owner(value) for value in values]  # type: ignore[arg-type]  # nothing is decoded
 
     async def take(self, space: Space, key: bytes) -> bytes | None:
-        with _failures_told():
+        with failures_told():
             await self._clean()
             return _without_owner(await self._take(keys=[_entry(space, key), _owners(space)]))
 
     async def put(self, space: Space, *entries: Entry) -> Sequence[bool]:
-        with _failures_told():
+        with failures_told():
             await self._clean()
             async with self._client.pipeline(transaction=False) as pipeline:
                 for entry in entries:
@@ -213,24 +213,24 @@ class RedisStore:
 
     async def delete(self, space: Space, *keys: bytes, erase: bool = False) -> None:
         first, *others = [_entry(space, key) for key in keys]
-        with _failures_told():
+        with failures_told():
             await self._delete(keys=[first, _owners(space), *others])
 
     async def lease(self, key: bytes, ttl: float) -> Lease | None:
         keys = [_lease_key(key), _PREFIX + b"tokens"]
-        with _failures_told():
+        with failures_told():
             token = await self._lease(keys=keys, args=[_milliseconds(ttl)])
         return None if token is None else Lease(key, int(token))
 
     async def read_keys(self, seen: bytes | None) -> tuple[bytes, Sequence[bytes]] | None:
         """See :class:`~.store.KeyStore`."""
-        with _failures_told():
+        with failures_told():
             found = await self._read_keys(keys=_KEYS, args=["none" if seen is None else seen])
         return None if found is None else (found[0], found[1])
 
     async def write_key(self, key_id: str, record: bytes | None, revision: bytes) -> bool:
         """See :class:`~.store.KeyStore`."""
-        with _failures_told():
+        with failures_told():
             written = await self._write_key(
                 keys=[*_KEYS, _ledger(key_id)], args=[revision, new_revision(), key_id, record or b""]
             )
@@ -239,7 +239,7 @@ class RedisStore:
     async def change(self, account: str, change: Change[T]) -> T:
         """See :class:`~.store.LedgerStore`."""
         keys = [_ledger(account)]
-        with _failures_told():
+        with failures_told():
             for _ in range(_CHANGES):
                 value, (seconds, microseconds) = await self._read_ledger(keys=keys)
                 changed, found = change(value, int(seconds) * 1000 + int(microseconds) // 1000)
@@ -277,6 +277,15 @@ class RedisStore:
         self._cleaned = True
 
 
+def connect(url: str) -> Redis:
+    """A client that connects when it is first used.
+
+    Raises:
+        ValueError: for a URL that redis-py cannot use.
+    """
+    return Redis.from_pool(_pool(url))
+
+
 def _pool(url: str) -> BlockingConnectionPool:
     try:
         pool = BlockingConnectionPool.from_url(
@@ -297,7 +306,8 @@ def _pool(url: str) -> BlockingConnectionPool:
 
 
 @contextlib.contextmanager
-def _failures_told() -> Iterator[None]:
+def failures_told() -> Iterator[None]:
+    """Raises :class:`~.store.StoreUnavailable` for whatever the server or the way to it does."""
     try:
         yield
     except (RedisError, OSError) as error:

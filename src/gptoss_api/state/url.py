@@ -10,6 +10,8 @@ import platformdirs
 from .memory import MemoryStore
 from .sqlite import SqliteStore
 from .store import KeyStore, Store
+from .usage import MemoryUsage, UsageStore
+from .usage_sqlite import SqliteUsage
 
 STORE_URLS: Final = "memory://, sqlite:///path/of/file, or a redis://, rediss://, valkey:// or unix:// URL"
 
@@ -61,7 +63,30 @@ def open_store(url: str) -> Store:
         raise ValueError(
             f"a Redis store needs the redis package: {sys.executable} -m pip install redis"
         ) from None
-    return RedisStore(urlunsplit(parts._replace(scheme=_REDIS[parts.scheme])))
+    return RedisStore(_redis_url(url))
+
+
+def _redis_url(url: str) -> str:
+    """``url`` as redis-py knows it."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(scheme=_REDIS[parts.scheme]))
+
+
+def open_usage(url: str, days: int) -> UsageStore:
+    """Where usage is kept for ``days`` beside the store at ``url``: a file of its own, or the same Redis.
+
+    Raises:
+        ValueError: as :func:`open_store` does.
+    """
+    store = open_store(url)
+    if isinstance(store, SqliteStore):
+        path = store.path
+        return SqliteUsage(path.with_name(f"{path.stem}-usage{path.suffix}"), days)
+    if not is_shared(url):
+        return MemoryUsage()
+    from .usage_redis import RedisUsage
+
+    return RedisUsage(_redis_url(url), days)
 
 
 def is_shared(url: str) -> bool:

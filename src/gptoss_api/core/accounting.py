@@ -1,0 +1,138 @@
+"""What is kept of a turn that ended, and of many of them together: never a word of what was said."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+
+HOUR: Final = 3_600
+DAY: Final = 24 * HOUR
+
+# What turns can be summed up by.
+Group = Literal["key", "model", "day", "hour", "upstream", "dialect"]
+GROUPS: Final[tuple[Group, ...]] = ("key", "model", "day", "hour", "upstream", "dialect")
+
+
+class TurnAccount(Struct, frozen=True, gc=False):
+    """One turn. ``at`` is when it ended, in Unix seconds; times are in milliseconds.
+
+    ``key`` is the id of the API key, "" where none was needed. ``cached`` is part of ``prompt`` and
+    ``reasoning`` of ``completion``, all in tokens. ``outcome`` is ``ok`` or the code of the failure,
+    ``thread`` how the upstream's conversation was used, "" where there was no answer.
+    """
+
+    at: float
+    request_id: str
+    key: str
+    dialect: str
+    model: str
+    upstream: str
+    outcome: str
+    status: int
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+    reasoning: int = 0
+    repairs: int = 0
+    thread: str = ""
+    first_ms: float | None = None
+    total_ms: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome != "ok"
+
+    @property
+    def limited(self) -> bool:
+        """Whether a limit, of the gateway or of an upstream, is why it failed."""
+        return self.status == 429
+
+
+class Slot(Struct, frozen=True, gc=False):
+    """What turns have in common that are summed up: the hour or day in which they ended, in Unix seconds."""
+
+    since: int
+    key: str
+    dialect: str
+    model: str
+    upstream: str
+
+
+class Sums(Struct, gc=False):
+    """Many turns together. ``first_ms`` is the sum over the ``firsts`` of them that began to answer."""
+
+    requests: int = 0
+    errors: int = 0
+    limited: int = 0
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+    reasoning: int = 0
+    repairs: int = 0
+    firsts: int = 0
+    first_ms: float = 0.0
+    total_ms: float = 0.0
+
+    def add(self, turn: TurnAccount) -> None:
+        self.requests += 1
+        self.errors += turn.failed
+        self.limited += turn.limited
+        self.prompt += turn.prompt
+        self.cached += turn.cached
+        self.completion += turn.completion
+        self.reasoning += turn.reasoning
+        self.repairs += turn.repairs
+        self.total_ms += turn.total_ms
+        if turn.first_ms is not None:
+            self.firsts += 1
+            self.first_ms += turn.first_ms
+
+
+SUMS: Final = Sums.__struct_fields__
+
+
+def summed_up(turns: Iterable[TurnAccount]) -> dict[Slot, Sums]:
+    """The turns by hour and by what they have in common."""
+    found: dict[Slot, Sums] = {}
+    for turn in turns:
+        since = int(turn.at // HOUR) * HOUR
+        slot = Slot(since, turn.key, turn.dialect, turn.model, turn.upstream)
+        sums = found.get(slot)
+        if sums is None:
+            sums = found[slot] = Sums()
+        sums.add(turn)
+    return found
+
+
+def shown(sums: Sums) -> dict[str, Any]:
+    """The sums as people and programs are told them: times are means, in milliseconds."""
+    return {
+        "requests": sums.requests,
+        "errors": sums.errors,
+        "rate_limited": sums.limited,
+        "input_tokens": sums.prompt,
+        "cached_tokens": sums.cached,
+        "output_tokens": sums.completion,
+        "reasoning_tokens": sums.reasoning,
+        "repairs": sums.repairs,
+        "first_token_ms": round(sums.first_ms / sums.firsts, 1) if sums.firsts else None,
+        "total_ms": round(sums.total_ms / sums.requests, 1) if sums.requests else None,
+    }
+
+
+_SPAN: Final = re.compile(r"([0-9]{1,5})([mhdw])")
+_SPANS: Final = {"m": 60, "h": HOUR, "d": DAY, "w": 7 * DAY}
+
+
+def moment_meant(text: str, now: float) -> float:
+    """The time in Unix seconds that ``7d`` (before ``now``), ``2026-08-05`` or an RFC 3339 time means.
+
+    Raises:
+        ValueError: for everything else.
+    """
+    if found := _SPAN.fullmatch(text):
+        return now - int(found[1]) * _SPANS[found[2]]
+    meant = datetime.fromisoformat(text)
+    return (meant if meant.tzinfo else meant.replace(tzinfo=UTC)).timestamp()
