@@ -59,3 +59,22 @@ async def test_thoughts_alone_are_asked_once_more(
             await ask(EmulatedUpstream(upstream, Tokens(), settings), turn(**asked), seen)
     assert len(stubborn.asked) == 2
     assert "".join(event.text for event in seen if isinstance(event, ReasoningDelta)) == "Hm.\n\nHm."
+
+
+@pytest.mark.parametrize("shape", ["vllm", "ollama"])
+@pytest.mark.parametrize("timing", ["one read", "two reads"])
+@pytest.mark.parametrize("end", ["error", "end"])
+@pytest.mark.parametrize("asks_again", [False, True])
+async def test_so_are_thoughts_that_are_not_shown(
+    shape: str, timing: str, end: str, asks_again: bool
+) -> None:
+    alone = thoughts_alone(shape, timing, end)
+    backend = Backend(shape, alone, streamed(SHAPES[shape], Answer(content=TEXT)), alone, alone)
+    async with connected(backend, asks_again=asks_again) as upstream:
+        gateway = EmulatedUpstream(upstream, Tokens(), EmulationSettings())
+        collected, events = await ask(gateway, turn(show_reasoning=False))
+        assert (collected.choices[0].text, collected.choices[0].reasoning) == (TEXT, "")
+        assert not any(isinstance(event, ReasoningDelta) for event in events)
+        with pytest.raises(UpstreamEmpty):
+            await ask(gateway, turn(show_reasoning=False))
+    assert len(backend.asked) == 4

@@ -116,6 +116,19 @@ def test_thoughts_alone_twice_are_an_empty_answer(
 
 
 @timings
+@ends
+def test_so_are_thoughts_that_are_not_shown(site: Site, timing: str, end: str) -> None:
+    hidden: dict[str, Any] = {"reasoning": {"exclude": True}}
+    site.simulator.script(thoughts_alone(timing, end), good)
+    assert ask(site.gateway.base_url, stream=False, **hidden).text == "It rains."
+    site.simulator.reset()
+    site.simulator.always(thoughts_alone(timing, end))
+    outcome = ask(site.gateway.base_url, stream=False, **hidden)
+    assert (outcome.status, (outcome.error or {}).get("code")) == (502, "upstream_empty")
+    assert len(site.simulator.requests) == 2
+
+
+@timings
 @streamed_or_not
 @pytest.mark.parametrize(
     ("fields", "code"),

@@ -65,6 +65,8 @@ class ChoiceStarted(Struct, frozen=True, gc=False):
 
 
 class ReasoningDelta(Struct, frozen=True, gc=False):
+    """More of the thoughts; an upstream says with an empty one that there are some which are not shown."""
+
     text: str
 
 

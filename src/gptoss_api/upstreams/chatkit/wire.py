@@ -143,6 +143,9 @@ class ChatKitWire:
         # Whether the stream was about a thread at all, and whether an answer or its reasoning began.
         self._useful = False
         self._begun = False
+        # Whether thoughts that are not shown have begun since the last read, and whether that is still news.
+        self._hidden = False
+        self._tells_hidden = not show_reasoning
         self._malformed = 0
         # Whether something was lost that may have been text; whether characters may come in halves.
         self._gap = False
@@ -216,6 +219,10 @@ class ChatKitWire:
             self._read(payload, events)
             if self.failure is not None:
                 break
+        if self._hidden:
+            # What follows is to know that there are thoughts.
+            self._hidden, self._tells_hidden = False, False
+            events.insert(0, ReasoningDelta(""))
         return events
 
     def feed_rest(self, payloads: Sequence[bytes]) -> list[Event]:
@@ -546,6 +553,7 @@ class ChatKitWire:
 
     def _think(self, item_id: str, *, done: bool) -> None:
         self._begun = True
+        self._hidden = self._tells_hidden
         if done:
             self._thinking.discard(item_id)
         else:
@@ -554,6 +562,7 @@ class ChatKitWire:
     def _entry(self, item_id: str, index: int | None, entry: object, events: list[Event]) -> None:
         """An entry of the old dialect: a whole thought, or the recap, which says nothing."""
         self._begun = True
+        self._hidden = self._tells_hidden
         if not isinstance(entry, dict) or entry.get("type") != "thought":
             return
         if index is None:
@@ -566,6 +575,7 @@ class ChatKitWire:
     ) -> None:
         """A task of the new dialect; its content is everything so far, which may also shrink."""
         self._begun = True
+        self._hidden = self._tells_hidden
         if isinstance(task, dict) and task.get("type") == "thought":
             self._block(item_id, index or 0, _string(task.get("content")), events, final=final)
 

@@ -286,9 +286,12 @@ class ChatWire:
         if self._loose:
             delta = self._joined(delta)
         if thought := delta.thought:
-            self._thought = True
             if self._show_reasoning:
                 out.append(ReasoningDelta(thought))
+            elif not self._thought:
+                # What follows is to know that there are thoughts.
+                out.append(ReasoningDelta(""))
+            self._thought = True
         if content := delta.content:
             self._text(content if type(content) is str else delta.text, out)
         if delta.refusal:
