@@ -40,9 +40,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Instead of an answer, an HTTP status; ``retry_after`` is in seconds."""
+    """Instead of an answer, an HTTP status and a ``reason``; ``retry_after`` is in seconds."""
 
     status: int
+    reason: str = "Not now."
     retry_after: int | None = None
 
     @property
@@ -150,7 +151,11 @@ class ServerStage:
 
     @property
     def asked(self) -> Sequence[str]:
-        return [asked.body["model"].removeprefix("openai/") for asked in self._backend.asked]
+        return [body["model"].removeprefix("openai/") for body in self.bodies]
+
+    @property
+    def bodies(self) -> Sequence[Json]:
+        return [asked.body for asked in self._backend.asked]
 
     def play(self, *answers: Said | Model) -> None:
         self._backend.asked.clear()
@@ -159,8 +164,8 @@ class ServerStage:
     def _reply(self, asked: ServerAsked) -> Reply:
         said = _next(self._left, _read(asked.body))
         match said:
-            case Refusal(status):
-                return json_reply(status, {"error": {"message": "Not now."}}, *said.headers)
+            case Refusal(status, reason):
+                return json_reply(status, {"error": {"message": reason}}, *said.headers)
             case Broken(text):
                 return Reply([self._begun(text), "abort"])
             case Held(text):

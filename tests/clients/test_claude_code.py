@@ -223,6 +223,54 @@ def test_it_comes_back_when_the_gateway_has_room(
     assert {status for status, _ in session.retries} == {529}
 
 
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (401, "vLLM did not accept the key it was given"),
+        (402, "The account at vLLM has no credits left"),
+        (403, "vLLM refused the request"),
+    ],
+)
+def test_it_says_at_once_what_no_further_request_mends(
+    server: ServerStage, tmp_path: Path, status: int, told: str
+) -> None:
+    server.play(Refusal(status))
+    session = run_claude(server.base_url, tmp_path, "Go on.")
+    assert told in session.result["result"]
+    assert (session.code, session.retries, len(server.asked)) == (1, [], 1)
+
+
+def test_it_says_that_there_is_no_such_model(server: ServerStage, tmp_path: Path) -> None:
+    session = run_claude(server.base_url, tmp_path, "Go.", environment={"ANTHROPIC_MODEL": "gpt-9"})
+    assert "issue with the selected model (gpt-9)" in session.result["result"]
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "model", "effort"),
+    [
+        (("--effort", "max"), {}, "gpt-oss-120b", "high"),
+        (("--effort", "low"), {}, "gpt-oss-120b", "low"),
+        (("--model", "haiku"), {"ANTHROPIC_DEFAULT_HAIKU_MODEL": ""}, "gpt-oss-20b", None),
+        (("--model", "opus[1m]", "--effort", "medium"), {"ANTHROPIC_DEFAULT_OPUS_MODEL": ""},
+         "gpt-oss-120b", "medium"),
+        (("--model", "claude-gpt-oss-20b"), {"MAX_THINKING_TOKENS": "0"}, "gpt-oss-20b", None),
+    ],
+)  # fmt: skip
+def test_models_and_effort_are_those_that_it_was_started_with(
+    server: ServerStage,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    environment: dict[str, str],
+    model: str,
+    effort: str | None,
+) -> None:
+    server.play("Hi.")
+    session = run_claude(server.base_url, tmp_path, "Go.", *options, environment=environment)
+    assert session.result["result"] == "Hi."
+    assert server.asked[-1] == model
+    assert effort is None or server.bodies[-1]["reasoning_effort"] == effort
+
+
 def test_it_asks_again_for_an_answer_that_broke(stage: Stage, tmp_path: Path) -> None:
     stage.play(Broken("Half an answer"), "A whole one.")
     session = run_claude(stage.base_url, tmp_path, "Go on.")
@@ -257,6 +305,25 @@ def test_it_compacts_a_conversation_that_is_too_long(stage: Stage, tmp_path: Pat
     session = run_claude(stage.base_url, tmp_path, "Read all.", environment=window)
     assert session.result["result"] == "It went on."
     assert any(event.get("subtype") == "compact_boundary" for event in session.events)
+
+
+def test_it_compacts_where_the_server_has_a_smaller_window(server: ServerStage, tmp_path: Path) -> None:
+    too_long = (
+        "This model's maximum context length is 8192 tokens. However, your request has 10921 input tokens."
+    )
+
+    def model(asked: Asked) -> Said:
+        if "session is being continued" in asked.said:
+            return "It went on."
+        if "detailed summary" in asked.text:
+            return "<summary>Not much.</summary>"
+        return Refusal(400, too_long) if asked.results else (Call("Read", {"file_path": str(path)}),)
+
+    path = tmp_path / "project" / "greet.py"
+    server.play(model)
+    session = run_claude(server.base_url, tmp_path, "Read it.")
+    assert session.result["result"] == "It went on."
+    assert session.calls == ["Read"]
 
 
 def test_it_compacts_on_demand_and_tells_what_fills_the_window(stage: Stage, tmp_path: Path) -> None:
