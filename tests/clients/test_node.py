@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,88 +123,127 @@ def play(site: Site, answers: tuple[Any, ...]) -> None:
         site.simulator.always(last)
 
 
-def node(*arguments: str, gateway_url: str = "") -> str:
-    """What a test prints. It fails with what JavaScript says about it."""
-    finished = subprocess.run(
-        [NODE, "run.js", *arguments],
-        cwd=FOLDER,
-        env={"PATH": os.environ["PATH"], "GATEWAY_URL": gateway_url},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return finished.stdout
+class Script:
+    """A file of tests/clients/node in a process of its own, which runs the tests that it is told to."""
+
+    def __init__(self, file: str, gateway_url: str) -> None:
+        self._process = subprocess.Popen(
+            [NODE, "run.js", f"./{file}"],
+            cwd=FOLDER,
+            env={"PATH": os.environ["PATH"], "GATEWAY_URL": gateway_url},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.titles = self._said()
+
+    def run(self, title: str) -> None:
+        """Fails with what JavaScript says about it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{title}\n")
+        self._process.stdin.flush()
+        assert (failure := self._said()) is None, failure
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _said(self) -> Any:
+        assert self._process.stdout is not None
+        assert select.select([self._process.stdout], [], [], 60)[0], "JavaScript says nothing"
+        return json.loads(self._process.stdout.readline() or '"the process ended"')
+
+
+class Scripts:
+    """One process for each file and gateway: to load a file costs more than most of its tests."""
+
+    def __init__(self) -> None:
+        self._running: dict[tuple[str, str], Script] = {}
+
+    def of(self, file: str, gateway_url: str = "") -> Script:
+        if (file, gateway_url) not in self._running:
+            self._running[file, gateway_url] = Script(file, gateway_url)
+        return self._running[file, gateway_url]
+
+    def stop(self) -> None:
+        for script in self._running.values():
+            script.stop()
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Iterator[Scripts]:
+    running = Scripts()
+    yield running
+    running.stop()
 
 
 @pytest.mark.parametrize("title", OPENAI)
-def test_openai_sdk(site: Site, title: str) -> None:
+def test_openai_sdk(scripts: Scripts, site: Site, title: str) -> None:
     answers, asked = OPENAI[title]
     play(site, answers)
-    node("./openai.js", title, gateway_url=site.gateway.base_url)
+    scripts.of("openai.js", site.gateway.base_url).run(title)
     assert len(site.simulator.requests) == asked
     if answers == ("s22_slow_answer",):
         site.simulator.wait_until(lambda: site.simulator.last.outcome == "abandoned")
 
 
 @pytest.mark.parametrize("title", AI_SDK)
-def test_ai_sdk(site: Site, title: str) -> None:
+def test_ai_sdk(scripts: Scripts, site: Site, title: str) -> None:
     answers, asked = AI_SDK[title]
     play(site, answers)
-    node("./ai-sdk.js", title, gateway_url=site.gateway.base_url)
+    scripts.of("ai-sdk.js", site.gateway.base_url).run(title)
     assert len(site.simulator.requests) == asked
 
 
 @pytest.mark.parametrize("title", RESPONSES)
-def test_responses(site: Site, title: str) -> None:
+def test_responses(scripts: Scripts, site: Site, title: str) -> None:
     answers, asked = RESPONSES[title]
     play(site, answers)
-    node("./responses.js", title, gateway_url=site.gateway.base_url)
+    scripts.of("responses.js", site.gateway.base_url).run(title)
     assert len(site.simulator.requests) == asked
 
 
 @pytest.mark.parametrize("title", ANTHROPIC)
-def test_anthropic(site: Site, title: str) -> None:
+def test_anthropic(scripts: Scripts, site: Site, title: str) -> None:
     answers, asked = ANTHROPIC[title]
     play(site, answers)
-    node("./anthropic.js", title, gateway_url=site.gateway.base_url)
+    scripts.of("anthropic.js", site.gateway.base_url).run(title)
     assert len(site.simulator.requests) == asked
 
 
 @pytest.mark.parametrize("title", OLLAMA)
-def test_ollama(site: Site, title: str) -> None:
+def test_ollama(scripts: Scripts, site: Site, title: str) -> None:
     answers, asked = OLLAMA[title]
     play(site, answers)
-    node("./ollama.js", title, gateway_url=site.gateway.base_url)
+    scripts.of("ollama.js", site.gateway.base_url).run(title)
     assert len(site.simulator.requests) == asked
     if answers == ("s22_slow_answer",):
         site.simulator.wait_until(lambda: site.simulator.last.outcome == "abandoned")
 
 
 @pytest.mark.parametrize("title", ANTHROPIC_OVER_A_SERVER)
-def test_anthropic_over_a_server(narrow_server: ServerStage, title: str) -> None:
+def test_anthropic_over_a_server(scripts: Scripts, narrow_server: ServerStage, title: str) -> None:
     narrow_server.play(*ANTHROPIC_OVER_A_SERVER[title])
-    node("./anthropic.js", title, gateway_url=narrow_server.base_url)
+    scripts.of("anthropic.js", narrow_server.base_url).run(title)
 
 
 @pytest.mark.parametrize("title", AI_SDK_ON_THE_DEMO)
-def test_ai_sdk_on_the_demo(demo: RunningGateway, title: str) -> None:
-    node("./ai-sdk.js", title, gateway_url=demo.base_url)
+def test_ai_sdk_on_the_demo(scripts: Scripts, demo: RunningGateway, title: str) -> None:
+    scripts.of("ai-sdk.js", demo.base_url).run(title)
 
 
 @pytest.mark.parametrize(
     ("file", "titles"),
     [
-        ("./openai.js", {*OPENAI}),
-        ("./ai-sdk.js", {*AI_SDK, *AI_SDK_ON_THE_DEMO}),
-        ("./responses.js", {*RESPONSES}),
-        ("./anthropic.js", {*ANTHROPIC, *ANTHROPIC_OVER_A_SERVER}),
-        ("./ollama.js", {*OLLAMA}),
+        ("openai.js", {*OPENAI}),
+        ("ai-sdk.js", {*AI_SDK, *AI_SDK_ON_THE_DEMO}),
+        ("responses.js", {*RESPONSES}),
+        ("anthropic.js", {*ANTHROPIC, *ANTHROPIC_OVER_A_SERVER}),
+        ("ollama.js", {*OLLAMA}),
     ],
 )
-def test_every_test_in_javascript_is_run(file: str, titles: set[str]) -> None:
-    assert set(json.loads(node(file))) == titles
+def test_every_test_in_javascript_is_run(scripts: Scripts, file: str, titles: set[str]) -> None:
+    assert set(scripts.of(file).titles) == titles
 
 
 def test_the_lock_file_holds_no_place_but_the_registry() -> None:
