@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gptoss_api.core.errors import UpstreamSchemaMismatch
 from gptoss_api.core.events import Started
@@ -152,6 +153,21 @@ async def test_a_form_is_held_to_its_schema_also_where_the_server_has_it(kind: s
         collector, _ = await ask(gateway, demanding("json_schema"))
     assert collector.choices[0].text == FITS
     assert "walk" in backend.asked[1].body["messages"][-1]["content"]
+
+
+@EVERY_KIND
+async def test_a_demanded_call_is_held_to_a_strict_schema(kind: str) -> None:
+    strict = replace(WEATHER, parameters=SCHEMA, strict=True)
+    wrong = Answer(content="", calls=(("get_weather", '{"walk": "perhaps"}'),), finish="tool_calls")
+    backend = Backend(kind, streamed(SHAPES[kind], wrong))
+    backend.answer = Answer(content="", calls=(("get_weather", FITS),), finish="tool_calls")
+    async with gateway_to(backend) as gateway:
+        collector, _ = await ask(gateway, demanding("named", tools=(strict,)))
+    assert [json.loads(call.arguments) for call in collector.choices[0].tool_calls] == [json.loads(FITS)]
+    first, again = (asked.body for asked in backend.asked)
+    assert again["messages"][:-1] == first["messages"]
+    assert again["tools"] == first["tools"]
+    assert "walk" in again["messages"][-1]["content"]
 
 
 async def test_a_form_that_never_comes_is_an_error_and_no_answer() -> None:

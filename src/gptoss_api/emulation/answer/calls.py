@@ -6,7 +6,7 @@ JSON, and calls that a repair may replace are kept back until it is known.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ...core.errors import UpstreamSchemaMismatch
@@ -149,7 +149,7 @@ def strict_weight(tools: Iterable[Tool]) -> float:
 
 def parser_config(turn: Turn, prompt: Prompt, mend: Callable[[str, Any], Any]) -> ParserConfig:
     """How the answer to ``prompt`` is read; ``mend`` makes the arguments of whole calls fit."""
-    tools = _shown_tools(turn, prompt)
+    tools = shown_tools(turn, prompt)
     choice = turn.tool_choice
     return ParserConfig(
         key=prompt.key,
@@ -170,7 +170,7 @@ def parser_config(turn: Turn, prompt: Prompt, mend: Callable[[str, Any], Any]) -
     )
 
 
-def _shown_tools(turn: Turn, prompt: Prompt) -> dict[str, Tool]:
+def shown_tools(turn: Turn, prompt: Prompt) -> dict[str, Tool]:
     """The tools that may be called, by the names that the model knows."""
     names = prompt.names.extended(turn.hidden_tools)
     hidden = (Tool(name) for name in turn.hidden_tools)
@@ -178,14 +178,14 @@ def _shown_tools(turn: Turn, prompt: Prompt) -> dict[str, Tool]:
 
 
 class Mender:
-    """Makes valid arguments of what a model wrote, by the schemas of the tools that ``prompt`` shows.
+    """Makes valid arguments of what a model wrote, by the schemas of the ``tools``.
 
     ``mended`` are, by the arguments that were changed, the tool's name and how many changes it took.
     """
 
-    def __init__(self, turn: Turn, prompt: Prompt) -> None:
+    def __init__(self, tools: Mapping[str, Tool]) -> None:
         self.mended: dict[str, tuple[str, int]] = {}
-        self._tools = _shown_tools(turn, prompt)
+        self._tools = tools
         self._binding, self._loose = Fitter(), Fitter(loose=True)
 
     def __call__(self, shown: str, value: Any) -> Any:

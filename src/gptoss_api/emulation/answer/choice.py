@@ -62,8 +62,9 @@ from ...text.schema import Unchecked, compile_schema
 from ...text.tokens import Tokens
 from ...text.tool_calls import CallArgs, CallEnd, CallStart, Cancel, Content, ParserEvent, Problem, Reasoning
 from .attempt import Attempt
-from .calls import CallWriter, FittedCalls, Mender, parser_config, strict_weight
+from .calls import CallWriter, FittedCalls, Mender, parser_config, shown_tools, strict_weight
 from .checking import TOO_LONG
+from .collected import CollectedCalls
 from .ending import Ending
 from .held import HeldAnswer, HeldCall
 from .json_gate import JsonGate
@@ -78,6 +79,7 @@ from .repair import (
     may_pass,
     no_call_request,
     problem_request,
+    rejected_request,
     undeclared_request,
 )
 from .spec import AnswerSpec
@@ -158,6 +160,7 @@ class ChoiceMachine:
         self._rewritten = False  # Something was read that the model did not write so.
         self._form_refused = False  # A repair of the form was asked for.
         self._thought_before = False  # The client has thoughts of an earlier turn.
+        self._rejected_calls: list[str] = []  # What is wrong with native calls of this turn.
         self._rejected = ""  # The last answer that had not the form asked for.
         self._gate = _gate(spec)
         self._output = Output(spec.max_tokens, tokens, self._gate)
@@ -166,13 +169,17 @@ class ChoiceMachine:
         self._mender: Mender | None = None
         self._config = self._calls = None
         if spec.reads_calls and spec.prompt is not None:
-            self._mender = Mender(spec.turn, spec.prompt)
+            self._mender = Mender(shown_tools(spec.turn, spec.prompt))
             self._config = parser_config(spec.turn, spec.prompt, self._mender)
             self._calls = CallWriter(spec.turn, spec.prompt, self._fitted)
+        self._collected = CollectedCalls(bound, self._fitted) if (bound := spec.bound_calls) else None
+        if self._collected is not None:
+            self._mender = self._collected.mender
+        self._native = self._collected or self._fitted
         self._attempt = Attempt(spec, self._config)
         # Looks that each character of what is judged as a whole may lead to.
         self._call_weight = 0.0
-        if self._config is not None:
+        if self._mender is not None:
             heavy = spec.heavy and any(tool.strict for tool in spec.turn.tools)
             self._call_weight = inf if heavy else strict_weight(spec.turn.tools)
         self._shown = (TextDelta, ReasoningDelta) if spec.turn.show_reasoning else (TextDelta,)
@@ -249,11 +256,11 @@ class ChoiceMachine:
                     # Text that might have become a stop string stays before the call.
                     self._output.text(self._attempt.last_content())
                 if not self._over:
-                    self._fitted.start(event)
+                    self._native.start(event)
             case ToolCallDelta(index, arguments):
-                self._fitted.arguments(index, arguments)
+                self._native.arguments(index, arguments)
             case ToolCallFinished(index, complete):
-                self._fitted.finish(index, complete=complete)
+                self._native.finish(index, complete=complete)
             case _:
                 assert isinstance(event, RefusalDelta)
                 self._output.refuse(event.text)
@@ -366,7 +373,12 @@ class ChoiceMachine:
     @property
     def _begun(self) -> bool:
         """Whether a call is on its way to the client."""
-        return self.delivered.called or (self._calls is not None and self._calls.begun)
+        return self.delivered.called or self._called
+
+    @property
+    def _called(self) -> bool:
+        """Whether a call was let go that was read here, or kept."""
+        return any(calls is not None and calls.begun for calls in (self._calls, self._collected))
 
     def _note(self, text: str) -> None:
         if len(self._notes) < _MOST_NOTES:
@@ -377,7 +389,7 @@ class ChoiceMachine:
     @property
     def ends_slowly(self) -> bool:
         """Whether :meth:`end` may stop everybody else, so that it is better done aside."""
-        size = self._attempt.size
+        size = self._attempt.size + (0 if self._collected is None else self._collected.size)
         weight = max(self._call_weight, 0 if self._gate is None else self._gate.weight)
         return size > CHARACTERS_AT_ONCE or (size > 0 and size * weight > LOOKS_AT_ONCE)
 
@@ -478,6 +490,9 @@ class ChoiceMachine:
         """Only the repair failed: whether what it should have mended may still be delivered."""
         self._note(f"the repair failed: {failure.message}")
         self._release()
+        if self._collected is not None:
+            self._collected.restart()
+            self._end_collected(self._collected)
         if self._begun:
             return True
         self._output.checked(self._rejected)
@@ -490,12 +505,28 @@ class ChoiceMachine:
             if events := self._attempt.finish(truncated=self._reason == "length"):
                 self._parsed(events)
             self._output.text(self._attempt.last_content())
+        if self._collected is not None:
+            self._end_collected(self._collected)
         self._output.end()
+
+    def _end_collected(self, collected: CollectedCalls) -> None:
+        """Lets the native calls that were kept go, unless they have to be asked for once more."""
+        complaints = [] if self._over or self._cut_off else collected.judge()
+        if complaints and self._budget.allows("tools"):
+            collected.reject(complaints)
+            self._rejected_calls = complaints
+            return
+        for complaint in (*complaints, *collected.deliver()):
+            self._note(f"E_SCHEMA: {complaint}")
 
     def _verdict(self) -> Verdict:
         cut_off = self._reason in ("length", "content_filter")
         if self._ended_here:
             return self._complete(partial=True)
+        if self._rejected_calls:
+            request = rejected_request(self._rejected_calls)
+            self._rejected_calls = []
+            return self._repair("tools", request, State.MENDING)
         if self._state is State.HOLDING and not cut_off:
             assert self._held is not None
             request = problem_request(self._held.problems, self._spec.key, self._spec.tool_names)
@@ -619,6 +650,8 @@ class ChoiceMachine:
         self.reported_usage = None
         self.ending.next_turn()
         self.cut = False
+        if self._collected is not None:
+            self._collected.restart()
         if self._gate is not None:
             self._rejected = self._gate.raw or self._rejected
             self._gate.restart()
@@ -636,7 +669,7 @@ class ChoiceMachine:
         return Complete([*events, self._last_event()])
 
     def _last_event(self) -> Finished:
-        called = self._calls is not None and self._calls.begun
+        called = self._called
         reason = self._finish_reason(called=called)
         stop_sequence = None
         if reason == "stop" and not called:

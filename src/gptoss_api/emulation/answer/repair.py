@@ -31,6 +31,10 @@ _REJECTED: Final = (
     'The {blocks} you sent {were} rejected: {complaint}. Send only the corrected {blocks}, with key="{key}" '
     "unchanged."
 )
+_REJECTED_NATIVE: Final = (
+    "You called {complaint}. These arguments do not fit the tool's schema, so nothing was called. "
+    "Make every call of your answer again, with arguments that fit."
+)
 _THE_TOOLS: Final = "{complaint}. The tools are: {names}"
 _TRUNCATED: Final = (
     'The block you sent ended in the middle. Send the whole block again, with key="{key}" unchanged, and '
@@ -93,6 +97,11 @@ def problem_request(problems: Sequence[Problem], key: str, names: Sequence[str])
     return _REJECTED.format(
         blocks="block" if one else "blocks", were="was" if one else "were", complaint=complaint, key=key
     )
+
+
+def rejected_request(complaints: Sequence[str]) -> str:
+    """For native calls that were read well and do not fit."""
+    return _REJECTED_NATIVE.format(complaint="; ".join(map(_clean, complaints[:_MOST_COMPLAINTS])))
 
 
 def undeclared_request(names: Sequence[str]) -> str:

@@ -1,10 +1,13 @@
 """What the gateway itself reads an answer for, and what it holds it to."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
-from ...core.turn import Turn
+from ...core.turn import Tool, Turn
 from ..prompt.neutralise import Restorer
 from ..prompt.render import Prompt
+from ..prompt.tool_section import offered_tools
 
 
 class AnswerSpec(Struct, frozen=True):
@@ -36,6 +39,15 @@ class AnswerSpec(Struct, frozen=True):
     @property
     def must_call(self) -> bool:
         return bool(self.tool_names) and self.turn.tool_choice.mode in ("required", "named")
+
+    @property
+    def bound_calls(self) -> Mapping[str, Tool]:
+        """The strict tools, by name, where the upstream was to call one and its calls come as events."""
+        if not self.must_call or not self.passes_calls or self.verbatim:
+            return {}
+        return {
+            tool.name: tool for tool in offered_tools(self.turn) if tool.strict and tool.kind == "function"
+        }
 
     @property
     def passes_calls(self) -> bool:
