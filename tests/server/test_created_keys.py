@@ -78,6 +78,8 @@ def test_a_key_for_one_model_sees_and_asks_only_that(shared: Shared) -> None:
     anthropic = {**headers, "anthropic-version": "2023-06-01"}
     ids = [model["id"] for model in ask(shared.gateway, "GET", "/v1/models", None, anthropic).json()["data"]]
     assert ids == ["gpt-oss-20b", "claude-gpt-oss-20b"]
+    tags = ask(shared.gateway, "GET", "/api/tags", None, headers).json()["models"]
+    assert {model["name"].rpartition(":")[2] for model in tags} == {"20b"}
     assert ask(shared.gateway, "GET", "/v1/models/gpt-oss-20b", None, headers).status == 200
     assert ask(shared.gateway, "GET", "/v1/models/gpt-oss-120b", None, headers).status == 403
 

@@ -189,11 +189,14 @@ def test_turns_at_a_time_are_counted_over_workers(slow: Shared, workers: Shared)
 
 def test_openais_headers_say_how_a_key_stands(slow: Shared) -> None:
     key = slow.key("told", "--rpm", "3", "--tpm", "100k")
-    first = ask(slow.gateway, "POST", CHAT, {**HELLO, "max_tokens": 50}, {"x-api-key": key})
+    page = {"x-api-key": key, "origin": "http://localhost:3000"}
+    first = ask(slow.gateway, "POST", CHAT, {**HELLO, "max_tokens": 50}, page)
     assert first.headers["x-ratelimit-limit-requests"] == "3"
     assert first.headers["x-ratelimit-remaining-requests"] == "2"
     assert first.headers["x-ratelimit-reset-requests"] == "1m0s"
     assert first.headers["x-ratelimit-limit-tokens"] == "100000"
+    # Pages may read them too.
+    assert "x-ratelimit-remaining-tokens" in first.headers["access-control-expose-headers"]
     left = int(first.headers["x-ratelimit-remaining-tokens"])
     assert 99_900 < left <= 99_950
     assert re.fullmatch(r"1m0s", first.headers["x-ratelimit-reset-tokens"])

@@ -19,6 +19,7 @@ _REQUEST_HEADERS: Final = (
     "authorization",
     "content-type",
     "x-api-key",
+    "api-key",
     "x-request-id",
     "accept",
     "user-agent",
@@ -43,6 +44,21 @@ _EXPOSED: Final = (
     "x-gptoss-repairs",
     "x-gptoss-not-stored",
     "x-gptoss-repeat",
+)
+# What keys with limits are told besides, in each API's own words.
+EXPOSED_LIMITS: Final[RawHeader] = (
+    b"access-control-expose-headers",
+    ", ".join(
+        [
+            "retry-after-ms",
+            *(
+                name
+                for what in ("requests", "tokens")
+                for part in ("limit", "remaining", "reset")
+                for name in (f"x-ratelimit-{part}-{what}", f"anthropic-ratelimit-{what}-{part}")
+            ),
+        ]
+    ).encode(),
 )
 _MAX_AGE: Final = 86_400
 

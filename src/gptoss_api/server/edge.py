@@ -15,7 +15,7 @@ from ..core.errors import (
     OriginNotAllowed,
     RequestTimeout,
 )
-from .cors import Cors, options_headers
+from .cors import EXPOSED_LIMITS, Cors, options_headers
 from .drain import Drain, shutting_down
 from .exchange import ClientGone, Exchange
 from .request import id_headers
@@ -99,6 +99,8 @@ class Edge:
             record.caller, record.key = caller.id, caller
             if not caller.id:
                 record.address = exchange.peer
+            elif caller.limited and allowed_origin is not None:
+                exchange.common = (*exchange.common, EXPOSED_LIMITS)
             if self._drain.draining:
                 raise shutting_down()
 

@@ -19,9 +19,14 @@ async def serve_models(
     render: Callable[[Sequence[Model], bytes, Headers], bytes],
     exchange: Exchange,
 ) -> None:
-    record = exchange.record
-    models = [model for model in await gateway.models() if record.key.may_use(find_model(model.id).id)]
-    exchange.respond_json(200, render(models, exchange.query, record.headers))
+    headers = exchange.record.headers
+    exchange.respond_json(200, render(await _usable(gateway, exchange), exchange.query, headers))
+
+
+async def _usable(gateway: Gateway, exchange: Exchange) -> list[Model]:
+    """The models that the key of a request may use."""
+    key = exchange.record.key
+    return [model for model in await gateway.models() if key.may_use(find_model(model.id).id)]
 
 
 async def serve_model(
@@ -67,6 +72,6 @@ class TellEndpoint:
             with self._serving.intake.body(record.caller) as arriving:
                 body = await read_body(exchange, arriving)
                 record.weight = weight_of(body)
-        models = await self._gateway.models()
+        models = await _usable(self._gateway, exchange)
         told = await beside(record.weight, self._operation.tell, body, record.headers, models)
         exchange.respond(200, told.body, [(b"content-type", told.content_type)])
