@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gptoss_api.access import ApiKeys, KeyRecord, decode_record, encode_record, new_secret
-from gptoss_api.core.errors import AdminKeyRequired, InvalidApiKey, ModelNotAllowed
+from gptoss_api.core.errors import AdminKeyRequired, InvalidApiKey, ModelNotAllowed, StateUnavailable
 from gptoss_api.dialects.openai_errors import openai_error
 from gptoss_api.state import StoreUnavailable
 
@@ -160,10 +160,18 @@ async def test_always_required_keys_keep_everyone_out_until_they_can_be_read(cre
     keys = ApiKeys([], always=True, read=created.read)
     assert not await keys.refresh()
     assert not keys.opened_by({})
+    assert not keys.opened_by({"x-api-key": "sk-gptoss-anna"})
+    for headers in ({}, {"x-api-key": "another-kind-of-key"}):
+        with pytest.raises(InvalidApiKey):
+            keys.authenticate(headers)
+    # Nobody throws a right key away for it.
+    with pytest.raises(StateUnavailable) as unknown:
+        keys.authenticate({"x-api-key": "sk-gptoss-anna"})
+    assert unknown.value.retry_after == 5.0
     created.away = False
-    created.put(record("anna", "sk-anna"))
+    created.put(record("anna", "sk-gptoss-anna"))
     await keys.refresh()
-    assert keys.opened_by({"x-api-key": "sk-anna"})
+    assert keys.opened_by({"x-api-key": "sk-gptoss-anna"})
 
 
 async def test_a_record_that_cannot_be_read_opens_nothing_and_still_closes(

@@ -10,9 +10,9 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from ..core.errors import AdminKeyRequired, InvalidApiKey, ModelNotAllowed
+from ..core.errors import AdminKeyRequired, InvalidApiKey, ModelNotAllowed, StateUnavailable
 from ..state import StoreUnavailable
-from .records import NO_LIMITS, KeyRecord, decode_record, moment
+from .records import NO_LIMITS, PREFIX, KeyRecord, decode_record, moment
 
 MISSING = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header using "
@@ -22,6 +22,7 @@ INCORRECT = "Incorrect API key provided. Use one of the keys this gateway was st
 
 # Seconds between two looks for keys that were created, changed or revoked meanwhile.
 LOOK_EVERY: Final = 1.0
+_RETRY_AFTER: Final = 5.0
 
 # What changed since the revision that is given, if anything did: the new revision and all records.
 ReadKeys = Callable[[bytes | None], Awaitable[tuple[bytes, Sequence[bytes]] | None]]
@@ -138,6 +139,7 @@ class ApiKeys:
 
         Raises:
             InvalidApiKey: for no key, or a wrong one. The message never repeats the key.
+            StateUnavailable: for a key that may be right, as long as those that were created are not known.
         """
         return self._identified(headers) if self._required else NOBODY
 
@@ -160,14 +162,15 @@ class ApiKeys:
         """Whether :meth:`authenticate` takes these headers."""
         try:
             self.authenticate(headers)
-        except InvalidApiKey:
+        except (InvalidApiKey, StateUnavailable):
             return False
         return True
 
     def _identified(self, headers: Mapping[str, str]) -> Caller:
-        presented = False
+        presented = may_be_right = False
         found: Caller | None = None
         why = ""
+        unknown = self._read is not None and self._revision is None
         for key in (
             _bearer(headers.get("authorization", "")),
             headers.get("x-api-key", "").strip(),
@@ -175,6 +178,7 @@ class ApiKeys:
         ):
             if key:
                 presented = True
+                may_be_right = may_be_right or (unknown and key.startswith(PREFIX))
                 caller = self._caller(key)
                 if caller is None or found is not None:
                     continue
@@ -186,6 +190,11 @@ class ApiKeys:
             return found
         if not presented:
             raise InvalidApiKey(MISSING)
+        if may_be_right:
+            raise StateUnavailable(
+                "The store of this gateway's API keys could not be read yet. Retry in a few seconds.",
+                retry_after=_RETRY_AFTER,
+            )
         raise InvalidApiKey(why or self._incorrect())
 
     def _incorrect(self) -> str:
