@@ -7,21 +7,23 @@ time per answer, and of that the ratio within each pair, for whatever else the m
 
 import hashlib
 import io
+import itertools
 import statistics
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from . import contenders
-from .agent import agent_body
+from .agent import NEEDLES, PATHS, Api, agent_body, tools_body
 from .load import Answer, BenchError, Native, Target, chat_body
 from .machine import GATEWAY_CORE, LOAD_CORE
 from .running import Running, free_port, start_stub
+from .talk import Talk
 
 _PAIRS: Final = 7
 _SECONDS: Final = 1.0
@@ -44,32 +46,109 @@ _CHATKIT: Final = Setting("ChatKit", contenders.chatkit_settings)
 _SERVER: Final = Setting("OpenAI server", contenders.server_settings)
 _WORKERS: Final = Setting("ChatKit, 2 workers", contenders.chatkit_settings, workers=2)
 
+# Exchanges of a long conversation; how many conversations are begun for one value, and how often each goes
+# on: not so often that its thread is full.
+_TURNS: Final = 200
+_TALKS: Final = 16
+_FOLLOWING: Final = 6
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One load. ``per_delta``: the CPU time is divided by deltas instead of answers."""
+    """One load: ``body`` again and again. CPU time is that of an answer, or with ``per_delta`` of a delta."""
 
     name: str
     setting: Setting
     body: bytes
-    answer: Answer
+    answer: Answer = field(default_factory=Answer)
     connections: int = 32
     per_delta: bool = False
+    api: Api = "chat"
 
     @property
     def title(self) -> str:
         return f"{self.name} ({self.setting.name})"
 
+    def warm_up(self, native: Native, port: int) -> None:
+        native.run(self._target(port), self.body, self.answer, self.connections, rounds=_WARMING)
 
-def _cases() -> Iterator[Case]:
+    def cost(self, native: Native, running: Running, port: int, seconds: float) -> float:
+        """Microseconds of CPU time."""
+        target, connections = self._target(port), self.connections
+        native.run(target, self.body, self.answer, min(connections, 4), seconds=seconds / 5)
+        before = running.cpu_seconds()
+        if self.per_delta:
+            spread = self.answer.pace
+            report = native.run(target, self.body, self.answer, connections, rounds=1, spread=spread)
+        else:
+            report = native.run(target, self.body, self.answer, connections, seconds=seconds)
+        spent = running.cpu_seconds() - before
+        counted = report.deltas if self.per_delta else report.completed
+        if report.broken or not counted:
+            raise BenchError(f"{self.title}: {report.broken} answers were not whole ({report.reason[:200]})")
+        return spent / counted * 1e6
+
+    def _target(self, port: int) -> Target:
+        return Target(port, PATHS[self.api], NEEDLES[self.api])
+
+
+@dataclass(frozen=True, slots=True)
+class LongTalk:
+    """Conversations of 200 exchanges: what their first request costs, with ``known`` the following ones."""
+
+    name: str
+    setting: Setting
+    known: bool
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} ({self.setting.name})"
+
+    def warm_up(self, native: Native, port: int) -> None:
+        self._talk(Target(port, contenders.CHAT, contenders.CONTENT), 1).close()
+
+    def cost(self, native: Native, running: Running, port: int, seconds: float) -> float:
+        """Microseconds of CPU time; a value takes about a second, whatever ``seconds`` says."""
+        target = Target(port, contenders.CHAT, contenders.CONTENT)
+        first = following = 0.0
+        # One after the other: the stub has only one thread, which can go on in one conversation at a time.
+        for _ in range(_TALKS):
+            begin = running.cpu_seconds()
+            talk = self._talk(target, next(_seeds))
+            begun = running.cpu_seconds()
+            for _ in range(_FOLLOWING if self.known else 0):
+                talk.go_on()
+            first += begun - begin
+            following += running.cpu_seconds() - begun
+            talk.close()
+        spent = following / _FOLLOWING if self.known else first
+        return spent / _TALKS * 1e6
+
+    def _talk(self, target: Target, seed: int) -> Talk:
+        talk = Talk(target, _TURNS, seed)
+        talk.go_on()
+        return talk
+
+
+_seeds: Final = itertools.count(2)
+
+
+def _cases() -> Iterator[Case | LongTalk]:
     whole, stream, paced = Answer(batch=0), Answer(), Answer(deltas=200, pace=5_000)
     for setting in (_CHATKIT, _SERVER, _WORKERS):
         suffix = {_SERVER: "-server", _WORKERS: "-workers"}.get(setting, "")
         yield Case(f"whole{suffix}", setting, chat_body(whole, stream=False), whole)
         yield Case(f"stream{suffix}", setting, chat_body(stream, stream=True), stream)
     yield Case("event", _CHATKIT, chat_body(paced, stream=True), paced, connections=50, per_delta=True)
-    yield Case("agent", _CHATKIT, agent_body(stream), stream, connections=4)
-    yield Case("agent-server", _SERVER, agent_body(stream), stream, connections=4)
+    for tools in (False, True):
+        name = "tools" if tools else "tools-none"
+        yield Case(name, _CHATKIT, tools_body(stream, tools=tools), connections=8)
+    for api in PATHS:
+        name = "agent" if api == "chat" else f"agent-{api}"
+        yield Case(name, _CHATKIT, agent_body(stream, api), connections=4, api=api)
+    yield Case("agent-server", _SERVER, agent_body(stream), connections=4)
+    yield LongTalk("turns-new", _CHATKIT, known=False)
+    yield LongTalk("turns-known", _CHATKIT, known=True)
 
 
 _CASES: Final = tuple(_cases())
@@ -84,7 +163,8 @@ class Build:
     source: Path
     python: Path
 
-    def start(self, setting: Setting, stub_port: int, home: Path) -> tuple[Running, Target]:
+    def start(self, setting: Setting, stub_port: int, home: Path) -> tuple[Running, int]:
+        """The running gateway and its port."""
         port = free_port()
         environment = {
             **contenders.gateway_environment(port, setting.upstream(stub_port)),
@@ -95,8 +175,7 @@ class Build:
         }
         cores = {GATEWAY_CORE} if setting.workers == 1 else {GATEWAY_CORE, LOAD_CORE}
         command = [str(self.python), "-m", "gptoss_api", "serve"]
-        running = Running(command, environment, port, "/healthz", home / "log", cores, 30)
-        return running, Target(port, contenders.CHAT, contenders.CONTENT)
+        return Running(command, environment, port, "/healthz", home / "log", cores, 30), port
 
 
 def compare(commit: str, *, quick: bool, only: list[str] | None) -> str:
@@ -122,7 +201,7 @@ def compare(commit: str, *, quick: bool, only: list[str] | None) -> str:
     return "\n".join([*lines, "", "Medians of all pairs; in parentheses the lowest and the highest ratio."])
 
 
-Side = tuple[Running, Target]
+Side = tuple[Running, int]
 
 
 @contextmanager
@@ -135,40 +214,27 @@ def _started(builds: list[Build], setting: Setting) -> Iterator[tuple[Native, li
         for number, build in enumerate(builds):
             home = contenders.WORK / "against" / f"home-{number}"
             home.mkdir(parents=True, exist_ok=True)
-            running, target = build.start(setting, stub_port, home)
+            running, port = build.start(setting, stub_port, home)
             cleanup.callback(running.stop)
             running.hold()
-            sides.append((running, target))
+            sides.append((running, port))
         yield native, sides
 
 
-def _measure(native: Native, sides: list[Side], case: Case, pairs: int, seconds: float) -> list[list[float]]:
+def _measure(
+    native: Native, sides: list[Side], case: Case | LongTalk, pairs: int, seconds: float
+) -> list[list[float]]:
     """Microseconds for each side in each pair."""
-    for running, target in sides:
+    for running, port in sides:
         with _awake(running):
-            native.run(target, case.body, case.answer, case.connections, rounds=_WARMING)
+            case.warm_up(native, port)
     found: list[list[float]] = [[], []]
     for pair in range(pairs):
         for number in (0, 1) if pair % 2 else (1, 0):
-            found[number].append(_cost(native, sides[number], case, seconds))
+            running, port = sides[number]
+            with _awake(running):
+                found[number].append(case.cost(native, running, port, seconds))
     return found
-
-
-def _cost(native: Native, side: Side, case: Case, seconds: float) -> float:
-    running, target = side
-    with _awake(running):
-        native.run(target, case.body, case.answer, min(case.connections, 4), seconds=seconds / 5)
-        before = running.cpu_seconds()
-        if case.per_delta:
-            spread = case.answer.pace
-            report = native.run(target, case.body, case.answer, case.connections, rounds=1, spread=spread)
-        else:
-            report = native.run(target, case.body, case.answer, case.connections, seconds=seconds)
-        spent = running.cpu_seconds() - before
-    counted = report.deltas if case.per_delta else report.completed
-    if report.broken or not counted:
-        raise BenchError(f"{case.title}: {report.broken} answers were not whole ({report.reason[:200]})")
-    return spent / counted * 1e6
 
 
 @contextmanager
@@ -180,7 +246,7 @@ def _awake(running: Running) -> Iterator[None]:
         running.hold()
 
 
-def _row(case: Case, found: list[list[float]]) -> str:
+def _row(case: Case | LongTalk, found: list[list[float]]) -> str:
     older, newer = (statistics.median(values) for values in found)
     ratios = [before / after for before, after in zip(*found, strict=True)]
     ratio = f"{statistics.median(ratios):.2f} × ({min(ratios):.2f}–{max(ratios):.2f})"

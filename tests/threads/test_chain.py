@@ -153,7 +153,7 @@ def test_what_is_remembered_of_a_conversation_is_what_it_comes_to(messages: list
 
 
 def test_a_conversation_that_grows_is_hashed_from_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    begin: list[Message] = [UserMessage("once only"), called("{}"), ToolResultMessage("result", "1")]
+    begin: list[Message] = [UserMessage("once only " * 99), called("{}"), ToolResultMessage("a" * 999, "1")]
     before = head(*begin)
     monkeypatch.setattr(chain, "_arguments", lambda call: pytest.fail("read again"))
     hashed: list[Message] = []

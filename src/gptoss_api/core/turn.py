@@ -11,8 +11,11 @@ from msgspec import Struct, field
 
 Effort = Literal["low", "medium", "high"]
 
+# Messages hold texts and nothing that could lead back to them, so the collector need not look at them
+# (``gc=False``): there are many, and they are remembered.
 
-class ToolCall(Struct, frozen=True):
+
+class ToolCall(Struct, frozen=True, gc=False):
     """A call the assistant made in an earlier turn.
 
     ``arguments`` is the JSON text of a function's arguments, or a custom tool's raw input.
@@ -24,7 +27,7 @@ class ToolCall(Struct, frozen=True):
     kind: Literal["function", "custom"] = "function"
 
 
-class InstructionMessage(Struct, frozen=True, tag="instruction"):
+class InstructionMessage(Struct, frozen=True, gc=False, tag="instruction"):
     """What the application says to the model: a system or developer message."""
 
     text: str
@@ -32,12 +35,12 @@ class InstructionMessage(Struct, frozen=True, tag="instruction"):
     name: str | None = None
 
 
-class UserMessage(Struct, frozen=True, tag="user"):
+class UserMessage(Struct, frozen=True, gc=False, tag="user"):
     text: str
     name: str | None = None
 
 
-class AssistantMessage(Struct, frozen=True, tag="assistant"):
+class AssistantMessage(Struct, frozen=True, gc=False, tag="assistant"):
     """An earlier answer. ``reasoning`` is its chain of thought where the client sent it back."""
 
     text: str = ""
@@ -47,7 +50,7 @@ class AssistantMessage(Struct, frozen=True, tag="assistant"):
     name: str | None = None
 
 
-class ToolResultMessage(Struct, frozen=True, tag="tool"):
+class ToolResultMessage(Struct, frozen=True, gc=False, tag="tool"):
     """A tool's output. ``call_id`` names the call it answers, ``name`` the tool where known.
 
     ``is_error`` says that the tool failed and that ``text`` tells how.

@@ -30,6 +30,9 @@ _LONGEST_ARGUMENTS: Final = 64 * 1024
 _REMEMBERED: Final = 2 * 1024 * 1024
 _BESIDE: Final = 400
 
+# Shorter texts are hashed as fast as they are found.
+_LONG: Final = 512
+
 # The hash after a hash, a message, and the place of the call that it answers: a conversation that grows is
 # hashed to its end with every request.
 _steps: Final[Memo[tuple[bytes, Message, int], bytes]] = Memo(_REMEMBERED)
@@ -56,13 +59,18 @@ class Chain:
                     self._made += 1
             elif isinstance(message, ToolResultMessage) and message.call_id is not None:
                 answers = self._calls.get(message.call_id, -1)
-            step = (self.digest, message, answers)
-            following = _steps.get(step)
-            if following is None:
-                data = _form(message, answers).encode("utf-8", "surrogatepass")
-                following = hashlib.blake2b(self.digest + data, digest_size=16).digest()
-                _steps.put(step, following, len(data) + _BESIDE)
-            self.digest = following
+            self.digest = self._following(message, answers)
+
+    def _following(self, message: Message, answers: int) -> bytes:
+        is_long = len(message.text) >= _LONG or (isinstance(message, AssistantMessage) and message.tool_calls)
+        step = (self.digest, message, answers)
+        if is_long and (known := _steps.get(step)) is not None:
+            return known
+        data = _form(message, answers).encode("utf-8", "surrogatepass")
+        following = hashlib.blake2b(self.digest + data, digest_size=16).digest()
+        if is_long:
+            _steps.put(step, following, len(data) + _BESIDE)
+        return following
 
 
 def _form(message: Message, answers: int) -> str:

@@ -96,11 +96,13 @@ def test_an_attribute_cannot_be_left() -> None:
 
 
 @pytest.mark.parametrize("json", [False, True])
+@pytest.mark.parametrize("length", [1, 100])
 @pytest.mark.parametrize("text", ["<|start|>", "</tool_result>", "<|end|> <tool_call", "plain words"])
-def test_a_text_that_comes_again_is_cleaned_and_noticed_again(text: str, json: bool) -> None:
+def test_a_text_that_comes_again_is_cleaned_and_noticed_again(text: str, length: int, json: bool) -> None:
     clients = [ClientText(), ClientText()]
-    cleaned = [client.inside(f"{text} again", json=json) for client in clients]
-    assert cleaned[0] == cleaned[1] == escape_tags(neutralise(f"{text} again", json=json))
+    text = f"{text} again, " * length
+    cleaned = [client.inside(text, json=json) for client in clients]
+    assert cleaned[0] == cleaned[1] == escape_tags(neutralise(text, json=json))
     for client in clients:
         assert client.control_tokens == ("|>" in text)
         assert client.tags == ("tool" in text)

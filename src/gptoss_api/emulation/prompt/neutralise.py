@@ -37,6 +37,8 @@ _STEP: Final = 1 << 16
 _NAME_PART: Final = 1_024
 # Bytes of texts that are remembered with what became of them, and what one takes beside itself.
 _REMEMBERED: Final = 2 * 1024 * 1024
+# Shorter ones are cleaned as fast as they are found.
+_LONG: Final = 512
 _BESIDE: Final = 300
 
 
@@ -87,7 +89,7 @@ def _replaced(pattern: re.Pattern[str], replacement: str, text: str, first: str)
     return "".join(pieces)
 
 
-class _Cleaned(Struct, frozen=True):
+class _Cleaned(Struct, frozen=True, gc=False):
     """A text without control tokens, the same with tags ``escaped``, and whether it had control tokens."""
 
     clean: str
@@ -125,11 +127,12 @@ class ClientText:
 
     def inside(self, text: str, *, json: bool = False) -> str:
         """Text for inside the transcript or the tool list: transport tags are escaped as well."""
-        found = _cleaned.get((text, json))
+        found = _cleaned.get((text, json)) if len(text) >= _LONG else None
         if found is None:
             clean, control_tokens = _plain(text, json)
             found = _Cleaned(clean, escape_tags(clean), control_tokens)
-            _cleaned.put((text, json), found, 2 * len(text) + _BESIDE)
+            if len(text) >= _LONG:
+                _cleaned.put((text, json), found, 2 * len(text) + _BESIDE)
         self.include(found.clean, control_tokens=found.control_tokens, tags=found.escaped != found.clean)
         return found.escaped
 
