@@ -237,6 +237,7 @@ class TestCreating:
         assert (refused["code"], refused["param"]) == ("context_length_exceeded", "input")
         cut = post(site.gateway, {**body, "truncation": "auto", "instructions": "Be kind."})
         assert check_response(cut.json()).output_text == "Still here."
+        assert cut.headers["x-gptoss-context"].startswith("truncation=")
         assert "turn 0 " not in site.simulator.last.text
         assert "turn 15 " in site.simulator.last.text
         assert "The newest question." in site.simulator.last.text

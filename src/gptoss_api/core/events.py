@@ -34,6 +34,17 @@ class Usage(Struct, frozen=True, gc=False):
     estimated: bool = True
 
 
+class ContextEdited(Struct, frozen=True):
+    """What was left out of a conversation: ``count`` results, answers with thoughts, or messages.
+
+    ``tokens`` is how many fewer the prompt has.
+    """
+
+    edit: Literal["clear_tool_uses", "clear_thinking", "truncation"]
+    count: int
+    tokens: int
+
+
 class Started(Struct, frozen=True):
     """The upstream has begun to answer; nothing was delivered before this.
 
@@ -43,7 +54,7 @@ class Started(Struct, frozen=True):
     spent on mending before anything was delivered. ``prompt_tokens`` is the gateway's own count where it is
     known by then, as it always is where ``Turn.wants_prompt_tokens``; ``Usage`` at the end has the last word.
     ``repeat`` says that the answer is that to an earlier request, which was ``joined`` while it was under way
-    or is ``replayed``.
+    or is ``replayed``. ``context_edits`` are those of the turn that changed something.
     """
 
     upstream: str
@@ -56,6 +67,7 @@ class Started(Struct, frozen=True):
     repairs: int = 0
     prompt_tokens: int | None = None
     repeat: Repeat | None = None
+    context_edits: tuple[ContextEdited, ...] = ()
 
 
 class ChoiceStarted(Struct, frozen=True, gc=False):

@@ -126,6 +126,35 @@ class ThreadRef(Struct, frozen=True):
     account: str = ""
 
 
+class ClearToolUses(Struct, frozen=True, tag="clear_tool_uses"):
+    """Leaves the results of older tool calls out.
+
+    It is done once the prompt has more than ``over`` tokens, or with ``counts_calls`` so many calls, and if
+    it saves ``at_least`` so many tokens. The newest ``keep`` calls stay whole, and all of the tools in
+    ``spared``. ``inputs`` leaves the arguments out, too: of all tools, or of those named.
+    """
+
+    over: int = 100_000
+    counts_calls: bool = False
+    keep: int = 3
+    at_least: int = 0
+    spared: tuple[str, ...] = ()
+    inputs: bool | tuple[str, ...] = False
+
+
+class ClearThinking(Struct, frozen=True, tag="clear_thinking"):
+    """Leaves the thoughts of all but the newest ``keep`` answers that have some out."""
+
+    keep: int = 1
+
+
+class Truncate(Struct, frozen=True, tag="truncation"):
+    """Leaves the oldest messages out where the prompt does not fit the context."""
+
+
+ContextEdit = ClearToolUses | ClearThinking | Truncate
+
+
 class Turn(Struct, frozen=True):
     """One answer asked of the model.
 
@@ -153,6 +182,7 @@ class Turn(Struct, frozen=True):
     ``conversation`` is what the client calls its conversation, if it does: all its turns go to one upstream.
     ``hidden_tools`` names tools that the model may call without being shown them: a client knows them all
     the same.
+    ``context_edits`` are made to the conversation before it goes up, in their order.
     ``comes_back`` says that the client repeats its request by itself where it failed or took too long.
     """
 
@@ -182,4 +212,5 @@ class Turn(Struct, frozen=True):
     wants_stop_sequence: bool = False
     hidden_tools: tuple[str, ...] = ()
     conversation: str = ""
+    context_edits: tuple[ContextEdit, ...] = ()
     comes_back: bool = False

@@ -177,7 +177,7 @@ class TurnDriver:
     async def _completed(self, choice: ChoiceMachine) -> None:
         self._delivered.append(choice.delivered)
         if self._reasoning is not None:
-            await self._reasoning.keep(self._plan.turn, choice.message)
+            await self._reasoning.keep(self._plan.asked or self._plan.turn, choice.message)
 
     async def _usage(self, last: ChoiceMachine) -> Usage:
         """What the turn cost; the conversation can go on once that is known."""

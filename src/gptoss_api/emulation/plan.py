@@ -4,12 +4,13 @@ The whole conversation is sent, or only its end to a thread that knows the rest.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..core.events import Started, ThreadUse
+from ..core.events import ContextEdited, Started, ThreadUse
 from ..core.turn import (
     AssistantMessage,
     OutputFormat,
@@ -18,12 +19,14 @@ from ..core.turn import (
     Turn,
     UserMessage,
 )
-from ..loop import LIGHT, beside
+from ..loop import LIGHT, beside, in_thread
 from ..text.digest import digest
 from ..text.schema import compile_schema
+from ..text.tokens import Tokens
 from ..threads import Conversation, Conversations, ReasoningCache, ThreadHead
 from ..upstreams.base import Capabilities, Upstream
 from .answer.spec import AnswerSpec
+from .context import cleared, clears
 from .prompt.demands import told
 from .prompt.harmony import MESSAGE_TOKENS, SYSTEM_TOKENS, HarmonyText, harmony_text
 from .prompt.key import Preamble
@@ -60,6 +63,8 @@ class Plan(Struct, frozen=True):
     conversation: Conversation | None = None
     thread: ThreadUse | None = None
     head: ThreadHead | None = None
+    asked: Turn | None = None
+    context_edits: tuple[ContextEdited, ...] = ()
 
     @property
     def turn(self) -> Turn:
@@ -93,6 +98,7 @@ class Plan(Struct, frozen=True):
             repairs=repairs,
             prompt_tokens=prompt_tokens,
             thread=self.thread or started.thread,
+            context_edits=self.context_edits,
         )
 
 
@@ -246,8 +252,10 @@ class Planner:
         secret: bytes,
         conversations: Conversations | None,
         reasoning: ReasoningCache | None,
+        tokens: Tokens,
     ) -> None:
         self._upstream = upstream
+        self._tokens = tokens
         self._style: Style = style
         self._secret = secret
         self._conversations = conversations
@@ -271,7 +279,8 @@ class Planner:
         if plan.head is None:
             return plan
         # The answer is read with the key that it was planned with.
-        return await self._whole(plan.turn, plan.preamble, plan.conversation, key=plan.spec.key)
+        anew = await self._whole(plan.asked or plan.turn, plan.preamble, plan.conversation, key=plan.spec.key)
+        return replace(anew, context_edits=plan.context_edits or anew.context_edits)
 
     def _conversation(self, turn: Turn, preamble: Preamble) -> Conversation | None:
         """The conversation that may go on upstream; several answers at once cannot share a thread."""
@@ -286,7 +295,16 @@ class Planner:
         """A thread remembers its reasoning; for what is sent whole the store has it."""
         if self._reasoning is not None:
             turn = await self._reasoning.recalled(turn)
-        return await beside(turn.weight, self._made, turn, preamble, conversation, key=key)
+        if not clears(turn):
+            return await beside(turn.weight, self._made, turn, preamble, conversation, key=key)
+        shorter, told = await in_thread(turn.weight, cleared, turn, partial(self._size, preamble))
+        plan = await beside(turn.weight, self._made, shorter, preamble, conversation, key=key)
+        return replace(plan, asked=turn, context_edits=told)
+
+    def _size(self, preamble: Preamble, turn: Turn) -> int:
+        """About how many tokens the prompt of ``turn`` has, whatever form it is sent in."""
+        text = harmony_text(turn, preamble.tools, thoughts=self._upstream.capabilities.thoughts)
+        return text.tokens + self._tokens.count_parts(text.texts)
 
     def _continued(
         self, turn: Turn, preamble: Preamble, conversation: Conversation, head: ThreadHead

@@ -14,14 +14,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..core.catalog import find_model
-from ..core.events import Events, Finished, Started, Usage, UsageReported
+from ..core.errors import ContextLengthExceeded
+from ..core.events import ContextEdited, Events, Finished, Started, Usage, UsageReported
 from ..core.turn import Turn
-from ..loop import in_thread
+from ..loop import beside, in_thread
 from ..text.tokens import Tokens
 from ..threads import Conversations, ReasoningCache
 from ..upstreams.base import Capabilities, Health, Upstream
+from .context import MOST_CUTS, truncates, without_oldest
 from .driver import TurnDriver
-from .plan import Planner
+from .plan import Plan, Planner
 from .prompt.tool_section import Style
 from .usage import PromptCount
 
@@ -73,6 +75,7 @@ class EmulatedUpstream:
             settings.secret or secrets.token_bytes(32),
             conversations if upstream.capabilities.threads else None,
             reasoning,
+            tokens,
         )
         self._reasoning = reasoning
 
@@ -96,7 +99,7 @@ class EmulatedUpstream:
         if turn.max_tokens == 0:
             yield self._counted(turn)
             return
-        plan = await self._planner.plan(turn)
+        plan = await self._fitting_plan(turn)
         window = find_model(turn.model).context_window
         with PromptCount(plan.counted, self._tokens, window) as prompt:
             await prompt.check(turn)
@@ -115,6 +118,33 @@ class EmulatedUpstream:
             async with aclosing(driver.answer()) as batches:
                 yield batches
 
+    async def _fitting_plan(self, turn: Turn) -> Plan:
+        """The plan for ``turn``, which may have to lose its beginning."""
+        plan = await self._planner.plan(turn)
+        if not truncates(turn):
+            return plan
+        window = find_model(turn.model).context_window
+        dropped = tokens = 0
+        for _ in range(MOST_CUTS):
+            with PromptCount(plan.counted, self._tokens, window) as prompt:
+                try:
+                    await prompt.check(turn)
+                    break
+                except ContextLengthExceeded as error:
+                    size, room = error.prompt_tokens, error.limit - error.reserved
+            shorter = await beside(turn.weight, without_oldest, turn, size, room)
+            if shorter is None:
+                break
+            dropped += len(turn.messages) - len(shorter.messages)
+            tokens = tokens or size
+            turn = shorter
+            plan = await self._planner.plan(turn)
+        if not dropped:
+            return plan
+        with PromptCount(plan.counted, self._tokens, window) as prompt:
+            told = ContextEdited("truncation", dropped, max(tokens - await prompt.size(), 0))
+        return replace(plan, context_edits=(*plan.context_edits, told))
+
     async def _counted(self, turn: Turn) -> AsyncIterator[Events]:
         """What is said where no answer is wanted."""
         size = await self.count(turn)
@@ -130,6 +160,6 @@ class EmulatedUpstream:
         About as many where they do not fit the model's window. An upstream that reports usage has its own
         way of counting, and the last word.
         """
-        plan = await self._planner.plan(replace(turn, new_thread=True))
+        plan = await self._fitting_plan(replace(turn, new_thread=True))
         with PromptCount(plan.counted, self._tokens, find_model(turn.model).context_window) as prompt:
             return await prompt.size()

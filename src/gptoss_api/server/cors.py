@@ -43,6 +43,7 @@ _EXPOSED: Final = (
     "x-gptoss-ignored",
     "x-gptoss-repairs",
     "x-gptoss-not-stored",
+    "x-gptoss-context",
     "x-gptoss-repeat",
 )
 # What keys with limits are told besides, in each API's own words.

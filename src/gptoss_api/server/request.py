@@ -163,6 +163,9 @@ class RequestRecord:
         if repairs := max(started.repairs, self.repairs):
             headers.append((b"x-gptoss-repairs", b"%d" % repairs))
         headers += self.limit_headers
+        if edits := started.context_edits:
+            told = (f"{each.edit}={each.count}" for each in edits)
+            headers.append((b"x-gptoss-context", ",".join(told).encode()))
         if started.repeat:
             headers.append((b"x-gptoss-repeat", started.repeat.encode()))
         if self.not_stored:

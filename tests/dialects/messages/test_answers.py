@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
+from anthropic.types.beta import BetaMessage, BetaRawMessageDeltaEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gptoss_api.core.errors import UpstreamFailure, UpstreamIncomplete
 from gptoss_api.core.events import (
+    ContextEdited,
     Event,
     Finished,
     FinishReason,
@@ -317,3 +319,23 @@ def test_a_stream_that_breaks_ends_with_an_error_event() -> None:
     assert named_events(renderer.fail(UpstreamFailure("It broke."))) == [
         ("error", {"type": "error", "error": {"type": "api_error", "message": "It broke."}})
     ]
+
+
+def test_what_was_left_out_of_the_context_is_told() -> None:
+    told = (ContextEdited("clear_thinking", 2, 30), ContextEdited("clear_tool_uses", 5, 4000))
+    events = [Started("test", "gpt-oss-120b", prompt_tokens=11, context_edits=told), *THOUGHT_AND_TEXT[1:]]
+    applied = [
+        {"type": "clear_thinking_20251015", "cleared_thinking_turns": 2, "cleared_input_tokens": 30},
+        {"type": "clear_tool_uses_20250919", "cleared_tool_uses": 5, "cleared_input_tokens": 4000},
+    ]
+    collector = Collector()
+    collector.feed(events)
+    message = json.loads(parse({}).render(collector))
+    ((_, delta),) = [
+        each for each in named_events(rendered(parse({}).renderer(), events)) if each[0] == "message_delta"
+    ]
+    for value, model in ((message, BetaMessage), (delta, BetaRawMessageDeltaEvent)):
+        assert value["context_management"] == {"applied_edits": applied}
+        strictly(model, value)
+    truncated = Started("test", "gpt-oss-120b", context_edits=(ContextEdited("truncation", 2, 30),))
+    assert "context_management" not in whole([truncated, *THOUGHT_AND_TEXT[1:]])

@@ -13,7 +13,7 @@ from gptoss_api.core.errors import (
     UnsupportedParameter,
     UnsupportedValue,
 )
-from gptoss_api.core.turn import OutputFormat, Tool, ToolChoice
+from gptoss_api.core.turn import ClearThinking, ClearToolUses, ContextEdit, OutputFormat, Tool, ToolChoice
 from gptoss_api.dialects.messages import MessagesDialect
 from gptoss_api.dialects.messages.tools import MAX_TOOLS
 
@@ -269,9 +269,64 @@ def test_what_has_no_effect_is_named() -> None:
     asked = turn(
         inference_geo="eu",
         no_such_thing=1,
-        context_management={"edits": [{"type": "clear_tool_uses_20250919"}]},
+        context_management={"edits": [{"type": "compact_20260112"}]},
     )
-    assert asked.ignored == ("inference_geo", "no_such_thing", "context_management.clear_tool_uses_20250919")
+    assert asked.ignored == ("inference_geo", "no_such_thing", "context_management.compact_20260112")
+
+
+@pytest.mark.parametrize(
+    ("edit", "meant"),
+    [
+        ({"type": "clear_tool_uses_20250919"}, ClearToolUses(100_000, keep=3)),
+        (
+            {
+                "type": "clear_tool_uses_20250919",
+                "trigger": {"type": "tool_uses", "value": 30},
+                "keep": {"type": "tool_uses", "value": 0},
+                "clear_at_least": {"type": "input_tokens", "value": 5000},
+                "exclude_tools": ["web_search"],
+                "clear_tool_inputs": True,
+            },
+            ClearToolUses(30, True, 0, 5000, ("web_search",), True),
+        ),
+        (
+            {
+                "type": "clear_tool_uses_20250919",
+                "trigger": {"type": "input_tokens", "value": 30_000},
+                "clear_tool_inputs": ["a"],
+                "exclude_tools": None,
+            },
+            ClearToolUses(30_000, inputs=("a",)),
+        ),
+        ({"type": "clear_thinking_20251015"}, ClearThinking(1)),
+        (
+            {"type": "clear_thinking_20251015", "keep": {"type": "thinking_turns", "value": 2}},
+            ClearThinking(2),
+        ),
+        ({"type": "clear_thinking_20251015", "keep": "all"}, None),
+        ({"type": "clear_thinking_20251015", "keep": {"type": "all"}}, None),
+    ],
+)
+def test_what_of_the_context_is_cleared(edit: dict[str, Any], meant: ContextEdit | None) -> None:
+    asked = turn(context_management={"edits": [edit]})
+    assert asked.context_edits == (() if meant is None else (meant,))
+    assert asked.ignored == ()
+
+
+@pytest.mark.parametrize(
+    ("edit", "param"),
+    [
+        ({"keep": {"type": "tool_uses"}}, "keep.value"),
+        ({"trigger": {"type": "hours", "value": 1}}, "trigger.type"),
+        ({"trigger": {"type": "tool_uses", "value": -1}}, "trigger.value"),
+        ({"exclude_tools": [1]}, "exclude_tools[0]"),
+        ({"clear_tool_inputs": "yes"}, "clear_tool_inputs"),
+    ],
+)
+def test_an_edit_that_is_wrong_is_refused_by_name(edit: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        turn(context_management={"edits": [{"type": "clear_tool_uses_20250919", **edit}]})
+    assert refused.value.param == f"context_management.edits[0].{param}"
 
 
 def test_a_search_of_the_web_is_answered_without_a_model() -> None:

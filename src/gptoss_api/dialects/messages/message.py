@@ -9,6 +9,7 @@ from ...core.errors import UpstreamFailure, UpstreamIncomplete
 from ...core.events import FinishReason, Usage
 from ...core.result import Choice, Collector
 from .call_ids import shown_call_id
+from .context_edits import applied_edits
 from .signatures import Signer
 
 _STOP_REASONS: Final[dict[FinishReason, str]] = {
@@ -80,7 +81,8 @@ def render_message(result: Collector, model: str, signer: Signer) -> bytes:
     called = any(block["type"] == "tool_use" for block in content)
     ended = stop_object(choice.finish_reason, choice.stop_sequence, silent=silent, called=called)
     spent = {**usage_object(usage), "service_tier": "standard"}
-    return msgspec.json.encode(message_object(model, spent) | {"content": content} | ended)
+    edits = applied_edits(result.started.context_edits) if result.started is not None else {}
+    return msgspec.json.encode(message_object(model, spent) | {"content": content} | ended | edits)
 
 
 def _content(choice: Choice, signer: Signer) -> list[dict[str, Any]]:

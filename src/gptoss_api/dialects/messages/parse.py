@@ -13,6 +13,7 @@ from ...core.turn import Effort, InstructionMessage, Message, OutputFormat, Turn
 from ...text.schema import SchemaRefused, compile_schema
 from ..fields import Fields, too_long, wrong_type
 from ..parameters import EFFORTS, MAX_STOP
+from .context_edits import read_context_edits
 from .conversation import read_history, read_system
 from .errors import THREAD
 from .signatures import Signer
@@ -49,8 +50,6 @@ _SAMPLING: Final = (("temperature", 0, 1), ("top_p", 0, 1))
 _OPTIONS: Final = ("temperature", "top_p", "top_k")
 # What says who asks, how it is billed and what is to be cached: it changes no answer.
 _SILENT: Final = frozenset({"metadata", "cache_control", "speed", "service_tier", "diagnostics"})
-# An edit that asks for nothing to be left out.
-_KEEPS_ALL: Final = {"type": "clear_thinking_20251015", "keep": "all"}
 
 
 class Parsed(Struct, frozen=True):
@@ -90,6 +89,7 @@ def read_request(body: Fields, aliases: ModelAliases, signer: Signer, *, counted
     history = read_history(body, signer)
     toolbox = read_toolbox(body, history)
     thinking = _thinking(body)
+    edits = read_context_edits(body)
     head: tuple[Message, ...] = () if system is None else (system,)
     turn = Turn(
         model=model.id,
@@ -107,7 +107,8 @@ def read_request(body: Fields, aliases: ModelAliases, signer: Signer, *, counted
         wants_stop_sequence=True,
         streamed=stream,
         options=_options(body),
-        ignored=(*toolbox.ignored, *_ignored(body)),
+        ignored=(*toolbox.ignored, *_ignored(body), *edits.ignored),
+        context_edits=edits.edits,
         provider=provider,
         wants_prompt_tokens=stream,
     )
@@ -197,12 +198,8 @@ def _options(body: Fields) -> dict[str, Any]:
 
 def _ignored(body: Fields) -> list[str]:
     """The names of what has no effect."""
-    names = [
+    return [
         name
         for name, value in body.members.items()
         if value is not None and name not in _READ and name not in _OPTIONS and name not in _SILENT
     ]
-    if (management := body.object("context_management")) is not None:
-        edits = management.objects("edits")
-        names += (f"context_management.{edit.string('type')}" for edit in edits if edit.members != _KEEPS_ALL)
-    return names

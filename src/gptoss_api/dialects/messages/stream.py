@@ -22,6 +22,7 @@ from ...core.events import (
 )
 from ..parts import CallPart, Parts, TextKind, TextPart
 from .call_ids import shown_call_id
+from .context_edits import applied_edits
 from .errors import error_object
 from .message import is_object, message_object, no_object, stop_object, usage_object
 from .signatures import Signer
@@ -53,6 +54,7 @@ class MessageStream:
         self._cut = False
         self._finished: Finished | None = None
         self._usage: Usage | None = None
+        self._edits: dict[str, Any] = {}
 
     def feed(self, events: Events) -> bytes:
         """Raises UpstreamFailure for a call whose arguments are no JSON object, as a whole answer does."""
@@ -67,7 +69,7 @@ class MessageStream:
         assert finished is not None
         ended = stop_object(finished.reason, finished.stop_sequence, silent=self._silent, called=self._called)
         spent = usage_object(usage or Usage(0, 0))
-        self._emit("message_delta", {"delta": ended, "usage": spent})
+        self._emit("message_delta", {"delta": ended, "usage": spent, **self._edits})
         self._out.append(_STOP)
         return self._taken()
 
@@ -118,6 +120,7 @@ class MessageStream:
         match event:
             case Started():
                 self._start(event.prompt_tokens or 0)
+                self._edits = applied_edits(event.context_edits)
             case Finished():
                 self._parts.end_text()
                 self._parts.end_calls(complete=not self._cut)

@@ -4,7 +4,6 @@ from .dialect import CountInput, CreateResponse, ResponseAction, ResponseRequest
 from .objects import response_of_item
 from .parse import Parsed
 from .stream import ResponseStream, error_event
-from .truncation import without_oldest
 
 __all__ = [
     "CountInput",
@@ -16,5 +15,4 @@ __all__ = [
     "ResponsesDialect",
     "error_event",
     "response_of_item",
-    "without_oldest",
 ]

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from ...core.catalog import NO_ALIASES, ModelAliases
 from ...core.errors import InvalidRequest, InvalidType, UnsupportedParameter
-from ...core.turn import Turn
+from ...core.turn import Truncate, Turn
 from ..fields import Fields, as_object, unknown_value, wrong_type
 from ..parameters import (
     check_options,
@@ -26,6 +26,7 @@ from .tools import Toolbox, read_toolbox
 
 ENCRYPTED: Final = "reasoning.encrypted_content"
 LOGPROBS: Final = "message.output_text.logprobs"
+_TRUNCATION: Final = ("auto", "disabled")
 _INCLUDES: Final = (
     ENCRYPTED,
     LOGPROBS,
@@ -114,7 +115,6 @@ class Parsed(Struct, frozen=True):
     store: bool
     previous_response_id: str | None
     include_encrypted: bool
-    truncate: bool
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -170,6 +170,7 @@ def read_request(
         streamed=stream,
         options=options,
         ignored=(*(f"tools.{kind}" for kind in toolbox.dropped), *without_effect, *unknown),
+        context_edits=(Truncate(),) if body.choice("truncation", _TRUNCATION) == "auto" else (),
     )
     return Parsed(
         turn=turn,
@@ -183,7 +184,6 @@ def read_request(
         store=store,
         previous_response_id=body.string("previous_response_id"),
         include_encrypted=ENCRYPTED in _include(body),
-        truncate=body.choice("truncation", ("auto", "disabled")) == "auto",
     )
 
 
@@ -281,6 +281,6 @@ def _echo(body: Fields, toolbox: Toolbox, reasoning: dict[str, Any]) -> dict[str
         "tools": toolbox.echo,
         "top_logprobs": 0,
         "top_p": 1.0 if top_p is None else top_p,
-        "truncation": body.choice("truncation", ("auto", "disabled")) or "disabled",
+        "truncation": body.choice("truncation", _TRUNCATION) or "disabled",
         "user": body.string("user"),
     }

@@ -1,8 +1,7 @@
 """``POST /v1/responses``: answered at once or in the background, kept unless the client objects."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Final
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from msgspec import Raw, json
 
@@ -10,7 +9,7 @@ from ...core.errors import ContextLengthExceeded, GatewayError
 from ...core.events import Events, Finished, Started, Usage, UsageReported
 from ...core.turn import Turn
 from ...dialects.base import StreamRenderer
-from ...dialects.responses import CreateResponse, ResponseRequest, without_oldest
+from ...dialects.responses import CreateResponse, ResponseRequest
 from ...loop import beside
 from ..exchange import ClientStream, Departure, Exchange
 from ..request import RequestRecord
@@ -19,9 +18,6 @@ from ..turns import AnswerEndpoint, Serving
 from .background import BackgroundRuns
 from .conversation import read_with_history
 from .stored import StoredResponse, StoredResponses, not_stored_object, status_of
-
-# A cut by estimate may have to be repeated; each takes away at least a tenth more than was too much.
-_MOST_CUTS: Final = 4
 
 
 class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
@@ -96,32 +92,20 @@ def _stored(request: ResponseRequest) -> StoredResponse:
 def open_request(
     open_turn: OpenTurn, request: ResponseRequest
 ) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
-    """The events that answer ``request``, its conversation shortened if it allows that and has to be."""
-    if request.is_probe:
-        return _nothing_wanted(request.turn)
-    return _fitting(open_turn, request.turn, _MOST_CUTS if request.asked.truncate else 0)
+    """The events that answer ``request``."""
+    return _nothing_wanted(request.turn) if request.is_probe else _of_input(open_turn(request.turn))
 
 
 @asynccontextmanager
-async def _fitting(open_turn: OpenTurn, turn: Turn, cuts: int) -> AsyncIterator[AsyncIterator[Events]]:
-    """The turn, shortened up to ``cuts`` times until it fits the context."""
-    async with AsyncExitStack() as stack:
-        for cut in range(cuts + 1):
-            try:
-                batches = await stack.enter_async_context(open_turn(turn))
-                break
-            except ContextLengthExceeded as error:
-                room = error.limit - error.reserved
-                shorter = (
-                    await beside(turn.weight, without_oldest, turn, error.prompt_tokens, room)
-                    if cut < cuts
-                    else None
-                )
-                if shorter is None:
-                    error.param = "input"
-                    raise
-                turn = shorter
-        yield batches
+async def _of_input(
+    opened: AbstractAsyncContextManager[AsyncIterator[Events]],
+) -> AsyncIterator[AsyncIterator[Events]]:
+    try:
+        async with opened as batches:
+            yield batches
+    except ContextLengthExceeded as error:
+        error.param = "input"
+        raise
 
 
 @asynccontextmanager
