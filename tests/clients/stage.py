@@ -21,9 +21,9 @@ from tests.upstreams.chatkit.scripted import Asked as ServerAsked
 from tests.upstreams.chatkit.scripted import Reply
 from tests.upstreams.chatkit.transcripts import Json, sse
 
-# The model knows bash as a tool of its own. Where its prompt is made by others, the client's is shown to it
-# under another name.
-_RENAMED = {"Bash": "client_Bash"}
+# The model knows these as tools of its own. Where its prompt is made by others, the client's are shown to it
+# under other names.
+_RENAMED = {"Bash": "client_Bash", "apply_patch": "client_apply_patch"}
 _THOUGHT = "The user needs something I have a tool for."
 
 
@@ -84,13 +84,19 @@ def agent(*rounds: Sequence[Call], answer: Callable[[Sequence[str]], str]) -> Mo
 
 
 class Stage(Protocol):
-    """A gateway and the model behind it. ``asked`` are the names of the models, one for each request."""
+    """A gateway and the model behind it.
+
+    ``asked`` are the names of the models and ``efforts`` how hard they were to think, one for each request.
+    """
 
     @property
     def base_url(self) -> str: ...
 
     @property
     def asked(self) -> Sequence[str]: ...
+
+    @property
+    def efforts(self) -> Sequence[str | None]: ...
 
     def play(self, *answers: Said | Model) -> None:
         """What is answered, one after the other, and the last one from then on."""
@@ -112,6 +118,10 @@ class SiteStage:
     @property
     def asked(self) -> Sequence[str]:
         return [request.model or "" for request in self._simulator.requests]
+
+    @property
+    def efforts(self) -> Sequence[str | None]:
+        return [request.effort for request in self._simulator.requests]
 
     def play(self, *answers: Said | Model) -> None:
         left = list(answers)
@@ -151,11 +161,11 @@ class ServerStage:
 
     @property
     def asked(self) -> Sequence[str]:
-        return [body["model"].removeprefix("openai/") for body in self.bodies]
+        return [asked.body["model"].removeprefix("openai/") for asked in self._backend.asked]
 
     @property
-    def bodies(self) -> Sequence[Json]:
-        return [asked.body for asked in self._backend.asked]
+    def efforts(self) -> Sequence[str | None]:
+        return [asked.body.get("reasoning_effort") for asked in self._backend.asked]
 
     def play(self, *answers: Said | Model) -> None:
         self._backend.asked.clear()
@@ -185,14 +195,15 @@ def _read(body: Json) -> Asked:
 
 
 def _answer(said: Any) -> shapes.Answer:
+    """The gateway counts what this server does not: by a scripted count clients would have room for ever."""
     match said:
         case str():
-            return shapes.Answer("", said)
+            return shapes.Answer("", said, usage=False)
         case Endless(word, limit):
-            return shapes.Answer("", f"{word} " * limit, finish="length")
+            return shapes.Answer("", f"{word} " * limit, finish="length", usage=False)
         case _:
             calls = tuple((call.name, json.dumps(call.arguments)) for call in said)
-            return shapes.Answer(_THOUGHT, "", calls, "tool_calls")
+            return shapes.Answer(_THOUGHT, "", calls, "tool_calls", usage=False)
 
 
 @contextmanager

@@ -88,15 +88,6 @@ class Session:
         ]
 
 
-@pytest.fixture(params=["gpt-oss.com", "an OpenAI-compatible server"])
-def stage(request: pytest.FixtureRequest) -> Stage:
-    """A gateway in front of the site, or one in front of a compatible server."""
-    if request.param == "gpt-oss.com":
-        return SiteStage(request.getfixturevalue("site"))
-    server: ServerStage = request.getfixturevalue("server")
-    return server
-
-
 def run_claude(
     base_url: str,
     place: Path,
@@ -268,7 +259,7 @@ def test_models_and_effort_are_those_that_it_was_started_with(
     session = run_claude(server.base_url, tmp_path, "Go.", *options, environment=environment)
     assert session.result["result"] == "Hi."
     assert server.asked[-1] == model
-    assert effort is None or server.bodies[-1]["reasoning_effort"] == effort
+    assert effort is None or server.efforts[-1] == effort
 
 
 def test_it_asks_again_for_an_answer_that_broke(stage: Stage, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The real Codex CLI, headless, over the simulated website."""
+"""The real Codex CLI, headless, over the simulated website and over an OpenAI-compatible server."""
 
 import json
 import os
@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RunningGateway, Site, StartGateway
-from tests.simulator.agent import Agent, Call
+from tests.conftest import RunningGateway
+from tests.simulator.agent import Call
+
+from .stage import Stage, agent
 
 NODE = Path(sys.executable).with_name("node")
 CODEX = Path(__file__).parent / "node" / "node_modules" / "@openai" / "codex" / "bin" / "codex.js"
@@ -36,10 +38,9 @@ PATCH = """\
 -print("hello")
 +print("goodbye")
 *** End Patch"""
-# The model knows apply_patch as a tool of its own, so it is shown this one under another name.
 READ, EDIT, RUN = (
     Call("exec_command", {"cmd": "cat greet.py"}),
-    Call("client_apply_patch", {"input": PATCH}),
+    Call("apply_patch", {"input": PATCH}),
     Call("exec_command", {"cmd": "python3 greet.py"}),
 )
 
@@ -61,21 +62,11 @@ class Session:
         ]
 
 
-@pytest.fixture(params=["gpt-oss.com", "an OpenAI-compatible server"])
-def base_url(request: pytest.FixtureRequest, site: Site, gateway: StartGateway) -> str:
-    """A gateway in front of the site, or one in front of a compatible server, which here is the first."""
-    if request.param == "gpt-oss.com":
-        return site.gateway.base_url
-    return gateway(GPTOSS_UPSTREAM=f"{site.gateway.base_url}/v1").base_url
-
-
 @pytest.fixture
-def session(site: Site, base_url: str, tmp_path: Path) -> Session:
+def session(stage: Stage, tmp_path: Path) -> Session:
     """One task from its beginning to its end: read a file, change it, run it."""
-    site.simulator.always(
-        Agent([[READ], [EDIT], [RUN]], lambda results: f"It says {results[-1][-8:].strip()}.")
-    )
-    return run_codex(base_url, tmp_path, "Say goodbye instead of hello.")
+    stage.play(agent([READ], [EDIT], [RUN], answer=lambda results: f"It says {results[-1][-8:].strip()}."))
+    return run_codex(stage.base_url, tmp_path, "Say goodbye instead of hello.")
 
 
 def run_codex(
@@ -100,7 +91,9 @@ def run_codex(
     return Session(done.returncode, events, done.stderr, folder)
 
 
-def test_codex_reads_a_file_applies_a_patch_runs_a_command_and_finishes(site: Site, session: Session) -> None:
+def test_codex_reads_a_file_applies_a_patch_runs_a_command_and_finishes(
+    stage: Stage, session: Session
+) -> None:
     assert session.code == 0, session.errors
     commands = session.items("command_execution")
     assert ["cat greet.py" in command["command"] for command in commands] == [True, False]
@@ -113,22 +106,20 @@ def test_codex_reads_a_file_applies_a_patch_runs_a_command_and_finishes(site: Si
     # It knows the model: its window, its effort and that it takes patches as text.
     assert "metadata" not in session.errors
     assert not session.items("error")
-    assert {request.effort for request in site.simulator.requests} == {"medium"}
+    assert {*stage.efforts} == {"medium"}
 
 
-def test_codex_takes_the_gateway_for_ollama(site: Site, base_url: str, tmp_path: Path) -> None:
+def test_codex_takes_the_gateway_for_ollama(stage: Stage, tmp_path: Path) -> None:
     """It asks for the version and the models in Ollama's way, then for answers in OpenAI's."""
     change = Call("exec_command", {"cmd": "sed -i s/hello/goodbye/ greet.py"})
-    site.simulator.always(
-        Agent([[READ], [change], [RUN]], lambda results: f"It says {results[-1][-8:].strip()}.")
-    )
+    stage.play(agent([READ], [change], [RUN], answer=lambda results: f"It says {results[-1][-8:].strip()}."))
     session = run_codex(
-        base_url,
+        stage.base_url,
         tmp_path,
         "Say goodbye instead of hello.",
         *("--oss", "--local-provider", "ollama", "--model", "gpt-oss:120b"),
         config="",
-        CODEX_OSS_BASE_URL=f"{base_url}/v1",
+        CODEX_OSS_BASE_URL=f"{stage.base_url}/v1",
     )
     assert session.code == 0, session.errors
     assert [item["aggregated_output"] for item in session.items("command_execution")] == [
