@@ -14,6 +14,7 @@ from gptoss_api.core.turn import Turn, UserMessage
 from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.http import HttpClient
 from gptoss_api.upstreams.openai_compatible import PROFILES, OpenAICompatibleUpstream, Server
+from tests.pulled import opened
 from tests.upstreams.chatkit.scripted import Asked, Reply, ScriptedServer
 from tests.upstreams.chatkit.transcripts import Json, sse
 
@@ -224,7 +225,7 @@ async def ask(upstream: Any, asked: Turn, seen: list[Event] | None = None) -> tu
     """The whole answer, summed up and event by event; ``seen`` also keeps what came before a failure."""
     collector = Collector()
     seen = [] if seen is None else seen
-    async with upstream.open(asked) as batches:
+    async with opened(upstream, asked) as batches:
         async for batch in batches:
             collector.feed(batch)
             seen += batch

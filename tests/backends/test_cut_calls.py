@@ -10,6 +10,7 @@ from gptoss_api.core.result import Collector
 from gptoss_api.dialects.responses import ResponsesDialect
 from tests.dialects.events import named_events
 from tests.dialects.strict import check_event, check_response
+from tests.pulled import opened
 from tests.upstreams.chatkit.scripted import Reply
 from tests.upstreams.chatkit.transcripts import sse
 
@@ -45,7 +46,7 @@ async def streamed(answer: Reply) -> tuple[list[Any], Any]:
     out: list[bytes] = []
     async with gateway_to(Backend("vllm", answer)) as gateway:
         try:
-            async with gateway.open(request.turn) as batches:
+            async with opened(gateway, request.turn) as batches:
                 async for batch in batches:
                     collector.feed(batch)
                     out.append(renderer.feed(batch))

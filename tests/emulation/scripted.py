@@ -35,6 +35,7 @@ from gptoss_api.core.turn import Message, OutputFormat, Tool, Turn, UserMessage
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.text.tokens import Tokens
 from gptoss_api.upstreams.base import Capabilities, Health
+from tests.pulled import GivesBatches, opened
 from tests.text.parsing import cut, pieces_of
 
 TOKENS = Tokens()
@@ -58,7 +59,7 @@ Step = str | Thought | Forever | Event | GatewayError
 Answer = Step | Sequence[Step]
 
 
-class ScriptedUpstream:
+class ScriptedUpstream(GivesBatches):
     """Answers turn after turn from ``answers``, in pieces that ``cutter`` makes, ``batch`` in each read.
 
     ``asked`` are the turns, ``aborted`` says of each whether it was left before its end, ``open_turns`` how
@@ -236,7 +237,7 @@ async def play(
 ) -> Outcome:
     outcome = Outcome(upstream)
     try:
-        async with EmulatedUpstream(upstream, tokens, settings).open(turn) as batches:
+        async with opened(EmulatedUpstream(upstream, tokens, settings), turn) as batches:
             async for batch in batches:
                 outcome.batches.append(batch)
     except GatewayError as error:

@@ -25,6 +25,7 @@ from gptoss_api.emulation.context import CLEARED, cleared, without_oldest
 from gptoss_api.state import GuardedStore, MemoryStore
 from gptoss_api.threads import ReasoningCache
 from gptoss_api.upstreams.base import Capabilities
+from tests.pulled import opened
 
 from .scripted import TEXT_ONLY, TOKENS, WEATHER, Outcome, ScriptedUpstream, answered, asks
 
@@ -186,7 +187,7 @@ async def test_thoughts_that_the_gateway_remembers_are_cleared_too() -> None:
     ]
     upstream = ScriptedUpstream(["Done."], lambda text: [text], capabilities=NATIVE)
     emulated = EmulatedUpstream(upstream, TOKENS, EmulationSettings(), reasoning=thoughts)
-    async with emulated.open(asks(*silent, context_edits=(ClearThinking(keep=1),))) as batches:
+    async with opened(emulated, asks(*silent, context_edits=(ClearThinking(keep=1),))) as batches:
         async for _ in batches:
             pass
     answers = [m.reasoning for m in upstream.asked[0].messages if isinstance(m, AssistantMessage)]

@@ -12,6 +12,7 @@ from gptoss_api.core.events import Event, Finished, ReasoningDelta, TextDelta, T
 from gptoss_api.core.turn import Turn
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.emulation.answer import output
+from tests.pulled import opened
 
 from .scripted import (
     CALL,
@@ -154,7 +155,7 @@ def test_a_block_that_is_interrupted_by_reasoning() -> None:
 )
 async def test_a_client_that_leaves_ends_the_upstream_turn(turn: Turn, answer: list[Step]) -> None:
     upstream = ScriptedUpstream([answer], lambda text: [text])
-    async with EmulatedUpstream(upstream, TOKENS, EmulationSettings()).open(turn) as batches:
+    async with opened(EmulatedUpstream(upstream, TOKENS, EmulationSettings()), turn) as batches:
         async for _ in batches:
             break
         assert upstream.open_turns == 1
@@ -169,7 +170,7 @@ async def test_a_client_that_leaves_while_a_repair_is_under_way() -> None:
 
     async def read() -> None:
         emulated = EmulatedUpstream(upstream, TOKENS, EmulationSettings())
-        async with emulated.open(asks(tools=[STRICT])) as batches:
+        async with opened(emulated, asks(tools=[STRICT])) as batches:
             async for _ in batches:
                 pass
 
@@ -184,7 +185,7 @@ async def test_a_client_that_leaves_while_a_repair_is_under_way() -> None:
 
 async def test_a_choice_that_was_never_read_opens_nothing() -> None:
     upstream = ScriptedUpstream([], lambda text: [text])
-    async with EmulatedUpstream(upstream, TOKENS, EmulationSettings()).open(asks()):
+    async with opened(EmulatedUpstream(upstream, TOKENS, EmulationSettings()), asks()):
         pass
     assert upstream.asked == []
 

@@ -13,6 +13,7 @@ from gptoss_api.core.errors import UpstreamFailure
 from gptoss_api.core.events import ChoiceStarted, Finished, Started, TextDelta, ToolCallStarted
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.upstreams.base import Capabilities
+from tests.pulled import opened
 
 from .scripted import (
     CALL,
@@ -229,7 +230,7 @@ def test_an_upstream_that_is_not_wanted_any_more_does_not_wait_for_a_slow_client
     async def reads_slowly() -> None:
         emulated = EmulatedUpstream(upstream, TOKENS, EmulationSettings())
         left: list[bool] = []
-        async with emulated.open(asks(max_tokens=3)) as batches:
+        async with opened(emulated, asks(max_tokens=3)) as batches:
             async for batch in batches:
                 if any(isinstance(event, Finished) for event in batch):
                     left.append(upstream.open_turns == 0)

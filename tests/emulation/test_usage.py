@@ -30,6 +30,7 @@ from gptoss_api.emulation.usage import AT_ONCE, LEAST_ANSWER, PromptCount
 from gptoss_api.text.bpe import NO_LIMIT
 from gptoss_api.text.tokens import Tokens
 from gptoss_api.upstreams.base import Capabilities
+from tests.pulled import opened
 
 from .scripted import (
     CALL,
@@ -308,7 +309,7 @@ async def test_ranks_that_are_not_loaded_are_loaded_beside_the_event_loop() -> N
 
     ticking = asyncio.create_task(tick())
     events: list[Events] = []
-    async with EmulatedUpstream(upstream, cold, EmulationSettings()).open(asks(max_tokens=2)) as batches:
+    async with opened(EmulatedUpstream(upstream, cold, EmulationSettings()), asks(max_tokens=2)) as batches:
         async for batch in batches:
             events.append(batch)
     ticking.cancel()

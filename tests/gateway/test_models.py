@@ -11,6 +11,7 @@ from gptoss_api.upstreams.base import BOTH_MODELS, ServedModel
 from gptoss_api.upstreams.demo import DemoUpstream
 from tests.conftest import Site
 from tests.e2e.chat import ask
+from tests.pulled import opened
 
 SAFEGUARD = "gpt-oss-safeguard-20b"
 
@@ -49,8 +50,8 @@ async def test_safeguards_are_listed_where_an_upstream_lists_them(
 async def test_the_demo_has_none() -> None:
     turn = Turn(SAFEGUARD, (UserMessage("Hi"),))
     with pytest.raises(ModelNotFound, match="it serves gpt-oss-120b and gpt-oss-20b"):
-        async with DemoUpstream().open(turn):
-            pass
+        async with opened(DemoUpstream(), turn) as batches:
+            assert [batch async for batch in batches]
 
 
 def test_the_website_is_not_asked_for_one(site: Site) -> None:

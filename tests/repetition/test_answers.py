@@ -30,6 +30,7 @@ from tests.emulation.scripted import (
     asks,
     schema,
 )
+from tests.pulled import opened
 from tests.watchdog import LONGEST_STOP
 
 from .repeated import ALL, HELD, is_quadratic, pieces_of, repeated
@@ -140,7 +141,7 @@ async def read(turn: Any, answer: Answer, capabilities: Capabilities, piece: int
 
     begin = time.process_time()
     with mock.patch.object(asyncio.Handle, "_run", timed), contextlib.suppress(GatewayError):
-        async with EmulatedUpstream(upstream, TOKENS, settings).open(turn) as batches:
+        async with opened(EmulatedUpstream(upstream, TOKENS, settings), turn) as batches:
             async for _ in batches:
                 pass
     return time.process_time() - begin, longest

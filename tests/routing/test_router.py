@@ -30,6 +30,7 @@ from gptoss_api.core.turn import AssistantMessage, InstructionMessage, Turn, Use
 from gptoss_api.routing import Breaker, Route, Router
 from gptoss_api.routing.router import conversation_key
 from tests.backends.server import ask, turn
+from tests.pulled import opened
 
 from .test_breaker import Clock
 from .upstreams import ANSWER, Played
@@ -197,7 +198,7 @@ async def test_a_client_that_leaves_says_nothing_about_the_upstream() -> None:
     for _ in range(3):
         await who_answers(router)
     clock.now += 60.0
-    async with router.open(turn()) as batches:
+    async with opened(router, turn()) as batches:
         await anext(batches)
     assert first.running == 0
     assert breaker.admits()

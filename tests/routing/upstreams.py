@@ -8,13 +8,14 @@ from gptoss_api.core.errors import GatewayError
 from gptoss_api.core.events import Events, Finished, Started, TextDelta
 from gptoss_api.core.turn import Turn
 from gptoss_api.upstreams.base import Capabilities, Health
+from tests.pulled import GivesBatches
 
 # Events of an answer, a failure that is raised, seconds that pass.
 Step = str | GatewayError | float
 ANSWER: tuple[Step, ...] = ("hello",)
 
 
-class Played:
+class Played(GivesBatches):
     """Plays ``scripts`` in order, one for each turn; the last is repeated."""
 
     def __init__(self, name: str, *scripts: Sequence[Step], ready: bool = True) -> None:

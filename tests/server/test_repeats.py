@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
@@ -24,13 +25,14 @@ from gptoss_api.server.repeats import (
 )
 from gptoss_api.server.request import RequestRecord
 from tests.conftest import RunningGateway, Site, StartGateway
+from tests.pulled import GivesBatches, pulled
 from tests.server.talking import CHAT, HELLO, Reply, ask, connect, request_bytes
 from tests.simulator import Abort, Answer, Pause, Simulator
 
 RETURNING = {"x-stainless-retry-count": "1"}
 
 
-class Upstream:
+class Upstream(GivesBatches):
     """Answers turns in two pieces, the second when told to ``go``; ``failures`` come after the first."""
 
     def __init__(self, *failures: Exception) -> None:
@@ -92,7 +94,7 @@ FAILURE = UpstreamIncomplete("It broke off.")
 
 async def told(opened: Repeats, turn: Turn, to: Told | None = None) -> Told:
     to = to or Told()
-    async with opened.open(turn) as batches:
+    async with pulled(partial(opened.answer, turn)) as batches:
         async for batch in batches:
             to.events += batch
     return to
@@ -116,7 +118,7 @@ async def left(opened: Repeats, turn: Turn) -> None:
 
 async def test_a_client_that_comes_back_joins_the_turn_that_it_left() -> None:
     upstream = Upstream()
-    opened = Repeats(upstream.open, Drain())
+    opened = Repeats(upstream.answer, Drain())
     await left(opened, TURN)
     assert upstream.open_turns == 1
     again, stream = Told(), Told()
@@ -134,7 +136,7 @@ async def test_a_client_that_comes_back_joins_the_turn_that_it_left() -> None:
 @pytest.mark.parametrize(("pause", "repeat"), [(MEMORY - 1, "replayed"), (MEMORY + 1, None)])
 async def test_an_answer_that_nobody_got_is_there_for_a_minute(pause: float, repeat: str | None) -> None:
     upstream, clock = Upstream(), Clock()
-    opened = Repeats(upstream.open, Drain(), clock)
+    opened = Repeats(upstream.answer, Drain(), clock)
     await left(opened, TURN)
     upstream.go.set()
     await until(lambda: upstream.open_turns == 0)
@@ -149,7 +151,7 @@ async def test_an_answer_that_nobody_got_is_there_for_a_minute(pause: float, rep
 async def test_a_turn_that_nobody_comes_back_for_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeats, "PATIENCE", 0.01)
     upstream = Upstream()
-    opened = Repeats(upstream.open, Drain())
+    opened = Repeats(upstream.answer, Drain())
     await left(opened, TURN)
     await until(lambda: upstream.open_turns == 0)
     upstream.go.set()
@@ -158,7 +160,7 @@ async def test_a_turn_that_nobody_comes_back_for_is_given_up(monkeypatch: pytest
 
 async def test_who_came_back_may_leave_again() -> None:
     upstream = Upstream()
-    opened = Repeats(upstream.open, Drain())
+    opened = Repeats(upstream.answer, Drain())
     for _ in range(3):
         await left(opened, TURN)
     upstream.go.set()
@@ -168,7 +170,7 @@ async def test_who_came_back_may_leave_again() -> None:
 
 async def test_a_gateway_that_stops_waits_for_no_client() -> None:
     upstream, drain = Upstream(), Drain()
-    opened = Repeats(upstream.open, drain)
+    opened = Repeats(upstream.answer, drain)
     drain.begin()
     await left(opened, TURN)
     await until(lambda: upstream.open_turns == 0)
@@ -177,14 +179,14 @@ async def test_a_gateway_that_stops_waits_for_no_client() -> None:
 @pytest.mark.parametrize("turn", [STREAMED, replace(TURN, streamed=True), replace(TURN, comes_back=False)])
 async def test_other_turns_end_with_their_client(turn: Turn) -> None:
     upstream = Upstream()
-    opened = Repeats(upstream.open, Drain())
+    opened = Repeats(upstream.answer, Drain())
     await left(opened, turn)
     assert upstream.open_turns == 0
 
 
 async def test_a_repeat_after_a_failure_ends_with_the_last_of_its_clients() -> None:
     upstream = Upstream(FAILURE)
-    opened = Repeats(upstream.open, Drain())
+    opened = Repeats(upstream.answer, Drain())
     with pytest.raises(UpstreamIncomplete):
         await told(opened, STREAMED)
     staying = Told()
@@ -212,7 +214,7 @@ def test_clients_say_that_they_repeat(name: str, value: str, comes_back: bool) -
 
 async def test_requests_for_the_same_at_the_same_time_are_no_repeats() -> None:
     upstream = Upstream()
-    opened = Repeats(upstream.open, Drain())
+    opened = Repeats(upstream.answer, Drain())
     upstream.go.set()
     answers = await asyncio.gather(*(told(opened, TURN) for _ in range(3)))
     assert [answer.repeat for answer in answers] == [None] * 3
@@ -222,7 +224,7 @@ async def test_requests_for_the_same_at_the_same_time_are_no_repeats() -> None:
 @pytest.mark.parametrize("first", [STREAMED, TURN])
 async def test_repeats_of_a_turn_that_failed_share_one(first: Turn) -> None:
     upstream = Upstream(FAILURE)
-    opened = Repeats(upstream.open, Drain())
+    opened = Repeats(upstream.answer, Drain())
     with pytest.raises(UpstreamIncomplete):
         await told(opened, first)
     answers = [Told() for _ in range(3)]
@@ -242,7 +244,7 @@ async def test_repeats_of_a_turn_that_failed_share_one(first: Turn) -> None:
 
 async def test_repeats_share_a_failure_too_and_the_next_asks_anew() -> None:
     upstream = Upstream(FAILURE, FAILURE)
-    opened = Repeats(upstream.open, Drain())
+    opened = Repeats(upstream.answer, Drain())
     for failed in range(1, 3):
         results = await asyncio.gather(
             *(told(opened, STREAMED) for _ in range(failed)), return_exceptions=True
@@ -255,7 +257,7 @@ async def test_repeats_share_a_failure_too_and_the_next_asks_anew() -> None:
 
 async def test_a_failure_is_remembered_for_a_minute() -> None:
     upstream, clock = Upstream(FAILURE), Clock()
-    opened = Repeats(upstream.open, Drain(), clock)
+    opened = Repeats(upstream.answer, Drain(), clock)
     with pytest.raises(UpstreamIncomplete):
         await told(opened, STREAMED)
     clock.now += MEMORY + 1
@@ -266,7 +268,7 @@ async def test_a_failure_is_remembered_for_a_minute() -> None:
 
 async def test_a_refusal_is_no_failure_to_be_mended_by_a_repeat() -> None:
     upstream = Upstream(ContextLengthExceeded(9, 8, 1))
-    opened = Repeats(upstream.open, Drain())
+    opened = Repeats(upstream.answer, Drain())
     with pytest.raises(ContextLengthExceeded):
         await told(opened, STREAMED)
     upstream.go.set()
@@ -286,7 +288,7 @@ async def test_a_refusal_is_no_failure_to_be_mended_by_a_repeat() -> None:
 )
 async def test_another_request_is_no_repeat(other: Turn) -> None:
     upstream = Upstream()
-    opened = Repeats(upstream.open, Drain())
+    opened = Repeats(upstream.answer, Drain())
     await left(opened, TURN)
     upstream.go.set()
     assert (await told(opened, other)).repeat is None
@@ -296,7 +298,7 @@ async def test_another_request_is_no_repeat(other: Turn) -> None:
 async def test_an_answer_without_end_is_not_kept() -> None:
     upstream = Upstream()
     upstream.pieces[0] = "x" * (LARGEST + 1)
-    opened = Repeats(upstream.open, Drain())
+    opened = Repeats(upstream.answer, Drain())
     await left(opened, TURN)
     upstream.go.set()
     await until(lambda: upstream.open_turns == 0)

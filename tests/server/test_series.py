@@ -1,8 +1,5 @@
 """Several turns answered as one."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from gptoss_api.core.events import (
     ChoiceStarted,
     Event,
@@ -14,25 +11,28 @@ from gptoss_api.core.events import (
     UsageReported,
 )
 from gptoss_api.core.turn import Turn, UserMessage
-from gptoss_api.server.series import open_series
+from gptoss_api.server.series import Series
+from gptoss_api.upstreams.base import Sink
+from tests.pulled import pulled
 
 
-@asynccontextmanager
-async def two_choices(turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
-    async def batches() -> AsyncIterator[Events]:
-        text = turn.messages[0].text
-        yield [Started(upstream="test", model=turn.model), TextDelta(text)]
-        yield [Finished("stop"), ChoiceStarted(1), TextDelta(text.upper()), Finished("stop")]
-        yield [UsageReported(Usage(1, 2, 1, 0, estimated=False))]
-
-    yield batches()
+async def two_choices(turn: Turn, sink: Sink) -> None:
+    text = turn.messages[0].text
+    batches: list[Events] = [
+        [Started(upstream="test", model=turn.model), TextDelta(text)],
+        [Finished("stop"), ChoiceStarted(1), TextDelta(text.upper()), Finished("stop")],
+        [UsageReported(Usage(1, 2, 1, 0, estimated=False))],
+    ]
+    for batch in batches:
+        await sink.flow.free()
+        sink.feed(batch)
 
 
 async def test_choices_are_numbered_through_and_usage_is_added_up() -> None:
     # The same turn twice: turns are told apart by their place.
     turn = Turn("gpt-oss-120b", (UserMessage("a"),))
     events: list[Event] = []
-    async with open_series(two_choices, [turn, turn]) as batches:
+    async with pulled(lambda sink: Series(two_choices, [turn, turn], sink).answer()) as batches:
         async for batch in batches:
             assert batch
             events += batch

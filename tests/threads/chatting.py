@@ -25,6 +25,7 @@ from gptoss_api.threads import Conversations, Notes, ReasoningCache, ThreadLimit
 from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.chatkit import ChatKitUpstream, Credentials
 from gptoss_api.upstreams.http import HttpClient
+from tests.pulled import opened
 from tests.simulator import Answer as Reply
 from tests.simulator import Exchange, Simulator
 
@@ -88,7 +89,7 @@ class Inside:
 
     async def answer(self, turn: Turn) -> "Answer":
         collector = Collector()
-        async with self.upstream.open(turn) as batches:
+        async with opened(self.upstream, turn) as batches:
             async for batch in batches:
                 collector.feed(batch)
         assert collector.started is not None

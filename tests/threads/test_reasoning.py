@@ -29,6 +29,7 @@ from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.state import GuardedStore, Store
 from gptoss_api.threads import ReasoningCache
 from gptoss_api.upstreams.base import Capabilities, Health
+from tests.pulled import GivesBatches, opened
 from tests.simulator import Answer as Reply
 from tests.simulator import Exchange, Simulator
 
@@ -102,7 +103,7 @@ async def test_a_thread_that_is_lost_is(inside: Inside, site: Simulator) -> None
     assert THOUGHT in site.last.text
 
 
-class Native:
+class Native(GivesBatches):
     """An upstream that takes conversations and calls tools itself, and notes what it is asked."""
 
     name = "native"
@@ -132,12 +133,12 @@ async def test_an_upstream_with_tools_of_its_own_gets_it_with_the_message(store:
     cache, native = ReasoningCache(GuardedStore(store)), Native()
     upstream = EmulatedUpstream(native, TOKENS, EmulationSettings(), reasoning=cache)
     first = replace(asked(), tools=(SEARCH,))
-    async with upstream.open(first) as batches:
+    async with opened(upstream, first) as batches:
         async for _ in batches:
             pass
     made = called("call_native")
     result = ToolResultMessage("nothing", "call_native")
-    async with upstream.open(replace(first, messages=(*first.messages, made, result))) as batches:
+    async with opened(upstream, replace(first, messages=(*first.messages, made, result))) as batches:
         async for _ in batches:
             pass
     assert native.asked[1].messages[1] == replace(made, reasoning=THOUGHT)

@@ -18,6 +18,7 @@ from gptoss_api.core.events import Event, Finished, Started, TextDelta
 from gptoss_api.core.servers import SERVER_KINDS, ServerKind
 from gptoss_api.gateway.building import PROTOCOLS
 from tests.backends.server import ask, json_reply, turn
+from tests.pulled import opened
 from tests.upstreams.chatkit.scripted import Reply
 
 from .contract import SCRIPTS, SECRET, answer, serving, upstream_at
@@ -120,7 +121,7 @@ async def test_a_client_that_leaves_ends_the_request_at_once_and_frees_the_slot(
             asking.cancel()
             await asyncio.wait([asking])
         else:
-            async with served.upstream.open(turn()) as batches:
+            async with opened(served.upstream, turn()) as batches:
                 await anext(batches)
         async with asyncio.timeout(1):
             await served.server.asked[0].ended.wait()

@@ -24,6 +24,7 @@ from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.text.schema import compile_schema
 from gptoss_api.text.tokens import Tokens
 from gptoss_api.upstreams.demo import LABEL, NOTE, DemoUpstream
+from tests.pulled import opened
 
 TOKENS = Tokens()
 FORECAST: dict[str, Any] = {
@@ -52,7 +53,7 @@ async def answer(*messages: Any, **settings: Any) -> Choice:
     turn = Turn("gpt-oss-20b", messages or (ASKED,), **settings)
     collector = Collector()
     upstream = EmulatedUpstream(DemoUpstream(), TOKENS, EmulationSettings())
-    async with upstream.open(turn) as batches:
+    async with opened(upstream, turn) as batches:
         async for batch in batches:
             collector.feed(batch)
     assert collector.usage is not None
@@ -239,7 +240,7 @@ async def test_limits_hold() -> None:
 
 async def test_a_stream_moves() -> None:
     batches: list[Events] = []
-    async with DemoUpstream().open(Turn("gpt-oss-20b", (ASKED,))) as stream:
+    async with opened(DemoUpstream(), Turn("gpt-oss-20b", (ASKED,))) as stream:
         async for batch in stream:
             batches.append(batch)
     kinds = [type(batch[0]) for batch in batches]

@@ -30,6 +30,7 @@ from gptoss_api.upstreams.health import (
 from gptoss_api.upstreams.http import HttpClient
 from gptoss_api.upstreams.openai_compatible import OpenAICompatibleUpstream, Server
 from tests.backends.server import Backend, connected, json_reply, turn
+from tests.pulled import opened
 from tests.upstreams.chatkit.scripted import Asked, Reply, ScriptedServer
 
 PATIENCE = 2.0
@@ -300,7 +301,7 @@ async def test_a_server_that_is_busy_answering_is_not_missed(monkeypatch: pytest
         await upstream.look(PATIENCE)
         assert not (await upstream.health()).ready
         monkeypatch.setattr("gptoss_api.upstreams.health.ABSENCE_TIME", 0.0)
-        async with upstream.open(turn()) as batches:
+        async with opened(upstream, turn()) as batches:
             answering = asyncio.ensure_future(anext(batches))
             await asyncio.sleep(ABSENCE_TIME)
             await upstream.look(PATIENCE)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gptoss_api.core.events import (
     Event,
+    Events,
     Finished,
     ReasoningDelta,
     RefusalDelta,
@@ -16,7 +17,8 @@ from gptoss_api.core.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
-from gptoss_api.upstreams.pacing import LARGE, paced, slices_of
+from gptoss_api.loop import Flow
+from gptoss_api.upstreams.pacing import LARGE, feed_paced, slices_of
 from gptoss_api.upstreams.reading import is_large, read_beside
 
 _SIZE = st.one_of(st.integers(0, 5), st.integers(LARGE - 2, LARGE + 2), st.integers(2 * LARGE, 4 * LARGE))
@@ -69,7 +71,16 @@ async def test_others_have_their_turn_between_the_batches() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    seen = [turns async for _ in paced([TextDelta("x" * 4 * LARGE)])]
+    seen: list[int] = []
+
+    class Noting:
+        flow = Flow()
+
+        def feed(self, events: Events) -> bool:
+            seen.append(turns)
+            return True
+
+    assert await feed_paced(Noting(), [TextDelta("x" * 4 * LARGE)])
     task.cancel()
     assert seen == [0, 1, 2, 3]
 

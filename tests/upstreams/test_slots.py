@@ -16,6 +16,7 @@ from gptoss_api.upstreams.chatkit import ChatKitUpstream, Credentials
 from gptoss_api.upstreams.http import HttpClient
 from gptoss_api.upstreams.openai_compatible import OpenAICompatibleUpstream, Server
 from tests.backends.server import turn
+from tests.pulled import opened
 from tests.upstreams.chatkit.scripted import Reply, ScriptedServer, Step
 from tests.upstreams.chatkit.transcripts import new, sse
 
@@ -63,7 +64,7 @@ async def serving(
 
 async def take(upstream: Upstream, pause: float) -> None:
     """Reads an answer with pauses of so many seconds."""
-    async with upstream.open(turn()) as batches:
+    async with opened(upstream, turn()) as batches:
         async for _ in batches:
             await asyncio.sleep(pause)
 
@@ -71,14 +72,14 @@ async def take(upstream: Upstream, pause: float) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_slot_is_free_before_the_last_of_an_answer_is_taken(kind: str) -> None:
     async with serving(kind, answer(kind)) as (upstream, admission, _):
-        async with upstream.open(turn()) as batches:
+        async with opened(upstream, turn()) as batches:
             async for batch in batches:
                 if any(isinstance(event, Finished) for event in batch):
                     break
                 assert admission.active == 1
             assert admission.active == 0
             # The next turn has its place at once.
-            async with upstream.open(turn()) as others:
+            async with opened(upstream, turn()) as others:
                 assert [batch async for batch in others]
         assert admission.active == 0
 
@@ -115,7 +116,7 @@ async def test_a_turn_that_is_asked_again_keeps_its_slot() -> None:
     empty = Reply([b"data: [DONE]\n\n"])
     async with (
         serving("server", empty, answer("server")) as (upstream, admission, server),
-        upstream.open(turn()) as batches,
+        opened(upstream, turn()) as batches,
     ):
         await anext(batches)
         assert len(server.asked) == 2

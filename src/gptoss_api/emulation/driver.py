@@ -1,8 +1,7 @@
 """Drives the choices of one turn through upstream turns: opens them, delivers, and asks again."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
@@ -11,9 +10,10 @@ from msgspec.structs import replace
 from ..core.errors import GatewayError, Overloaded, ThreadLost
 from ..core.events import ChoiceStarted, Events, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
+from ..loop import Flow
 from ..text.tokens import Tokens
 from ..threads import ReasoningCache, ThreadHead
-from ..upstreams.base import Upstream
+from ..upstreams.base import Sink, Upstream
 from .answer.choice import ChoiceMachine, Failed, Repair, Verdict
 from .answer.output import Delivered
 from .plan import Plan, Planner
@@ -58,69 +58,180 @@ class TurnDriver:
         self._reasoning = reasoning
         self._delivered: list[Delivered] = []
         self._costs = Costs()
+        # Where the answer goes; ``begun`` says that something of the present choice went there.
+        self._sink: Sink
+        self.flow: Flow
         self._begun = False
+        self._index = 0
+        self._choice: ChoiceMachine
+        # Of the present upstream turn: whether no more of it is wanted, here or by the sink; whether only its
+        # end is awaited; the failure that its events were; what is worked on aside.
+        self._over = False
+        self._unwanted = False
+        self._ending = False
+        self._failure: GatewayError | None = None
+        self._aside: asyncio.Task[None] | None = None
+        self._limit: asyncio.Timeout
+        # What the last batch let out. It leaves with what follows it: an upstream that is not wanted any more
+        # must not wait for a slow client.
+        self._last: Events = ()
 
-    async def answer(self) -> AsyncGenerator[Events, None]:
-        """The events of the whole turn, as :meth:`gptoss_api.upstreams.base.Upstream.open` gives them."""
+    async def answer(self, sink: Sink) -> None:
+        """The whole turn; see :class:`gptoss_api.upstreams.base.Upstream`."""
+        self._sink, self.flow = sink, sink.flow
         for index in range(self._plan.turn.n):
-            self._plan, self._begun = self._first_plan, False
-            choice = ChoiceMachine(self._plan.spec, self._tokens, strict=self._strict)
+            self._plan, self._begun, self._index = self._first_plan, False, index
+            self._choice = choice = ChoiceMachine(self._plan.spec, self._tokens, strict=self._strict)
             turn: Turn | None = self._plan.upstream_turn
             while turn is not None:
-                # What the last batch lets out leaves with what follows it: an upstream that is not wanted any
-                # more must not wait for a slow client.
-                last: Events = ()
-                failure: GatewayError | None = None
                 try:
-                    async with self._upstream.open(turn) as batches:
-                        async for batch in batches:
-                            if choice.takes_long(batch):
-                                out = await in_checker_thread(choice.feed, batch)
-                            else:
-                                out = choice.feed(batch)
-                            if choice.cut:
-                                last = out
-                                await self._watch_end(batches, choice)
-                                break
-                            if out:
-                                yield out if self._begun else await self._opened(choice, index, out)
+                    failure = await self._ask(turn)
                 except ThreadLost:
                     if turn.thread is None:
                         raise
                     turn = await self._retold(choice, turn)
                     continue
-                except GatewayError as error:
-                    failure = error
+                if self._unwanted:
+                    return
                 self._costs.add(choice.reported_usage, as_asked=not choice.repairs)
                 verdict = await self._verdict(choice, failure)
-                if last := [*last, *verdict.events]:
-                    yield last if self._begun else await self._opened(choice, index, last)
+                if last := [*self._last, *verdict.events]:
+                    await self._prompt_known()
+                    await self.flow.free()
+                    if not self._pass_on(last):
+                        return
                 if isinstance(verdict, Failed):
                     raise verdict.error
                 turn = await self._follow_up(choice, verdict) if isinstance(verdict, Repair) else None
             await self._completed(choice)
-        yield [UsageReported(await self._usage(choice))]
+        usage = await self._usage(choice)
+        await self.flow.free()
+        sink.feed([UsageReported(usage)])
 
-    async def _opened(self, choice: ChoiceMachine, index: int, events: Events) -> Events:
+    async def _ask(self, turn: Turn) -> GatewayError | None:
+        """One upstream turn, to its end or as far as it is wanted; the value is what it failed with.
+
+        Raises:
+            ThreadLost: where its thread does not go on.
+        """
+        self._over = self._ending = False
+        self._failure = self._aside = None
+        self._last = ()
+        try:
+            async with asyncio.timeout(None) as self._limit:
+                await self._upstream.answer(turn, self)
+            if self._aside is not None:
+                await self._aside
+        except TimeoutError:
+            # Only set where no more is wanted.
+            pass
+        except GatewayError as failure:
+            if self._aside is not None:
+                await self._aside
+            if not self._choice.cut:
+                if isinstance(failure, ThreadLost):
+                    raise
+                return self._failure or failure
+        finally:
+            if self._aside is not None:
+                self._aside.cancel()
+        return self._failure
+
+    def feed(self, events: Events) -> bool:
+        """Takes what one read of the upstream brought; says whether more is wanted."""
+        if self._over:
+            return False
+        choice = self._choice
+        try:
+            if self._ending:
+                choice.feed(events)
+                return choice.ending.near
+            if choice.takes_long(events):
+                self._do_aside(self._feed_aside(events))
+                return True
+            return self._fed(choice.feed(events))
+        except GatewayError as failure:
+            return self._broken(failure)
+
+    def _fed(self, out: Events) -> bool:
+        if self._choice.cut:
+            self._last = out
+            return self._watches_end()
+        if not out:
+            return True
+        if self._needs_prompt:
+            self._do_aside(self._pass_on_counted(out))
+            return True
+        return self._pass_on(out)
+
+    def _broken(self, failure: GatewayError) -> bool:
+        self._over = True
+        if not self._ending:
+            self._failure = failure
+        return False
+
+    def _watches_end(self) -> bool:
+        """Gives a complete answer a moment to end by itself: a thread that was cancelled cannot go on."""
+        self._ending = self._plan.conversation is not None and self._choice.may_end
+        if self._ending:
+            self._limit.reschedule(asyncio.get_running_loop().time() + END_TIME)
+        return self._ending
+
+    def _pass_on(self, out: Events) -> bool:
+        wanted = self._sink.feed(out if self._begun else self._opened(out))
+        self._unwanted = self._over = not wanted
+        return wanted
+
+    def _opened(self, events: Events) -> Events:
         """The first events of a choice, with what the client is told before them."""
         self._begun = True
-        if index:
+        if self._index:
             # One Started for the whole turn; later choices only announce themselves.
-            return [ChoiceStarted(index), *events]
+            return [ChoiceStarted(self._index), *events]
+        choice = self._choice
         if choice.started is None:
             return events
-        wanted = self._plan.turn.wants_prompt_tokens
-        counted = await self._prompt.total() if wanted else self._prompt.known
-        return [self._plan.announce(choice.started, choice.repairs, counted), *events]
+        return [self._plan.announce(choice.started, choice.repairs, self._prompt.known), *events]
 
-    async def _watch_end(self, batches: AsyncIterator[Events], choice: ChoiceMachine) -> None:
-        """Gives a complete answer a moment to end by itself: a thread that was cancelled cannot go on."""
-        if self._plan.conversation is None or not choice.may_end:
-            return
-        with contextlib.suppress(TimeoutError, GatewayError):
-            async with asyncio.timeout(END_TIME):
-                while choice.ending.near and (batch := await anext(batches, None)) is not None:
-                    choice.feed(batch)
+    # What has to be waited for in the middle of an answer
+
+    def _do_aside(self, work: Coroutine[None, None, bool]) -> None:
+        """Has ``work`` done while the answer stands still; its value says whether more is wanted."""
+        self.flow.hold()
+        self._aside = asyncio.create_task(self._done_aside(work))
+
+    async def _done_aside(self, work: Coroutine[None, None, bool]) -> None:
+        wanted = False
+        try:
+            wanted = await work
+        except GatewayError as failure:
+            self._broken(failure)
+        finally:
+            self._over |= not wanted
+            self.flow.release()
+        if self._over:
+            # The upstream may say nothing for a long time.
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+    async def _feed_aside(self, events: Events) -> bool:
+        out = await in_checker_thread(self._choice.feed, events)
+        await self._prompt_known()
+        return self._fed(out)
+
+    async def _pass_on_counted(self, out: Events) -> bool:
+        await self._prompt_known()
+        return self._pass_on(out)
+
+    @property
+    def _needs_prompt(self) -> bool:
+        """Whether the client is to be told first how many tokens the prompt has, which is not known yet."""
+        if self._begun or self._index or not self._plan.turn.wants_prompt_tokens:
+            return False
+        return self._prompt.known is None
+
+    async def _prompt_known(self) -> None:
+        if self._needs_prompt:
+            await self._prompt.total()
 
     async def _verdict(self, choice: ChoiceMachine, failure: GatewayError | None) -> Verdict:
         if failure is not None:

@@ -6,8 +6,6 @@ itself an :class:`~gptoss_api.upstreams.base.Upstream`.
 """
 
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -20,7 +18,7 @@ from ..core.turn import Turn
 from ..loop import beside, in_thread
 from ..text.tokens import Tokens
 from ..threads import Conversations, ReasoningCache
-from ..upstreams.base import Capabilities, Health, Upstream
+from ..upstreams.base import Capabilities, Health, Sink, Upstream
 from .context import MOST_CUTS, truncates, without_oldest
 from .driver import TurnDriver
 from .plan import Plan, Planner
@@ -89,15 +87,14 @@ class EmulatedUpstream:
     async def close(self) -> None:
         await self._upstream.close()
 
-    @asynccontextmanager
-    async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
-        """See :meth:`gptoss_api.upstreams.base.Upstream.open`.
+    async def answer(self, turn: Turn, sink: Sink) -> None:
+        """See :class:`gptoss_api.upstreams.base.Upstream`.
 
         Raises:
             ContextLengthExceeded: before anything is sent.
         """
         if turn.max_tokens == 0:
-            yield self._counted(turn)
+            sink.feed(await self._counted(turn))
             return
         plan = await self._fitting_plan(turn)
         window = find_model(turn.model).context_window
@@ -115,8 +112,7 @@ class EmulatedUpstream:
                 strict=self._strict,
                 reasoning=self._reasoning,
             )
-            async with aclosing(driver.answer()) as batches:
-                yield batches
+            await driver.answer(sink)
 
     async def _fitting_plan(self, turn: Turn) -> Plan:
         """The plan for ``turn``, which may have to lose its beginning."""
@@ -145,10 +141,10 @@ class EmulatedUpstream:
             told = ContextEdited("truncation", dropped, max(tokens - await prompt.size(), 0))
         return replace(plan, context_edits=(*plan.context_edits, told))
 
-    async def _counted(self, turn: Turn) -> AsyncIterator[Events]:
+    async def _counted(self, turn: Turn) -> Events:
         """What is said where no answer is wanted."""
         size = await self.count(turn)
-        yield [
+        return [
             Started(self.name, turn.model, ignored=turn.ignored, prompt_tokens=size),
             Finished("length"),
             UsageReported(Usage(size, 0)),

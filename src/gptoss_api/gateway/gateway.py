@@ -3,15 +3,13 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping
 from functools import cache
 
 from msgspec import Struct
 
 from ..config import Settings
 from ..core.catalog import Model
-from ..core.events import Events
 from ..core.servers import AUTO
 from ..core.turn import Turn
 from ..emulation import EmulatedUpstream, EmulationSettings
@@ -21,7 +19,7 @@ from ..telemetry.logs import hide_from_logs
 from ..text.ranks import TABLE_SHA256, Ranks, build_table
 from ..text.tokens import Tokens
 from ..threads import Notes
-from ..upstreams.base import Backend, Health, Upstream
+from ..upstreams.base import Backend, Health, Sink, Upstream
 from ..upstreams.demo import DemoUpstream
 from ..upstreams.http import HttpClient
 from .building import UpstreamBuilder
@@ -140,9 +138,9 @@ class Gateway:
         """What must never be shown, beside the secrets among the settings."""
         return (*self._credentials.secrets, *self._builder.keys, *self.state.secrets)
 
-    def open(self, turn: Turn) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
-        """Answers ``turn``; see :meth:`gptoss_api.upstreams.base.Upstream.open`."""
-        return self.upstream.open(turn)
+    async def answer(self, turn: Turn, sink: Sink) -> None:
+        """Answers ``turn``; see :class:`gptoss_api.upstreams.base.Upstream`."""
+        await self.upstream.answer(turn, sink)
 
     async def count(self, turn: Turn) -> int:
         """The tokens of ``turn``'s prompt, as the upstream that would be asked first is charged for."""

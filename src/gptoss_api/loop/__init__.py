@@ -1,5 +1,6 @@
-"""Keeps the event loop free for everybody: heavy work runs beside it."""
+"""Keeps the event loop free for everybody: heavy work runs beside it, and answers flow as they are read."""
 
 from .beside import LIGHT, beside, in_thread
+from .flow import Flow
 
-__all__ = ["LIGHT", "beside", "in_thread"]
+__all__ = ["LIGHT", "Flow", "beside", "in_thread"]

@@ -8,8 +8,7 @@ import asyncio
 import hashlib
 import logging
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -17,7 +16,7 @@ from msgspec import Struct, field
 from ..core.errors import GatewayError, UpstreamTimeout, UpstreamUnavailable
 from ..core.events import Events
 from ..core.turn import Turn, UserMessage
-from ..upstreams.base import Capabilities, Health, Upstream, log_fields
+from ..upstreams.base import Capabilities, Health, Sink, Upstream, log_fields
 from .breaker import Breaker, BreakerState
 from .failover import judge, most_telling
 
@@ -66,11 +65,28 @@ class Router:
     def capabilities(self) -> Capabilities:
         return self._routes[0].upstream.capabilities
 
-    @asynccontextmanager
-    async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
-        """See :meth:`gptoss_api.upstreams.base.Upstream.open`; upstreams are asked when iteration begins."""
-        async with aclosing(self._answer(turn)) as batches:
-            yield batches
+    async def answer(self, turn: Turn, sink: Sink) -> None:
+        """See :class:`gptoss_api.upstreams.base.Upstream`."""
+        failures: list[GatewayError] = []
+        for route in self._in_order(turn):
+            # Asked anew for each: while others were tried it may have begun to rest.
+            if not route.breaker.admits():
+                continue
+            attempt = _Attempt(sink)
+            try:
+                await self._through(route, turn, attempt)
+                return
+            except GatewayError as failure:
+                if attempt.begun or not judge(failure).elsewhere:
+                    raise
+                failures.append(failure)
+                _log.info(
+                    "%s could not answer: %s",
+                    route.name,
+                    failure.message[:_LONGEST_REASON],
+                    extra=log_fields(turn.request_id),
+                )
+        raise most_telling(failures) if failures else self._all_rest()
 
     def first(self, turn: Turn) -> int:
         """Which of the routes is the first that ``turn`` would take, if none rests."""
@@ -107,54 +123,25 @@ class Router:
         for route in self._routes:
             await route.upstream.close()
 
-    async def _answer(self, turn: Turn) -> AsyncGenerator[Events, None]:
-        failures: list[GatewayError] = []
-        for route in self._in_order(turn):
-            # Asked anew for each: while others were tried it may have begun to rest.
-            if not route.breaker.admits():
-                continue
-            delivered = False
-            async with aclosing(self._through(route, turn)) as batches:
-                try:
-                    async for batch in batches:
-                        delivered = True
-                        yield batch
-                    return
-                except GatewayError as failure:
-                    if delivered or not judge(failure).elsewhere:
-                        raise
-                    failures.append(failure)
-                    _log.info(
-                        "%s could not answer: %s",
-                        route.name,
-                        failure.message[:_LONGEST_REASON],
-                        extra=log_fields(turn.request_id),
-                    )
-        raise most_telling(failures) if failures else self._all_rest()
-
-    async def _through(self, route: Route, turn: Turn) -> AsyncGenerator[Events, None]:
-        """The answer of one upstream, with its breaker told how it went."""
+    async def _through(self, route: Route, turn: Turn, attempt: "_Attempt") -> None:
+        """Has one upstream answer, and its breaker told how it went."""
         breaker = route.breaker
         if breaker.state is BreakerState.HALF_OPEN:
             _log.info("%s is tried again", route.name, extra=log_fields(turn.request_id))
         breaker.begin()
         told = False
         try:
-            async with AsyncExitStack() as stack:
-                try:
-                    async with asyncio.timeout(route.patience):
-                        batches = await stack.enter_async_context(route.upstream.open(turn))
-                        first = await anext(batches, None)
-                except TimeoutError:
-                    raise UpstreamTimeout(
-                        f"{route.name} did not begin to answer within {route.patience:g} seconds."
-                    ) from None
-                if first is not None:
-                    yield first
-                async for batch in batches:
-                    yield batch
-            told = True
-            self._succeeded(route, turn)
+            try:
+                async with asyncio.timeout(route.patience) as attempt.patience:
+                    await route.upstream.answer(turn, attempt)
+            except TimeoutError:
+                raise UpstreamTimeout(
+                    f"{route.name} did not begin to answer within {route.patience:g} seconds."
+                ) from None
+            # Who wanted no more of it learnt nothing about the upstream.
+            if not attempt.broken_off:
+                told = True
+                self._succeeded(route, turn)
         except GatewayError as failure:
             told = True
             self._failed(route, failure, turn)
@@ -200,6 +187,27 @@ class Router:
         return UpstreamUnavailable(
             f"Every upstream rests after failures: {told}. Try again in {wait} s.", retry_after=float(wait)
         )
+
+
+class _Attempt:
+    """The way of one upstream's answer; ``begun``: something went it, which ends its ``patience``."""
+
+    __slots__ = ("_sink", "begun", "broken_off", "flow", "patience")
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.flow = sink.flow
+        self.begun = False
+        self.broken_off = False
+        self.patience: asyncio.Timeout | None = None
+
+    def feed(self, events: Events) -> bool:
+        if not self.begun:
+            self.begun = True
+            if self.patience is not None:
+                self.patience.reschedule(None)
+        self.broken_off = not self._sink.feed(events)
+        return not self.broken_off
 
 
 def conversation_key(turn: Turn) -> bytes:

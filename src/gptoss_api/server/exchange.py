@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from ..dialects.base import StreamFormat
+from ..loop import Flow
 from .request import RequestRecord
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Exchange:
     __slots__ = (
         "_chunked",
         "_connection",
+        "_flow",
         "_head",
         "_news",
         "_parts",
@@ -106,6 +108,7 @@ class Exchange:
         # What waits for the rest of the body, and whom the client's departure stops.
         self._news: asyncio.Future[None] | None = None
         self._watcher: Callable[[], None] | None = None
+        self._flow: Flow | None = None
 
     @property
     def peer(self) -> str:
@@ -225,6 +228,20 @@ class Exchange:
         """Whether the client reads more slowly than it is written to."""
         return self._connection.congested and not self.gone
 
+    def limit(self, flow: Flow) -> None:
+        """Has ``flow`` held whenever the client reads too slowly."""
+        self._flow = flow
+        if self.congested:
+            flow.hold()
+
+    def congestion_changed(self) -> None:
+        """To be called when ``congested`` has changed."""
+        if self._flow is not None:
+            if self._connection.congested:
+                self._flow.hold()
+            else:
+                self._flow.release()
+
     async def writable(self) -> None:
         """Waits while the client reads too slowly."""
         while self.congested:
@@ -300,7 +317,14 @@ class ClientStream:
         if data:
             if self._exchange.congested:
                 await self._exchange.writable()
-            self._write(data)
+            self.feed(data)
+
+    def feed(self, data: bytes) -> None:
+        """Sends ``data`` at once."""
+        if not self.started:
+            self._open()
+        self._exchange.write(data)
+        self._last_write = self._loop.time()
 
     async def close(self, last: bytes = b"") -> None:
         """Sends the ``last`` bytes and ends the response."""
@@ -315,12 +339,6 @@ class ClientStream:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _write(self, data: bytes) -> None:
-        if not self.started:
-            self._open()
-        self._exchange.write(data)
-        self._last_write = self._loop.time()
-
     def _open(self) -> None:
         self.started = True
         kind = (b"content-type", self._form.content_type)
@@ -331,6 +349,6 @@ class ClientStream:
         if quiet >= self._keep_alive:
             # A client that has not read what was sent last needs no sign of life.
             if self._sign and not self._exchange.congested:
-                self._write(self._sign)
+                self.feed(self._sign)
             quiet = 0.0
         self._timer = self._loop.call_later(self._keep_alive - quiet, self._tick)

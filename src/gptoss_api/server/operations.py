@@ -15,7 +15,7 @@ from .responses import (
     ResponseRoutes,
     ResponsesEndpoint,
     StoredResponses,
-    open_request,
+    answer_request,
     read_with_history,
 )
 from .routes import Handler
@@ -28,7 +28,7 @@ class Operations:
     def __init__(self, settings: Settings, gateway: Gateway, serving: Serving) -> None:
         self._gateway = gateway
         self._serving = serving
-        self._open = Repeats(gateway.open, serving.drain).open if settings.repeats else gateway.open
+        self._answer = Repeats(gateway.answer, serving.drain).answer if settings.repeats else gateway.answer
         self._stored = StoredResponses(
             gateway.state.store,
             ttl=settings.responses_days * 86_400.0,
@@ -36,7 +36,7 @@ class Operations:
             size=settings.responses_bytes,
             total=settings.responses_total,
         )
-        self._runs = BackgroundRuns(self._stored, partial(open_request, gateway.open), serving.drain)
+        self._runs = BackgroundRuns(self._stored, partial(answer_request, gateway.answer), serving.drain)
 
     def endpoints(self, dialect: Dialect) -> list[tuple[str, str, Handler]]:
         """Method, path and handler of everything that ``dialect`` offers."""
@@ -53,9 +53,9 @@ class Operations:
             case ShowModel(render, aliases):
                 return partial(serve_model, gateway, render, aliases)
             case CreateResponse():
-                return ResponsesEndpoint(operation, self._open, serving, self._stored, self._runs)
+                return ResponsesEndpoint(operation, self._answer, serving, self._stored, self._runs)
             case Answer():
-                return TurnEndpoint(dialect.name, operation, self._open, serving)
+                return TurnEndpoint(dialect.name, operation, self._answer, serving)
             case CountTokens(parse, render):
                 return CountEndpoint(dialect.name, partial(parsed, parse), render, gateway.count, serving)
             case CountInput(owner, render):

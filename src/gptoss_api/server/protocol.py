@@ -157,11 +157,11 @@ class HttpProtocol(asyncio.Protocol):
                 self._start_timer(HEADER_TIMEOUT, self._head_timed_out)
 
     def pause_writing(self) -> None:
-        self.congested = True
+        self._set_congested(True)
         self._start_read_timer()
 
     def resume_writing(self) -> None:
-        self.congested = False
+        self._set_congested(False)
         self._relieve()
         if not self.transport.is_closing():
             self._stop_read_timer()
@@ -354,6 +354,11 @@ class HttpProtocol(asyncio.Protocol):
         """Closes the connection once the client has read what it was sent, or did not in time."""
         self.transport.close()
         self._start_read_timer()
+
+    def _set_congested(self, congested: bool) -> None:
+        self.congested = congested
+        if self._answered is not None and not self._answered.complete:
+            self._answered.congestion_changed()
 
     def _relieve(self) -> None:
         waiters, self._relief = self._relief, []

@@ -13,8 +13,8 @@ The answer to a first request is not touched: it is handed on as it comes, and e
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from functools import cached_property
 from typing import Final
 
@@ -34,10 +34,11 @@ from ..core.errors import (
 )
 from ..core.events import Events, ReasoningDelta, Repeat, Started, TextDelta, ToolCallDelta
 from ..core.turn import Turn
-from ..loop import beside
+from ..loop import Flow, beside
 from ..text.digest import digest
+from ..upstreams.base import Sink
 from .drain import Drain, shutting_down
-from .series import OpenTurn
+from .series import AnswerTurn
 
 # Seconds for which a failure, and an answer that nobody got, is remembered.
 MEMORY: Final = 60.0
@@ -93,6 +94,7 @@ class SharedTurn:
         self.size = 0
         self.task: asyncio.Task[None] | None = None
         self.patience: asyncio.TimerHandle | None = None
+        self.flow = Flow()
         self._turn = turn
         self._batches: list[Events] = []
         self._failure: Exception | None = None
@@ -102,14 +104,16 @@ class SharedTurn:
     def place(self) -> Place:
         return Place.of(self._turn)
 
-    def add(self, batch: Events) -> None:
-        self._batches.append(batch)
-        for event in batch:
+    def feed(self, events: Events) -> bool:
+        """See :class:`gptoss_api.upstreams.base.Sink`; followers take it in their own time."""
+        self._batches.append(events)
+        for event in events:
             if type(event) is TextDelta or type(event) is ReasoningDelta:
                 self.size += len(event.text)
             elif type(event) is ToolCallDelta:
                 self.size += len(event.arguments)
         self._wake()
+        return True
 
     def end(self, failure: Exception | None = None) -> None:
         self.done = True
@@ -191,30 +195,28 @@ class Memory:
 
 
 class Repeats:
-    """Opens turns with ``open_turn``, as far as none is there to join. ``now`` is in seconds."""
+    """Has ``answer_turn`` answer turns, as far as none is there to join. ``now`` is in seconds."""
 
-    def __init__(self, open_turn: OpenTurn, drain: Drain, now: Callable[[], float] = time.monotonic) -> None:
-        self._open_turn = open_turn
+    def __init__(
+        self, answer_turn: AnswerTurn, drain: Drain, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._answer_turn = answer_turn
         self._drain = drain
         self._memory = Memory(now)
 
-    @asynccontextmanager
-    async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
-        """See :meth:`gptoss_api.upstreams.base.Upstream.open`."""
+    async def answer(self, turn: Turn, sink: Sink) -> None:
+        """See :class:`gptoss_api.upstreams.base.Upstream`."""
         failed, shared = False, None
-        opened: AbstractAsyncContextManager[AsyncIterator[Events]]
         if self._memory.knows(turn.caller):
             failed, shared = self._memory.get(await beside(turn.weight, Place.of, turn))
-        if shared is not None:
-            shared.awaited |= turn.comes_back
-            opened = self._followed(shared, "replayed" if shared.done else "joined")
-        elif failed or (turn.comes_back and not turn.streamed):
-            opened = self._followed(self._begin(turn, joinable=failed))
-        else:
-            opened = self._open_turn(turn)
         try:
-            async with opened as batches:
-                yield batches
+            if shared is not None:
+                shared.awaited |= turn.comes_back
+                await self._follow(shared, sink, "replayed" if shared.done else "joined")
+            elif failed or (turn.comes_back and not turn.streamed):
+                await self._follow(self._begin(turn, joinable=failed), sink)
+            else:
+                await self._answer_turn(turn, sink)
         except Exception as error:
             if _is_not_theirs(error):
                 self._memory.put(await beside(turn.weight, Place.of, turn), None)
@@ -232,9 +234,7 @@ class Repeats:
         failure: Exception | None = shutting_down()
         try:
             with self._drain:
-                async with self._open_turn(turn) as batches:
-                    async for batch in batches:
-                        shared.add(batch)
+                await self._answer_turn(turn, shared)
             failure = None
         except Exception as error:
             failure = error
@@ -243,16 +243,16 @@ class Repeats:
             if shared.spent or shared.size > LARGEST:
                 self._forget(shared)
 
-    @asynccontextmanager
-    async def _followed(
-        self, shared: SharedTurn, repeat: Repeat | None = None
-    ) -> AsyncIterator[AsyncIterator[Events]]:
+    async def _follow(self, shared: SharedTurn, sink: Sink, repeat: Repeat | None = None) -> None:
         shared.followers += 1
         if shared.patience is not None:
             shared.patience.cancel()
         try:
             async with aclosing(shared.follow(repeat)) as batches:
-                yield batches
+                async for batch in batches:
+                    await sink.flow.free()
+                    if not sink.feed(batch):
+                        return
         finally:
             shared.followers -= 1
             self._left(shared)

@@ -1,43 +1,47 @@
 """Several turns answered one after the other as if they were choices of one."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 
 from ..core.events import ChoiceStarted, Event, Events, Started, Usage, UsageReported
 from ..core.turn import Turn
+from ..upstreams.base import Sink
 
-OpenTurn = Callable[[Turn], AbstractAsyncContextManager[AsyncIterator[Events]]]
-
-
-@asynccontextmanager
-async def open_series(open_turn: OpenTurn, turns: Sequence[Turn]) -> AsyncIterator[AsyncIterator[Events]]:
-    """The answers of ``turns``, their choices numbered through and their usage added up."""
-    async with aclosing(_answer(open_turn, turns)) as batches:
-        yield batches
+AnswerTurn = Callable[[Turn, Sink], Awaitable[None]]
 
 
-async def _answer(open_turn: OpenTurn, turns: Sequence[Turn]) -> AsyncGenerator[Events, None]:
-    choice = 0
-    usages: list[Usage] = []
-    for number, turn in enumerate(turns):
-        async with open_turn(turn) as batches:
-            async for batch in batches:
-                out: list[Event] = []
-                for event in batch:
-                    match event:
-                        case Started() if number == 0:
-                            out.append(event)
-                        case Started() | ChoiceStarted():
-                            choice += 1
-                            out.append(ChoiceStarted(choice))
-                        case UsageReported(usage):
-                            usages.append(usage)
-                        case _:
-                            out.append(event)
-                if out:
-                    yield out
-    if len(usages) == len(turns):
-        yield [UsageReported(_sum(usages))]
+class Series:
+    """Has ``turns`` answered one after the other, their choices numbered through and their usage added up."""
+
+    def __init__(self, answer_turn: AnswerTurn, turns: Sequence[Turn], sink: Sink) -> None:
+        self._answer_turn = answer_turn
+        self._turns = turns
+        self._sink = sink
+        self.flow = sink.flow
+        self._choice = -1
+        self._usages: list[Usage] = []
+
+    async def answer(self) -> None:
+        for turn in self._turns:
+            await self._answer_turn(turn, self)
+        if len(self._usages) == len(self._turns):
+            await self.flow.free()
+            self._sink.feed([UsageReported(_sum(self._usages))])
+
+    def feed(self, events: Events) -> bool:
+        out: list[Event] = []
+        for event in events:
+            match event:
+                case Started() if self._choice < 0:
+                    self._choice = 0
+                    out.append(event)
+                case Started() | ChoiceStarted():
+                    self._choice += 1
+                    out.append(ChoiceStarted(self._choice))
+                case UsageReported(usage):
+                    self._usages.append(usage)
+                case _:
+                    out.append(event)
+        return self._sink.feed(out) if out else True
 
 
 def _sum(usages: Sequence[Usage]) -> Usage:

@@ -2,8 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from msgspec import Struct, field
@@ -16,13 +15,14 @@ from ..core.events import Events, Finished, UsageReported
 from ..core.result import Collector
 from ..core.turn import Turn
 from ..dialects.base import Answer, DialectRequest, Headers, StreamRenderer
-from ..loop import beside
+from ..loop import Flow, beside
+from ..upstreams.base import Sink
 from .body import read_body, weight_of
 from .drain import Drain, shutting_down
 from .exchange import ClientGone, ClientStream, Departure, Exchange
 from .intake import Arriving, Intake
 from .request import RequestRecord
-from .series import OpenTurn, open_series
+from .series import AnswerTurn, Series
 
 R = TypeVar("R", bound=DialectRequest)
 P = TypeVar("P")
@@ -49,22 +49,23 @@ class AnswerEndpoint(ABC, Generic[R]):
     dialect's own error event. A client that leaves cancels the turn, and with it the upstream.
     """
 
-    def __init__(self, dialect: str, answer: Answer, open_turn: OpenTurn, serving: Serving) -> None:
+    def __init__(self, dialect: str, answer: Answer, answer_turn: AnswerTurn, serving: Serving) -> None:
         self._name = dialect
         self._stream_format = answer.stream
         self._limit_headers = answer.limit_headers
-        self._open_turn = open_turn
+        self._answer_turn = answer_turn
         self._serving = serving
 
     @abstractmethod
     async def read(self, body: bytes, record: RequestRecord) -> R:
         """The request in ``body``."""
 
-    def open(self, request: R) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
-        """The events that answer ``request``."""
+    async def answer(self, request: R, sink: Sink) -> None:
+        """Feeds the events that answer ``request``."""
         if len(request.turns) == 1:
-            return self._open_turn(request.turns[0])
-        return open_series(self._open_turn, request.turns)
+            await self._answer_turn(request.turns[0], sink)
+        else:
+            await Series(self._answer_turn, request.turns, sink).answer()
 
     async def ended(self, request: R, record: RequestRecord, last: bytes) -> bytes:
         """Called when an answer is rendered to its end, with its ``last`` bytes; those that leave instead."""
@@ -125,38 +126,25 @@ class AnswerEndpoint(ABC, Generic[R]):
 
     async def _whole(self, request: R, exchange: Exchange) -> None:
         record = exchange.record
-        collector = Collector()
-        async with self.open(request) as batches:
-            async for batch in batches:
-                record.observe(batch)
-                collector.feed(batch)
-        body = await self.ended(request, record, request.render(collector))
+        collected = _Collected(record)
+        await self.answer(request, collected)
+        body = await self.ended(request, record, request.render(collected.collector))
         await record.settle()
         exchange.respond_json(200, body, record.answer_headers())
 
     async def _stream(self, request: R, exchange: Exchange) -> None:
         record = exchange.record
-        renderer = request.renderer()
         stream = ClientStream(exchange, self._stream_format, self._serving.keep_alive)
+        rendered = _Rendered(request.renderer(), stream, record)
+        renderer = rendered.renderer
         if upstream := self._serving.upstream():
             # A comment that breaks a long silence opens the stream before anything else is known.
             stream.headers = [(b"x-gptoss-upstream", upstream.encode("latin-1", "replace"))]
         stream.headers = [*stream.headers, *record.limit_headers]
-        # The end of an answer is held back, to leave in one write together with the closing bytes.
-        held = b""
+        exchange.limit(rendered.flow)
         try:
-            async with self.open(request) as batches:
-                async for batch in batches:
-                    record.observe(batch)
-                    if not stream.started:
-                        stream.headers = record.answer_headers()
-                    data = held + renderer.feed(batch) if held else renderer.feed(batch)
-                    if batch and type(batch[-1]) in (Finished, UsageReported):
-                        held = data
-                    else:
-                        held = b""
-                        await stream.write(data)
-            last = await self.ended(request, record, held + renderer.end())
+            await self.answer(request, rendered)
+            last = await self.ended(request, record, rendered.held + renderer.end())
             await record.settle()
             if record.not_stored and not stream.started:
                 stream.headers = record.answer_headers()
@@ -177,14 +165,59 @@ class AnswerEndpoint(ABC, Generic[R]):
         if not stream.started:
             raise broken
         record.fail(broken)
-        await stream.close(await self.ended(request, record, self.last_words(renderer, held, broken)))
+        last = self.last_words(renderer, rendered.held, broken)
+        await stream.close(await self.ended(request, record, last))
+
+
+class _Collected:
+    """Takes an answer for a client that wants it whole."""
+
+    def __init__(self, record: RequestRecord) -> None:
+        self.collector = Collector()
+        self.flow = Flow()
+        self._record = record
+
+    def feed(self, events: Events) -> bool:
+        self._record.observe(events)
+        self.collector.feed(events)
+        return True
+
+
+class _Rendered:
+    """Writes an answer to a client as it comes, one write for each batch.
+
+    The end of an answer is ``held`` back, to leave in one write together with the closing bytes.
+    """
+
+    def __init__(self, renderer: StreamRenderer, stream: ClientStream, record: RequestRecord) -> None:
+        self.renderer = renderer
+        self.held = b""
+        self.flow = Flow()
+        self._stream = stream
+        self._record = record
+
+    def feed(self, events: Events) -> bool:
+        record, stream = self._record, self._stream
+        record.observe(events)
+        if not stream.started:
+            stream.headers = record.answer_headers()
+        data = self.renderer.feed(events)
+        if self.held:
+            data = self.held + data
+        if type(events[-1]) in (Finished, UsageReported):
+            self.held = data
+        else:
+            self.held = b""
+            if data:
+                stream.feed(data)
+        return True
 
 
 class TurnEndpoint(AnswerEndpoint[DialectRequest]):
     """Answers a dialect that needs nothing but the request itself."""
 
-    def __init__(self, dialect: str, answer: Answer, open_turn: OpenTurn, serving: Serving) -> None:
-        super().__init__(dialect, answer, open_turn, serving)
+    def __init__(self, dialect: str, answer: Answer, answer_turn: AnswerTurn, serving: Serving) -> None:
+        super().__init__(dialect, answer, answer_turn, serving)
         self._parse = answer.parse
 
     async def read(self, body: bytes, record: RequestRecord) -> DialectRequest:

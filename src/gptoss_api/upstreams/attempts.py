@@ -1,14 +1,14 @@
 """The attempts at a turn, as every upstream over HTTP makes them, whatever its protocol.
 
-A turn waits for its slot, is asked, and its answer is read batch by batch. A failure before the first batch
+A turn waits for its slot, is asked, and its answer is fed on read by read. A failure before the first batch
 may be worth another attempt, one after it never is. The slot is free as soon as the upstream has said all.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from typing import Final, Protocol
 
 from ..core.errors import GatewayError, ThreadLost, UpstreamRateLimited
@@ -16,11 +16,10 @@ from ..core.events import Events, Started
 from ..core.redaction import Redactor
 from ..core.turn import Turn
 from .admission import Admission, Slot
-from .base import log_fields
+from .base import Sink, log_fields
 from .clock import TurnClock
 from .health import UpstreamHealth
 from .http import HttpClient, HttpResponse
-from .pacing import paced
 from .reading import AnswerReader
 from .refusals import without_secrets
 
@@ -91,14 +90,48 @@ class Attempts:
         self._drain_time = drain_time
         self._draining: set[asyncio.Task[None]] = set()
 
-    @asynccontextmanager
-    async def open(self, asked: UpstreamTurn) -> AsyncIterator[AsyncIterator[Events]]:
-        """See :meth:`gptoss_api.upstreams.base.Upstream.open`; it is asked when iteration begins."""
-        async with (
-            self._admission.slot(asked.turn.queue) as slot,
-            aclosing(self._answer(asked, slot)) as batches,
-        ):
-            yield batches
+    async def answer(self, asked: UpstreamTurn, sink: Sink) -> None:
+        """See :class:`gptoss_api.upstreams.base.Upstream`."""
+        async with self._admission.slot(asked.turn.queue) as slot:
+            clock = TurnClock(self._title, self._total_timeout)
+            repeated = False
+            while True:
+                delivery = _Delivery(self, asked, slot, sink)
+                try:
+                    await self._attempt(delivery, clock)
+                    return
+                except GatewayError as error:
+                    failure = without_secrets(error, asked.redact)
+                pause: float | None = None
+                if not delivery.begun:
+                    failure, pause = asked.judge(failure, answering=delivery.answering)
+                if pause is None or not clock.allows(pause):
+                    self._health.note(failure)
+                    failure.repeated = repeated
+                    raise failure
+                repeated = True
+                _log.info(
+                    "asking %s once more in %.2f s: %s",
+                    self._name,
+                    pause,
+                    failure.message,
+                    extra=log_fields(asked.turn.request_id),
+                )
+                await asyncio.sleep(pause)
+
+    async def _attempt(self, delivery: "_Delivery", clock: TurnClock) -> None:
+        async with delivery.connections as connections:
+            delivery.response = response = await delivery.asked.ask(connections, clock)
+            delivery.answering = True
+            reader = delivery.asked.reader(response, clock)
+            timer = clock.call_at_end(reader.out_of_time, response.abandon, delivery.slot.release)
+            try:
+                await reader.read(delivery)
+                if reader.over:
+                    await reader.settle()
+            finally:
+                if timer is not None:
+                    timer.cancel()
 
     async def close(self) -> None:
         """Lets go of connections that are still being drained."""
@@ -106,53 +139,11 @@ class Attempts:
             task.cancel()
         await asyncio.gather(*self._draining, return_exceptions=True)
 
-    async def _answer(self, asked: UpstreamTurn, slot: Slot) -> AsyncGenerator[Events, None]:
-        clock = TurnClock(self._title, self._total_timeout)
-        repeated = False
-        while True:
-            delivered = answering = False
-            try:
-                async with AsyncExitStack() as connections:
-                    response = await asked.ask(connections, clock)
-                    answering = True
-                    connections.enter_context(clock.at_end(response.abandon, slot.release))
-                    reader = asked.reader(response, clock)
-                    while not reader.over:
-                        events = await reader.next_batch()
-                        if not delivered:
-                            events = [asked.started(), *events]
-                            delivered = True
-                        if reader.ended:
-                            if reader.over:
-                                self._health.note(None)
-                                if reader.cut_short and self._drain_time:
-                                    self._drain(response, connections.pop_all(), slot.handed_over())
-                            slot.release()
-                        if reader.large:
-                            async for batch in paced(events):
-                                yield batch
-                        else:
-                            yield events
-                    await reader.settle()
-                return
-            except GatewayError as error:
-                failure = without_secrets(error, asked.redact)
-            pause: float | None = None
-            if not delivered:
-                failure, pause = asked.judge(failure, answering=answering)
-            if pause is None or not clock.allows(pause):
-                self._health.note(failure)
-                failure.repeated = repeated
-                raise failure
-            repeated = True
-            _log.info(
-                "asking %s once more in %.2f s: %s",
-                self._name,
-                pause,
-                failure.message,
-                extra=log_fields(asked.turn.request_id),
-            )
-            await asyncio.sleep(pause)
+    def ended_well(self, delivery: "_Delivery", *, cut_short: bool) -> None:
+        """Notes that an answer is complete; what is left of one that was ``cut_short`` is read beside."""
+        self._health.note(None)
+        if cut_short and self._drain_time:
+            self._drain(delivery.response, delivery.connections.pop_all(), delivery.slot.handed_over())
 
     def _drain(self, response: HttpResponse, connections: AsyncExitStack, slot: Slot) -> None:
         async def drain() -> None:
@@ -165,6 +156,47 @@ class Attempts:
         task = asyncio.create_task(drain())
         self._draining.add(task)
         task.add_done_callback(self._draining.discard)
+
+
+class _Delivery:
+    """The way of one attempt's answer to whom it is for.
+
+    ``answering`` says that the upstream has begun a response, ``begun`` that something of it was fed.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_sink",
+        "answering",
+        "asked",
+        "begun",
+        "connections",
+        "flow",
+        "response",
+        "slot",
+    )
+
+    def __init__(self, attempts: Attempts, asked: UpstreamTurn, slot: Slot, sink: Sink) -> None:
+        self._attempts = attempts
+        self._sink = sink
+        self.flow = sink.flow
+        self.asked = asked
+        self.slot = slot
+        self.connections = AsyncExitStack()
+        self.response: HttpResponse
+        self.answering = False
+        self.begun = False
+
+    def feed(self, events: Events) -> bool:
+        if not self.begun:
+            events = [self.asked.started(), *events]
+            self.begun = True
+        return self._sink.feed(events)
+
+    def ended(self, reader: AnswerReader) -> None:
+        if reader.over:
+            self._attempts.ended_well(self, cut_short=reader.cut_short)
+        self.slot.release()
 
 
 async def post(

@@ -1,7 +1,6 @@
 """What an upstream is: something that answers a turn with a stream of events."""
 
-from collections.abc import AsyncIterator, Container, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
@@ -11,6 +10,7 @@ from ..core.catalog import MODELS
 from ..core.errors import ModelNotFound
 from ..core.events import Events
 from ..core.turn import Turn
+from ..loop import Flow
 
 
 class Capabilities(Struct, frozen=True):
@@ -71,13 +71,27 @@ class Health(Struct, frozen=True):
     detail: str = ""
 
 
+class Sink(Protocol):
+    """Takes the events of an answer as they come.
+
+    Nothing in it waits: what cannot take more holds the ``flow`` meanwhile.
+    """
+
+    @property
+    def flow(self) -> Flow: ...
+
+    def feed(self, events: Events) -> bool:
+        """Takes one batch, never an empty one nor while the flow is held; says whether more is wanted."""
+        ...
+
+
 class Upstream(Protocol):
     """A place that serves gpt-oss.
 
-    ``open(turn)`` is entered for one turn. Entering waits for the upstream's slot and connection;
-    the value is an iterator of event batches, one for each network read. Leaving the block at any
-    moment, also by cancellation, aborts the upstream request at once. Every failure is a
-    :class:`~gptoss_api.core.errors.GatewayError`.
+    ``answer(turn, sink)`` waits for the upstream's slot and connection, then feeds the events of the answer,
+    one batch for each network read, at the moment of the read. It returns when the answer is complete or the
+    sink wants no more of it. Cancelling it at any moment aborts the upstream request at once. Every failure
+    is a :class:`~gptoss_api.core.errors.GatewayError`.
     """
 
     @property
@@ -86,7 +100,7 @@ class Upstream(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def open(self, turn: Turn) -> AbstractAsyncContextManager[AsyncIterator[Events]]: ...
+    async def answer(self, turn: Turn, sink: Sink) -> None: ...
 
     async def health(self) -> Health:
         """What is known; nothing is sent to find out."""

@@ -1,14 +1,12 @@
 """An upstream over HTTP, made of the requests of its protocol and of what all of them do alike."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from typing import Protocol
 
-from ..core.events import Events
 from ..core.turn import Turn
 from .admission import Admission
 from .attempts import Attempts, UpstreamTurn
-from .base import Capabilities, Health, ServedModel
+from .base import Capabilities, Health, ServedModel, Sink
 from .health import UpstreamHealth
 
 
@@ -77,9 +75,9 @@ class UpstreamClient:
     def capabilities(self) -> Capabilities:
         return self._requests.capabilities
 
-    def open(self, turn: Turn) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
-        """See :meth:`gptoss_api.upstreams.base.Upstream.open`; the server is asked when iteration begins."""
-        return self._attempts.open(self._requests.turn(turn))
+    async def answer(self, turn: Turn, sink: Sink) -> None:
+        """See :class:`gptoss_api.upstreams.base.Upstream`."""
+        await self._attempts.answer(self._requests.turn(turn), sink)
 
     async def health(self) -> Health:
         """What the last turn or look told, or what is missing that the server needs."""

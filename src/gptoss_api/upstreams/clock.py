@@ -1,14 +1,9 @@
 """The time a whole turn may take."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Callable
 
 from ..core.errors import ClientTooSlow, UpstreamTimeout
-
-# Seconds after the end in which a turn that waits for its upstream ends by itself, and says why.
-_MARGIN: Final = 0.05
 
 
 class TurnClock:
@@ -37,25 +32,19 @@ class TurnClock:
         if self.deadline is not None and self.now() >= self.deadline:
             raise self._too_slow() if ahead else self.timeout()
 
-    @contextmanager
-    def at_end(self, *steps: Callable[[], None]) -> Iterator[None]:
-        """Takes these steps if the time ends inside the block, whatever its task waits for then.
+    def call_at_end(self, *steps: Callable[[], None]) -> asyncio.TimerHandle | None:
+        """Has these steps taken when the time ends, unless what is given is cancelled before.
 
         A turn that waits for its client notices nothing of the time; it must :meth:`check` when it goes on.
         """
         if self.deadline is None:
-            yield
-            return
+            return None
 
         def end() -> None:
             for step in steps:
                 step()
 
-        timer = asyncio.get_running_loop().call_at(self.deadline + _MARGIN, end)
-        try:
-            yield
-        finally:
-            timer.cancel()
+        return asyncio.get_running_loop().call_at(self.deadline, end)
 
     def timeout(self) -> UpstreamTimeout:
         return UpstreamTimeout(

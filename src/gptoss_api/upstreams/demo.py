@@ -9,14 +9,12 @@ only where the last message is ``demo: call`` with its name, or ``tool_choice`` 
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Final
 
 from ..core.errors import UnsupportedValue
 from ..core.events import (
     Event,
-    Events,
     Finished,
     FinishReason,
     ReasoningDelta,
@@ -30,7 +28,7 @@ from ..core.events import (
 from ..core.servers import DEMO
 from ..core.turn import InstructionMessage, OutputFormat, Tool, ToolResultMessage, Turn, UserMessage
 from ..text.schema_sample import sample
-from .base import BOTH_MODELS, Capabilities, Health, ServedModel, check_usual
+from .base import BOTH_MODELS, Capabilities, Health, ServedModel, Sink, check_usual
 
 CONNECT_COMMAND: Final = "gptoss-api login && gptoss-api serve --upstream gpt-oss.com"
 LABEL: Final = "[gptoss-api demo: no model is behind this answer]"
@@ -54,16 +52,20 @@ class DemoUpstream:
     reached = True
     capabilities = Capabilities(history=True, tools=True, json_object=True, json_schema=True, verbatim=True)
 
-    @asynccontextmanager
-    async def open(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
-        """See :meth:`gptoss_api.upstreams.base.Upstream.open`.
+    async def answer(self, turn: Turn, sink: Sink) -> None:
+        """See :class:`gptoss_api.upstreams.base.Upstream`.
 
         Raises:
             ModelNotFound: for a model that few have.
             UnsupportedValue: for a choice among tools that only a model could make.
         """
         check_usual(turn.model, "The demo")
-        yield _paced(_answer(turn, _tool_to_call(turn)))
+        for event in _answer(turn, _tool_to_call(turn)):
+            await sink.flow.free()
+            if not sink.feed([event]):
+                return
+            if isinstance(event, TextDelta | ReasoningDelta):
+                await asyncio.sleep(PACE)
 
     async def health(self) -> Health:
         return Health(True, f"No model is behind the demo. {HOW_TO_CONNECT}")
@@ -77,13 +79,6 @@ class DemoUpstream:
 
     async def close(self) -> None:
         """Holds nothing."""
-
-
-async def _paced(events: Iterator[Event]) -> AsyncIterator[Events]:
-    for event in events:
-        yield [event]
-        if isinstance(event, TextDelta | ReasoningDelta):
-            await asyncio.sleep(PACE)
 
 
 def _answer(turn: Turn, tool: Tool | None) -> Iterator[Event]:

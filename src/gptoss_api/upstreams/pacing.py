@@ -5,22 +5,29 @@ the upstream works on a batch at a time.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec.structs import replace
 
 from ..core.events import Event, Events, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
+from .base import Sink
 
 # Characters of text in a batch, or bytes of one event: what any reader is done with in some milliseconds.
 LARGE: Final = 16 * 1024
 
 
-async def paced(events: Events) -> AsyncGenerator[Events, None]:
-    """``events`` in batches of at most ``LARGE`` characters; others have their turn between them."""
+async def feed_paced(sink: Sink, events: Events) -> bool:
+    """Feeds ``events`` in batches of at most ``LARGE`` characters; others have their turn between them.
+
+    Says whether more is wanted.
+    """
     for batch in slices_of(events):
-        yield batch
+        await sink.flow.free()
+        if not sink.feed(batch):
+            return False
         await asyncio.sleep(0)
+    return True
 
 
 def slices_of(events: Events) -> Iterator[list[Event]]:

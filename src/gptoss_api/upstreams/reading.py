@@ -8,9 +8,10 @@ from ..core.errors import GatewayError, UpstreamIncomplete
 from ..core.events import Event
 from ..loop import in_thread
 from ..text.sse import SseDecoder
+from .base import Sink
 from .clock import TurnClock
 from .http import HttpResponse
-from .pacing import LARGE
+from .pacing import LARGE, feed_paced
 
 # Seconds in which the formal end of a body follows the event that says that nothing more comes.
 AFTER_DONE: Final = 0.05
@@ -54,20 +55,32 @@ class Wire(Protocol):
         ...
 
 
-class AnswerReader(Protocol):
-    """Reads one answer: ``next_batch`` until ``over``.
+class Recipient(Sink, Protocol):
+    """Takes an answer from its reader."""
 
-    ``ended`` says that the upstream has said all, ``cut_short`` that what it may still say is not waited for,
-    ``large`` that the last batch is better given out in pieces.
+    def ended(self, reader: "AnswerReader") -> None:
+        """The upstream has said all; the last batch is still to be fed."""
+        ...
+
+
+class AnswerReader(Protocol):
+    """Reads one answer.
+
+    ``over`` says that it is complete, ``cut_short`` that what the upstream may still say is not waited for.
     """
 
     over: bool
-    ended: bool
     cut_short: bool
-    large: bool
 
-    async def next_batch(self) -> Sequence[Event]:
-        """The events of the next read that holds any; the last batch ends with ``Finished``."""
+    async def read(self, recipient: Recipient) -> None:
+        """Feeds the answer as it comes; the last batch ends with ``Finished``.
+
+        Returns after that, or once no more is wanted. Raises what the answer broke off with.
+        """
+        ...
+
+    def out_of_time(self) -> None:
+        """The time of the turn is over: called once, right before its connection is given up."""
         ...
 
     async def settle(self) -> None:
@@ -76,7 +89,7 @@ class AnswerReader(Protocol):
 
 
 class StreamReader:
-    """Reads an event stream.
+    """Reads an event stream: each read of the network is fed in the moment in which it comes.
 
     ``idle_timeout`` is the one the request was made with. What arrived before a failure is given out before
     the failure is raised, also where both came in one read: whether the turn may be asked again must not
@@ -87,94 +100,161 @@ class StreamReader:
         self, response: HttpResponse, wire: Wire, clock: TurnClock, idle_timeout: float | None
     ) -> None:
         self.over = False
-        self.ended = False
         self.cut_short = False
-        self.large = False
         self._response = response
         self._wire = wire
         self._clock = clock
         self._decoder = SseDecoder()
         self._failure: GatewayError | None = None
         self._delivered = False
+        # Whether the time of the turn is over, and whether the upstream had sent more by then than was taken.
+        self._late = False
+        self._ahead = False
         self._patience: float | None = None
         self._carried = 0
         self._patient_until: float | None = None
-        # Before this moment the idle clock alone ends a silence in time.
-        self._near_deadline = (
-            None
-            if clock.deadline is None
-            else clock.deadline - idle_timeout
-            if idle_timeout is not None
-            else clock.now()
-        )
+        self._timer: asyncio.TimerHandle | None = None
+        # Set while ``read`` runs; what works on a large read beside the event loop.
+        self._recipient: Recipient | None = None
+        self._end: asyncio.Future[None]
+        self._work: asyncio.Task[None] | None = None
 
-    async def next_batch(self) -> Sequence[Event]:
-        wire = self._wire
-        while self._failure is None:
-            chunk = await self._read()
-            payloads = self._decoder.feed(chunk)
-            self.large = is_large(chunk, payloads)
-            events = await read_beside(wire.feed, payloads) if self.large else wire.feed(payloads)
-            self._failure = wire.failure
-            if not chunk or wire.done:
-                self._end(events)
-            if events:
-                self._delivered = True
-                return events
-        raise self._failure
+    async def read(self, recipient: Recipient) -> None:
+        """See :class:`AnswerReader`."""
+        self._end = asyncio.get_running_loop().create_future()
+        self._recipient = recipient
+        recipient.flow.go_on = self._go_on
+        try:
+            self._go_on()
+            await self._end
+        except BaseException:
+            self._response.call_at_change(None)
+            raise
+        finally:
+            self._recipient = None
+            recipient.flow.go_on = None
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._work is not None:
+                self._work.cancel()
+
+    def out_of_time(self) -> None:
+        """See :class:`AnswerReader`. A client that is slow is told so when it goes on."""
+        self._late = True
+        self._ahead = self._delivered and self._response.ready
+        recipient = self._recipient
+        waits = recipient is not None and not recipient.flow.held and self._work is None
+        if waits and self._patient_until is None:
+            self._stop(self._clock.timeout())
+        elif waits:
+            self._lose_patience()
 
     async def settle(self) -> None:
+        """See :class:`AnswerReader`."""
         if self._wire.done:
             await self._response.finish(AFTER_DONE)
 
-    def _end(self, events: list[Event]) -> None:
-        """Adds the last events, or notes the failure if the answer has no proper end."""
-        self.ended = True
-        events += self._wire.feed_rest(self._decoder.finish())
+    def _go_on(self) -> None:
+        """Feeds what is there, and has itself called when there is more."""
+        recipient = self._recipient
         try:
-            events += self._wire.finish()
-            self.over = True
-        except GatewayError as failure:
-            self._failure = failure
+            while recipient is not None and not (recipient.flow.held or self._end.done() or self._work):
+                if self._failure is not None:
+                    self._stop(self._failure)
+                elif (chunk := self._next()) is None:
+                    self._wait()
+                    return
+                else:
+                    self._take(recipient, chunk)
+        except Exception as error:
+            self._stop(error)
 
-    async def _read(self) -> bytes:
-        """The next bytes; none at the end or when nothing more is worth waiting for."""
-        limit = self._limit()
-        response = self._response
+    def _next(self) -> bytes | None:
+        """The next bytes, none at the end; ``None`` if there are none yet."""
+        if self._late and not self._wire.answered:
+            self._clock.check(ahead=self._ahead)
         try:
-            if limit is None or response.ready:
-                return await response.read_chunk()
-            async with asyncio.timeout_at(limit):
-                return await response.read_chunk()
-        except TimeoutError:
-            if self._patient_until is None:
-                raise self._clock.timeout() from None
-            self.cut_short = True
-            return b""
+            return self._response.take()
         except UpstreamIncomplete:
             # A connection that breaks after the answer takes nothing away from it.
             if self._wire.answered:
                 return b""
             raise
 
-    def _limit(self) -> float | None:
-        """Until when to wait for the next bytes; ``None`` leaves it to the idle clock.
-
-        Raises what the turn fails with if its time is over and its answer is not whole.
-        """
-        wire = self._wire
-        patience = wire.patience
+    def _wait(self) -> None:
+        """Waits for more, as long as that is worth it."""
+        wire, patience = self._wire, self._wire.patience
         if patience != self._patience or wire.carried != self._carried:
             # From now on, not from the read: meanwhile the client may have been slow.
             self._patience, self._carried = patience, wire.carried
             self._patient_until = None if patience is None else self._clock.now() + patience
-        deadline = self._clock.deadline
-        near = self._near_deadline
-        if deadline is None or near is None or self._clock.now() < near:
-            return self._patient_until
-        if not wire.answered:
-            self._clock.check(ahead=self._delivered and self._response.ready)
-        return deadline if self._patient_until is None else min(deadline, self._patient_until)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._patient_until is not None:
+            if self._late or self._clock.now() >= self._patient_until:
+                self._lose_patience()
+                return
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(self._patient_until, self._lose_patience)
+        self._response.call_at_change(self._go_on)
+
+    def _lose_patience(self) -> None:
+        recipient = self._recipient
+        if recipient is None or recipient.flow.held or self._end.done() or self._work is not None:
+            return
+        self.cut_short = True
+        try:
+            self._take(recipient, b"")
+        except Exception as error:
+            self._stop(error)
+        self._go_on()
+
+    def _take(self, recipient: Recipient, chunk: bytes) -> None:
+        payloads = self._decoder.feed(chunk)
+        if is_large(chunk, payloads):
+            self._work = asyncio.get_running_loop().create_task(self._take_large(recipient, chunk, payloads))
+            return
+        events = self._read(recipient, chunk, self._wire.feed(payloads))
+        if (events and not recipient.feed(events)) or self.over:
+            self._stop(None)
+
+    async def _take_large(self, recipient: Recipient, chunk: bytes, payloads: Sequence[bytes]) -> None:
+        try:
+            events = await read_beside(self._wire.feed, payloads)
+            wanted = await feed_paced(recipient, self._read(recipient, chunk, events))
+            if self.over or not wanted:
+                self._stop(None)
+        except Exception as error:
+            self._stop(error)
+        self._work = None
+        self._go_on()
+
+    def _read(self, recipient: Recipient, chunk: bytes, events: list[Event]) -> list[Event]:
+        """``events`` of a read, with those of the end if that has come."""
+        self._failure = self._wire.failure
+        if not chunk or self._wire.done:
+            events += self._wire.feed_rest(self._decoder.finish())
+            try:
+                events += self._wire.finish()
+                self.over = True
+            except GatewayError as failure:
+                self._failure = failure
+            if events:
+                recipient.ended(self)
+        if events:
+            self._delivered = True
+        return events
+
+    def _stop(self, failure: Exception | None) -> None:
+        if self._end.done():
+            return
+        # From now on others may wait for the response.
+        self._response.call_at_change(None)
+        if failure is None:
+            self._end.set_result(None)
+        else:
+            self._end.set_exception(failure)
 
 
 class WholeWire(Wire, Protocol):
@@ -187,31 +267,37 @@ class BodyReader:
     """Reads an answer that comes as one body."""
 
     cut_short = False
-    large = True
 
     def __init__(self, response: HttpResponse, wire: WholeWire, clock: TurnClock) -> None:
         self.over = False
-        self.ended = False
+        self._late = False
         self._response = response
         self._wire = wire
         self._clock = clock
 
-    async def next_batch(self) -> Sequence[Event]:
+    async def read(self, recipient: Recipient) -> None:
+        """See :class:`AnswerReader`."""
         body = await self._body()
         events = await read_beside(lambda bodies: self._wire.feed_body(*bodies), [body])
         events += self._wire.finish()
-        self.over = self.ended = True
-        return events
+        self.over = True
+        recipient.ended(self)
+        await feed_paced(recipient, events)
+
+    def out_of_time(self) -> None:
+        """See :class:`AnswerReader`; the connection is given up then."""
+        self._late = True
 
     async def settle(self) -> None:
         """Its end is the end of the body."""
 
     async def _body(self) -> bytes:
         try:
-            async with asyncio.timeout_at(self._clock.deadline):
-                return await self._response.read_all(BODY_SIZE)
-        except TimeoutError:
-            raise self._clock.timeout() from None
+            return await self._response.read_all(BODY_SIZE)
+        except UpstreamIncomplete:
+            if self._late:
+                raise self._clock.timeout() from None
+            raise
 
 
 def is_large(chunk: bytes, payloads: Sequence[bytes]) -> bool:

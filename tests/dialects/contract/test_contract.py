@@ -7,8 +7,7 @@ file is registered too: it shows what a new dialect needs.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -30,7 +29,7 @@ from gptoss_api.core.errors import (
     UpstreamIncomplete,
     UpstreamUnavailable,
 )
-from gptoss_api.core.events import Event, Events, Finished, Started, TextDelta, Usage, UsageReported
+from gptoss_api.core.events import Event, Finished, Started, TextDelta, Usage, UsageReported
 from gptoss_api.core.result import Collector
 from gptoss_api.core.turn import Turn
 from gptoss_api.dialects.base import Answer, Dialect, Endpoint
@@ -40,11 +39,13 @@ from gptoss_api.server.app import create_app
 from gptoss_api.server.drain import Drain
 from gptoss_api.server.exchange import Exchange
 from gptoss_api.server.surface import Surface
+from gptoss_api.upstreams.base import Sink
 from tests.backends.server import Backend
 from tests.backends.shapes import Answer as Scripted
 from tests.conftest import RunningGateway, StartGateway, running_gateway
 from tests.dialects.contract.toy import ToyDialect
 from tests.gateway.test_serving import address
+from tests.pulled import pulled
 from tests.server.talking import Reply, ask, connect, head_of, read_reply
 from tests.server.unwired import connected
 
@@ -203,18 +204,14 @@ async def test_its_turns_are_their_callers_and_count_what_they_are_charged(
     opened: list[Turn] = []
     usage: list[Usage] = []
 
-    @asynccontextmanager
-    async def watched(turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
-        async def batches() -> AsyncIterator[Events]:
-            async with gateway.upstream.open(turn) as inner:
-                async for batch in inner:
-                    usage.extend(event.usage for event in batch if isinstance(event, UsageReported))
-                    yield batch
-
+    async def watched(turn: Turn, sink: Sink) -> None:
         opened.append(turn)
-        yield batches()
+        async with pulled(lambda inner: gateway.upstream.answer(turn, inner)) as batches:
+            async for batch in batches:
+                usage.extend(event.usage for event in batch if isinstance(event, UsageReported))
+                sink.feed(batch)
 
-    monkeypatch.setattr(gateway, "open", watched)
+    monkeypatch.setattr(gateway, "answer", watched)
     app = create_app(settings, gateway, Drain())
     body = json.dumps(example(dialect, endpoint, stream=True)).encode()
     headers = {"host": "localhost", "x-request-id": "the-request", **WITH_KEY}

@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from gptoss_api.core.errors import InvalidRequest, NotFound, StateUnavailable
-from gptoss_api.core.events import Events, Finished, Started, TextDelta, Usage, UsageReported
+from gptoss_api.core.events import Finished, Started, TextDelta, Usage, UsageReported
 from gptoss_api.dialects.responses import ResponseRequest, ResponsesDialect
 from gptoss_api.server.drain import Drain
 from gptoss_api.server.exchange import Exchange
@@ -19,6 +17,7 @@ from gptoss_api.server.responses import ResponseRoutes, StoredResponses, backgro
 from gptoss_api.server.responses.background import DEAD_AFTER, BackgroundRuns, Run
 from gptoss_api.server.turns import Serving
 from gptoss_api.state import Entry, GuardedStore, MemoryStore, Space, StoreUnavailable, guard
+from gptoss_api.upstreams.base import Sink
 from tests.server.unwired import answer
 
 pytestmark = pytest.mark.alone
@@ -31,17 +30,13 @@ class Process:
         self.stored = StoredResponses(GuardedStore(store), ttl=60, most=100, size=size, total=10**9)
         self.drain = Drain()
         self.go = asyncio.Event()
-        self.runs = BackgroundRuns(self.stored, self._open, self.drain)
+        self.runs = BackgroundRuns(self.stored, self._answer, self.drain)
         self.routes = ResponseRoutes(self.stored, self.runs, Serving(self.drain, Intake(1024), 10.0))
 
-    @asynccontextmanager
-    async def _open(self, request: ResponseRequest) -> AsyncIterator[AsyncIterator[Events]]:
-        async def batches() -> AsyncIterator[Events]:
-            yield [Started(upstream="test", model=request.turn.model), TextDelta("One ")]
-            await self.go.wait()
-            yield [TextDelta("two."), Finished("stop"), UsageReported(Usage(1, 2))]
-
-        yield batches()
+    async def _answer(self, request: ResponseRequest, sink: Sink) -> None:
+        sink.feed([Started(upstream="test", model=request.turn.model), TextDelta("One ")])
+        await self.go.wait()
+        sink.feed([TextDelta("two."), Finished("stop"), UsageReported(Usage(1, 2))])
 
     async def start(self) -> Run:
         request = ResponsesDialect().parse(b'{"input":"Count","background":true}', {})

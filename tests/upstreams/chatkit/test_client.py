@@ -37,6 +37,7 @@ from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.chatkit import ChatKitUpstream, Credentials
 from gptoss_api.upstreams.http import HttpClient
 from gptoss_api.upstreams.refusals import LONGEST_WAIT
+from tests.pulled import opened
 
 from .scripted import Reply, ScriptedServer, stream
 from .transcripts import THREAD, new, old, reasoning_of, sse, text_of
@@ -74,13 +75,13 @@ async def serving(
 
 
 async def batches_of(upstream: ChatKitUpstream, asked: Turn) -> list[list[Event]]:
-    async with upstream.open(asked) as batches:
+    async with opened(upstream, asked) as batches:
         return [[*batch] async for batch in batches]
 
 
 async def collect(upstream: ChatKitUpstream, asked: Turn, seen: list[Event]) -> None:
     """As far as it goes: ``seen`` also holds what came before a failure."""
-    async with upstream.open(asked) as batches:
+    async with opened(upstream, asked) as batches:
         async for batch in batches:
             seen += batch
 
@@ -583,7 +584,7 @@ async def test_connections_are_used_again_also_after_a_late_end() -> None:
 
 async def test_leaving_early_aborts_the_request_at_once() -> None:
     async with serving(Reply([sse(*PREFIX, old.delta("a")), 9.0])) as (upstream, server):
-        async with upstream.open(turn()) as batches:
+        async with opened(upstream, turn()) as batches:
             await anext(batches)
         await asyncio.wait_for(server.asked[0].ended.wait(), 1)
 
@@ -605,8 +606,8 @@ async def test_more_turns_than_slots_are_refused() -> None:
     reply = Reply([sse(*PREFIX, old.delta("a")), 9.0])
     async with (
         serving(reply) as (upstream, _),
-        upstream.open(turn()) as one,
-        upstream.open(turn()) as two,
+        opened(upstream, turn()) as one,
+        opened(upstream, turn()) as two,
     ):
         await anext(one)
         await anext(two)

@@ -11,6 +11,7 @@ from gptoss_api.core.events import Event
 from gptoss_api.core.result import Choice
 from gptoss_api.upstreams.openai_compatible import wire
 from tests.backends.server import Backend, ask, connected, turn
+from tests.pulled import opened
 from tests.upstreams.chatkit.scripted import Reply, Step
 from tests.upstreams.chatkit.transcripts import sse
 
@@ -121,7 +122,7 @@ async def test_a_slow_reader_loses_nothing_that_came_in_time() -> None:
         30.0,
     ]
     seen: list[Event] = []
-    async with connected(Backend("generic", Reply(steps))) as upstream, upstream.open(turn()) as batches:
+    async with connected(Backend("generic", Reply(steps))) as upstream, opened(upstream, turn()) as batches:
         async for batch in batches:
             seen += batch
             await asyncio.sleep(GRACE + 0.2)

@@ -28,6 +28,7 @@ from gptoss_api.upstreams.http import HttpClient
 from gptoss_api.upstreams.openai.models import canonical_id, read_models
 from gptoss_api.upstreams.openai_compatible import PROFILES, OpenAICompatibleUpstream, Server
 from tests.backends.server import Backend, ask, connected, json_reply, turn
+from tests.pulled import opened
 from tests.upstreams.chatkit.scripted import Asked, Reply
 from tests.upstreams.chatkit.transcripts import sse
 
@@ -232,7 +233,7 @@ async def test_a_client_that_leaves_ends_the_request() -> None:
     events = list(Backend("vllm").shape.events(Backend("vllm").answer))[:3]
     backend = Backend("vllm", Reply([sse(*events), 30.0]))
     async with connected(backend) as upstream:
-        async with upstream.open(turn()) as batches:
+        async with opened(upstream, turn()) as batches:
             await anext(batches)
         async with asyncio.timeout(2):
             await backend.asked[0].ended.wait()
@@ -267,7 +268,7 @@ async def test_only_so_many_turns_run_at_once() -> None:
         http = HttpClient(trust_env=False)
         server = Server(SERVER_KINDS["vllm"], backend.url.removesuffix("/chatkit") + "/v1")
         upstream = OpenAICompatibleUpstream(http, Admission(1, 0), server)
-        async with upstream.open(turn()):
+        async with opened(upstream, turn()):
             with pytest.raises(Overloaded):
                 await ask(upstream, turn())
         await http.close()

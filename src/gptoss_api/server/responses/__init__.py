@@ -2,7 +2,7 @@
 
 from .background import BackgroundRuns
 from .conversation import read_with_history
-from .endpoint import ResponsesEndpoint, open_request
+from .endpoint import ResponsesEndpoint, answer_request
 from .routes import ResponseRoutes
 from .stored import StoredResponses
 
@@ -11,6 +11,6 @@ __all__ = [
     "ResponseRoutes",
     "ResponsesEndpoint",
     "StoredResponses",
-    "open_request",
+    "answer_request",
     "read_with_history",
 ]

@@ -6,8 +6,7 @@ a record that nobody renews any more belongs to a process that died.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Final
 
 from msgspec import Raw, json
@@ -16,6 +15,8 @@ from ...access import Reservation
 from ...core.errors import GatewayError, InternalError, InvalidRequest
 from ...core.events import Events
 from ...dialects.responses import ResponseRequest, ResponseStream
+from ...loop import Flow
+from ...upstreams.base import Sink
 from ..drain import Drain, shutting_down
 from .stored import NotStored, StoredResponse, StoredResponses, no_store, not_stored_object, now, status_of
 
@@ -32,7 +33,7 @@ _END: Final = b"\n\n"
 
 _log = logging.getLogger(__name__)
 
-Open = Callable[[ResponseRequest], AbstractAsyncContextManager[AsyncIterator[Events]]]
+AnswerRequest = Callable[[ResponseRequest, Sink], Awaitable[None]]
 
 
 class Run:
@@ -52,9 +53,18 @@ class Run:
         # Set while the model is at work: only then may the task be cancelled, before it would never
         # begin and afterwards never be stored.
         self.working: asyncio.Task[None] | None = None
+        # Nobody is waited for: whoever follows reads what is kept.
+        self.flow = Flow()
         self._news = asyncio.Event()
         # What is set aside for it where its key has limits.
         self.reservation: Reservation | None = None
+
+    def feed(self, events: Events) -> bool:
+        """See :class:`gptoss_api.upstreams.base.Sink`."""
+        if self.reservation is not None:
+            self.reservation.meter.observe(events)
+        self.add(self.stream.feed(events))
+        return True
 
     def add(self, data: bytes) -> None:
         """Appends rendered events and wakes those who follow."""
@@ -113,11 +123,11 @@ class Run:
 
 
 class BackgroundRuns:
-    """The runs of this process. ``open_request`` answers a request with events."""
+    """The runs of this process. ``answer_request`` answers a request."""
 
-    def __init__(self, stored: StoredResponses, open_request: Open, drain: Drain) -> None:
+    def __init__(self, stored: StoredResponses, answer_request: AnswerRequest, drain: Drain) -> None:
         self._stored = stored
-        self._open = open_request
+        self._answer_request = answer_request
         self._drain = drain
         self._runs: dict[tuple[str, str], Run] = {}
         # The event loop itself keeps no strong reference to a task.
@@ -203,11 +213,7 @@ class BackgroundRuns:
         if run.unwanted:
             return run.stream.cancel()
         try:
-            async with self._open(run.request) as batches:
-                async for batch in batches:
-                    if run.reservation is not None:
-                        run.reservation.meter.observe(batch)
-                    run.add(run.stream.feed(batch))
+            await self._answer_request(run.request, run)
         except GatewayError as error:
             return run.stream.fail(error)
         except asyncio.CancelledError:

@@ -1,19 +1,16 @@
 """``POST /v1/responses``: answered at once or in the background, kept unless the client objects."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-
 from msgspec import Raw, json
 
 from ...core.errors import ContextLengthExceeded, GatewayError
-from ...core.events import Events, Finished, Started, Usage, UsageReported
-from ...core.turn import Turn
+from ...core.events import Finished, Started, Usage, UsageReported
 from ...dialects.base import StreamRenderer
 from ...dialects.responses import CreateResponse, ResponseRequest
 from ...loop import beside
+from ...upstreams.base import Sink
 from ..exchange import ClientStream, Departure, Exchange
 from ..request import RequestRecord
-from ..series import OpenTurn
+from ..series import AnswerTurn
 from ..turns import AnswerEndpoint, Serving
 from .background import BackgroundRuns
 from .conversation import read_with_history
@@ -26,12 +23,12 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
     def __init__(
         self,
         create: CreateResponse,
-        open_turn: OpenTurn,
+        answer_turn: AnswerTurn,
         serving: Serving,
         stored: StoredResponses,
         runs: BackgroundRuns,
     ) -> None:
-        super().__init__(create.dialect.name, create, open_turn, serving)
+        super().__init__(create.dialect.name, create, answer_turn, serving)
         self._dialect = create.dialect
         self._stored = stored
         self._runs = runs
@@ -39,8 +36,8 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
     async def read(self, body: bytes, record: RequestRecord) -> ResponseRequest:
         return await read_with_history(self._dialect, self._stored, body, record)
 
-    def open(self, request: ResponseRequest) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
-        return open_request(self._open_turn, request)
+    async def answer(self, request: ResponseRequest, sink: Sink) -> None:
+        await answer_request(self._answer_turn, request, sink)
 
     async def ended(self, request: ResponseRequest, record: RequestRecord, last: bytes) -> bytes:
         """Keeps the response before its last bytes leave, so that it can be continued at once.
@@ -89,34 +86,20 @@ def _stored(request: ResponseRequest) -> StoredResponse:
     return StoredResponse(Raw(final), Raw(json.encode(request.items)), status_of(final), request.chain)
 
 
-def open_request(
-    open_turn: OpenTurn, request: ResponseRequest
-) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
-    """The events that answer ``request``."""
-    return _nothing_wanted(request.turn) if request.is_probe else _of_input(open_turn(request.turn))
-
-
-@asynccontextmanager
-async def _of_input(
-    opened: AbstractAsyncContextManager[AsyncIterator[Events]],
-) -> AsyncIterator[AsyncIterator[Events]]:
+async def answer_request(answer_turn: AnswerTurn, request: ResponseRequest, sink: Sink) -> None:
+    """Feeds the events that answer ``request``."""
+    if request.is_probe:
+        # No token is left for an answer, so none is asked of the upstream.
+        sink.feed(
+            [
+                Started(upstream="none", model=request.turn.model, emulated=("preload",)),
+                Finished("length"),
+                UsageReported(Usage(0, 0)),
+            ]
+        )
+        return
     try:
-        async with opened as batches:
-            yield batches
+        await answer_turn(request.turn, sink)
     except ContextLengthExceeded as error:
         error.param = "input"
         raise
-
-
-@asynccontextmanager
-async def _nothing_wanted(turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
-    """Answers a probe: no token is left for an answer, so none is asked of the upstream."""
-
-    async def batches() -> AsyncIterator[Events]:
-        yield [
-            Started(upstream="none", model=turn.model, emulated=("preload",)),
-            Finished("length"),
-            UsageReported(Usage(0, 0)),
-        ]
-
-    yield batches()

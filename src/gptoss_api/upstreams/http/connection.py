@@ -1,10 +1,11 @@
 """One connection: bytes in, response parts out, with the idle clock and backpressure.
 
 This is the hot path. For each network read the parser appends body parts straight to a list (its
-``on_body`` callback is that list's ``append``) and the reader is woken once.
+``on_body`` callback is that list's ``append``) and the reader is called once.
 """
 
 import asyncio
+from collections.abc import Callable
 
 import httptools
 
@@ -21,7 +22,7 @@ _JOINED_WRITE = 64 * 1024
 class Connection(asyncio.Protocol):
     """A connection to ``where`` (``host:port``, for messages) that carries one exchange after another.
 
-    ``send`` begins an exchange; ``wait_head``, ``take`` and ``arrival`` serve its one reader;
+    ``send`` begins an exchange; ``wait_head``, ``take``, ``call_at_change`` and ``arrival`` serve its reader;
     ``reset`` ends it and says whether the connection can carry another.
     """
 
@@ -65,7 +66,8 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._parts: list[bytes] = []
         self.on_body = self._parts.append
-        self._waiter: asyncio.Future[None] | None = None
+        # What the reader has called at the next change, while it waits for one.
+        self._waiter: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._failure: GatewayError | None = None
         self._paused = False
@@ -143,10 +145,20 @@ class Connection(asyncio.Protocol):
             self._resume()
         return data
 
+    def call_at_change(self, change: Callable[[], None] | None) -> None:
+        """Has ``change`` called at the next one: more bytes, the end or a failure. ``None``: no longer."""
+        self._waiter = change
+
     def arrival(self) -> asyncio.Future[None]:
-        """Resolves at the next change: more bytes, the end or a failure."""
-        self._waiter = waiter = self._loop.create_future()
-        return waiter
+        """Resolves at the next change."""
+        arrived = self._loop.create_future()
+
+        def resolve() -> None:
+            if not arrived.done():
+                arrived.set_result(None)
+
+        self._waiter = resolve
+        return arrived
 
     def check(self) -> None:
         """Raises the failure that ended the exchange, if one did."""
@@ -308,8 +320,7 @@ class Connection(asyncio.Protocol):
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+            waiter()
 
     def _resume(self) -> None:
         self._paused = False
@@ -325,8 +336,7 @@ class Connection(asyncio.Protocol):
             return
         now = self._clock()
         unsent = self._transport.get_write_buffer_size()
-        waiting = self._waiter is not None and not self._waiter.done()
-        if not waiting or unsent != self._unsent:
+        if self._waiter is None or unsent != self._unsent:
             # The reader is busy elsewhere or the request is still moving out: not the peer's silence.
             self._last_activity = now
         self._unsent = unsent

@@ -1,6 +1,7 @@
 """A response as its one reader sees it."""
 
 import asyncio
+from collections.abc import Callable
 
 from ...core.errors import GatewayError, UpstreamFailure, UpstreamIncomplete
 from .connection import Connection
@@ -29,28 +30,26 @@ class HttpResponse:
 
     @property
     def ready(self) -> bool:
-        """Whether :meth:`read_chunk` would return or raise without waiting."""
+        """Whether more has arrived, or nothing more will."""
         return self._connection is not None and self._inflater is None and self._connection.ready
 
-    async def read_chunk(self) -> bytes:
-        """All body bytes that have arrived since the last call, decoded; waits if there are none.
+    def take(self) -> bytes | None:
+        """All body bytes that have arrived since the last call, decoded; ``None`` if there are none yet.
 
         ``b""`` is the end. Raises :class:`UpstreamIncomplete` or :class:`UpstreamTimeout`, after
         everything that had arrived before was given out.
         """
-        connection = self._connection
-        if connection is None:
-            raise RuntimeError("the response was left already")
+        connection = self._open
         if self._inflater is not None:
-            return await self._read_inflated(connection, self._inflater)
-        while not (data := connection.take()):
-            if connection.done:
-                connection.check()
-                return b""
-            await connection.arrival()
-        return data
+            return self._take_inflated(connection, self._inflater)
+        if data := connection.take():
+            return data
+        if not connection.done:
+            return None
+        connection.check()
+        return b""
 
-    async def _read_inflated(self, connection: Connection, inflater: Inflater) -> bytes:
+    def _take_inflated(self, connection: Connection, inflater: Inflater) -> bytes | None:
         while True:
             raw = b"" if inflater.pending else connection.take()
             if raw or inflater.pending:
@@ -70,7 +69,21 @@ class HttpResponse:
                     )
                 return b""
             else:
-                await connection.arrival()
+                return None
+
+    def call_at_change(self, change: Callable[[], None] | None) -> None:
+        """Has ``change`` called once :meth:`take` would give more, the end or a failure; ``None``: no longer.
+
+        Meanwhile the silence of the upstream is measured.
+        """
+        if self._connection is not None:
+            self._connection.call_at_change(change)
+
+    async def read_chunk(self) -> bytes:
+        """What :meth:`take` gives, waiting for it."""
+        while (data := self.take()) is None:
+            await self._open.arrival()
+        return data
 
     async def read_all(self, limit: int) -> bytes:
         """The rest of the body, cut after ``limit`` bytes."""
@@ -86,9 +99,7 @@ class HttpResponse:
 
         Says whether the end was reached; a failure on the way counts as none.
         """
-        connection = self._connection
-        if connection is None:
-            raise RuntimeError("the response was left already")
+        connection = self._open
         try:
             async with asyncio.timeout(timeout):
                 while connection.take() or not connection.done:
@@ -98,6 +109,12 @@ class HttpResponse:
         except (TimeoutError, GatewayError):
             return False
         return True
+
+    @property
+    def _open(self) -> Connection:
+        if self._connection is None:
+            raise RuntimeError("the response was left already")
+        return self._connection
 
     def abandon(self) -> None:
         """Closes the connection at once; its reader, if any, sees it break off."""

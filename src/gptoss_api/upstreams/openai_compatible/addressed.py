@@ -3,13 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from ...core.events import Events
 from ...core.turn import Turn
-from ..base import Backend, Capabilities, Health, ServedModel
+from ..base import Backend, Capabilities, Health, ServedModel, Sink
 
 # Seconds until a server that could not be asked what it is will be asked again.
 PAUSE: Final = 10.0
@@ -47,9 +45,11 @@ class AddressedUpstream:
     def reached(self) -> bool:
         return self._backend.reached
 
-    def open(self, turn: Turn) -> AbstractAsyncContextManager[AsyncIterator[Events]]:
-        """See :meth:`gptoss_api.upstreams.base.Upstream.open`."""
-        return self._backend.open(turn) if self._known else self._open_recognised(turn)
+    async def answer(self, turn: Turn, sink: Sink) -> None:
+        """See :class:`gptoss_api.upstreams.base.Upstream`."""
+        if not self._known:
+            await self._recognise()
+        await self._backend.answer(turn, sink)
 
     async def health(self) -> Health:
         return await self._backend.health()
@@ -70,12 +70,6 @@ class AddressedUpstream:
             await asyncio.wait([self._asking])
         for backend in (self._backend, *self._former):
             await backend.close()
-
-    @asynccontextmanager
-    async def _open_recognised(self, turn: Turn) -> AsyncIterator[AsyncIterator[Events]]:
-        await self._recognise()
-        async with self._backend.open(turn) as batches:
-            yield batches
 
     async def _recognise(self, patience: float | None = None) -> None:
         """Asks the server what it is, unless that is known or was just asked; waits ``patience`` seconds."""
