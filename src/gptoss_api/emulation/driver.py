@@ -10,10 +10,9 @@ from msgspec.structs import replace
 from ..core.errors import GatewayError, Overloaded, ThreadLost
 from ..core.events import ChoiceStarted, Events, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
-from ..loop import Flow
 from ..text.tokens import Tokens
 from ..threads import ReasoningCache, ThreadHead
-from ..upstreams.base import Sink, Upstream
+from ..upstreams.base import Brake, Sink, Upstream
 from .answer.choice import ChoiceMachine, Failed, Repair, Verdict
 from .answer.output import Delivered
 from .plan import Plan, Planner
@@ -60,7 +59,7 @@ class TurnDriver:
         self._costs = Costs()
         # Where the answer goes; ``begun`` says that something of the present choice went there.
         self._sink: Sink
-        self.flow: Flow
+        self.flow: Brake
         self._begun = False
         self._index = 0
         self._choice: ChoiceMachine

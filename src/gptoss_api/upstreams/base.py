@@ -1,6 +1,6 @@
 """What an upstream is: something that answers a turn with a stream of events."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
@@ -10,7 +10,6 @@ from ..core.catalog import MODELS
 from ..core.errors import ModelNotFound
 from ..core.events import Events
 from ..core.turn import Turn
-from ..loop import Flow
 
 
 class Capabilities(Struct, frozen=True):
@@ -71,6 +70,26 @@ class Health(Struct, frozen=True):
     detail: str = ""
 
 
+class Brake(Protocol):
+    """What a source sees of the :class:`~gptoss_api.loop.Flow` of the answer that it feeds.
+
+    While it is ``held`` the source waits. ``go_on`` is the source's own: it is called when that is over.
+    """
+
+    go_on: Callable[[], None] | None
+
+    @property
+    def held(self) -> bool: ...
+
+    def hold(self) -> None: ...
+
+    def release(self) -> None: ...
+
+    async def free(self) -> None:
+        """Waits while it is held."""
+        ...
+
+
 class Sink(Protocol):
     """Takes the events of an answer as they come.
 
@@ -78,7 +97,7 @@ class Sink(Protocol):
     """
 
     @property
-    def flow(self) -> Flow: ...
+    def flow(self) -> Brake: ...
 
     def feed(self, events: Events) -> bool:
         """Takes one batch, never an empty one nor while the flow is held; says whether more is wanted."""
