@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gptoss_api.core.errors import UpstreamSchemaMismatch
+from gptoss_api.core.errors import GatewayError, UpstreamSchemaMismatch
 from gptoss_api.core.events import Started
 from gptoss_api.core.turn import (
     AssistantMessage,
@@ -21,7 +21,7 @@ from gptoss_api.core.turn import (
 )
 from gptoss_api.upstreams.openai_compatible import PROFILES
 
-from .server import Backend, ask, streamed, turn
+from .server import Backend, ask, json_reply, streamed, turn
 from .shapes import SHAPES, Answer
 from .test_native import ARGUMENTS, PYTHON, WEATHER, gateway_to
 
@@ -174,6 +174,61 @@ async def test_a_form_that_never_comes_is_an_error_and_no_answer() -> None:
     async with gateway_to(Backend("vllm", answer=Answer(content='{"walk": "perhaps"}'))) as gateway:
         with pytest.raises(UpstreamSchemaMismatch):
             await ask(gateway, demanding("json_schema"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "demand", "refusal", "left_out"),
+    [
+        (
+            "vllm",
+            "json_schema",
+            "The provided JSON schema contains features not supported by xgrammar.",
+            ["json_schema"],
+        ),
+        ("groq", "json_object", "json mode cannot be combined with tool/function calling", ["json_object"]),
+        ("llamacpp", "required", "Invalid tool_choice: required", ["tool_choice"]),
+        (
+            "groq",
+            "named and json_schema",
+            "response_format and tool_choice may not be combined",
+            ["json_schema", "tool_choice"],
+        ),
+    ],
+)
+async def test_a_field_that_a_server_refuses_is_left_out_as_it_is_told_in_words_too(
+    kind: str, demand: str, refusal: str, left_out: list[str]
+) -> None:
+    refused = json_reply(400, {"error": {"message": refusal, "type": "invalid_request_error"}})
+    backend = Backend(kind, refused, answer=fitting(demand))
+    async with gateway_to(backend) as gateway:
+        collector, events = await ask(gateway, demanding(demand))
+        (started,) = [event for event in events if isinstance(event, Started)]
+        assert sorted(started.emulated) == left_out
+        assert collector.choices[0].text == (FITS if "json" in demand and "and" not in demand else "")
+        await ask(gateway, demanding(demand))
+    first, second, third = (asked.body for asked in backend.asked)
+    assert second["messages"] == first["messages"]
+    assert "response_format" not in second
+    assert second["tool_choice"] == "auto"
+    assert third == first, "another schema may not be refused"
+
+
+@pytest.mark.parametrize("refusal", ["Invalid value: temperature", "model not found"])
+async def test_other_refusals_of_such_a_turn_are_the_clients(refusal: str) -> None:
+    backend = Backend("vllm", json_reply(400, {"error": {"message": refusal}}))
+    async with gateway_to(backend) as gateway:
+        with pytest.raises(GatewayError, match=refusal):
+            await ask(gateway, demanding("json_schema"))
+    assert len(backend.asked) == 1
+
+
+async def test_a_server_that_refuses_the_conversation_too_is_asked_no_third_time() -> None:
+    refused = json_reply(400, {"error": {"message": "bad json_schema"}})
+    backend = Backend("vllm", refused, refused)
+    async with gateway_to(backend) as gateway:
+        with pytest.raises(GatewayError, match="bad json_schema"):
+            await ask(gateway, demanding("json_schema"))
+    assert len(backend.asked) == 2
 
 
 @EVERY_KIND

@@ -94,4 +94,5 @@ def test_a_pattern_that_cannot_be_checked_is_named_where_it_would_have_been() ->
     strict = Tool("f", parameters=parameters, strict=True)
     assert planned(asks(tools=[strict]), Capabilities()).ignored == ("pattern",)
     assert planned(asks(tools=[strict]), ALL).ignored == ()
+    assert planned(asks(tools=[strict], tool_choice=ToolChoice("required")), ALL).ignored == ("pattern",)
     assert planned(asks(tools=[Tool("f", parameters=parameters)]), Capabilities()).ignored == ()

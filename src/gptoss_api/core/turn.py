@@ -4,10 +4,11 @@ Dialects build a :class:`Turn` from a client's request, upstreams answer it with
 :mod:`gptoss_api.core.events`. Nothing here belongs to one client API or to one server.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 Effort = Literal["low", "medium", "high"]
 
@@ -214,3 +215,16 @@ class Turn(Struct, frozen=True):
     conversation: str = ""
     context_edits: tuple[ContextEdit, ...] = ()
     comes_back: bool = False
+
+
+def without_demands(turn: Turn, left_out: Collection[str]) -> Turn:
+    """``turn`` without what is ``left_out`` of ``tool_choice`` and the kind of its form.
+
+    The tools on offer stay the same.
+    """
+    choice, form = turn.tool_choice, turn.output_format
+    return replace(
+        turn,
+        tool_choice=replace(choice, mode="auto") if "tool_choice" in left_out else choice,
+        output_format=OutputFormat() if form.kind in left_out else form,
+    )

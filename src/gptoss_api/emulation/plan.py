@@ -93,7 +93,7 @@ class Plan(Struct, frozen=True):
         """The upstream's ``Started`` with what the client should know."""
         return replace(
             started,
-            emulated=self.emulated,
+            emulated=tuple(dict.fromkeys((*self.emulated, *started.emulated))),
             ignored=self.ignored,
             repairs=repairs,
             prompt_tokens=prompt_tokens,
@@ -226,7 +226,8 @@ def _sent_limit(turn: Turn) -> int | None:
 def _left_out(spec: AnswerSpec) -> tuple[str, ...]:
     """``pattern``, where a schema that is checked here has one that cannot be."""
     turn = spec.turn
-    bound = [tool.parameters for tool in turn.tools if tool.strict] if spec.reads_calls else []
+    strict = turn.tools if spec.reads_calls else spec.bound_calls.values()
+    bound = [tool.parameters for tool in strict if tool.strict]
     if spec.checks_format:
         bound.append(turn.output_format.schema)
     return ("pattern",) if any(compile_schema(schema).left_out for schema in bound if schema) else ()

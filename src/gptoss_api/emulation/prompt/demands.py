@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from ...core.turn import InstructionMessage, OutputFormat, Turn
+from ...core.turn import InstructionMessage, OutputFormat, Turn, without_demands
 from .typescript import comment_lines, compact
 
 _NO_OTHER_TEXT: Final = "Write only the JSON; no code fence, no other text."
@@ -53,9 +53,5 @@ def told(turn: Turn, lacking: Collection[str]) -> Turn:
         text += format_line(form, name, may_call=bool(turn.tools))
     if not text:
         return turn
-    return replace(
-        turn,
-        messages=(*turn.messages, InstructionMessage(text)),
-        tool_choice=replace(choice, mode="auto") if "tool_choice" in lacking else choice,
-        output_format=OutputFormat() if form.kind in lacking else form,
-    )
+    told_so = replace(turn, messages=(*turn.messages, InstructionMessage(text)))
+    return without_demands(told_so, lacking)

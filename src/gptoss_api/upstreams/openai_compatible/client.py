@@ -6,7 +6,7 @@ from typing import Final
 from ...core.errors import GatewayError, UnparsedByUpstream, UpstreamLoginRequired
 from ...core.events import Started
 from ...core.redaction import Redactor
-from ...core.turn import Turn
+from ...core.turn import Turn, without_demands
 from ..admission import Admission
 from ..attempts import retry_pause
 from ..base import Capabilities, ServedModel
@@ -16,7 +16,7 @@ from ..http import HttpClient, HttpResponse
 from ..openai.server import Server, ServerAccess, ServerModels
 from ..reading import AnswerReader, BodyReader, StreamReader
 from .profiles import PROFILES
-from .requests import ChatRequests, PassedOptions
+from .requests import ChatRequests, PassedOptions, refused_demands
 from .wire import ChatWire
 
 # How often one turn may be asked again because a field was refused.
@@ -93,6 +93,7 @@ class ChatTurn:
         self._model = ""
         self._asked_again = False
         self._refused_fields = 0
+        self._without: frozenset[str] = frozenset()  # What it has a field for and refused.
 
     @property
     def redact(self) -> Redactor:
@@ -118,12 +119,17 @@ class ChatTurn:
         return StreamReader(response, wire, clock, self._chat.access.idle_timeout)
 
     def started(self) -> Started:
-        return Started(upstream=self._chat.name, model=self.turn.model)
+        return Started(self._chat.name, self.turn.model, emulated=tuple(sorted(self._without)))
 
     def judge(self, failure: GatewayError, *, answering: bool) -> tuple[GatewayError, float | None]:
         chat = self._chat
         if self._refused_fields < _MOST_REFUSED_FIELDS and chat.requests.leaves_out(self.turn, failure):
             self._refused_fields += 1
+            return failure, 0.0
+        if refused := refused_demands(self.turn, failure):
+            # The model is told them in words, too. Another turn's may be taken, such as a simpler schema.
+            self.turn = without_demands(self.turn, refused)
+            self._without |= refused
             return failure, 0.0
         if self._asked_again:
             return failure, None

@@ -40,6 +40,9 @@ _REFUSES_FIELD: Final = re.compile(
     r"|does not support|no longer supported",
     re.I,
 )
+_REFUSES_FORM: Final = re.compile(
+    r"response_format|json[_ -]?(?:schema|mode|object)|structured[_ -]output|guided|grammar", re.I
+)
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +92,19 @@ class ChatRequests:
             extra=log_fields(turn.request_id),
         )
         return True
+
+
+def refused_demands(turn: Turn, failure: GatewayError) -> frozenset[str]:
+    """What of this turn the server refuses to be held to by a field: ``tool_choice``, the kind of a form."""
+    if not isinstance(failure, InvalidRequest):
+        return frozenset()
+    words = f"{failure.message} {failure.param or ''}"
+    refused = {
+        "tool_choice": turn.tool_choice.mode in ("required", "named") and "tool_choice" in words,
+        turn.output_format.kind: turn.output_format.kind != "text"
+        and _REFUSES_FORM.search(words) is not None,
+    }
+    return frozenset(name for name, is_refused in refused.items() if is_refused)
 
 
 class PassedOptions:
