@@ -161,7 +161,7 @@ def test_a_supervisor_that_was_stopped_itself_blames_nobody(
     assert "hung" not in running.log()
 
 
-@pytest.mark.parametrize("by", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGQUIT])
 def test_what_a_terminal_sends_to_all_processes_lets_answers_end(
     two: RunningGateway, simulator: Simulator, by: signal.Signals
 ) -> None:
@@ -182,7 +182,7 @@ def test_what_a_terminal_sends_to_all_processes_lets_answers_end(
     assert answers[0].text.count("word") == 40
 
 
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_running_answers_end_before_the_workers_stop(
     two: RunningGateway, simulator: Simulator, by: signal.Signals
 ) -> None:

@@ -78,20 +78,25 @@ class ApiKeys:
         always: bool = False,
         read: ReadKeys | None = None,
     ) -> None:
+        self._created: dict[bytes, Caller] = {}
+        self._were_created = False
+        self.use_settings(keys, admin_key=admin_key, always=always)
+        self._read = read
+        self._revision: bytes | None = None
+
+    def use_settings(self, keys: Iterable[str], *, admin_key: str | None, always: bool) -> None:
+        """Takes the keys of settings in the place of those that were there before."""
         digests = {sha256(key.encode()).digest() for key in keys}
         callers = [(digest, Caller(digest.hex()[:12], digest.hex()[:12])) for digest in digests]
         if admin_key is not None:
             digest = sha256(admin_key.encode()).digest()
             callers.append((digest, Caller(digest.hex()[:12], "admin", admin=True)))
         self._callers = tuple(callers)
-        self._required = bool(digests) or always
-        self._created: dict[bytes, Caller] = {}
-        self._read = read
-        self._revision: bytes | None = None
+        self._always = bool(digests) or always
 
     @property
     def required(self) -> bool:
-        return self._required
+        return self._always or self._were_created
 
     @property
     def records(self) -> list[KeyRecord]:
@@ -129,7 +134,7 @@ class ApiKeys:
                 continue
             created[digest] = Caller(record.id, record.name, record.admin, record)
         self._created = created
-        self._required = self._required or bool(records)
+        self._were_created = self._were_created or bool(records)
 
     def authenticate(self, headers: Mapping[str, str]) -> Caller:
         """Who asks, or :data:`NOBODY` where no keys are required.
@@ -141,7 +146,7 @@ class ApiKeys:
             InvalidApiKey: for no key, or a wrong one. The message never repeats the key.
             StateUnavailable: for a key that may be right, as long as those that were created are not known.
         """
-        return self._identified(headers) if self._required else NOBODY
+        return self._identified(headers) if self.required else NOBODY
 
     def authenticate_admin(self, headers: Mapping[str, str]) -> Caller:
         """Who asks, if that is somebody who administers the gateway.

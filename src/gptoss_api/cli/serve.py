@@ -32,9 +32,9 @@ def command(**given: object) -> None:
         if settings.workers > 1:
             from ..server.workers import run_workers
 
-            sys.exit(run_workers(settings))
+            sys.exit(run_workers(settings, given))
         from ..server import run
 
-        sys.exit(run(settings))
+        sys.exit(run(settings, given))
     except ConfigError as error:
         raise WrongSetting(str(error)) from None

@@ -60,7 +60,7 @@ class Gateway:
         joins: bool = False,
         notes: Notes | None = None,
     ) -> None:
-        environ = os.environ if environ is None else environ
+        self._environ = environ = os.environ if environ is None else environ
         self._credentials = read_credentials(settings)
         selection = choose_upstreams(settings, self._credentials, environ)
         if not joins:
@@ -105,6 +105,23 @@ class Gateway:
                 ]
             )
         self._upstream: Upstream = self._router or self._emulated[0]
+
+    async def reload(self, settings: Settings) -> None:
+        """Has every turn from now on answered by the upstreams of ``settings``; running ones end as they are.
+
+        Raises:
+            ConfigError: for what cannot be used; then nothing changes.
+        """
+        environ = self._environ
+        selection = await asyncio.to_thread(choose_upstreams, settings, self._credentials, environ)
+        selection.refuse_unreadable_login()
+        builder = UpstreamBuilder(settings, self._credentials, self._http, environ)
+        for entry in selection.upstreams:
+            # To see that it can be made.
+            builder.build(entry, alone=len(selection.upstreams) == 1)
+        self._builder = builder
+        self._awaits_login = selection.is_demo and settings.upstream == AUTO
+        self._use(selection)
 
     def _look_for_login(self) -> None:
         """Lets a demo that ``auto`` fell to make room for a login; a look costs one call of ``stat``."""

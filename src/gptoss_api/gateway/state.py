@@ -65,13 +65,16 @@ class GatewayState:
 
     def _api_keys(self, created: KeyStore | None) -> ApiKeys:
         settings = self._settings
-        exposed = not settings.insecure and not is_loopback(settings.host)
         return ApiKeys(
             settings.api_keys,
             admin_key=settings.admin_key,
-            always=settings.require_keys or exposed,
+            always=_wants_keys(settings),
             read=None if created is None else lambda seen: self.store.attempted(created.read_keys(seen)),
         )
+
+    def use_keys(self, settings: Settings) -> None:
+        """Takes the keys of ``settings`` in the place of those that were there before."""
+        self.keys.use_settings(settings.api_keys, admin_key=settings.admin_key, always=_wants_keys(settings))
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -113,6 +116,11 @@ class GatewayState:
         await self.reasoning.close()
         await self.usage.close()
         await self.store.close()
+
+
+def _wants_keys(settings: Settings) -> bool:
+    """Whether nobody gets in without one, also while there is none."""
+    return settings.require_keys or (not settings.insecure and not is_loopback(settings.host))
 
 
 def _secret(given: str | None, state: str) -> bytes:

@@ -2,17 +2,19 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from ..access import Accounts, ApiKeys, Caller, public_record
+from ..config import ConfigError
 from ..core.accounting import DAY, GROUPS, Group, moment_meant, shown
-from ..core.errors import InvalidValue, StateUnavailable
+from ..core.errors import InvalidRequest, InvalidValue, StateUnavailable
 from ..state import StoreUnavailable, UsageBehind
 from .exchange import Exchange
+from .reloading import Reloader
 from .routes import Handler
 from .surface import OWN_USAGE
 
@@ -23,8 +25,15 @@ _USUAL_SPAN: Final = "30d"
 class Administration:
     """Everything under ``/admin``, which wants a key of an administrator, and ``/v1/usage``."""
 
-    def __init__(self, keys: ApiKeys, accounts: Accounts, usage: UsageBehind) -> None:
+    def __init__(
+        self,
+        keys: ApiKeys,
+        accounts: Accounts,
+        usage: UsageBehind,
+        reloader: Callable[[], Reloader | None],
+    ) -> None:
         self._keys = keys
+        self._reloader = reloader
         self._accounts = accounts
         self._usage = usage
 
@@ -67,6 +76,19 @@ class Administration:
         names = self._names()
         data = [{"name": names.get(turn.key, "")} | msgspec.to_builtins(turn) for turn in turns]
         exchange.respond_json(200, msgspec.json.encode({"object": "list", "data": data}))
+
+    async def reload(self, exchange: Exchange) -> None:
+        """Takes over the settings as they are written down now; other workers follow within two seconds."""
+        self._keys.authenticate_admin(exchange.record.headers)
+        reloader = self._reloader()
+        if reloader is None:
+            raise InvalidRequest("This gateway does not follow its settings; start it anew.")
+        try:
+            outcome = await reloader.reload()
+        except ConfigError as error:
+            raise InvalidRequest(f"The settings stay as they were: {error}") from None
+        body = {"object": "reload", "changed": outcome.changed, "needs_restart": outcome.needs_restart}
+        exchange.respond_json(200, msgspec.json.encode(body))
 
     async def own_usage(self, exchange: Exchange) -> None:
         """What the key of this request used, by day and by model, and how its limits stand."""

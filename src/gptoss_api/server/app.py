@@ -20,51 +20,81 @@ from .intake import Intake
 from .metrics import Metrics, gauges
 from .operations import Operations
 from .pages import Pages
+from .reloading import Reloader
 from .routes import Routes
-from .surface import ADMIN, OWN_USAGE, PAGES, Surface
+from .surface import ADMIN, OWN_USAGE, PAGES, RELOAD, Surface
 from .turns import Serving
 
 # Asked every few seconds by machines.
 _PROBES = frozenset({"/healthz", "/readyz"})
 
 
-def create_app(settings: Settings, gateway: Gateway, drain: Drain, metrics: Metrics | None = None) -> Edge:
-    """The whole HTTP side over ``gateway``. ``metrics`` are its own unless it shares them with fellows."""
-    metrics = metrics or Metrics(gauges(gateway, drain))
-    usage = gateway.state.usage
-    keys = gateway.state.keys
-    surface = Surface(registered(_dialect_settings(settings, gateway)))
-    serving = Serving(
-        drain,
-        Intake(settings.max_body),
-        settings.keepalive,
-        lambda: gateway.only_upstream,
-        gateway.state.accounts,
-    )
-    operations = Operations(settings, gateway, serving)
-    pages = Pages(gateway, drain, keys, surface, metrics).handlers
-    endpoints = [each for dialect in surface.dialects for each in operations.endpoints(dialect)]
-    own = pages | Administration(keys, gateway.state.accounts, usage).handlers
-    endpoints += [("GET", path, own[path]) for path in (*PAGES, OWN_USAGE, *ADMIN)]
+class App:
+    """The whole HTTP side over ``gateway``: what lasts as long as the process, and what settings decide.
 
-    def finished(exchange: Exchange) -> None:
+    ``metrics`` are its own unless it shares them with fellows. ``reloader`` is there once settings are
+    followed.
+    """
+
+    def __init__(
+        self, settings: Settings, gateway: Gateway, drain: Drain, metrics: Metrics | None = None
+    ) -> None:
+        self.reloader: Reloader | None = None
+        self._gateway = gateway
+        self._drain = drain
+        self._metrics = metrics or Metrics(gauges(gateway, drain))
+        serving = Serving(
+            drain,
+            Intake(settings.max_body),
+            settings.keepalive,
+            lambda: gateway.only_upstream,
+            gateway.state.accounts,
+        )
+        self._operations = Operations(settings, gateway, serving)
+        routes, surface = self._routed(settings)
+        self.edge = Edge(
+            routes,
+            surface=surface,
+            keys=gateway.state.keys,
+            hosts=HostPolicy(settings.allowed_hosts),
+            cors=Cors(OriginPolicy(settings.cors_origin)),
+            drain=drain,
+            finished=self._finished,
+        )
+
+    def use(self, settings: Settings) -> None:
+        """Goes by other settings from now on."""
+        routes, surface = self._routed(settings)
+        hosts, cors = HostPolicy(settings.allowed_hosts), Cors(OriginPolicy(settings.cors_origin))
+        self.edge.use(routes, surface, hosts, cors)
+
+    def _routed(self, settings: Settings) -> tuple[Routes, Surface]:
+        gateway, state = self._gateway, self._gateway.state
+        surface = Surface(registered(_dialect_settings(settings, gateway)))
+        pages = Pages(gateway, self._drain, state.keys, surface, self._metrics, self._following)
+        administration = Administration(state.keys, state.accounts, state.usage, self._following)
+        endpoints = [each for dialect in surface.dialects for each in self._operations.endpoints(dialect)]
+        own = pages.handlers | administration.handlers
+        endpoints += [("GET", path, own[path]) for path in (*PAGES, OWN_USAGE, *ADMIN)]
+        endpoints.append(("POST", RELOAD, administration.reload))
+        return Routes(endpoints), surface
+
+    def _following(self) -> Reloader | None:
+        return self.reloader
+
+    def _finished(self, exchange: Exchange) -> None:
         _log(exchange)
-        owner = exchange.record.dialect or surface.owner_name(exchange.path)
+        owner = exchange.record.dialect or self.edge.surface.owner_name(exchange.path)
         if owner:
             turn = account_of(exchange, owner)
-            metrics.count(turn)
+            self._metrics.count(turn)
             if exchange.record.model:
-                usage.note(turn)
+                self._gateway.state.usage.note(turn)
 
-    return Edge(
-        Routes(endpoints),
-        surface=surface,
-        keys=keys,
-        hosts=HostPolicy(settings.allowed_hosts),
-        cors=Cors(OriginPolicy(settings.cors_origin)),
-        drain=drain,
-        finished=finished,
-    )
+
+def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> Edge:
+    """What answers every request over ``gateway``."""
+    return App(settings, gateway, drain).edge
 
 
 def _dialect_settings(settings: Settings, gateway: Gateway) -> DialectSettings:

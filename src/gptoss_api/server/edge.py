@@ -51,6 +51,10 @@ class Edge:
         self._drain = drain
         self._finished = finished
 
+    def use(self, routes: Routes, surface: Surface, hosts: HostPolicy, cors: Cors) -> None:
+        """Goes by these from now on; requests that are being answered end as they began."""
+        self.routes, self.surface, self._hosts, self._cors = routes, surface, hosts, cors
+
     async def serve(self, exchange: Exchange) -> None:
         """Has ``exchange`` answered, whatever comes of it, and tells of it when that is over."""
         record = exchange.record

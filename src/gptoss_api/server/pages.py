@@ -1,5 +1,6 @@
 """The gateway's own pages: its state, for people and for balancers, and the API's own description."""
 
+from collections.abc import Callable
 from importlib.resources import files
 
 import msgspec
@@ -12,6 +13,7 @@ from ..upstreams.base import Health
 from .drain import Drain
 from .exchange import Exchange
 from .metrics import Metrics, tell_metrics
+from .reloading import Reloader
 from .routes import Handler
 from .surface import HELLO, INDEX, Surface
 
@@ -35,8 +37,15 @@ class Pages:
     """
 
     def __init__(
-        self, gateway: Gateway, drain: Drain, keys: ApiKeys, surface: Surface, metrics: Metrics
+        self,
+        gateway: Gateway,
+        drain: Drain,
+        keys: ApiKeys,
+        surface: Surface,
+        metrics: Metrics,
+        reloader: Callable[[], Reloader | None],
     ) -> None:
+        self._reloader = reloader
         self._metrics = metrics
         self._gateway = gateway
         self._drain = drain
@@ -78,6 +87,11 @@ class Pages:
                 "available": store.available,
                 "failures": store.failures,
             }
+            if (reloader := self._reloader()) is not None and (reloader.problem or reloader.needs_restart):
+                status["settings"] = {
+                    "problem": reloader.problem or None,
+                    "needs_restart": reloader.needs_restart,
+                }
             # The upstreams were waited for already.
             status["models"] = [model.id for model in await self._gateway.models(patience=0.0)]
         exchange.respond_json(200, msgspec.json.encode(status))

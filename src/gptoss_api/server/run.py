@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Final, TypeVar
 
 from .. import __version__
@@ -18,14 +19,17 @@ from ..config import ConfigError, Settings
 from ..gateway import Gateway
 from ..telemetry.logs import hide_from_logs
 from ..text.ranks import RanksDamaged
-from .app import create_app
+from .app import App
 from .drain import Drain
 from .listening import BACKLOG, DescriptorWatch, listen, remedy
 from .metrics import Metrics, MetricsAlone, gauges
 from .protocol import SWEEP_EVERY, HttpProtocol, Shared
+from .reloading import Reloader
 from .surface import Surface
 
 T = TypeVar("T")
+
+NOTHING_GIVEN: Final[Mapping[str, object]] = MappingProxyType({})
 
 # Seconds that answers whose grace is over get to send their error event.
 _LAST_WORDS = 0.1
@@ -37,8 +41,7 @@ _WARM_PAUSE: Final = 1.0
 # Seconds for the first look at the upstreams, longer than any takes.
 _LOOK_TIME: Final = 15.0
 
-# What ends a process in order. A terminal that closes sends SIGHUP, as do those who hope for another
-# configuration; without these neither it nor SIGQUIT would let answers end.
+# What ends a process in order; but SIGHUP asks for another configuration where no terminal was closed.
 STOP_SIGNALS: Final = tuple(
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK")
@@ -63,6 +66,27 @@ def stop_signals_caught(handler: Callable[[int, FrameType | None], None]) -> Ite
             signal.signal(number, previous)
 
 
+def asks_to_reload(number: int) -> bool:
+    """Whether the signal asks for another configuration: SIGHUP does, unless a terminal was closed."""
+    return number == _HANGUP and not _terminal_is_gone()
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _terminal_is_gone() -> bool:
+    return _AT_A_TERMINAL and not _has_terminal()
+
+
+_HANGUP: Final = getattr(signal, "SIGHUP", 0)
+_AT_A_TERMINAL: Final = _has_terminal()
+
+
 class DrainingServer:
     """A server whose first stop signal drains: running answers end, new requests get 503.
 
@@ -70,7 +94,12 @@ class DrainingServer:
     connections. A second signal, or the end of ``grace`` seconds, ends what still runs.
     """
 
-    def __init__(self, shared: Shared, drain: Drain, descriptors: DescriptorWatch, grace: float) -> None:
+    def __init__(
+        self, shared: Shared, drain: Drain, descriptors: DescriptorWatch, grace: float, reloader: Reloader
+    ) -> None:
+        self._reloader = reloader
+        self._reloading: asyncio.Task[None] | None = None
+        self._reload_asked = False
         self._shared = shared
         self._drain = drain
         self._grace = grace
@@ -119,6 +148,9 @@ class DrainingServer:
                 self._servers[number] = await self._listen_on(again)
 
     def _told_to_stop(self, number: int, frame: FrameType | None) -> None:
+        if asks_to_reload(number):
+            self._reload_asked = True
+            return
         if self._drain.draining or not self._servers:
             self._forced = self.should_exit = True
         self._drain.begin()
@@ -126,11 +158,19 @@ class DrainingServer:
     async def _tick(self, tick: int) -> None:
         if self._drain.draining:
             await self._drain_on()
+        if self._reload_asked:
+            self._reload_asked = False
+            self._reloading = asyncio.create_task(self._reload())
         await self._keep_listening()
         self._shared.sweep(asyncio.get_running_loop().time())
         if tick % _TICKS_PER_SECOND == 0:
             self._shared.tell_date()
             self._descriptors.look(len(self._shared.connections))
+
+    async def _reload(self) -> None:
+        # What is wrong was logged.
+        with contextlib.suppress(ConfigError):
+            await self._reloader.reload()
 
     async def _drain_on(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -165,16 +205,18 @@ class DrainingServer:
         await asyncio.gather(*shared.tasks, return_exceptions=True)
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, given: Mapping[str, object] = NOTHING_GIVEN) -> int:
     """Serves until it is told to stop; returns the exit code of the process.
+
+    ``given`` is what the command line said, for settings that change meanwhile.
 
     Raises:
         ConfigError: for settings that only show to be wrong when they are used.
     """
-    return run_in_loop(_serve(settings))
+    return run_in_loop(_serve(settings, given))
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, given: Mapping[str, object]) -> int:
     gateway = Gateway(settings)
     hide_from_logs(gateway.secrets)
     try:
@@ -183,7 +225,7 @@ async def _serve(settings: Settings) -> int:
             return 1
         apart = listen_for_metrics(settings)
         await announce(listeners, settings, gateway)
-        return await serve_on(listeners, settings, gateway, metrics_listeners=apart)
+        return await serve_on(listeners, settings, gateway, metrics_listeners=apart, given=given)
     finally:
         await gateway.close()
 
@@ -210,30 +252,43 @@ async def serve_on(
     metrics_listeners: Sequence[socket.socket] = (),
     fellows: Path | None = None,
     number: int = 1,
+    given: Mapping[str, object] = NOTHING_GIVEN,
+    share: Callable[[Settings], Settings] = lambda settings: settings,
 ) -> int:
     """Serves on sockets that are listening already; returns the exit code of the process.
 
     ``fellows`` is the folder where several processes meet, ``number`` which of them this is. Only the first
-    tells the log how it finds the upstreams.
+    tells the log how it finds the upstreams. ``given`` is what the command line said, ``share`` makes a
+    worker's part of settings.
     """
     drain = Drain()
     descriptors = DescriptorWatch()
     metrics = Metrics(gauges(gateway, drain), fellows, number)
-    app = create_app(settings, gateway, drain, metrics)
-    shared = Shared(app.serve, app.surface, read_timeout=_longest_answer(settings), descriptors=descriptors)
+    app = App(settings, gateway, drain, metrics)
+    edge = app.edge
+    shared = Shared(edge.serve, edge.surface, read_timeout=_longest_answer(settings), descriptors=descriptors)
     await gateway.state.keys.refresh()
-    server = DrainingServer(shared, drain, descriptors, settings.shutdown_timeout)
+
+    def use(changed: Settings) -> None:
+        app.use(changed)
+        shared.surface = edge.surface
+
+    reloader = Reloader(
+        settings, given, gateway, use, share=share, tells=number == 1, joins=fellows is not None
+    )
+    app.reloader = reloader
+    server = DrainingServer(shared, drain, descriptors, settings.shutdown_timeout, reloader)
     warming = asyncio.create_task(_warm_up(gateway, server))
     looking = asyncio.create_task(_look(gateway, tells=number == 1))
-    following = asyncio.create_task(gateway.state.keys.watch())
+    following = [asyncio.create_task(each) for each in (gateway.state.keys.watch(), reloader.follow())]
     await metrics.start()
-    apart = [await _serve_metrics(listener, metrics, app.surface) for listener in metrics_listeners]
+    apart = [await _serve_metrics(listener, metrics, edge.surface) for listener in metrics_listeners]
     await server.serve(listeners)
     for server_of_metrics in apart:
         server_of_metrics.close()
     await metrics.close()
-    following.cancel()
-    looking.cancel()
+    for task in (*following, looking):
+        task.cancel()
     _log.info("stopped")
     return await warming
 

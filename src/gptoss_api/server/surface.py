@@ -20,6 +20,7 @@ HELLO: Final = "/api/hello"
 PAGES: Final = (INDEX, "/healthz", "/readyz", HELLO, "/metrics", "/openapi.json", "/docs")
 # What administers the gateway.
 ADMIN: Final = ("/admin/keys", "/admin/usage", "/admin/requests")
+RELOAD: Final = "/admin/reload"
 # What a key is told about itself.
 OWN_USAGE: Final = "/v1/usage"
 # What answers without a key. What a stranger sees there is decided by each of them.
@@ -39,6 +40,7 @@ class Surface:
             f"GET {INDEX}",
             *(f"{endpoint.method} {endpoint.shown_path}" for endpoint in endpoints),
             *(f"GET {page}" for page in (*PAGES, OWN_USAGE, *ADMIN) if page != INDEX),
+            f"POST {RELOAD}",
         )
         # The fixed beginnings of the paths, the longest first.
         self._stems = sorted(

@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -30,8 +30,10 @@ from ..telemetry.logs import configure_logging, hide_from_logs
 from ..text.ranks import RanksDamaged
 from ..threads import Notes, UnderWay
 from .run import (
+    NOTHING_GIVEN,
     STOP_SIGNALS,
     announce,
+    asks_to_reload,
     listen_for_metrics,
     listen_or_say_why_not,
     run_in_loop,
@@ -54,7 +56,7 @@ _FROM_TERMINALS: Final = {signal.SIGINT, signal.SIGHUP, signal.SIGQUIT} if sys.p
 _log = logging.getLogger(__name__)
 
 
-def run_workers(settings: Settings) -> int:
+def run_workers(settings: Settings, given: Mapping[str, object] = NOTHING_GIVEN) -> int:
     """Serves with ``settings.workers`` processes until it is told to stop; returns the exit code.
 
     Raises:
@@ -74,7 +76,7 @@ def run_workers(settings: Settings) -> int:
     apart = listen_for_metrics(settings)
     # Short, as the name of a socket has to be, and for nobody else.
     with tempfile.TemporaryDirectory(prefix="gptoss-") as fellows:
-        return Supervisor(settings, listeners, apart, Path(fellows)).run()
+        return Supervisor(settings, given, listeners, apart, Path(fellows)).run()
 
 
 async def _prepare(settings: Settings) -> list[socket.socket] | None:
@@ -129,11 +131,13 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
+        given: Mapping[str, object],
         listeners: list[socket.socket],
         metrics_listeners: list[socket.socket],
         fellows: Path,
     ) -> None:
         self._settings = settings
+        self._given = dict(given)
         self._listeners = listeners
         self._metrics_listeners = metrics_listeners
         self._fellows = fellows
@@ -211,8 +215,10 @@ class Supervisor:
 
     def _obey_signals(self) -> None:
         while self._signals:
-            self._signals.pop()
-            self._stop()
+            if asks_to_reload(self._signals.pop()):
+                _log.info("SIGHUP: every worker takes over changed settings within two seconds")
+            else:
+                self._stop()
 
     def _stop(self) -> None:
         """Tells all workers to stop; those that were told before stop at once."""
@@ -271,7 +277,8 @@ class Supervisor:
         worker.process = self._context.Process(
             target=_work,
             args=(
-                _share_of(self._settings),
+                self._settings,
+                self._given,
                 self._listeners,
                 self._metrics_listeners,
                 theirs,
@@ -317,6 +324,7 @@ def _share_of(settings: Settings) -> Settings:
 
 def _work(
     settings: Settings,
+    given: Mapping[str, object],
     listeners: list[socket.socket],
     metrics_listeners: list[socket.socket],
     beats: Connection,
@@ -328,7 +336,9 @@ def _work(
     _take_signals()
     configure_logging(settings.log_level, settings.log_format, secrets=settings.secrets)
     notes = None if under_way is None else under_way.part(number - 1)
-    sys.exit(run_in_loop(_serve(settings, listeners, metrics_listeners, beats, fellows, number, notes)))
+    sys.exit(
+        run_in_loop(_serve(settings, given, listeners, metrics_listeners, beats, fellows, number, notes))
+    )
 
 
 def _take_signals() -> None:
@@ -348,6 +358,7 @@ def _take_signals() -> None:
 
 async def _serve(
     settings: Settings,
+    given: Mapping[str, object],
     listeners: list[socket.socket],
     metrics_listeners: list[socket.socket],
     beats: Connection,
@@ -358,7 +369,7 @@ async def _serve(
     _show_life(beats)
     for listener in (*listeners, *metrics_listeners):
         listener.setblocking(False)
-    gateway = Gateway(settings, joins=True, notes=notes)
+    gateway = Gateway(_share_of(settings), joins=True, notes=notes)
     hide_from_logs(gateway.secrets)
     try:
         return await serve_on(
@@ -368,6 +379,8 @@ async def _serve(
             metrics_listeners=metrics_listeners,
             fellows=fellows,
             number=number,
+            given=given,
+            share=_share_of,
         )
     finally:
         await gateway.close()

@@ -46,12 +46,17 @@ def configure_logging(
     lines = JsonLines() if form == "json" else TextLines(_Colours() if _is_coloured(sys.stderr) else None)
     handler = _Output(sys.stderr, lines)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger(_PACKAGE).setLevel(level.upper())
+    set_log_level(level)
     logging.captureWarnings(True)
     # The standard library reports a line that cannot be formatted with all its arguments, unredacted.
     logging.raiseExceptions = False
     # Looking these up would be a quarter of the cost of a line, and no line shows them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
+def set_log_level(level: Literal["debug", "info", "warning", "error"]) -> None:
+    """The least severe of the gateway's own lines that are written from now on."""
+    logging.getLogger(_PACKAGE).setLevel(level.upper())
 
 
 def hide_from_logs(secrets: Iterable[str]) -> None:
