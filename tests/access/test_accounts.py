@@ -149,7 +149,7 @@ async def test_a_process_says_again_and_again_what_it_holds(
         shelf.now += 10_000
         until = shelf.now + 14_000
         async with asyncio.timeout(5):
-            while all(entry[2] < until for entry in read_ledger(shelf.value).held.values()):
+            while all(entry[3] < until for entry in read_ledger(shelf.value).held.values()):
                 await asyncio.sleep(0.005)
     with pytest.raises(ConcurrencyLimited):
         await other.reserve(limited, ASKED, Meter(0))

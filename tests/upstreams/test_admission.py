@@ -151,6 +151,7 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None
         await admission.slot("a").__aenter__()
     assert caught.value.retry_after is not None
     assert 1 <= caught.value.retry_after <= 60
+    assert f"Try again in about {caught.value.retry_after:.0f} s." in caught.value.message
     assert (admission.active, admission.waiting) == (1, 1)
     await crowd.drain()
 

@@ -62,7 +62,7 @@ class Account:
         self.lock = asyncio.Lock()
         self.ledger: bytes | None = None
         self.turns = 0
-        self.tokens = 0
+        self.tokens = self.most = 0
         # Tokens used while the store was away, which it does not know of.
         self.owed = 0
 
@@ -98,7 +98,8 @@ class Accounts:
             if verdict.refusal is not None:
                 raise verdict.refusal
             account.turns += 1
-            account.tokens += demand.most
+            account.tokens += demand.tokens
+            account.most += demand.most
         if self._renewing is None:
             self._renewing = asyncio.create_task(self._renew())
         return Reservation(self, key.id, demand, verdict, meter)
@@ -116,7 +117,8 @@ class Accounts:
         account = self._accounts[key_id]
         # At once: whoever is next in this process must not be told of what is over.
         account.turns -= 1
-        account.tokens -= demand.most
+        account.tokens -= demand.tokens
+        account.most -= demand.most
         async with account.lock:
             held = self._holding(account)
 
@@ -142,7 +144,7 @@ class Accounts:
             await asyncio.wait(self._settling)
 
     def _holding(self, account: Account) -> Holding:
-        return Holding(self._process, account.turns, account.tokens)
+        return Holding(self._process, account.turns, Demand(account.tokens, account.most))
 
     async def _step(self, key_id: str, account: Account, work: Callable[[Ledger, int], T]) -> T:
         """One step in the store, or in this process where that is away."""

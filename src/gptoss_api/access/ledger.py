@@ -33,23 +33,31 @@ class Demand(Struct, frozen=True):
 
 
 class Holding(Struct, frozen=True):
-    """What one process has admitted and not settled: turns, and tokens as budgets count them."""
+    """What one process has admitted and not settled: turns, and the sums of what they demand."""
 
     process: str
     turns: int = 0
-    tokens: int = 0
+    demand: Demand = Demand(0, 0)
+
+    def and_one(self, demand: Demand) -> "Holding":
+        """With one more turn."""
+        held = self.demand
+        return Holding(
+            self.process, self.turns + 1, Demand(held.tokens + demand.tokens, held.most + demand.most)
+        )
 
 
 class Ledger(Struct, omit_defaults=True):
     """Times are in milliseconds since 1970.
 
     ``window`` has for each part of the last minute its latest time, requests and tokens; ``spent`` the
-    number of the period that runs and its tokens; ``held`` for each process turns, tokens and until when.
+    number of the period that runs and its tokens; ``held`` for each process turns, the tokens that they
+    demand of the minute and of budgets, and until when.
     """
 
     window: list[tuple[int, int, int]] = field(default_factory=list)
     spent: dict[str, tuple[int, int]] = field(default_factory=dict)
-    held: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    held: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
 
 
 class Verdict(Struct, frozen=True):
@@ -90,7 +98,7 @@ def reserve(
         else:
             last = (now, 0, 0)
         ledger.window.append((max(now, last[0]), last[1] + 1, last[2] + demand.tokens))
-        hold(ledger, Holding(holding.process, holding.turns + 1, holding.tokens + demand.most), now)
+        hold(ledger, holding.and_one(demand), now)
     allowances = _allowances(ledger, limits, now, minute)
     if isinstance(refusal, RequestsLimited | TokensLimited | ConcurrencyLimited):
         refusal.allowances = allowances
@@ -128,7 +136,8 @@ def charge(ledger: Ledger, tokens: int, now: int) -> None:
 def hold(ledger: Ledger, holding: Holding, now: int) -> None:
     """Notes what a process holds."""
     if holding.turns:
-        ledger.held[holding.process] = (holding.turns, holding.tokens, now + HELD)
+        demand = holding.demand
+        ledger.held[holding.process] = (holding.turns, demand.tokens, demand.most, now + HELD)
     else:
         ledger.held.pop(holding.process, None)
 
@@ -136,7 +145,7 @@ def hold(ledger: Ledger, holding: Holding, now: int) -> None:
 def _age(ledger: Ledger, now: int, minute: int) -> None:
     """Forgets what no longer counts."""
     ledger.window = [entry for entry in ledger.window if entry[0] + minute > now]
-    ledger.held = {process: held for process, held in ledger.held.items() if held[2] > now}
+    ledger.held = {process: held for process, held in ledger.held.items() if held[3] > now}
 
 
 def _refusal(ledger: Ledger, limits: KeyLimits, demand: Demand, now: int, minute: int) -> GatewayError | None:
@@ -162,18 +171,22 @@ def _refusal(ledger: Ledger, limits: KeyLimits, demand: Demand, now: int, minute
     # A turn that is alone may be larger than the rest of the limit, or than all of it.
     if not turns and tokens < limits.tokens:
         return None
-    free = min(tokens, tokens + (demand.tokens if turns else 1) - limits.tokens)
-    wait = _wait(ledger, 2, free, now, minute)
+    running = min(tokens, sum(held[1] for held in ledger.held.values()))
+    if tokens - running < limits.tokens:
+        # Once those have ended which run now; how much of it they leave nobody knows.
+        wait = _SOON
+    else:
+        wait = _wait(ledger, 2, tokens + 1 - limits.tokens, now, minute)
     return TokensLimited(
         f"Rate limit reached for tokens per minute (TPM) of this API key: limit {limits.tokens}, "
-        f"used {tokens}, requested {demand.tokens} (the prompt, and the most that the answer may have). "
-        f"Try again in {wait:.3g}s.",
+        f"used {tokens}, {running} of them set aside for requests that run now, requested {demand.tokens} "
+        f"(the prompt, and the most that the answer may have). Try again in {wait:.3g}s.",
         retry_after=wait,
     )
 
 
 def _over_budget(ledger: Ledger, limits: KeyLimits, demand: Demand, now: int) -> GatewayError | None:
-    reserved = sum(held[1] for held in ledger.held.values())
+    reserved = sum(held[2] for held in ledger.held.values())
     for budget in limits.budgets:
         spent = _spent(ledger, budget.period, now)
         per = "" if budget.period == "total" else f" a {budget.period}"
@@ -198,7 +211,7 @@ def _allowances(ledger: Ledger, limits: KeyLimits, now: int, minute: int) -> All
     requests, tokens = _used(ledger)
     reset = (ledger.window[-1][0] + minute - now) / 1000 if ledger.window else 0.0
     of_tokens = [] if limits.tokens is None else [_allowance(limits.tokens, tokens, reset)]
-    reserved = sum(held[1] for held in ledger.held.values())
+    reserved = sum(held[2] for held in ledger.held.values())
     for budget in limits.budgets:
         ends = period_ends(budget.period, now)
         used = _spent(ledger, budget.period, now) + reserved
