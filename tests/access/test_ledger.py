@@ -10,10 +10,10 @@ from gptoss_api.access import Budget, KeyLimits
 from gptoss_api.access import ledger as arithmetic
 from gptoss_api.access.ledger import (
     HELD,
+    Decision,
     Demand,
     Holding,
     Ledger,
-    Verdict,
     charge,
     hold,
     period_ends,
@@ -30,12 +30,12 @@ NOTHING = Holding("here")
 
 def ask(
     ledger: Ledger, limits: KeyLimits, now: float, demand: Demand = SMALL, holding: Holding = NOTHING
-) -> Verdict:
+) -> Decision:
     """``now`` in seconds after noon."""
     return reserve(ledger, limits, demand, holding, NOON + round(now * 1000))
 
 
-def done(ledger: Ledger, verdict: Verdict, used: int, now: float, reserved: int = 10) -> None:
+def done(ledger: Ledger, verdict: Decision, used: int, now: float, reserved: int = 10) -> None:
     arithmetic.settle(ledger, verdict.now, reserved, used, NOTHING, NOON + round(now * 1000))
 
 
@@ -196,7 +196,7 @@ def test_what_is_left_of_a_budget_is_not_promised_twice() -> None:
 def test_a_budget_is_never_overrun_by_more_than_one_turn(turns: list[tuple[int, int, bool]]) -> None:
     """Whatever runs at the same time, as long as no turn uses more than it reserved."""
     ledger, limits, total = Ledger(), KeyLimits(budgets=(Budget(100, "total"),)), 0
-    running: list[tuple[Verdict, int, int]] = []
+    running: list[tuple[Decision, int, int]] = []
 
     def held() -> Holding:
         reserved = sum(entry[1] for entry in running)

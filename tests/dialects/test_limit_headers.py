@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gptoss_api.core.limits import NO_ALLOWANCES, Allowance, Allowances
+from gptoss_api.core.limits import NO_ALLOWANCES, Allowances, LimitStatus
 from gptoss_api.dialects.limit_headers import duration, limit_headers
 from gptoss_api.dialects.messages.limit_headers import limit_headers as anthropics
 
@@ -32,21 +32,21 @@ def test_durations_are_written_as_go_writes_them(seconds: float, text: str) -> N
 
 def test_only_limits_that_are_there_have_headers() -> None:
     assert limit_headers(NO_ALLOWANCES) == anthropics(NO_ALLOWANCES) == []
-    headers = limit_headers(Allowances(Allowance(60, 59, 1.0), None))
+    headers = limit_headers(Allowances(LimitStatus(60, 59, 1.0), None))
     assert headers == [
         (b"x-ratelimit-limit-requests", b"60"),
         (b"x-ratelimit-remaining-requests", b"59"),
         (b"x-ratelimit-reset-requests", b"1s"),
     ]
     # What never renews has no time at which it does.
-    assert [name for name, _ in limit_headers(Allowances(None, Allowance(5, 0, None)))] == [
+    assert [name for name, _ in limit_headers(Allowances(None, LimitStatus(5, 0, None)))] == [
         b"x-ratelimit-limit-tokens",
         b"x-ratelimit-remaining-tokens",
     ]
 
 
 def test_anthropics_reset_is_a_moment() -> None:
-    headers = dict(anthropics(Allowances(Allowance(60, 59, 90.0), Allowance(9, 1, None))))
+    headers = dict(anthropics(Allowances(LimitStatus(60, 59, 90.0), LimitStatus(9, 1, None))))
     reset = datetime.strptime(headers[b"anthropic-ratelimit-requests-reset"].decode(), "%Y-%m-%dT%H:%M:%SZ")
     assert abs(reset.replace(tzinfo=UTC).timestamp() - time.time() - 90) < 3
     assert headers[b"anthropic-ratelimit-tokens-remaining"] == b"1"

@@ -8,15 +8,15 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from ..core.account import Meter
-from ..core.limits import Allowance, Allowances
+from ..core.limits import Allowances, LimitStatus
 from ..core.turn import Turn
 from ..state import Change, StoreUnavailable
 from .ledger import (
     MINUTE,
+    Decision,
     Demand,
     Holding,
     Ledger,
-    Verdict,
     charge,
     hold,
     read_ledger,
@@ -104,7 +104,7 @@ class Accounts:
             self._renewing = asyncio.create_task(self._renew())
         return Reservation(self, key.id, demand, verdict, meter)
 
-    async def standing(self, key: KeyRecord) -> dict[str, Allowance]:
+    async def standing(self, key: KeyRecord) -> dict[str, LimitStatus]:
         """How the limits of ``key`` stand now; see :func:`~.ledger.standing`."""
         account = self._accounts.setdefault(key.id, Account())
         async with account.lock:
@@ -197,7 +197,7 @@ class Reservation:
     __slots__ = ("_accounts", "_demand", "_key_id", "_open", "_since", "allowances", "meter")
 
     def __init__(
-        self, accounts: Accounts, key_id: str, demand: Demand, verdict: Verdict, meter: Meter
+        self, accounts: Accounts, key_id: str, demand: Demand, verdict: Decision, meter: Meter
     ) -> None:
         self._accounts = accounts
         self._key_id = key_id

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct, field
 
 from ..core.errors import BudgetExhausted, ConcurrencyLimited, GatewayError, RequestsLimited, TokensLimited
-from ..core.limits import Allowance, Allowances
+from ..core.limits import Allowances, LimitStatus
 from .records import KeyLimits, Period, moment
 
 # Milliseconds.
@@ -60,7 +60,7 @@ class Ledger(Struct, omit_defaults=True):
     held: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
 
 
-class Verdict(Struct, frozen=True):
+class Decision(Struct, frozen=True):
     """Whether a request was admitted, at which time, and how its key stands afterwards."""
 
     now: int
@@ -85,7 +85,7 @@ def write_ledger(ledger: Ledger) -> bytes:
 
 def reserve(
     ledger: Ledger, limits: KeyLimits, demand: Demand, holding: Holding, now: int, minute: int = MINUTE
-) -> Verdict:
+) -> Decision:
     """Takes what ``demand`` says, all of it or nothing. ``holding`` is what its process holds before."""
     _age(ledger, now, minute)
     hold(ledger, holding, now)
@@ -102,7 +102,7 @@ def reserve(
     allowances = _allowances(ledger, limits, now, minute)
     if isinstance(refusal, RequestsLimited | TokensLimited | ConcurrencyLimited):
         refusal.allowances = allowances
-    return Verdict(now, allowances, refusal)
+    return Decision(now, allowances, refusal)
 
 
 def settle(
@@ -222,12 +222,12 @@ def _allowances(ledger: Ledger, limits: KeyLimits, now: int, minute: int) -> All
     )
 
 
-def standing(ledger: Ledger, limits: KeyLimits, now: int, minute: int = MINUTE) -> dict[str, Allowance]:
+def standing(ledger: Ledger, limits: KeyLimits, now: int, minute: int = MINUTE) -> dict[str, LimitStatus]:
     """How each limit stands, by the names that administrators see (``records.public_record``)."""
     _age(ledger, now, minute)
     requests, tokens = _used(ledger)
     reset = (ledger.window[-1][0] + minute - now) / 1000 if ledger.window else 0.0
-    found: dict[str, Allowance] = {}
+    found: dict[str, LimitStatus] = {}
     if limits.requests is not None:
         found["requests_per_minute"] = _allowance(limits.requests, requests, reset)
     if limits.tokens is not None:
@@ -243,8 +243,8 @@ def standing(ledger: Ledger, limits: KeyLimits, now: int, minute: int = MINUTE) 
     return found
 
 
-def _allowance(limit: int, used: int, reset: float | None) -> Allowance:
-    return Allowance(limit, max(0, limit - used), reset)
+def _allowance(limit: int, used: int, reset: float | None) -> LimitStatus:
+    return LimitStatus(limit, max(0, limit - used), reset)
 
 
 def _used(ledger: Ledger) -> tuple[int, int]:

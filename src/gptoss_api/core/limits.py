@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class Allowance(Struct, frozen=True):
+class LimitStatus(Struct, frozen=True):
     """One limit. ``reset`` are the seconds until nothing of it is used; ``None`` where that never comes."""
 
     limit: int
@@ -14,8 +14,8 @@ class Allowance(Struct, frozen=True):
 class Allowances(Struct, frozen=True):
     """Requests and tokens; of several limits on one of them, that with the least remaining."""
 
-    requests: Allowance | None = None
-    tokens: Allowance | None = None
+    requests: LimitStatus | None = None
+    tokens: LimitStatus | None = None
 
 
 NO_ALLOWANCES = Allowances()

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from ..core.limits import Allowance, Allowances
+from ..core.limits import Allowances, LimitStatus
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -17,7 +17,7 @@ def limit_headers(allowances: Allowances) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def _limit(name: bytes, allowance: Allowance) -> list[tuple[bytes, bytes]]:
+def _limit(name: bytes, allowance: LimitStatus) -> list[tuple[bytes, bytes]]:
     headers = [
         (b"x-ratelimit-limit-" + name, b"%d" % allowance.limit),
         (b"x-ratelimit-remaining-" + name, b"%d" % allowance.remaining),
