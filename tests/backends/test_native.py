@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replaced
 
-from gptoss_api.core.errors import UpstreamFailure
+from gptoss_api.core.errors import UnsupportedParameter, UpstreamFailure
 from gptoss_api.core.events import Started, TextDelta, ToolCallStarted
 from gptoss_api.core.turn import (
     AssistantMessage,
@@ -29,7 +30,7 @@ from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.text.tokens import Tokens
 from gptoss_api.upstreams.openai_compatible import PROFILES
 from tests.upstreams.chatkit.scripted import Reply
-from tests.upstreams.chatkit.transcripts import Json
+from tests.upstreams.chatkit.transcripts import Json, sse
 
 from .server import Backend, ask, connected, streamed, turn
 from .shapes import SHAPES, Answer, Shape
@@ -458,6 +459,53 @@ async def test_what_may_begin_a_stop_string_stays_before_a_call() -> None:
     assert (collector.choices[0].text, len(collector.choices[0].tool_calls)) == ("I look. EN", 1)
     kinds = [type(event) for event in events]
     assert TextDelta not in kinds[kinds.index(ToolCallStarted) :]
+
+
+def logprob(token: str) -> Json:
+    return {"token": token, "logprob": -0.5, "bytes": list(token.encode()), "top_logprobs": []}
+
+
+@EVERY_KIND
+@pytest.mark.parametrize("stream", [False, True])
+async def test_log_probabilities_are_passed_on_where_a_server_tells_them(shape: str, stream: bool) -> None:
+    body = {
+        "messages": [{"role": "user", "content": "q"}],
+        "logprobs": True,
+        "top_logprobs": 2,
+        "stream": stream,
+    }
+    parsed = ChatDialect().parse(json.dumps(body).encode(), {})
+    chunks = [
+        {"index": 0, "delta": {"reasoning": "Hm."}, "logprobs": {"content": [logprob("Hm.")]}},
+        {"index": 0, "delta": {"content": "Hi"}, "logprobs": {"content": [logprob("Hi")]}},
+        {"index": 0, "delta": {"content": "!"}, "logprobs": {"content": [logprob("!")]}},
+        {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"},
+    ]
+    backend = Backend(shape, Reply([sse(*({"choices": [each]} for each in chunks))]))
+    async with gateway_to(backend) as gateway:
+        if not PROFILES[shape].logprobs:
+            with pytest.raises(UnsupportedParameter):
+                await ask(gateway, parsed.turns[0])
+            return
+        collector, events = await ask(gateway, parsed.turns[0])
+        assert {"logprobs": True, "top_logprobs": 2}.items() <= backend.asked[0].body.items()
+        form = OutputFormat("json_object")
+        if not PROFILES[shape].json_object:
+            with pytest.raises(UnsupportedParameter):
+                await ask(gateway, replaced(parsed.turns[0], output_format=form))
+    if not stream:
+        (choice,) = json.loads(parsed.render(collector))["choices"]
+        assert choice["logprobs"] == {"content": [logprob("Hi"), logprob("!")], "refusal": None}
+        return
+    renderer = parsed.renderer()
+    lines = (renderer.feed(events) + renderer.end()).split(b"\n\n")
+    told = [json.loads(line[6:])["choices"] for line in lines if line.startswith(b"data: {")]
+    said = [
+        (c["delta"].get("content"), c["logprobs"]) for choices in told for c in choices if c["delta"] != {}
+    ]
+    assert [content for content, _ in said if content] == ["Hi", "!"]
+    found = [c["logprobs"]["content"] for choices in told for c in choices if c["logprobs"]]
+    assert found == [[logprob("Hi")], [logprob("!")]]
 
 
 async def test_an_empty_answer_is_asked_for_again() -> None:

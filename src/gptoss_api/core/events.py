@@ -10,7 +10,7 @@ together leaves together.
 
 import secrets
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -86,6 +86,12 @@ class TextDelta(Struct, frozen=True, gc=False):
     text: str
 
 
+class LogprobsDelta(Struct, frozen=True, gc=False):
+    """The log probabilities of text, one entry for each token, in OpenAI's form (``logprobs.content``)."""
+
+    entries: list[Any]
+
+
 class RefusalDelta(Struct, frozen=True, gc=False):
     text: str
 
@@ -145,6 +151,7 @@ Event = (
     | ChoiceStarted
     | ReasoningDelta
     | TextDelta
+    | LogprobsDelta
     | RefusalDelta
     | ToolCallStarted
     | ToolCallDelta

@@ -1,6 +1,7 @@
 """A turn's whole answer, collected from its events, for clients that do not stream."""
 
 import time
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -9,6 +10,7 @@ from .events import (
     Events,
     Finished,
     FinishReason,
+    LogprobsDelta,
     ReasoningDelta,
     RefusalDelta,
     Started,
@@ -35,6 +37,7 @@ class Choice(Struct):
     stop_sequence: str | None = None
     # Which of ``tool_calls`` ended whole, by their places.
     whole_calls: frozenset[int] = frozenset()
+    logprobs: list[Any] = field(default_factory=list)
 
 
 class _Pieces(Struct):
@@ -44,6 +47,7 @@ class _Pieces(Struct):
     calls: list[tuple[ToolCallStarted, list[str]]] = field(default_factory=list)
     whole: set[int] = field(default_factory=set)
     finished: Finished | None = None
+    logprobs: list[Any] = field(default_factory=list)
 
     def choice(self) -> Choice:
         finished = self.finished
@@ -59,6 +63,7 @@ class _Pieces(Struct):
             notes=finished.notes if finished else (),
             stop_sequence=finished.stop_sequence if finished else None,
             whole_calls=frozenset(self.whole),
+            logprobs=self.logprobs,
         )
 
 
@@ -92,6 +97,8 @@ class Collector:
             match event:
                 case ReasoningDelta(text):
                     current.reasoning.append(text)
+                case LogprobsDelta(entries):
+                    current.logprobs += entries
                 case RefusalDelta(text):
                     current.refusal.append(text)
                 case ToolCallStarted():

@@ -164,6 +164,8 @@ class Turn(Struct, frozen=True):
     client did not choose. ``max_tokens`` bounds reasoning, text and calls together, in o200k tokens; with
     ``bounds_shown``, only what of them the client is shown. 0 asks for no answer, only for what the prompt
     counts.
+    ``top_logprobs`` is how many tokens the client wants to see beside each of the text's, with their log
+    probabilities; ``None`` wants none of either.
     ``n`` is how many independent answers are wanted. ``streamed`` says that the client sees the answer while
     it comes; one that is given whole can be mended to its end.
 
@@ -198,6 +200,7 @@ class Turn(Struct, frozen=True):
     max_tokens: int | None = None
     bounds_shown: bool = False
     stop: tuple[str, ...] = ()
+    top_logprobs: int | None = None
     n: int = 1
     streamed: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)

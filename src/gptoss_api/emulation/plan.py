@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ..core.errors import UnsupportedParameter
 from ..core.events import ContextEdited, Started, ThreadUse
 from ..core.turn import (
     AssistantMessage,
@@ -131,6 +132,10 @@ def make_plan(
         emulated = _lacking_fields(turn, capabilities)
         sent = turn if capabilities.verbatim else told(native_turn(turn), emulated)
         counted = harmony_text(sent, preamble.tools, thoughts=capabilities.thoughts)
+    if turn.top_logprobs is not None:
+        # Those of words that are taught, read or mended here are not those of the answer.
+        mended = prompt is not None or turn.output_format.kind in emulated
+        _check_logprobs(available=capabilities.logprobs and not mended)
     spec = _spec(turn, capabilities, prompt, sent)
     honoured = {name: value for name, value in turn.options.items() if name in capabilities.options}
     ours = {
@@ -159,6 +164,15 @@ def make_plan(
         thread=_thread_use(turn, continued) if capabilities.threads else None,
         head=None if continued is None else continued.head,
     )
+
+
+def _check_logprobs(*, available: bool) -> None:
+    if not available:
+        raise UnsupportedParameter(
+            "Unsupported parameter: 'logprobs'. Log probabilities are not available from the server that "
+            "answers, or not for an answer in this form.",
+            param="logprobs",
+        )
 
 
 def _becomes_text(turn: Turn, capabilities: Capabilities) -> bool:

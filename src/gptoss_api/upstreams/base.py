@@ -21,6 +21,7 @@ class Capabilities(Struct, frozen=True):
     ``threads``: keeps conversations that a later turn can continue (``Turn.thread``).
     ``verbatim``: knows tools by whatever names and kinds clients give them, and has no model whose format
     could leak, so that nothing is renamed for it and nothing it says is read again.
+    ``logprobs``: tells the log probabilities of what its model writes.
     ``thoughts``: gets those of earlier answers, where it takes conversations.
     """
 
@@ -34,6 +35,7 @@ class Capabilities(Struct, frozen=True):
     threads: bool = False
     verbatim: bool = False
     thoughts: bool = True
+    logprobs: bool = False
     options: Container[str] = frozenset()
 
 

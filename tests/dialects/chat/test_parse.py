@@ -144,12 +144,15 @@ def test_an_unknown_choice_is_told_the_known_ones(name: str, value: str) -> None
 
 
 def test_what_the_models_cannot_do_is_refused_by_name() -> None:
-    assert_refused("logprobs", "unsupported_parameter", logprobs=True)
-    assert_refused("top_logprobs", "unsupported_parameter", top_logprobs=2)
+    assert_refused("top_logprobs", None, top_logprobs=2)
+    assert_refused("top_logprobs", None, logprobs=False, top_logprobs=2)
     assert_refused("audio", "unsupported_parameter", audio={"voice": "alloy", "format": "wav"})
     assert_refused("modalities", "unsupported_value", modalities=["text", "audio"])
     assert_refused("modalities[0]", "invalid_value", modalities=["smell"])
     assert turn(logprobs=False, top_logprobs=0, modalities=["text"]).options == {}
+    assert turn(logprobs=False, top_logprobs=0).top_logprobs is turn().top_logprobs is None
+    assert (turn(logprobs=True).top_logprobs, turn(logprobs=True, top_logprobs=5).top_logprobs) == (0, 5)
+    assert turn(logprobs=True, top_logprobs=5).options == {}
 
 
 def test_usage_of_a_stream() -> None:

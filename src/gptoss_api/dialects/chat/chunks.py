@@ -14,6 +14,7 @@ from ...core.events import (
     Event,
     Events,
     Finished,
+    LogprobsDelta,
     ReasoningDelta,
     RefusalDelta,
     Started,
@@ -88,6 +89,9 @@ class ChunkRenderer:
                 return self._begin(event)
             case ChoiceStarted(index):
                 return self._choose(index)
+            case LogprobsDelta(entries):
+                told = _encode({"content": entries, "refusal": None})
+                return b'%b{},"logprobs":%b,"finish_reason":null}]%b' % (self._start, told, self._foot)
             case RefusalDelta(text) if text:
                 return self._refusal + _encode(text) + self._end
             case ToolCallStarted():

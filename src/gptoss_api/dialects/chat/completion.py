@@ -51,7 +51,7 @@ def _choice(shape: AnswerShape, index: int, choice: Choice, reason: FinishReason
     return {
         "index": index,
         "message": message,
-        "logprobs": None,
+        "logprobs": {"content": choice.logprobs, "refusal": None} if choice.logprobs else None,
         "finish_reason": shape.finish_reason(reason),
     }
 

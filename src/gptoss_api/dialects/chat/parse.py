@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from ...core.catalog import NO_ALIASES, ModelAliases
-from ...core.errors import UnsupportedParameter, UnsupportedValue
+from ...core.errors import InvalidRequest, UnsupportedParameter, UnsupportedValue
 from ...core.turn import Effort, OutputFormat, Turn
 from ..fields import Fields, unknown_value, wrong_type
 from ..parameters import (
@@ -93,6 +93,7 @@ def read_request(body: Fields, *, max_n: int, aliases: ModelAliases = NO_ALIASES
         show_reasoning=show_reasoning,
         max_tokens=_max_tokens(body),
         stop=read_stop(body),
+        top_logprobs=_top_logprobs(body),
         n=read_n(body, max_n),
         streamed=stream,
         options=options,
@@ -102,16 +103,17 @@ def read_request(body: Fields, *, max_n: int, aliases: ModelAliases = NO_ALIASES
     return Parsed(turn, stream, include_usage, toolbox.legacy)
 
 
-def _refuse_unsupported(body: Fields) -> None:
-    if body.boolean("logprobs"):
-        raise UnsupportedParameter(
-            "Unsupported parameter: 'logprobs'. Log probabilities are not available here.", param="logprobs"
-        )
-    if body.integer("top_logprobs", 0, 20):
-        raise UnsupportedParameter(
-            "Unsupported parameter: 'top_logprobs'. Log probabilities are not available here.",
+def _top_logprobs(body: Fields) -> int | None:
+    wanted, most = body.boolean("logprobs"), body.integer("top_logprobs", 0, 20)
+    if most and not wanted:
+        raise InvalidRequest(
+            "Invalid value for 'top_logprobs': it is only allowed when 'logprobs' is true.",
             param="top_logprobs",
         )
+    return (most or 0) if wanted else None
+
+
+def _refuse_unsupported(body: Fields) -> None:
     if body.get("audio") is not None:
         raise UnsupportedParameter(
             "Unsupported parameter: 'audio'. gpt-oss models write only text.", param="audio"

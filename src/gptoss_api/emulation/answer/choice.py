@@ -46,6 +46,7 @@ from ...core.events import (
     Event,
     Finished,
     FinishReason,
+    LogprobsDelta,
     ReasoningDelta,
     RefusalDelta,
     Started,
@@ -182,7 +183,9 @@ class ChoiceMachine:
         if self._mender is not None:
             heavy = spec.heavy and any(tool.strict for tool in spec.turn.tools)
             self._call_weight = inf if heavy else strict_weight(spec.turn.tools)
-        self._shown = (TextDelta, ReasoningDelta) if spec.turn.show_reasoning else (TextDelta,)
+        self._shown: tuple[type[Event], ...] = (TextDelta, LogprobsDelta)
+        if spec.turn.show_reasoning:
+            self._shown = (TextDelta, ReasoningDelta, LogprobsDelta)
         self._passes = self._attempt.plain and self._gate is None and spec.max_tokens is None
 
     # What a turn says
@@ -257,6 +260,9 @@ class ChoiceMachine:
                     self._output.text(self._attempt.last_content())
                 if not self._over:
                     self._native.start(event)
+            case LogprobsDelta():
+                if self._state is State.READING:
+                    self._output.logprobs(event)
             case ToolCallDelta(index, arguments):
                 self._native.arguments(index, arguments)
             case ToolCallFinished(index, complete):

@@ -7,6 +7,7 @@ from typing import Final, Literal
 from ...core.errors import UpstreamFailure
 from ...core.events import (
     Event,
+    LogprobsDelta,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -155,6 +156,10 @@ class Output:
         """Text that passed limit and gate already."""
         if text:
             self._events.append(TextDelta(text))
+
+    def logprobs(self, told: LogprobsDelta) -> None:
+        """They leave with what has left of their text, and are not counted."""
+        self._events.append(told)
 
     def refuse(self, text: str) -> None:
         """A refusal; it is not counted, as it ends the answer anyway."""

@@ -51,6 +51,7 @@ class ChunkChoice(Struct, gc=False):
     message: Delta | None = None
     finish_reason: str | None = None
     index: int | None = None
+    logprobs: Any = None
     stop_reason: Any = None  # vLLM
     matched_stop: Any = None  # SGLang
 
@@ -109,6 +110,7 @@ def _choice(value: Mapping[str, Any]) -> ChunkChoice:
     return ChunkChoice(
         delta=_delta(said),
         finish_reason=reason if isinstance(reason, str) else None,
+        logprobs=value.get("logprobs"),
         stop_reason=value.get("stop_reason"),
         matched_stop=value.get("matched_stop"),
     )

@@ -50,6 +50,7 @@ class ChatServer:
             json_object=profile.json_object,
             json_schema=profile.json_schema,
             stop=profile.stop,
+            logprobs=profile.logprobs,
             max_tokens=True,
             options=PassedOptions(profile.unsupported),
         )
@@ -112,6 +113,7 @@ class ChatTurn:
             show_reasoning=self.turn.show_reasoning,
             redact=self.redact,
             stop=self.turn.stop,
+            logprobs=self.turn.top_logprobs is not None,
             request_id=self.turn.request_id,
         )
         if "json" in (response.headers.get("content-type") or "").lower():

@@ -54,7 +54,8 @@ class Profile(Struct, frozen=True):
     description and calls without content.
 
     ``tool_choice`` holds the choices that it honours; ``tools``, ``json_object``, ``json_schema`` and
-    ``stop`` are what need not be emulated. ``unsupported`` options are never sent. ``stream_usage`` servers
+    ``stop`` are what need not be emulated. Servers with ``logprobs`` tell them in OpenAI's form.
+    ``unsupported`` options are never sent. ``stream_usage`` servers
     must be asked for usage.
     """
 
@@ -73,6 +74,7 @@ class Profile(Struct, frozen=True):
     json_object: bool = False
     json_schema: bool = False
     stop: bool = True
+    logprobs: bool = False
     stream_usage: bool = True
     unsupported: frozenset[str] = _PLATFORM_ONLY
 
@@ -102,6 +104,7 @@ _PARTICULAR: Final[Mapping[str, Profile]] = {
         tool_choice=_EVERY_CHOICE,
         json_object=True,
         json_schema=True,
+        logprobs=True,
     ),
     "vllm": Profile(
         reasoning_in="reasoning",
@@ -110,6 +113,7 @@ _PARTICULAR: Final[Mapping[str, Profile]] = {
         tool_choice=_ONLY_AUTO,
         json_object=True,
         json_schema=True,
+        logprobs=True,
     ),
     "lmstudio": Profile(
         effort=("reasoning_effort", "reasoning.effort"),
@@ -125,6 +129,7 @@ _PARTICULAR: Final[Mapping[str, Profile]] = {
         length="max_completion_tokens",
         json_object=True,
         json_schema=True,
+        logprobs=True,
     ),
     "groq": Profile(
         reasoning_in="reasoning",

@@ -142,6 +142,10 @@ def encode_request(turn: Turn, model: str, profile: Profile, rejected: frozenset
         body[profile.length] = turn.max_tokens
     if turn.stop:
         body["stop"] = list(turn.stop)
+    if turn.top_logprobs is not None:
+        body["logprobs"] = True
+        if turn.top_logprobs:
+            body["top_logprobs"] = turn.top_logprobs
     _add_options(body, turn.options)
     _add_effort(body, turn.effort or profile.default_effort, profile)
     for name in rejected:

@@ -17,6 +17,7 @@ from ...core.events import (
     Event,
     Finished,
     FinishReason,
+    LogprobsDelta,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -69,7 +70,8 @@ class ChatWire:
     ``failure`` is set when the server reported one; what ``feed`` returned up to then came before it, and
     nothing comes after. ``done`` says that nothing further will matter. ``carried`` counts the chunks with
     a finish reason and those after one that say something. ``redact`` knows the secrets that the server may
-    repeat in an error. ``stop`` are the strings that the server was asked to stop at. ``request_id``
+    repeat in an error. ``stop`` are the strings that the server was asked to stop at,
+    ``logprobs`` says that it was asked for those of the text. ``request_id``
     is for the log.
 
     What a strict reader refuses is read leniently. What cannot be read even so and may be a part of the
@@ -83,6 +85,7 @@ class ChatWire:
         show_reasoning: bool = True,
         redact: Redactor = LOOKS,
         stop: Sequence[str] = (),
+        logprobs: bool = False,
         request_id: str = "",
     ) -> None:
         self.failure: GatewayError | None = None
@@ -98,6 +101,7 @@ class ChatWire:
             False  # "" in place of a reason, which no stream that broke off has the mark for.
         )
         self._stop = stop
+        self._tells_logprobs = logprobs
         self._stopped_at: str | None = None
         self._broken_reason = ""
         self._usage: Usage | None = None
@@ -208,6 +212,9 @@ class ChatWire:
                 delta = choice.delta or choice.message
                 if delta is not None:
                     self._delta(delta, out)
+                    if self._tells_logprobs and delta.content:
+                        # Of thoughts they are nothing that OpenAI's form has a place for.
+                        out += _logprobs(choice.logprobs)
                 if choice.finish_reason:
                     self._end(choice)
                     self.carried += 1
@@ -361,6 +368,11 @@ class ChatWire:
         # Both also name other ends, such as the id of a token.
         told = (each for each in (choice.stop_reason, choice.matched_stop) if each in self._stop)
         self._stopped_at = next(told, None)
+
+
+def _logprobs(told: Any) -> list[Event]:
+    entries = told.get("content") if isinstance(told, Mapping) else None
+    return [LogprobsDelta(entries)] if isinstance(entries, list) and entries else []
 
 
 def _begins(text: str, at: int) -> bool:
