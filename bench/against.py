@@ -35,16 +35,18 @@ _WARMING: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How both gateways are started: before which upstream, with how many workers."""
+    """How a gateway is started: before which upstream, with how many workers, and on which cores."""
 
     name: str
     upstream: Callable[[int], Mapping[str, str]]
     workers: int = 1
+    both_cores: bool = False
 
 
 _CHATKIT: Final = Setting("ChatKit", contenders.chatkit_settings)
 _SERVER: Final = Setting("OpenAI server", contenders.server_settings)
-_WORKERS: Final = Setting("ChatKit, 2 workers", contenders.chatkit_settings, workers=2)
+_WORKERS: Final = Setting("ChatKit, 2 workers", contenders.chatkit_settings, workers=2, both_cores=True)
+_ONE_WORKER: Final = Setting("ChatKit, 1 worker", contenders.chatkit_settings, both_cores=True)
 
 # Exchanges of a long conversation; how many conversations are begun for one value, and how often each goes
 # on: not so often that its thread is full.
@@ -64,6 +66,7 @@ class Case:
     connections: int = 32
     per_delta: bool = False
     api: Api = "chat"
+    path: str = ""
 
     @property
     def title(self) -> str:
@@ -89,7 +92,7 @@ class Case:
         return spent / counted * 1e6
 
     def _target(self, port: int) -> Target:
-        return Target(port, PATHS[self.api], NEEDLES[self.api])
+        return Target(port, self.path or PATHS[self.api], NEEDLES[self.api])
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +154,8 @@ def _cases() -> Iterator[Case | LongTalk]:
     yield LongTalk("turns-known", _CHATKIT, known=True)
 
 
-_CASES: Final = tuple(_cases())
-NAMES: Final = [case.name for case in _CASES]
+CASES: Final = tuple(_cases())
+NAMES: Final = [case.name for case in CASES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ class Build:
             "XDG_STATE_HOME": str(home / "state"),
             "XDG_CACHE_HOME": str(home / "cache"),
         }
-        cores = {GATEWAY_CORE} if setting.workers == 1 else {GATEWAY_CORE, LOAD_CORE}
+        cores = {GATEWAY_CORE, LOAD_CORE} if setting.both_cores else {GATEWAY_CORE}
         command = [str(self.python), "-m", "gptoss_api", "serve"]
         return Running(command, environment, port, "/healthz", home / "log", cores, 30), port
 
@@ -184,34 +187,50 @@ def compare(commit: str, *, quick: bool, only: list[str] | None) -> str:
     Raises:
         BenchError: when there is no such commit, or one of both does not start or answer.
     """
-    name = _git("rev-parse", "--short", f"{commit}^{{commit}}").decode().strip()
-    builds = [_older(name), Build("this tree", contenders.ROOT / "src", _environment(contenders.ROOT))]
-    pairs, seconds = (_QUICK_PAIRS, _QUICK_SECONDS) if quick else (_PAIRS, _SECONDS)
+    older, newer = build_of(commit), this_tree()
     lines = [
-        f"| CPU µs per answer (`event`: per delta) | {name} | this tree | {name} ÷ this tree |",
+        f"| CPU µs per answer (`event`: per delta) | {older.name} | this tree | {older.name} ÷ this tree |",
         "|---|---:|---:|---:|",
     ]
-    for case in _CASES:
-        if only and case.name not in only:
-            continue
-        print(case.title, flush=True)
-        with _started(builds, case.setting) as (native, sides):
-            lines.append(_row(case, _measure(native, sides, case, pairs, seconds)))
-        print(lines[-1], flush=True)
-    return "\n".join([*lines, "", "Medians of all pairs; in parentheses the lowest and the highest ratio."])
+    for case in CASES:
+        if not only or case.name in only:
+            lines.append(_compared(case, [(older, case.setting), (newer, case.setting)], quick=quick))
+    return "\n".join([*lines, "", _NOTE])
+
+
+def compare_workers(*, quick: bool) -> str:
+    """The same of two workers and one, where both may use both cores."""
+    tree = this_tree()
+    lines = ["| CPU µs per answer | 2 workers | 1 worker | 2 ÷ 1 |", "|---|---:|---:|---:|"]
+    for case in CASES:
+        if isinstance(case, Case) and case.setting is _WORKERS:
+            lines.append(_compared(case, [(tree, _WORKERS), (tree, _ONE_WORKER)], quick=quick))
+    return "\n".join([*lines, "", _NOTE])
+
+
+_NOTE: Final = "Medians of all pairs; in parentheses the lowest and the highest ratio."
+
+
+def _compared(case: Case | LongTalk, builds: list[tuple[Build, Setting]], *, quick: bool) -> str:
+    print(case.title, flush=True)
+    pairs, seconds = (_QUICK_PAIRS, _QUICK_SECONDS) if quick else (_PAIRS, _SECONDS)
+    with _started(builds) as (native, sides):
+        row = _row(case, _measure(native, sides, case, pairs, seconds))
+    print(row, flush=True)
+    return row
 
 
 Side = tuple[Running, int]
 
 
 @contextmanager
-def _started(builds: list[Build], setting: Setting) -> Iterator[tuple[Native, list[Side]]]:
+def _started(builds: list[tuple[Build, Setting]]) -> Iterator[tuple[Native, list[Side]]]:
     native = Native(contenders.WORK)
     stub_port = free_port()
     with ExitStack() as cleanup:
         cleanup.callback(start_stub(native, stub_port).stop)
         sides: list[Side] = []
-        for number, build in enumerate(builds):
+        for number, (build, setting) in enumerate(builds):
             home = contenders.WORK / "against" / f"home-{number}"
             home.mkdir(parents=True, exist_ok=True)
             running, port = build.start(setting, stub_port, home)
@@ -226,19 +245,19 @@ def _measure(
 ) -> list[list[float]]:
     """Microseconds for each side in each pair."""
     for running, port in sides:
-        with _awake(running):
+        with awake(running):
             case.warm_up(native, port)
     found: list[list[float]] = [[], []]
     for pair in range(pairs):
         for number in (0, 1) if pair % 2 else (1, 0):
             running, port = sides[number]
-            with _awake(running):
+            with awake(running):
                 found[number].append(case.cost(native, running, port, seconds))
     return found
 
 
 @contextmanager
-def _awake(running: Running) -> Iterator[None]:
+def awake(running: Running) -> Iterator[None]:
     running.resume()
     try:
         yield
@@ -253,17 +272,26 @@ def _row(case: Case | LongTalk, found: list[list[float]]) -> str:
     return f"| {case.title} | {older:,.1f} | {newer:,.1f} | {ratio} |"
 
 
-def _older(name: str) -> Build:
-    """The files of a commit, unpacked once."""
+def this_tree() -> Build:
+    return Build("this tree", contenders.ROOT / "src", environment_of(contenders.ROOT))
+
+
+def build_of(commit: str) -> Build:
+    """The files of a commit, unpacked once.
+
+    Raises:
+        BenchError: when there is no such commit.
+    """
+    name = _git("rev-parse", "--short", f"{commit}^{{commit}}").decode().strip()
     folder = contenders.WORK / "against" / name
     if not folder.exists():
         files = _git("archive", name, "src", "requirements/run.txt")
         with tarfile.open(fileobj=io.BytesIO(files)) as archive:
             archive.extractall(folder, filter="data")
-    return Build(name, folder / "src", _environment(folder))
+    return Build(name, folder / "src", environment_of(folder))
 
 
-def _environment(tree: Path) -> Path:
+def environment_of(tree: Path) -> Path:
     """The interpreter of an environment with what ``tree`` pins; trees that pin the same share it."""
     pinned = tree / "requirements" / "run.txt"
     name = hashlib.sha256(pinned.read_bytes()).hexdigest()[:12]

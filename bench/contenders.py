@@ -32,7 +32,8 @@ CONTENT = '"content":"'
 @dataclass(frozen=True, slots=True)
 class Contender:
     """One program. ``event_rate`` is how many events per second it is offered where CPU time is measured:
-    well below what it can do, so that every event is a read of its own."""
+    well below what it can do, so that every event is a read of its own. ``streams`` is how many it is given
+    at once."""
 
     name: str
     version: str
@@ -42,6 +43,7 @@ class Contender:
     environment: Mapping[str, str] = field(default_factory=dict)
     event_rate: int = 10_000
     start_timeout: float = 20.0
+    streams: tuple[int, ...] = (1000,)
 
     def start(self) -> Running:
         """Starts it on the gateway core.
@@ -73,7 +75,7 @@ def gateway(stub_port: int, *, installed: bool) -> Contender:
     else:
         python = sys.executable
         environment["PYTHONPATH"] = str(ROOT / "src")
-    version = _output([python, "-c", "import gptoss_api; print(gptoss_api.__version__)"], environment)
+    version = output([python, "-c", "import gptoss_api; print(gptoss_api.__version__)"], environment)
     return Contender(
         name=GATEWAY,
         version=version,
@@ -81,6 +83,7 @@ def gateway(stub_port: int, *, installed: bool) -> Contender:
         target=Target(port, CHAT, CONTENT),
         ready_path="/healthz",
         environment=environment,
+        streams=(1000, 5000),
     )
 
 
@@ -92,7 +95,7 @@ def gateway_environment(port: int, upstream: Mapping[str, str]) -> dict[str, str
         "HOST": "127.0.0.1",
         "PORT": str(port),
         # The default spares the account behind gpt-oss.com; here everybody may do what it can.
-        "GPTOSS_MAX_CONCURRENCY": "4000",
+        "GPTOSS_MAX_CONCURRENCY": "6000",
         **upstream,
     }
 
@@ -124,7 +127,7 @@ def original(stub_port: int) -> Contender:
     port = free_port()
     return Contender(
         name=ORIGINAL,
-        version=_output([str(deno), "--version"]).split()[1],
+        version=output([str(deno), "--version"]).split()[1],
         command=[str(deno), "run", "--allow-net", "--allow-env", str(PEERS / "original.ts")],
         target=Target(port, CHAT, CONTENT),
         ready_path="/",
@@ -159,7 +162,7 @@ def litellm(stub_port: int) -> Contender:
     ]
     return Contender(
         name=LITELLM,
-        version=_output([str(folder / "bin" / "python"), "-c", code]),
+        version=output([str(folder / "bin" / "python"), "-c", code]),
         command=[*command, "--num_workers", "1"],
         target=Target(port, CHAT, CONTENT),
         ready_path="/health/liveliness",
@@ -205,6 +208,19 @@ def install_gateway() -> Path:
     return python
 
 
+def package(name: str, *others: str) -> tuple[Path, str]:
+    """The environment of a package of its own, and the version that is in it."""
+    folder = WORK / "packages" / name
+    done = folder / "done"
+    if not done.exists():
+        install([sys.executable, "-m", "venv", "--clear", str(folder)])
+        pip = [str(folder / "bin" / "pip"), "install", "-qq", "--disable-pip-version-check"]
+        install([*pip, name, *others])
+        done.touch()
+    code = f"from importlib.metadata import version; print(version({name!r}))"
+    return folder, output([str(folder / "bin" / "python"), "-c", code])
+
+
 def install(command: Sequence[str]) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=900)
@@ -215,7 +231,7 @@ def install(command: Sequence[str]) -> None:
         raise BenchError(f"installing failed: {words[-1][:200]}")
 
 
-def _output(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+def output(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=60, env={**os.environ, **(environment or {})}
     )

@@ -17,7 +17,6 @@ _WHOLE = Answer(deltas=32, batch=0)
 _STREAM = Answer(deltas=32)
 _BUSY_CONNECTIONS = 32
 _PACED_STREAMS = 50
-_OPEN_STREAMS = 1000
 _SLOW_START = 3.0
 
 
@@ -201,7 +200,7 @@ def agent_overhead(field: Field) -> Samples:
 
 @dataclass(frozen=True, slots=True)
 class OpenStreams:
-    """A thousand streams open at once: proportional bytes, bytes for each stream, and how they progressed."""
+    """Many streams open at once: proportional bytes, bytes for each stream, and how they progressed."""
 
     pss: Samples
     per_stream: Samples
@@ -209,11 +208,15 @@ class OpenStreams:
     complete: Samples
 
 
-def open_streams(field: Field) -> OpenStreams:
-    """A thousand streams, two deltas a second on each. ``complete`` counts those that lost nothing."""
+def open_streams(field: Field, streams: int) -> OpenStreams:
+    """So many streams, two deltas a second on each. ``complete`` counts those that lost nothing."""
     found = OpenStreams(field.samples(), field.samples(), field.samples(), field.samples())
-    answer = Answer(deltas=max(6, int(10 * field.effort.seconds)), pace=500_000)
+    # They begin one after the other, and all of them have to be open for a while.
+    beginning = streams / 500
+    answer = Answer(deltas=int(2 * (beginning + 2 + 4 * field.effort.seconds)), pace=500_000)
     for entry in field.entries:
+        if streams not in entry.contender.streams:
+            continue
         with field.turn(entry) as running:
             before = running.memory().pss
 
@@ -222,19 +225,19 @@ def open_streams(field: Field) -> OpenStreams:
                 time.sleep(1)
                 pss = running.memory().pss
                 found.pss[name].append(pss)
-                found.per_stream[name].append((pss - before) / _OPEN_STREAMS)
+                found.per_stream[name].append((pss - before) / streams)
 
             report = field.native.run(
                 entry.contender.target,
                 chat_body(answer, stream=True),
                 answer,
-                _OPEN_STREAMS,
+                streams,
                 rounds=1,
-                spread=2_000_000,
-                timeout=45,
+                spread=int(beginning * 1e6),
+                timeout=60,
                 when_open=note,
             )
-        field.check(entry, "1,000 open streams", report)
+        field.check(entry, f"{streams:,} open streams", report)
         found.complete[entry.name].append(report.completed)
         if report.completed:
             found.longest_gap[entry.name].append(report.longest_gap / 1000)

@@ -6,7 +6,18 @@ from html import escape
 from .contenders import GATEWAY
 from .report import FIGURES, Figure, Results, middle
 
-_SHOWN = ("requests", "streams", "event_cost", "first_1", "first_50", "agent", "open", "startup")
+_SHOWN = (
+    "requests_cpu",
+    "streams_cpu",
+    "event_cost",
+    "requests",
+    "streams",
+    "first_1",
+    "first_50",
+    "agent",
+    "open",
+    "startup",
+)
 _BETTER = {"requests": "more is better", "streams": "more is better"}
 
 _WIDTH = 440

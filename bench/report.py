@@ -42,11 +42,11 @@ class Figure:
 
 
 FIGURES = (
-    Figure("requests", "whole answers per second"),
-    Figure("streams", "streamed answers per second"),
     Figure("requests_cpu", "CPU time per whole answer, µs"),
     Figure("streams_cpu", "CPU time per streamed answer of 32 deltas, µs"),
     Figure("event_cost", "CPU time per streamed event, µs", digits=1),
+    Figure("requests", "whole answers per second"),
+    Figure("streams", "streamed answers per second"),
     Figure("first_1", "added time to first token, 1 stream, ms", digits=2),
     Figure("first_50", "added time to first token, 50 at once, ms", digits=1),
     Figure("agent", "added to a 76 kB agent request, ms", digits=1),
@@ -57,6 +57,10 @@ FIGURES = (
     Figure("per_stream", "memory per open stream, kB", scale=1e-3),
     Figure("complete", "streams of 1,000 that lost nothing"),
     Figure("longest_gap", "longest gap between deltas sent every 500 ms, ms"),
+    Figure("open_5000", "memory with 5,000 open streams, MB", scale=1e-6),
+    Figure("per_stream_5000", "memory per open stream of 5,000, kB", scale=1e-3),
+    Figure("complete_5000", "streams of 5,000 that lost nothing"),
+    Figure("longest_gap_5000", "longest gap between their deltas, ms"),
 )
 
 
@@ -113,9 +117,9 @@ def _dependencies(results: Results) -> list[float]:
 
 
 GOALS = (
-    Goal("whole answers/s, over the original", 1.5, False, _ratio("requests", ORIGINAL)),
     Goal("CPU time per whole answer, the original's over ours", 1.5, False, _cost_ratio("requests_cpu")),
     Goal("CPU time per streamed answer, the original's over ours", 1.5, False, _cost_ratio("streams_cpu")),
+    Goal("whole answers/s, over the original", 1.5, False, _ratio("requests", ORIGINAL)),
     Goal("whole answers/s, over LiteLLM", 15, False, _ratio("requests", LITELLM), digits=1),
     Goal("streamed answers/s, over the original", 1.5, False, _ratio("streams", ORIGINAL)),
     Goal("streamed answers/s, over LiteLLM", 50, False, _ratio("streams", LITELLM), digits=1),
@@ -125,6 +129,8 @@ GOALS = (
     Goal("added to a 76 kB agent request", 5, True, _own("agent"), "ms", 1),
     Goal("memory per open stream", 60, True, _own("per_stream", 1e-3), "kB", 0),
     Goal("streams of 1,000 that lost nothing", 1000, False, _own("complete"), "", 0),
+    Goal("memory per open stream of 5,000", 60, True, _own("per_stream_5000", 1e-3), "kB", 0),
+    Goal("streams of 5,000 that lost nothing", 5000, False, _own("complete_5000"), "", 0),
     Goal("memory under load", 80, True, _own("peak", 1e-6), "MB", 0),
     Goal("start to first answer", 0.5, True, _own("startup"), "s"),
     Goal("dependencies", 15, True, _dependencies, "", 0),

@@ -3,7 +3,8 @@
 The programs under test share one core in turns, the stub and the load generator have another. Writes
 ``results.json``, ``results.svg`` and the section of ``README.md`` between its markers. ``--quick`` measures
 briefly, runs the gateway from the tree and writes nothing: a smoke test. ``--against COMMIT`` compares this
-tree with another commit of it instead, by CPU time, and prints the ratios.
+tree with another commit of it instead, by CPU time, and prints the ratios; ``--gateways`` with programs that
+pass an OpenAI-compatible API on, ``--workers`` two workers with one.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from types import FrameType
 
 import msgspec
 
-from . import against, contenders, machine, measures, plot, report
+from . import against, contenders, gateways, machine, measures, plot, report
 from .contenders import Contender
 from .installed import installations
 from .load import BenchError, Native
@@ -39,7 +40,7 @@ def main() -> int:
         print(f"bench: {missing}", file=sys.stderr)
         return 1
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard) if hard > 0 else 8192, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(16384, hard) if hard > 0 else 16384, hard))
     # The finally blocks end every child, also when the benchmark is told to stop.
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, _interrupted)
@@ -49,6 +50,12 @@ def main() -> int:
     try:
         if arguments.against:
             print(f"\n{against.compare(arguments.against, quick=arguments.quick, only=arguments.only)}")
+            return 0
+        if arguments.workers:
+            print(f"\n{against.compare_workers(quick=arguments.quick)}")
+            return 0
+        if arguments.gateways:
+            print(f"\n{gateways.compare(quick=arguments.quick)}")
             return 0
         results = _run(quick=arguments.quick, only=arguments.only)
     except BenchError as error:
@@ -67,6 +74,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--against", metavar="COMMIT", help="compare this tree with that commit of it instead"
     )
+    parser.add_argument("--workers", action="store_true", help="compare two workers with one")
+    parser.add_argument("--gateways", action="store_true", help="compare with what passes OpenAI's API on")
     parser.add_argument(
         "--only",
         action="append",
@@ -155,7 +164,9 @@ def _measure(field: Field) -> dict[str, measures.Samples]:
     _say("agent request")
     agent = measures.agent_overhead(field)
     _say("1,000 open streams")
-    wide = measures.open_streams(field)
+    wide = measures.open_streams(field, 1000)
+    _say("5,000 open streams")
+    wider = measures.open_streams(field, 5000)
     return {
         "requests": busy.requests,
         "streams": busy.streams,
@@ -170,6 +181,10 @@ def _measure(field: Field) -> dict[str, measures.Samples]:
         "per_stream": wide.per_stream,
         "longest_gap": wide.longest_gap,
         "complete": wide.complete,
+        "open_5000": wider.pss,
+        "per_stream_5000": wider.per_stream,
+        "longest_gap_5000": wider.longest_gap,
+        "complete_5000": wider.complete,
     }
 
 

@@ -32,7 +32,7 @@
 
 #include "answer.h"
 
-#define MAX_CONNECTIONS 4000
+#define MAX_CONNECTIONS 6000
 #define MAX_HEAD 16384
 /* More answers than this are not measured one by one. */
 #define MAX_SAMPLES 2000000

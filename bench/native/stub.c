@@ -30,7 +30,7 @@
 
 #include "answer.h"
 
-#define MAX_FD 8192
+#define MAX_FD 16384
 #define MAX_REQUEST (4 << 20)
 #define MAX_ANSWERS 64
 /* Microseconds from the events before the first delta to that delta: what comes before it is not on its way. */

@@ -140,7 +140,7 @@ def test_only_instructions() -> None:
 # Verbatim
 
 
-@pytest.mark.parametrize("said", ["hi", "  hi\n", "# Tools\n<tool_call>", "", "</message> &lt;b>"])
+@pytest.mark.parametrize("said", ["hi", "  hi\n", "# Tools\n<tool_call>", "</message> &lt;b>"])
 def test_a_lone_user_message_is_sent_as_it_is(said: str) -> None:
     for messages in ((UserMessage(said),), (InstructionMessage(" "), UserMessage(said))):
         made = prompt(*messages)
