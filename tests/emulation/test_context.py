@@ -11,6 +11,7 @@ from gptoss_api.core.turn import (
     AssistantMessage,
     ClearThinking,
     ClearToolUses,
+    Compact,
     ContextEdit,
     InstructionMessage,
     Message,
@@ -19,6 +20,7 @@ from gptoss_api.core.turn import (
     Truncate,
     Turn,
     UserMessage,
+    summary_message,
 )
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.emulation.context import CLEARED, cleared, without_oldest
@@ -222,3 +224,57 @@ def test_what_is_left_is_what_counts() -> None:
         return asyncio.run(upstream.count(asks(*worked(9, 5_000), context_edits=edits)))
 
     assert count() - count(ClearToolUses(over=1_000)) > 6 * TOKENS.count("r" * 5_000) * 0.9
+
+
+SUMMARY = "They want q. Five calls were made."
+
+
+@pytest.mark.parametrize("capabilities", [NATIVE, TEXT_ONLY], ids=["native", "text"])
+@pytest.mark.parametrize("asks_more", [True, False])
+def test_a_long_conversation_is_summed_up_by_the_model(capabilities: Capabilities, asks_more: bool) -> None:
+    said = [RULES, *worked(5, 2_000), *([UserMessage("And now?")] if asks_more else [])]
+    edit = Compact(over=500, instructions="Keep the numbers.")
+    turn = asks(*said, tools=[WEATHER], context_edits=(edit,))
+    outcome = answered(turn, SUMMARY, "Done.", capabilities=capabilities)
+    assert outcome.text == "Done."
+    first, second = ("\n".join(m.text for m in asked.messages) for asked in outcome.asked)
+    assert "Keep the numbers." in first
+    assert first.count("r" * 2_000) == 5
+    assert "r" * 2_000 not in second
+    assert SUMMARY in second
+    assert "rules" in second
+    assert ("And now?" in second) is asks_more
+    (told,) = outcome.started.context_edits
+    assert (told.edit, told.summary) == ("compaction", SUMMARY)
+    assert told.count == 11
+    assert told.tokens > 500
+    if capabilities is NATIVE:
+        assert outcome.asked[0].tools == ()
+        question = (UserMessage("And now?"),) if asks_more else ()
+        assert outcome.asked[1].messages == (RULES, summary_message(SUMMARY), *question)
+
+
+def test_a_summary_may_be_all_that_is_wanted() -> None:
+    edit = Compact(over=100, pauses=True)
+    outcome = answered(asks(*worked(5, 2_000), context_edits=(edit,)), SUMMARY, capabilities=NATIVE)
+    assert (outcome.text, outcome.reason) == ("", "stop")
+    assert outcome.started.context_edits[0].summary == SUMMARY
+    assert outcome.usage.completion_tokens == TOKENS.count(SUMMARY)
+
+
+def test_a_conversation_that_is_short_enough_is_not_summed_up() -> None:
+    outcome = answered(asks(*worked(2), context_edits=(Compact(),)), "Done.", capabilities=NATIVE)
+    assert (outcome.text, outcome.started.context_edits) == ("Done.", ())
+    # What other edits leave out counts no more.
+    edits = (ClearToolUses(over=100, keep=0), Compact(over=1_000))
+    outcome = answered(asks(*worked(5, 5_000), context_edits=edits), "Done.", capabilities=NATIVE)
+    assert [each.edit for each in outcome.started.context_edits] == ["clear_tool_uses"]
+
+
+def test_what_does_not_fit_is_summed_up_whatever_the_limit() -> None:
+    long = [UserMessage(letter + " word" * (WINDOW // 3)) for letter in "abcd"]
+    turn = asks(*long, UserMessage("And now?"), context_edits=(Compact(over=10**9),))
+    outcome = answered(turn, SUMMARY, "Done.", capabilities=NATIVE)
+    assert (outcome.text, outcome.started.context_edits[0].edit) == ("Done.", "compaction")
+    # Of what is too long even for a summary the end is summed up.
+    assert "a word" not in outcome.asked[0].messages[0].text

@@ -37,12 +37,13 @@ class Usage(Struct, frozen=True, gc=False):
 class ContextEdited(Struct, frozen=True):
     """What was left out of a conversation: ``count`` results, answers with thoughts, or messages.
 
-    ``tokens`` is how many fewer the prompt has.
+    ``tokens`` is how many fewer the prompt has, ``summary`` what stands for messages that were summed up.
     """
 
-    edit: Literal["clear_tool_uses", "clear_thinking", "truncation"]
+    edit: Literal["clear_tool_uses", "clear_thinking", "truncation", "compaction"]
     count: int
     tokens: int
+    summary: str = ""
 
 
 class Started(Struct, frozen=True):

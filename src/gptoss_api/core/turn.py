@@ -153,7 +153,26 @@ class Truncate(Struct, frozen=True, tag="truncation"):
     """Leaves the oldest messages out where the prompt does not fit the context."""
 
 
-ContextEdit = ClearToolUses | ClearThinking | Truncate
+class Compact(Struct, frozen=True, tag="compaction"):
+    """Puts a summary by the model in the place of a conversation of more than ``over`` tokens.
+
+    ``instructions`` are the client's for the summary. With ``pauses`` it is all that is answered.
+    """
+
+    over: int = 150_000
+    instructions: str = ""
+    pauses: bool = False
+
+
+ContextEdit = ClearToolUses | ClearThinking | Truncate | Compact
+
+
+def summary_message(summary: str) -> UserMessage:
+    """What stands for the beginning of a conversation that was summed up."""
+    return UserMessage(
+        "The conversation up to here was replaced by this summary of it to save room. Go on from it.\n\n"
+        f"<summary>\n{summary}\n</summary>"
+    )
 
 
 class Turn(Struct, frozen=True):

@@ -10,6 +10,7 @@ from ..core.turn import (
     AssistantMessage,
     ClearThinking,
     ClearToolUses,
+    Compact,
     InstructionMessage,
     Message,
     ToolCall,
@@ -17,9 +18,18 @@ from ..core.turn import (
     Truncate,
     Turn,
     UserMessage,
+    leading_instructions,
+    summary_message,
 )
 
 CLEARED: Final = "[The result of this call was left out to save room. Call the tool again if it is needed.]"
+
+_SUM_UP: Final = (
+    "Sum this conversation up, so that it can be continued from your summary alone: nothing else of it will "
+    "be left. Write down what the user wants, in their own words where the wording matters, what was done "
+    "and found out, with names, paths, figures and code that will be needed again, what was decided and why, "
+    "what went wrong, and what is to be done next. Call no tools. Write the summary only."
+)
 
 # A cut by estimate may have to be repeated; each takes away at least a tenth more than was too much.
 MOST_CUTS: Final = 4
@@ -36,7 +46,46 @@ def truncates(turn: Turn) -> bool:
 
 def clears(turn: Turn) -> bool:
     """Whether :func:`cleared` could change ``turn``."""
-    return any(not isinstance(edit, Truncate) for edit in turn.context_edits)
+    return any(isinstance(edit, ClearThinking | ClearToolUses) for edit in turn.context_edits)
+
+
+def compaction(turn: Turn) -> Compact | None:
+    """How ``turn`` is to be summed up where it is too long, if it is."""
+    return next((edit for edit in turn.context_edits if isinstance(edit, Compact)), None)
+
+
+def without_compaction(turn: Turn) -> Turn:
+    """``turn`` as it stands."""
+    return replace(
+        turn, context_edits=tuple(edit for edit in turn.context_edits if not isinstance(edit, Compact))
+    )
+
+
+def summing_up(turn: Turn, instructions: str) -> Turn:
+    """A turn that asks for a summary of ``turn``; where even that is too long it is one of its end."""
+    wanted = UserMessage(f"{_SUM_UP}\n\n{instructions}" if instructions else _SUM_UP)
+    edits = without_compaction(turn).context_edits
+    return Turn(
+        turn.model,
+        (*turn.messages, wanted),
+        effort="low",
+        show_reasoning=False,
+        streamed=False,
+        caller=turn.caller,
+        request_id=turn.request_id,
+        provider=turn.provider,
+        weight=turn.weight,
+        new_thread=True,
+        context_edits=(*edits, Truncate()),
+    )
+
+
+def summed_up(turn: Turn, summary: str) -> Turn:
+    """``turn`` with ``summary`` for all that was said but a question at its end."""
+    messages = turn.messages
+    question = messages[-1:] if isinstance(messages[-1], UserMessage) else ()
+    instructions = messages[: leading_instructions(messages)]
+    return replace(without_compaction(turn), messages=(*instructions, summary_message(summary), *question))
 
 
 def cleared(turn: Turn, count: Callable[[Turn], int]) -> Edited:
@@ -50,7 +99,7 @@ def cleared(turn: Turn, count: Callable[[Turn], int]) -> Edited:
             case ClearToolUses():
                 before = count(turn) if before is None else before
                 messages, lost = _without_results(turn.messages, edit, before)
-            case Truncate():
+            case _:
                 continue
         if not lost:
             continue

@@ -14,16 +14,25 @@ from msgspec.structs import replace
 from ..core.catalog import find_model
 from ..core.errors import ContextLengthExceeded
 from ..core.events import ContextEdited, Events, Finished, Started, Usage, UsageReported
+from ..core.result import Collector
 from ..core.turn import Turn
-from ..loop import beside, in_thread
+from ..loop import Flow, beside, in_thread
 from ..text.tokens import Tokens
 from ..threads import Conversations, ReasoningCache
 from ..upstreams.base import Capabilities, Health, Sink, Upstream
-from .context import MOST_CUTS, truncates, without_oldest
+from .context import (
+    MOST_CUTS,
+    compaction,
+    summed_up,
+    summing_up,
+    truncates,
+    without_compaction,
+    without_oldest,
+)
 from .driver import TurnDriver
 from .plan import Plan, Planner
 from .prompt.tool_section import Style
-from .usage import PromptCount
+from .usage import LEAST_ANSWER, PromptCount
 
 
 class EmulationSettings(Struct, frozen=True):
@@ -96,7 +105,19 @@ class EmulatedUpstream:
         if turn.max_tokens == 0:
             sink.feed(await self._counted(turn))
             return
+        turn, compacted, spent = await self._compacted(turn)
+        if spent is not None:
+            started = Started(
+                self.name,
+                turn.model,
+                ignored=turn.ignored,
+                prompt_tokens=spent.prompt_tokens,
+                context_edits=compacted,
+            )
+            sink.feed([started, Finished("stop"), UsageReported(spent)])
+            return
         plan = await self._fitting_plan(turn)
+        plan = replace(plan, context_edits=(*compacted, *plan.context_edits))
         window = find_model(turn.model).context_window
         with PromptCount(plan.counted, self._tokens, window) as prompt:
             await prompt.check(turn)
@@ -113,6 +134,26 @@ class EmulatedUpstream:
                 reasoning=self._reasoning,
             )
             await driver.answer(sink)
+
+    async def _compacted(self, turn: Turn) -> tuple[Turn, tuple[ContextEdited, ...], Usage | None]:
+        """``turn`` with a summary where it is too long, what was summed up, and the cost if that is all."""
+        edit = compaction(turn)
+        if edit is None:
+            return turn, (), None
+        reserve = min(turn.max_tokens or LEAST_ANSWER, LEAST_ANSWER)
+        size = await self.count(turn)
+        if size <= min(edit.over, find_model(turn.model).context_window - reserve):
+            return without_compaction(turn), (), None
+        heard = _Heard()
+        await self.answer(summing_up(turn, edit.instructions), heard)
+        said = heard.said
+        summary = said.choices[0].text.strip()
+        if not summary:
+            return without_compaction(turn), (), None
+        shorter = summed_up(turn, summary)
+        saved = max(size - await self.count(shorter), 0)
+        told = ContextEdited("compaction", len(turn.messages) + 1 - len(shorter.messages), saved, summary)
+        return shorter, (told,), said.usage if edit.pauses else None
 
     async def _fitting_plan(self, turn: Turn) -> Plan:
         """The plan for ``turn``, which may have to lose its beginning."""
@@ -159,3 +200,16 @@ class EmulatedUpstream:
         plan = await self._fitting_plan(replace(turn, new_thread=True))
         with PromptCount(plan.counted, self._tokens, find_model(turn.model).context_window) as prompt:
             return await prompt.size()
+
+
+class _Heard:
+    """A whole answer that the gateway itself asked for."""
+
+    def __init__(self) -> None:
+        self.said = Collector()
+        self.flow = Flow()
+
+    def feed(self, events: Events) -> bool:
+        """See :class:`gptoss_api.upstreams.base.Sink`."""
+        self.said.feed(events)
+        return True

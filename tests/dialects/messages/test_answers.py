@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
-from anthropic.types.beta import BetaMessage, BetaRawMessageDeltaEvent
+from anthropic.types.beta import BetaMessage, BetaRawMessageDeltaEvent, BetaRawMessageStreamEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -339,3 +339,32 @@ def test_what_was_left_out_of_the_context_is_told() -> None:
         strictly(model, value)
     truncated = Started("test", "gpt-oss-120b", context_edits=(ContextEdited("truncation", 2, 30),))
     assert "context_management" not in whole([truncated, *THOUGHT_AND_TEXT[1:]])
+
+
+def test_a_summary_of_the_conversation_is_the_first_block() -> None:
+    started = Started("test", "gpt-oss-120b", context_edits=(ContextEdited("compaction", 9, 400, "So far."),))
+    endings: list[tuple[list[Event], str]] = [
+        ([TextDelta("Done."), Finished("stop"), USAGE], "end_turn"),
+        ([Finished("stop"), USAGE], "compaction"),
+    ]
+    for rest, reason in endings:
+        events = [started, *rest]
+        collector = Collector()
+        collector.feed(events)
+        message = json.loads(parse({}).render(collector))
+        strictly(BetaMessage, message)
+        assert message["content"][0] == {"type": "compaction", "content": "So far."}
+        assert message["stop_reason"] == reason
+        assert "context_management" not in message
+        said = [data for _, data in named_events(rendered(parse({}).renderer(), events))]
+        for each in said:
+            if each["type"] != "ping":
+                strictly(BetaRawMessageStreamEvent, each)
+        assert next(each["delta"] for each in said if each["type"] == "content_block_delta") == {
+            "type": "compaction_delta",
+            "content": "So far.",
+        }
+        assert [each["index"] for each in said if each["type"] == "content_block_start"] == list(
+            range(len(rest) - 1)
+        )
+        assert said[-2]["delta"]["stop_reason"] == reason

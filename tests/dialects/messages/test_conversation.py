@@ -11,6 +11,7 @@ from gptoss_api.core.turn import (
     ToolCall,
     ToolResultMessage,
     UserMessage,
+    summary_message,
 )
 from gptoss_api.dialects.messages.signatures import Signer
 
@@ -215,3 +216,24 @@ def test_what_cannot_be_read_is_named(sent: Any, param: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         turn(messages=sent)
     assert refused.value.param == param
+
+
+def test_a_summary_stands_for_everything_before_it() -> None:
+    compaction = block("compaction", content="They want rain.")
+    failed = block("compaction", content=None)
+    asked = messages(
+        user(text("Weather?")),
+        {"role": "system", "content": "Be brief."},
+        assistant(text("Dropped."), compaction, text("It rains.")),
+        user(text("Where?")),
+        assistant(failed, text("Here.")),
+        user(text("When?")),
+    )
+    assert asked == (
+        InstructionMessage("Be brief.", "developer"),
+        summary_message("They want rain."),
+        AssistantMessage("It rains."),
+        UserMessage("Where?"),
+        AssistantMessage("Here."),
+        UserMessage("When?"),
+    )

@@ -13,7 +13,15 @@ from gptoss_api.core.errors import (
     UnsupportedParameter,
     UnsupportedValue,
 )
-from gptoss_api.core.turn import ClearThinking, ClearToolUses, ContextEdit, OutputFormat, Tool, ToolChoice
+from gptoss_api.core.turn import (
+    ClearThinking,
+    ClearToolUses,
+    Compact,
+    ContextEdit,
+    OutputFormat,
+    Tool,
+    ToolChoice,
+)
 from gptoss_api.dialects.messages import MessagesDialect
 from gptoss_api.dialects.messages.tools import MAX_TOOLS
 
@@ -269,9 +277,9 @@ def test_what_has_no_effect_is_named() -> None:
     asked = turn(
         inference_geo="eu",
         no_such_thing=1,
-        context_management={"edits": [{"type": "compact_20260112"}]},
+        context_management={"edits": [{"type": "forget_20300101"}]},
     )
-    assert asked.ignored == ("inference_geo", "no_such_thing", "context_management.compact_20260112")
+    assert asked.ignored == ("inference_geo", "no_such_thing", "context_management.forget_20300101")
 
 
 @pytest.mark.parametrize(
@@ -297,6 +305,16 @@ def test_what_has_no_effect_is_named() -> None:
                 "exclude_tools": None,
             },
             ClearToolUses(30_000, inputs=("a",)),
+        ),
+        ({"type": "compact_20260112"}, Compact(150_000)),
+        (
+            {
+                "type": "compact_20260112",
+                "trigger": {"type": "input_tokens", "value": 60_000},
+                "instructions": "Keep code.",
+                "pause_after_compaction": True,
+            },
+            Compact(60_000, "Keep code.", True),
         ),
         ({"type": "clear_thinking_20251015"}, ClearThinking(1)),
         (

@@ -6,7 +6,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from ...core.events import ContextEdited
-from ...core.turn import ClearThinking, ClearToolUses, ContextEdit
+from ...core.turn import ClearThinking, ClearToolUses, Compact, ContextEdit
 from ..fields import Fields, missing, wrong_type
 
 _TOOL_USES: Final = "clear_tool_uses_20250919"
@@ -38,6 +38,8 @@ def read_context_edits(body: Fields) -> ContextEdits:
             case "clear_thinking_20251015":
                 if (keep := _turns_to_keep(edit)) is not None:
                     edits.append(ClearThinking(keep))
+            case "compact_20260112":
+                edits.append(_compact(edit))
             case kind:
                 ignored.append(f"context_management.{kind}")
     return ContextEdits(tuple(edits), tuple(ignored))
@@ -55,6 +57,17 @@ def _clear_tool_uses(edit: Fields) -> ClearToolUses:
         at_least=usual.at_least if least is None else _value(least),
         spared=_names(edit, "exclude_tools"),
         inputs=_names(edit, "clear_tool_inputs") if named else edit.boolean("clear_tool_inputs") or False,
+    )
+
+
+def _compact(edit: Fields) -> Compact:
+    trigger = edit.object("trigger")
+    if trigger is not None:
+        trigger.required_choice("type", ("input_tokens",))
+    return Compact(
+        over=Compact().over if trigger is None else _value(trigger),
+        instructions=edit.string("instructions") or "",
+        pauses=edit.boolean("pause_after_compaction") or False,
     )
 
 
@@ -93,3 +106,8 @@ def applied_edits(edits: Sequence[ContextEdited]) -> dict[str, Any]:
         for kind, counted in (_APPLIED[each.edit],)
     ]
     return {"context_management": {"applied_edits": applied}} if applied else {}
+
+
+def summary_of(edits: Sequence[ContextEdited]) -> str:
+    """What stands for the beginning of the conversation, "" where nothing was summed up."""
+    return next((each.summary for each in edits if each.edit == "compaction"), "")

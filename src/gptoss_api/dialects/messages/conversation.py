@@ -17,6 +17,7 @@ from ...core.turn import (
     ToolCall,
     ToolResultMessage,
     UserMessage,
+    summary_message,
 )
 from ..fields import Fields, as_object, missing, unknown_value, wrong_type
 from .call_ids import our_call_id
@@ -165,6 +166,10 @@ class _Reader:
                     thoughts.append(self._thought(block))
                 case "redacted_thinking":
                     pass
+                case "compaction":
+                    if summary := block.string("content"):
+                        texts, thoughts, calls = [], [], []
+                        self._sum_up(summary)
                 case "tool_use":
                     calls.append(self._call(block))
                 case kind:
@@ -173,6 +178,11 @@ class _Reader:
         text, thought = "".join(texts), "".join(thoughts)
         if text.strip() or thought or calls:
             self._read.messages.append(AssistantMessage(text, thought, tool_calls=tuple(calls)))
+
+    def _sum_up(self, summary: str) -> None:
+        """Everything before a summary is in it, but what the application said."""
+        kept = [each for each in self._read.messages if isinstance(each, InstructionMessage)]
+        self._read.messages[:] = [*kept, summary_message(summary)]
 
     def _thought(self, block: Fields) -> str:
         """What of it the client kept whole; of one that it cut or changed, the gateway has the original."""

@@ -9,7 +9,7 @@ from ...core.errors import UpstreamFailure, UpstreamIncomplete
 from ...core.events import FinishReason, Usage
 from ...core.result import Choice, Collector
 from .call_ids import shown_call_id
-from .context_edits import applied_edits
+from .context_edits import applied_edits, summary_of
 from .signatures import Signer
 
 _STOP_REASONS: Final[dict[FinishReason, str]] = {
@@ -48,11 +48,16 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 
 
 def stop_object(
-    reason: FinishReason, stop_sequence: str | None, *, silent: bool, called: bool
+    reason: FinishReason, stop_sequence: str | None, *, silent: bool, called: bool, compacted: bool = False
 ) -> dict[str, Any]:
-    """How an answer ended. ``silent`` says that it said nothing, ``called`` that it called tools."""
+    """How an answer ended. ``silent`` says that it said nothing, ``called`` that it called tools.
+
+    One that is ``compacted`` begins with a summary, and may be nothing else.
+    """
     said = _STOP_REASONS[reason]
-    if reason == "stop" and called:
+    if compacted and silent and reason == "stop":
+        said = "compaction"
+    elif reason == "stop" and called:
         # One named function was called, which OpenAI ends like that.
         said = "tool_use"
     elif reason == "stop" and stop_sequence is not None:
@@ -76,13 +81,18 @@ def render_message(result: Collector, model: str, signer: Signer) -> bytes:
     choice, usage = result.choices[0], result.usage
     if choice.finish_reason is None or usage is None:
         raise UpstreamIncomplete("The answer ended before it was complete.")
+    edits = result.started.context_edits if result.started is not None else ()
     content = _content(choice, signer)
     silent = all(block["type"] == "thinking" for block in content)
     called = any(block["type"] == "tool_use" for block in content)
-    ended = stop_object(choice.finish_reason, choice.stop_sequence, silent=silent, called=called)
+    if summary := summary_of(edits):
+        content.insert(0, {"type": "compaction", "content": summary})
+    ended = stop_object(
+        choice.finish_reason, choice.stop_sequence, silent=silent, called=called, compacted=bool(summary)
+    )
     spent = {**usage_object(usage), "service_tier": "standard"}
-    edits = applied_edits(result.started.context_edits) if result.started is not None else {}
-    return msgspec.json.encode(message_object(model, spent) | {"content": content} | ended | edits)
+    applied = applied_edits(edits)
+    return msgspec.json.encode(message_object(model, spent) | {"content": content} | ended | applied)
 
 
 def _content(choice: Choice, signer: Signer) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from ...core.events import (
 )
 from ..parts import CallPart, Parts, TextKind, TextPart
 from .call_ids import shown_call_id
-from .context_edits import applied_edits
+from .context_edits import applied_edits, summary_of
 from .errors import error_object
 from .message import is_object, message_object, no_object, stop_object, usage_object
 from .signatures import Signer
@@ -55,6 +55,7 @@ class MessageStream:
         self._finished: Finished | None = None
         self._usage: Usage | None = None
         self._edits: dict[str, Any] = {}
+        self._compacted = False
 
     def feed(self, events: Events) -> bytes:
         """Raises UpstreamFailure for a call whose arguments are no JSON object, as a whole answer does."""
@@ -67,7 +68,13 @@ class MessageStream:
     def end(self) -> bytes:
         finished, usage = self._finished, self._usage
         assert finished is not None
-        ended = stop_object(finished.reason, finished.stop_sequence, silent=self._silent, called=self._called)
+        ended = stop_object(
+            finished.reason,
+            finished.stop_sequence,
+            silent=self._silent,
+            called=self._called,
+            compacted=self._compacted,
+        )
         spent = usage_object(usage or Usage(0, 0))
         self._emit("message_delta", {"delta": ended, "usage": spent, **self._edits})
         self._out.append(_STOP)
@@ -121,6 +128,7 @@ class MessageStream:
             case Started():
                 self._start(event.prompt_tokens or 0)
                 self._edits = applied_edits(event.context_edits)
+                self._compact(summary_of(event.context_edits))
             case Finished():
                 self._parts.end_text()
                 self._parts.end_calls(complete=not self._cut)
@@ -136,6 +144,16 @@ class MessageStream:
         spent = {**usage_object(Usage(prompt_tokens, 1)), "service_tier": "standard"}
         self._emit("message_start", {"message": message_object(self._model, spent)})
         self._out.append(PING)
+
+    def _compact(self, summary: str) -> None:
+        if summary:
+            self._compacted = True
+            self._index += 1
+            block = {"type": "compaction", "content": None}
+            self._emit("content_block_start", {"index": self._index, "content_block": block})
+            delta = {"type": "compaction_delta", "content": summary}
+            self._emit("content_block_delta", {"index": self._index, "delta": delta})
+            self._end()
 
     def _begin(self, block: dict[str, Any], delta: tuple[bytes, bytes]) -> bytes:
         """Opens a block; gives what comes before each piece of it."""
