@@ -89,6 +89,7 @@ OPENAI_ERRORS: Final[dict[type[GatewayError], OpenAIError]] = {
     errors.UpstreamIncomplete: OpenAIError(502, _UPSTREAM, "upstream_incomplete"),
     errors.UpstreamChallenge: OpenAIError(502, _UPSTREAM, "upstream_challenge"),
     errors.UpstreamForbidden: OpenAIError(502, _UPSTREAM, "upstream_forbidden"),
+    errors.EndpointMissing: OpenAIError(502, _UPSTREAM, "upstream_error"),
     errors.ThreadLost: OpenAIError(502, _UPSTREAM, "upstream_thread_lost"),
     errors.UndeclaredToolCalled: OpenAIError(502, _UPSTREAM, "upstream_undeclared_tool"),
     errors.UnparsedByUpstream: OpenAIError(502, _UPSTREAM, "upstream_parse_failed"),

@@ -4,7 +4,14 @@ import re
 from typing import Any, Final
 
 from ..core.catalog import DEFAULT_MODEL, NO_ALIASES, Model, ModelAliases, find_model, provider_suffix
-from ..core.errors import IntegerTooLarge, InvalidRequest, InvalidToolSchema, InvalidValue, TooManyProperties
+from ..core.errors import (
+    IntegerTooLarge,
+    InvalidRequest,
+    InvalidToolSchema,
+    InvalidValue,
+    TooManyProperties,
+    UnsupportedValue,
+)
 from ..core.turn import Effort, OutputFormat
 from ..text.schema import SchemaRefused, SchemaTooLarge, compile_schema
 from ..text.schema_objects import mend_empty_objects
@@ -15,6 +22,22 @@ MAX_STOPS: Final = 4
 # Characters. Every piece of an answer is compared with all beginnings of a stop string.
 MAX_STOP: Final = 1_000
 MAX_METADATA: Final = 16
+
+# Content parts of what gpt-oss models cannot read, as chat completions and responses call them.
+MEDIA_PARTS: Final = frozenset(
+    {
+        "audio_url",
+        "computer_screenshot",
+        "file",
+        "image",
+        "image_url",
+        "input_audio",
+        "input_file",
+        "input_image",
+        "input_video",
+        "video_url",
+    }
+)
 
 EFFORTS: Final[dict[str, Effort]] = {
     "none": "low",
@@ -55,6 +78,23 @@ _RESPONSES_ONLY: Final = frozenset(
         "truncation",
     }
 )
+
+
+def media_note(kind: str) -> str:
+    """What stands for a part of ``MEDIA_PARTS`` that comes again with every later request.
+
+    A refusal would end the conversation for good.
+    """
+    return f"[{kind} left out: this model reads only text]"
+
+
+def refused_media(part: Fields, kind: str, text_type: str) -> UnsupportedValue:
+    """For such a part in what the user says now; ``text_type`` is what parts of text are called."""
+    return UnsupportedValue(
+        f"Unsupported value: '{part.at('type')}' is '{kind}', but gpt-oss models read only text. "
+        f"Send content parts of type '{text_type}'.",
+        param=part.at("type"),
+    )
 
 
 def read_model(body: Fields, aliases: ModelAliases = NO_ALIASES) -> tuple[Model, str]:

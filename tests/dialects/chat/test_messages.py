@@ -180,6 +180,35 @@ def test_what_is_no_text_is_refused_by_name(kind: str) -> None:
     assert_refused("messages[0].content[1].type", "unsupported_value", kind, messages=said)
 
 
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "file", "input_image", "video_url"])
+def test_what_is_no_text_becomes_a_note_but_in_the_newest_message_of_the_user(kind: str) -> None:
+    content = [{"type": "text", "text": "Look:"}, {"type": kind}]
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    asked = turn(
+        messages=[
+            {"role": "system", "content": content},
+            {"role": "user", "content": content},
+            {"role": "assistant", "content": content},
+            {"role": "user", "content": "And now?"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c", "content": content},
+        ]
+    )
+    note = f"Look:\n[{kind} left out: this model reads only text]"
+    assert [message.text for message in asked.messages] == [note, note, note, "And now?", "", note]
+    assert asked.ignored == (f"messages.{kind}",)
+
+
+def test_the_newest_message_of_the_user_may_stand_before_calls() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said = [
+        {"role": "user", "content": [{"type": "text", "text": "Look:"}, {"type": "image_url"}]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "x"},
+    ]
+    assert_refused("messages[0].content[1].type", "unsupported_value", "image_url", messages=said)
+
+
 def test_a_conversation_of_a_thousand_messages() -> None:
     said = [{"role": "user", "content": str(number)} for number in range(1000)]
     assert [message.text for message in messages(*said)] == [str(number) for number in range(1000)]

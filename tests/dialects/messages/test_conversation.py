@@ -111,6 +111,22 @@ def test_a_picture_of_a_user_is_refused_by_its_place(attached: dict[str, Any]) -
     assert refused.value.param == "messages[0].content[1]"
 
 
+@pytest.mark.parametrize(
+    "later",
+    [[user(text("And now?"))], [assistant(text("I cannot.")), user(text("Then this."))]],
+)
+def test_a_picture_in_an_older_message_of_the_user_becomes_a_note(later: list[Any]) -> None:
+    said = messages(user(text("Look"), PNG), *later)
+    assert said[0].text.startswith("Look\n\n[image/png omitted: this model reads text only]")
+
+
+def test_results_of_tools_make_no_message_of_the_user_older() -> None:
+    said = [user(text("Look"), PNG), assistant(call("toolu_1", "Read")), user(result("toolu_1", "x"))]
+    with pytest.raises(UnsupportedValue) as refused:
+        messages(*said)
+    assert refused.value.param == "messages[0].content[1]"
+
+
 def test_a_picture_that_a_tool_gave_becomes_a_note() -> None:
     said = messages(
         user(text("Go")),

@@ -267,6 +267,21 @@ def test_a_picture_from_a_tool_is_named_and_reported_but_ends_nothing() -> None:
     assert "input.input_image" in request.turn.ignored
 
 
+PICTURE: Any = {"role": "user", "content": [{"type": "input_image", "image_url": "https://x"}]}
+
+
+def test_a_picture_in_an_older_message_becomes_a_note() -> None:
+    note = UserMessage("[input_image left out: this model reads only text]")
+    request = parse(input=[PICTURE, {"role": "user", "content": "And now?"}])
+    assert request.turn.messages == (note, UserMessage("And now?"))
+    assert request.turn.ignored == ("input.input_image",)
+    # One of a response that was answered stays answerable, whatever continues it.
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "x"}
+    asked = DIALECT.read(json.dumps({"input": [output]}).encode())
+    assert DIALECT.complete(asked, history=[PICTURE, call]).turn.messages[0] == note
+
+
 def test_a_picture_from_the_user_is_refused_by_name() -> None:
     error = refusal(input=[{"role": "user", "content": [{"type": "input_image", "image_url": "https://x"}]}])
     assert (openai_error(error).status, openai_error(error).code, error.param) == (

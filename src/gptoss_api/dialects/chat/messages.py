@@ -15,27 +15,16 @@ from ...core.turn import (
     UserMessage,
 )
 from ..fields import Fields, as_object, unknown_value, wrong_type
+from ..parameters import MEDIA_PARTS, media_note, refused_media
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
 
 # What Responses clients call text when they post to the chat endpoint (docs/design/clients.md, "Cursor").
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
-_MEDIA_PARTS: Final = frozenset(
-    {
-        "image_url",
-        "input_audio",
-        "file",
-        "image",
-        "input_image",
-        "input_file",
-        "video_url",
-        "audio_url",
-    }
-)
 
 
-def read_messages(body: Fields) -> tuple[Message, ...]:
-    """The body's ``messages``, in order.
+def read_messages(body: Fields) -> tuple[tuple[Message, ...], tuple[str, ...]]:
+    """The body's ``messages``, in order, and the kinds of parts in them that a note stands for.
 
     Tool results are given the name of the tool they answer. The legacy ``function_call`` has no id;
     calls and results get one from the position of the call, the same in every request that repeats
@@ -43,12 +32,27 @@ def read_messages(body: Fields) -> tuple[Message, ...]:
     """
     reader = _Reader()
     path = body.at("messages")
-    return tuple(
-        [
-            reader.read(as_object(value, f"{path}[{index}]"), index)
-            for index, value in enumerate(body.required_array("messages", least=1))
-        ]
-    )
+    values = body.required_array("messages", least=1)
+    items = [as_object(value, f"{path}[{index}]") for index, value in enumerate(values)]
+    newest = max((index for index, item in enumerate(items) if item.get("role") == "user"), default=-1)
+    left_out: dict[str, None] = {}
+    messages = []
+    for index, item in enumerate(items):
+        if media := item.made(_media):
+            if index == newest:
+                place, kind = media[0]
+                raise refused_media(Fields({}, f"{item.at('content')}[{place}]"), kind, "text")
+            left_out |= dict.fromkeys(kind for _, kind in media)
+        messages.append(reader.read(item, index))
+    return tuple(messages), tuple(left_out)
+
+
+def _media(message: Fields) -> list[tuple[int, str]]:
+    """The places and kinds of parts of the message that the model cannot read."""
+    content = message.get("content")
+    parts = enumerate(content) if isinstance(content, list) else ()
+    kinds = ((place, part.get("type")) for place, part in parts if isinstance(part, dict))
+    return [(place, kind) for place, kind in kinds if isinstance(kind, str) and kind in MEDIA_PARTS]
 
 
 class _Reader:
@@ -146,12 +150,8 @@ def _joined(content: Any, path: str, refusals: list[str] | None = None) -> str:
             texts.append(part.required_string("text"))
         elif kind == "refusal" and refusals is not None:
             refusals.append(part.required_string("refusal"))
-        elif kind in _MEDIA_PARTS:
-            raise UnsupportedValue(
-                f"Unsupported value: '{part.at('type')}' is '{kind}', but gpt-oss models read only text. "
-                "Send content parts of type 'text'.",
-                param=part.at("type"),
-            )
+        elif kind in MEDIA_PARTS:
+            texts.append(media_note(kind))
         else:
             raise unknown_value(part.at("type"), kind, ("text",) if refusals is None else ("text", "refusal"))
     return "\n".join(texts)

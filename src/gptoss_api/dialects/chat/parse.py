@@ -71,7 +71,7 @@ def read_request(body: Fields, *, max_n: int, aliases: ModelAliases = NO_ALIASES
         InvalidRequest: naming the first parameter that is wrong.
         ModelNotFound: for models that are not offered.
     """
-    messages = read_messages(body)
+    messages, left_out = read_messages(body)
     model, provider = read_model(body, aliases)
     stream = body.boolean("stream") or False
     include_usage = read_include_usage(body, stream)
@@ -97,7 +97,7 @@ def read_request(body: Fields, *, max_n: int, aliases: ModelAliases = NO_ALIASES
         n=read_n(body, max_n),
         streamed=stream,
         options=options,
-        ignored=ignored,
+        ignored=(*ignored, *(f"messages.{kind}" for kind in left_out)),
         provider=provider,
     )
     return Parsed(turn, stream, include_usage, toolbox.legacy)

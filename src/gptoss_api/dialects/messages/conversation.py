@@ -50,9 +50,20 @@ def read_history(body: Fields, signer: Signer) -> MessageHistory:
     """The body's ``messages``, in order; ``signer`` knows the thoughts that are ours."""
     reader = _Reader(signer)
     path = body.at("messages")
-    for index, value in enumerate(body.required_array("messages", least=1)):
-        reader.read(as_object(value, f"{path}[{index}]"))
+    values = body.required_array("messages", least=1)
+    newest = max((at for at, value in enumerate(values) if _is_said_by_user(value)), default=-1)
+    for index, value in enumerate(values):
+        reader.read(as_object(value, f"{path}[{index}]"), refusing=index == newest)
     return reader.finished()
+
+
+def _is_said_by_user(message: Any) -> bool:
+    """Whether there is something in a user's message beside results of tools."""
+    if not isinstance(message, dict) or message.get("role") != "user":
+        return False
+    content = message.get("content")
+    blocks = content if isinstance(content, list) else [content]
+    return not all(isinstance(block, dict) and block.get("type") == "tool_result" for block in blocks)
 
 
 def _system_texts(message: Fields, name: str) -> list[str]:
@@ -89,12 +100,13 @@ class _Reader:
         # Instructions that came between calls and their results.
         self._waiting: list[InstructionMessage] = []
 
-    def read(self, message: Fields) -> None:
+    def read(self, message: Fields, *, refusing: bool) -> None:
+        """Takes a message, ``refusing`` what a user attaches to it that is no text."""
         if "content" not in message.members:
             raise missing(message.at("content"))
         match message.required_choice("role", _ROLES):
             case "user":
-                self._user(message)
+                self._user(message, refusing=refusing)
             case "assistant":
                 self._settle()
                 self._assistant(message)
@@ -114,7 +126,7 @@ class _Reader:
         self._read.messages += self._waiting
         self._waiting = []
 
-    def _user(self, message: Fields) -> None:
+    def _user(self, message: Fields, *, refusing: bool) -> None:
         """Results first: what is said beside them is said about them."""
         texts = []
         for block in _blocks(message, "content"):
@@ -124,7 +136,7 @@ class _Reader:
                 case "tool_result":
                     self._read.messages.append(self._tool_result(block))
                 case "image" | "document" as kind:
-                    texts.append(_attachment(block, kind))
+                    texts.append(_attachment(block, kind) if refusing else _attached(block, kind))
                 case kind:
                     texts.append(self._foreign(block, kind))
         self._settle()
@@ -144,7 +156,7 @@ class _Reader:
                 case "text":
                     texts.append(part.required_string("text"))
                 case "image" | "document" as kind:
-                    texts.append(_document_text(part) or _omission(part, kind))
+                    texts.append(_attached(part, kind))
                 case kind:
                     texts.append(self._foreign(part, kind))
         return ToolResultMessage(
@@ -233,6 +245,11 @@ def _attachment(block: Fields, kind: str) -> str:
             param=block.path,
         )
     return text
+
+
+def _attached(block: Fields, kind: str) -> str:
+    """The text of a document that is text, and a note for anything else."""
+    return _document_text(block) or _omission(block, kind)
 
 
 def _document_text(block: Fields) -> str | None:

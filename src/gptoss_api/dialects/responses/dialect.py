@@ -167,7 +167,7 @@ class ResponsesDialect:
         """
         new_items = without_known(asked.items, history)
         reader = ItemReader(asked.toolbox.names, partial(self._sealer.open, owner=caller), known)
-        reader.feed([Fields(item, f"previous[{index}]") for index, item in enumerate(history)])
+        reader.feed([Fields(item, f"previous[{index}]") for index, item in enumerate(history)], earlier=True)
         reader.feed(new_items)
         messages: tuple[Message, ...] = reader.messages()
         if all(isinstance(message, UserMessage) and not message.text.strip() for message in messages):

@@ -20,6 +20,7 @@ from ...core.turn import (
     UserMessage,
 )
 from ..fields import Fields, as_object, unknown_value, wrong_type
+from ..parameters import MEDIA_PARTS, media_note, refused_media
 from .client_tools import CLIENT_CALLS
 from .configuration import Configuration
 from .tools import Names
@@ -27,9 +28,6 @@ from .tools import Names
 ROLES: Final = ("user", "assistant", "system", "developer")
 
 _TEXT_PARTS: Final = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
-_MEDIA_PARTS: Final = frozenset(
-    {"input_image", "input_file", "input_audio", "input_video", "image_url", "computer_screenshot", "file"}
-)
 # Calls of tools that the model's provider ran, under a type of their own; by type, the name
 # under which the model is told of them and the members that say what was asked.
 _FOREIGN_CALLS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
@@ -129,18 +127,24 @@ class ItemReader:
         self.ignored: dict[str, None] = {}
         self.configuration = Configuration()
 
-    def feed(self, items: Sequence[Fields]) -> None:
-        for item in items:
-            self._read(item)
+    def feed(self, items: Sequence[Fields], *, earlier: bool = False) -> None:
+        """Reads ``items``. What the model cannot read becomes a note, in the newest user message a refusal.
+
+        Of ``earlier`` items none is refused: they were answered already.
+        """
+        users = (at for at, item in enumerate(items) if item.get("role") == "user")
+        newest = -1 if earlier else max(users, default=-1)
+        for index, item in enumerate(items):
+            self._read(item, refusing=index == newest)
 
     def messages(self) -> tuple[Message, ...]:
         self._close()
         return tuple(self._messages)
 
-    def _read(self, item: Fields) -> None:
+    def _read(self, item: Fields, *, refusing: bool = False) -> None:
         match item_type(item):
             case "message":
-                self._message(item)
+                self._message(item, refusing=refusing)
             case "reasoning":
                 self._thought(item)
             case "function_call":
@@ -163,7 +167,7 @@ class ItemReader:
             case _:
                 pass
 
-    def _message(self, item: Fields) -> None:
+    def _message(self, item: Fields, *, refusing: bool) -> None:
         role = item.required_choice("role", ROLES)
         if role == "assistant":
             if self._text or self._refusal or self._calls:
@@ -173,7 +177,7 @@ class ItemReader:
                 self._text.append(text)
             self._open = True
             return
-        text = self._content(item)
+        text = self._content(item, refusing=refusing)
         self._close()
         if role == "user":
             self._messages.append(UserMessage(text))
@@ -241,8 +245,7 @@ class ItemReader:
         self._messages.append(ToolResultMessage(text, call_id, name))
 
     def _output(self, item: Fields) -> str:
-        """What a tool gave back. Pictures are named, not refused: they came from a tool, and one of them
-        would otherwise end the whole conversation."""
+        """What a tool gave back."""
         output = item.required("output")
         if isinstance(output, str) or output is None:
             return output or ""
@@ -253,14 +256,18 @@ class ItemReader:
         for index, value in enumerate(output):
             part = as_object(value, f"{path}[{index}]")
             kind = part.required_string("type")
-            if kind in _MEDIA_PARTS:
-                self.ignored[f"input.{kind}"] = None
-                texts.append(f"[{kind} left out: this model reads only text]")
+            if kind in MEDIA_PARTS:
+                texts.append(self._leave_out(kind))
             else:
                 texts.append(_part_text(part, kind))
         return "\n".join(texts)
 
-    def _content(self, item: Fields, refusals: list[str] | None = None) -> str:
+    def _leave_out(self, kind: str) -> str:
+        """What stands for a part that the model cannot read."""
+        self.ignored[f"input.{kind}"] = None
+        return media_note(kind)
+
+    def _content(self, item: Fields, refusals: list[str] | None = None, *, refusing: bool = False) -> str:
         content = item.required("content")
         if isinstance(content, str):
             return content
@@ -272,12 +279,10 @@ class ItemReader:
             kind = part.required_string("type")
             if kind == "refusal" and refusals is not None:
                 refusals.append(part.required_string("refusal"))
-            elif kind in _MEDIA_PARTS:
-                raise UnsupportedValue(
-                    f"Unsupported value: '{part.at('type')}' is '{kind}', but gpt-oss models read only text. "
-                    "Send content parts of type 'input_text'.",
-                    param=part.at("type"),
-                )
+            elif kind in MEDIA_PARTS and refusing:
+                raise refused_media(part, kind, "input_text")
+            elif kind in MEDIA_PARTS:
+                texts.append(self._leave_out(kind))
             else:
                 texts.append(_part_text(part, kind))
         return "\n".join(texts)
