@@ -54,6 +54,11 @@ def collected(*events: Json | bytes, **options: Any) -> Any:
     return choice
 
 
+def test_thoughts_that_are_not_shown_are_told_of_once() -> None:
+    said = wire(show_reasoning=False).feed([payloads(event)[0] for event in THOUGHT_AND_TEXT])
+    assert [event for event in said if isinstance(event, ReasoningDelta)] == [ReasoningDelta("")]
+
+
 def failed(*events: Json | bytes, **options: Any) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
         collected(*events, **options)

@@ -308,6 +308,7 @@ class ResponsesWire:
             text = self._halves.setdefault(voice, HalfJoiner()).feed(text)
         if not text:
             return
+        is_new = voice not in self._voices
         self._voices.add(voice)
         if voice == "text":
             if self._stops:
@@ -320,6 +321,9 @@ class ResponsesWire:
             out.append(RefusalDelta(text))
         elif self._show_reasoning:
             out.append(ReasoningDelta(text))
+        elif is_new:
+            # What follows is to know that there are thoughts.
+            out.append(ReasoningDelta(""))
 
     # -- calls -------------------------------------------------------------------------------------
 
