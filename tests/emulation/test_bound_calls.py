@@ -129,3 +129,11 @@ def test_what_is_not_demanded_streams_as_it_comes() -> None:
         assert [called for called, _ in outcome.calls] == [name]
         if name != "note":
             assert sum(isinstance(event, ToolCallDelta) for event in outcome.events) > 1
+
+
+def test_a_call_does_not_begin_where_the_text_before_it_has_used_up_the_limit() -> None:
+    """The text is the beginning of a stop string, so that it is counted when the call comes."""
+    made = [TextDelta("one two three"), *calls(("get_weather", PARIS))]
+    turn = asks(tools=[WEATHER], stop=("one two three four",), max_tokens=1, bounds_shown=True)
+    outcome = answered(turn, made, capabilities=NATIVE)
+    assert (outcome.text, outcome.calls, outcome.reason) == ("one", [], "length")
