@@ -116,6 +116,21 @@ class TestCreating:
             openai.responses.input_tokens.count(model=MODEL, input="x", previous_response_id="resp_0")
         assert len(site.simulator.requests) == 2
 
+    def test_a_compacted_conversation_goes_on(self, site: Site, openai: OpenAI) -> None:
+        site.simulator.always(Answer("The user likes green."))
+        first = openai.responses.create(model=MODEL, input="I like green.")
+        compacted = openai.responses.compact(
+            model=MODEL, input="Remember that.", previous_response_id=first.id
+        )
+        assert compacted.object == "response.compaction"
+        assert compacted.usage.output_tokens > 0
+        assert [item.type for item in compacted.output] == ["message", "message", "compaction"]
+        items: Any = [item.to_dict(warnings=False) for item in compacted.output]
+        openai.responses.create(
+            model=MODEL, input=[*items, {"role": "user", "content": "Which colour?"}], store=False
+        )
+        assert "<summary>\nThe user likes green.\n</summary>" in site.simulator.last.text
+
     def test_a_shell_is_called_and_its_output_answered(self, site: Site, openai: OpenAI) -> None:
         site.simulator.always(
             Agent([[Call("client_shell", {"commands": ["ls"]})]], lambda results: f"It is {results[0]}.")

@@ -5,13 +5,20 @@ from functools import partial
 from ..config import Settings
 from ..core.turn import Turn
 from ..dialects.base import Answer, CountTokens, Dialect, ListModels, Operation, ShowModel, Tell
-from ..dialects.responses import CountInput, CreateResponse, ResponseAction, ResponsesDialect
+from ..dialects.responses import (
+    CompactConversation,
+    CountInput,
+    CreateResponse,
+    ResponseAction,
+    ResponsesDialect,
+)
 from ..gateway import Gateway
 from .models import TellEndpoint, serve_model, serve_models
 from .repeats import Repeats
 from .request import RequestRecord
 from .responses import (
     BackgroundRuns,
+    CompactionEndpoint,
     ResponseRoutes,
     ResponsesEndpoint,
     StoredResponses,
@@ -54,6 +61,8 @@ class Operations:
                 return partial(serve_model, gateway, render, aliases)
             case CreateResponse():
                 return ResponsesEndpoint(operation, self._answer, serving, self._stored, self._runs)
+            case CompactConversation():
+                return CompactionEndpoint(operation, self._answer, serving, self._stored)
             case Answer():
                 return TurnEndpoint(dialect.name, operation, self._answer, serving)
             case CountTokens(parse, render):

@@ -310,7 +310,12 @@ def test_a_picture_from_the_user_is_refused_by_name() -> None:
         ),
         ({"input": [{"type": "surprise"}]}, "input[0].type", "invalid_value"),
         ({"input": [{"type": "computer_call"}]}, "input[0].type", "unsupported_value"),
-        ({"input": [{"type": "compaction", "encrypted_content": "x"}]}, "input[0].type", "unsupported_value"),
+        (
+            {"input": [{"type": "compaction", "encrypted_content": "x"}]},
+            "input[0].encrypted_content",
+            "invalid_value",
+        ),
+        ({"input": [{"type": "compaction_trigger"}]}, "input[0].type", "unsupported_value"),
         ({"input": []}, "input", "missing_required_parameter"),
         ({"input": "  "}, "input", "missing_required_parameter"),
         ({}, "input", "missing_required_parameter"),

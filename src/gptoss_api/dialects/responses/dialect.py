@@ -16,6 +16,7 @@ from ..fields import Fields
 from ..json_body import decode_object
 from ..openai_errors import error_response
 from ..sealing import Sealer
+from .compaction import CompactionRequest, summary_owner
 from .items import ItemReader
 from .objects import Frame, encode, new_response_id
 from .parse import Parsed, read_request
@@ -33,7 +34,7 @@ class ResponseRequest(Struct):
     """A parsed request; see :class:`gptoss_api.dialects.base.DialectRequest`.
 
     ``items`` are the input items in the form in which they are stored, each with its id; ``chain`` the ids
-    of the responses before. ``answer`` is what renders the answer, once there is one.
+    of the responses before, ``history`` their items. ``answer`` renders the answer, once there is one.
     """
 
     turns: tuple[Turn, ...]
@@ -43,6 +44,7 @@ class ResponseRequest(Struct):
     names: Names
     seal: Callable[[str], str] | None
     chain: tuple[str, ...] = ()
+    history: Sequence[dict[str, Any]] = ()
     answer: ResponseStream | bytes = b""
 
     @property
@@ -80,6 +82,12 @@ class ResponseRequest(Struct):
 
 class CreateResponse(Answer, frozen=True, kw_only=True):
     """Answers a request, whose conversation may be stored, and stores the answer."""
+
+    dialect: "ResponsesDialect"
+
+
+class CompactConversation(Operation, frozen=True):
+    """Makes the conversation of a request, which may be stored, shorter."""
 
     dialect: "ResponsesDialect"
 
@@ -123,6 +131,7 @@ class ResponsesDialect:
         self.endpoints: Final = (
             Endpoint("POST", "/v1/responses", CreateResponse(self.parse, dialect=self)),
             Endpoint("POST", "/v1/responses/input_tokens", CountInput(self, _input_tokens)),
+            Endpoint("POST", "/v1/responses/compact", CompactConversation(self)),
             Endpoint("GET", "/v1/responses/{id}", ResponseAction("retrieve")),
             Endpoint("DELETE", "/v1/responses/{id}", ResponseAction("delete")),
             Endpoint("POST", "/v1/responses/{id}/cancel", ResponseAction("cancel")),
@@ -166,7 +175,12 @@ class ResponsesDialect:
             NotFound: for a reference to an item that is not known.
         """
         new_items = without_known(asked.items, history)
-        reader = ItemReader(asked.toolbox.names, partial(self._sealer.open, owner=caller), known)
+        reader = ItemReader(
+            asked.toolbox.names,
+            partial(self._sealer.open, owner=caller),
+            known,
+            unseal_summary=partial(self._sealer.open, owner=summary_owner(caller)),
+        )
         reader.feed([Fields(item, f"previous[{index}]") for index, item in enumerate(history)], earlier=True)
         reader.feed(new_items)
         messages: tuple[Message, ...] = reader.messages()
@@ -192,6 +206,7 @@ class ResponsesDialect:
             names=asked.toolbox.names,
             seal=partial(self._sealer.seal, owner=caller) if asked.include_encrypted else None,
             chain=chain,
+            history=history,
         )
         if not messages and not request.is_probe:
             raise MissingParameter(
@@ -199,6 +214,11 @@ class ResponsesDialect:
                 param="input",
             )
         return request
+
+    def compaction(self, request: ResponseRequest, caller: str) -> CompactionRequest:
+        """What asks for a shorter form of a conversation, which only ``caller`` can send back."""
+        seal = partial(self._sealer.seal, owner=summary_owner(caller))
+        return CompactionRequest.of(request.turn, (*request.history, *request.items), seal)
 
     def error(self, error: GatewayError, request_id: str, headers: Headers) -> ErrorResponse:
         return error_response(error, request_id)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ...core.errors import NotFound, UnsupportedValue
+from ...core.errors import InvalidValue, NotFound, UnsupportedValue
 from ...core.events import new_call_id
 from ...core.turn import (
     AssistantMessage,
@@ -18,6 +18,7 @@ from ...core.turn import (
     ToolCall,
     ToolResultMessage,
     UserMessage,
+    summary_message,
 )
 from ..fields import Fields, as_object, unknown_value, wrong_type
 from ..parameters import MEDIA_PARTS, media_note, refused_media
@@ -62,6 +63,7 @@ TYPES: Final = (
     "custom_tool_call_output",
     "item_reference",
     "configuration_update",
+    "compaction",
     *CLIENT_CALLS,
     *_FOREIGN_CALLS,
     *_FOREIGN_OUTPUTS,
@@ -74,7 +76,6 @@ _REFUSED: Final = frozenset(
         "image_generation_call",
         "mcp_approval_request",
         "mcp_approval_response",
-        "compaction",
         "compaction_trigger",
         "program",
         "program_output",
@@ -101,7 +102,8 @@ def item_type(item: Fields) -> str:
 class ItemReader:
     """Reads items one after the other: feed them all, then take ``messages``.
 
-    ``unseal`` opens ``encrypted_content``, ``known`` are the stored items that references may name.
+    ``unseal`` opens the ``encrypted_content`` of thoughts, ``unseal_summary`` that of compacted histories.
+    ``known`` are the stored items that references may name.
     ``ignored`` names what could not be used, ``configuration`` is what the items change of the request's own.
     """
 
@@ -110,9 +112,12 @@ class ItemReader:
         names: Names,
         unseal: Callable[[str], str | None],
         known: Mapping[str, dict[str, Any]] | None = None,
+        *,
+        unseal_summary: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self._names = names
         self._unseal = unseal
+        self._unseal_summary = unseal_summary
         self._known = known or {}
         self._tool_names: dict[str, str] = {}
         # Calls of a local shell may be answered by the id of their item.
@@ -156,6 +161,8 @@ class ItemReader:
                 self._result(item, self._output(item))
             case "item_reference":
                 self._refer(item)
+            case "compaction":
+                self._summary(item)
             case "configuration_update":
                 self.configuration.update(item)
             case kind if kind in CLIENT_CALLS:
@@ -200,6 +207,19 @@ class ItemReader:
             texts = [part.required_string("text") for part in item.objects("summary")]
         self._reasoning += texts
         self._open = self._open or bool(texts)
+
+    def _summary(self, item: Fields) -> None:
+        summary = self._unseal_summary(item.required_string("encrypted_content"))
+        if summary is None:
+            # Unlike a thought, it is all that is left of what was said.
+            path = item.at("encrypted_content")
+            raise InvalidValue(
+                f"Invalid '{path}': this compacted conversation cannot be opened: it was made by another "
+                "server or for another API key. Send the items that it stands for.",
+                param=path,
+            )
+        self._close()
+        self._messages.append(summary_message(summary))
 
     def _call(self, item: Fields, member: str, kind: Any) -> None:
         call_id = item.required_string("call_id")

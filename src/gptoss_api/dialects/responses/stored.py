@@ -14,8 +14,9 @@ _PREFIXES: Final = {
     "function_call_output": "fco",
     "custom_tool_call": "ctc",
     "custom_tool_call_output": "ctco",
+    "compaction": "cmp",
 }
-_WITH_STATUS: Final = frozenset({*_PREFIXES} - {"reasoning"})
+_WITH_STATUS: Final = frozenset({*_PREFIXES} - {"reasoning", "compaction"})
 
 
 def input_items(

@@ -2,12 +2,13 @@
 
 from .background import BackgroundRuns
 from .conversation import read_with_history
-from .endpoint import ResponsesEndpoint, answer_request
+from .endpoint import CompactionEndpoint, ResponsesEndpoint, answer_request
 from .routes import ResponseRoutes
 from .stored import StoredResponses
 
 __all__ = [
     "BackgroundRuns",
+    "CompactionEndpoint",
     "ResponseRoutes",
     "ResponsesEndpoint",
     "StoredResponses",

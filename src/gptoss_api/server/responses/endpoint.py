@@ -4,8 +4,8 @@ from msgspec import Raw, json
 
 from ...core.errors import ContextLengthExceeded, GatewayError
 from ...core.events import Finished, Started, Usage, UsageReported
-from ...dialects.base import StreamRenderer
-from ...dialects.responses import CreateResponse, ResponseRequest
+from ...dialects.base import Answer, StreamRenderer
+from ...dialects.responses import CompactConversation, CompactionRequest, CreateResponse, ResponseRequest
 from ...loop import beside
 from ...upstreams.base import Sink
 from ..exchange import ClientStream, Departure, Exchange
@@ -79,6 +79,26 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
                 await stream.close()
             finally:
                 stream.stop()
+
+
+class CompactionEndpoint(AnswerEndpoint[CompactionRequest]):
+    """Makes conversations shorter, also those of ``stored`` responses."""
+
+    def __init__(
+        self,
+        compact: CompactConversation,
+        answer_turn: AnswerTurn,
+        serving: Serving,
+        stored: StoredResponses,
+    ) -> None:
+        dialect = compact.dialect
+        super().__init__(dialect.name, Answer(dialect.parse), answer_turn, serving)
+        self._dialect = dialect
+        self._stored = stored
+
+    async def read(self, body: bytes, record: RequestRecord) -> CompactionRequest:
+        request = await read_with_history(self._dialect, self._stored, body, record)
+        return self._dialect.compaction(request, record.caller)
 
 
 def _stored(request: ResponseRequest) -> StoredResponse:
