@@ -145,8 +145,9 @@ def test_known_items_are_the_same_objects() -> None:
     assert first["messages"][0] is again["messages"][0]
     assert first["tools"][0] is again["tools"][0]
     assert isinstance(first["tools"][0], KnownItem)
-    # What is short is read as fast as it would be found.
-    assert first["messages"][1] is not again["messages"][1]
+    # What is short and plain is read as fast as it would be found.
+    assert first["messages"][3] is not again["messages"][3]
+    assert first["messages"][3] == again["messages"][3]
 
 
 def test_what_is_made_of_other_members_is_made_each_time() -> None:
@@ -154,6 +155,14 @@ def test_what_is_made_of_other_members_is_made_each_time() -> None:
     made = [fields.made(lambda fields: [fields.get("a")]) for _ in range(2)]
     assert made == [[1], [1]]
     assert made[0] is not made[1]
+
+
+def test_many_short_items_are_read_at_one_go() -> None:
+    messages = [{"role": "user", "content": f"number {number}"} for number in range(200)]
+    data = json.dumps({"messages": messages}).encode()
+    assert decode_object(data) == {"messages": messages}
+    turn = ChatDialect().parse(data, {}).turn
+    assert [message.text for message in turn.messages] == [f"number {number}" for number in range(200)]
 
 
 values = st.recursive(

@@ -33,6 +33,14 @@ def test_no_more_is_kept_than_there_is_room_for(size: int) -> None:
     assert 1 <= kept * size <= 1_000
 
 
+def test_a_value_that_takes_the_place_of_another_takes_its_room() -> None:
+    memo: Memo[str, int] = Memo(1_000)
+    memo.put("other", 0, 100)
+    for number in range(100):
+        memo.put("a", number, 100)
+    assert (memo.get("a"), memo.get("other")) == (99, 0)
+
+
 def test_what_is_large_is_not_kept() -> None:
     memo: Memo[str, int] = Memo(1_000)
     memo.put("a", 1, 100)

@@ -152,6 +152,35 @@ def test_what_is_remembered_of_a_conversation_is_what_it_comes_to(messages: list
         assert head(*messages) == again
 
 
+@given(st.lists(MESSAGES, max_size=40), st.data())
+def test_a_long_conversation_comes_to_the_same_however_it_grew(
+    messages: list[Message], data: st.DataObject
+) -> None:
+    for _ in range(3):
+        begin = data.draw(st.integers(0, len(messages)))
+        forked = [*messages[:begin], *data.draw(st.lists(MESSAGES, max_size=3))]
+        for some in (messages[:begin], forked, messages):
+            assert Chain.of(b"", tuple(some)).digest == head(*some)
+
+
+def test_a_long_conversation_that_grows_is_hashed_from_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin: tuple[Message, ...] = tuple(UserMessage(f"number {number} of this one") for number in range(40))
+    more: tuple[Message, ...] = (called("{}"), ToolResultMessage("result", "1"))
+    before, after = Chain.of(b"", begin).digest, head(*begin, *more)
+    hashed: list[Message] = []
+    form = chain._form
+
+    def noted(message: Message, answers: int) -> str:
+        hashed.append(message)
+        return form(message, answers)
+
+    monkeypatch.setattr(chain, "_form", noted)
+    assert Chain.of(b"", begin).digest == before
+    assert Chain.of(b"", (*begin, *more)).digest == after
+    assert hashed == [more[1]]  # The call was hashed above.
+    assert Chain.of(b"another", begin).digest != before
+
+
 def test_a_conversation_that_grows_is_hashed_from_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     begin: list[Message] = [UserMessage("once only " * 99), called("{}"), ToolResultMessage("a" * 999, "1")]
     before = head(*begin)

@@ -22,7 +22,7 @@ _PIECE: Final = 64 * 1024
 MAX_DIGITS: Final = 1_000
 
 # A body of so many bytes may be the next step of a conversation, whose items came before: messages and tools
-# in these members. Those of fewer bytes than here are read as fast as they are found.
+# in these members. Those of fewer bytes than here that hold no other objects are read as fast as found.
 _GROWN: Final = 4 * 1024
 _OF_ITEMS: Final = {"messages": 512, "input": 512, "tools": 0}
 # Bytes of items that are remembered. Each takes twice its text, something for itself, and for each object,
@@ -115,23 +115,24 @@ def _decode_by_items(body: bytes) -> dict[str, Any]:
     rest: dict[str, Any] = {}
     for name, raw in _members(body).items():
         if name in _OF_ITEMS and memoryview(raw)[0] == _LIST:
-            least = _OF_ITEMS[name]
-            value[name] = [_item(bytes(item), least) for item in _items(raw)]
-        else:
-            value[name] = rest[name] = _decode(raw)
+            least, items = _OF_ITEMS[name], _items(raw)
+            if len(body) >= least * len(items):
+                value[name] = [_item(bytes(item), least) for item in items]
+                continue
+        value[name] = rest[name] = _decode(raw)
     _refuse_depth(rest)
     return value
 
 
 def _item(data: bytes, least: int) -> Any:
-    is_long = len(data) >= least
-    if is_long and (known := _known.get(data)) is not None:
+    is_work = len(data) >= least or data.count(b"{") > 1
+    if is_work and (known := _known.get(data)) is not None:
         return known
     value = _decode(data)
     # It stands in a list in the body.
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH - 2:
         _refuse_depth(value, MAX_DEPTH - 2)
-    if not is_long or type(value) is not dict:
+    if not is_work or type(value) is not dict:
         return value
     known = KnownItem(value)
     _known.put(data, known, 2 * len(data) + _BESIDE + _PER_MARK * sum(map(data.count, _MARKS)))

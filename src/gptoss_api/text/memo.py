@@ -36,6 +36,8 @@ class Memo(Generic[K, V]):
         """``size`` is what ``key`` and ``value`` take, in bytes; a rough guess will do."""
         if size > self._half // 4:
             return
+        if (before := self._young.get(key)) is not None:
+            self._used -= before[1]
         if self._used + size > self._half:
             self._old, self._young, self._used = self._young, {}, 0
         self._young[key] = (value, size)

@@ -10,6 +10,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from msgspec import Struct
+
 from ..core.turn import (
     AssistantMessage,
     Message,
@@ -30,6 +32,9 @@ _LONGEST_ARGUMENTS: Final = 64 * 1024
 _REMEMBERED: Final = 2 * 1024 * 1024
 _BESIDE: Final = 400
 
+# Conversations of so many messages are remembered as a whole, too, and bytes of them.
+_MANY: Final = 16
+_BEGUN: Final = 8 * 1024 * 1024
 # Shorter texts are hashed as fast as they are found.
 _LONG: Final = 512
 
@@ -49,6 +54,28 @@ class Chain:
         # Where the latest call with an id stands among all calls.
         self._calls: dict[str, int] = {}
         self._made = 0
+
+    @classmethod
+    def of(cls, preamble: bytes, messages: tuple[Message, ...]) -> "Chain":
+        """The chain of ``messages``; of a conversation that grew, only what is new is hashed."""
+        chain = cls(preamble)
+        if len(messages) < _MANY:
+            chain.add(*messages)
+            return chain
+        place = (chain.digest, messages[0])
+        known = _begun.get(place)
+        begin = 0
+        if known is not None and messages[: len(known.messages)] == known.messages:
+            chain, begin = known.chain.copy(), len(known.messages)
+        chain.add(*messages[begin:])
+        size = sum(len(message.text) + _BESIDE for message in messages)
+        _begun.put(place, _Begun(messages, chain.copy()), size)
+        return chain
+
+    def copy(self) -> "Chain":
+        copied = Chain.__new__(Chain)
+        copied.digest, copied._calls, copied._made = self.digest, dict(self._calls), self._made
+        return copied
 
     def add(self, *messages: Message) -> None:
         for message in messages:
@@ -71,6 +98,17 @@ class Chain:
         if is_long:
             _steps.put(step, following, len(data) + _BESIDE)
         return following
+
+
+class _Begun(Struct, frozen=True):
+    """A conversation as it was last, and its chain."""
+
+    messages: tuple[Message, ...]
+    chain: Chain
+
+
+# By preamble and first message: the latest conversation that began so.
+_begun: Final[Memo[tuple[bytes, Message], _Begun]] = Memo(_BEGUN)
 
 
 def _form(message: Message, answers: int) -> str:

@@ -8,7 +8,6 @@ their process has them in memory. Source: docs/design/emulation.md, "When a thre
 """
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 from ..core.turn import AssistantMessage, Message, Turn, leading_instructions
@@ -94,19 +93,18 @@ class Conversation:
     """
 
     def __init__(
-        self, all_of_them: Conversations, caller: str, messages: Sequence[Message], preamble: bytes
+        self, all_of_them: Conversations, caller: str, messages: tuple[Message, ...], preamble: bytes
     ) -> None:
         self._conversations = all_of_them
         self._caller = caller
-        self._chain = Chain(preamble)
         self._known_until: bytes | None = None
         self._lease: Lease | None = None
         begin = new_from(messages)
-        self.new_messages = tuple(messages[begin:]) if begin is not None else ()
+        self.new_messages = messages[begin:] if begin is not None else ()
         self.end = tuple(end_of(messages, begin)) if begin is not None else ()
         rest = messages[leading_instructions(messages) :]
         known = rest[: len(rest) - len(self.new_messages)]
-        self._chain.add(*known)
+        self._chain = Chain.of(preamble, known)
         if self.new_messages:
             self._known_until = self._chain.digest
             self._chain.add(*self.new_messages)

@@ -33,11 +33,14 @@ def read_messages(body: Fields) -> tuple[tuple[Message, ...], tuple[str, ...]]:
     reader = _Reader()
     path = body.at("messages")
     values = body.required_array("messages", least=1)
-    items = [as_object(value, f"{path}[{index}]") for index, value in enumerate(values)]
-    newest = max((index for index, item in enumerate(items) if item.get("role") == "user"), default=-1)
+    newest = next((i for i in reversed(range(len(values))) if _is_users(values[i])), -1)
     left_out: dict[str, None] = {}
-    messages = []
-    for index, item in enumerate(items):
+    messages: list[Message] = []
+    for index, value in enumerate(values):
+        if (plain := _plain(value)) is not None:
+            messages.append(plain)
+            continue
+        item = as_object(value, f"{path}[{index}]")
         if media := item.made(_media):
             if index == newest:
                 place, kind = media[0]
@@ -47,12 +50,29 @@ def read_messages(body: Fields) -> tuple[tuple[Message, ...], tuple[str, ...]]:
     return tuple(messages), tuple(left_out)
 
 
+def _is_users(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("role") == "user"
+
+
 def _media(message: Fields) -> list[tuple[int, str]]:
     """The places and kinds of parts of the message that the model cannot read."""
     content = message.get("content")
     parts = enumerate(content) if isinstance(content, list) else ()
     kinds = ((place, part.get("type")) for place, part in parts if isinstance(part, dict))
     return [(place, kind) for place, kind in kinds if isinstance(kind, str) and kind in MEDIA_PARTS]
+
+
+def _plain(value: Any) -> Message | None:
+    """A message that is a role and a text, as most are."""
+    if type(value) is dict and len(value) == 2 and type(text := value.get("content")) is str:
+        match value.get("role"):
+            case "user":
+                return UserMessage(text)
+            case "assistant":
+                return AssistantMessage(text)
+            case "system":
+                return InstructionMessage(text)
+    return None
 
 
 class _Reader:
