@@ -12,10 +12,10 @@ CLIENTS := tests/clients/node
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage e2e fuzz check lint fmt bench lock dev e2e-dev clean
+.PHONY: help run test coverage e2e conformance fuzz check lint fmt bench lock dev e2e-dev clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' Makefile
 	@echo 'ARGS="..." is passed on, as in: make run ARGS="--port 9000", make test ARGS="-k chat"'
 
 run: ## Install the gateway and start it
@@ -33,6 +33,11 @@ coverage: dev ## Measure the branches that the tests of the machines without soc
 
 e2e: $(CLIENTS)/node_modules/.package-lock.json ## Drive the gateway with frameworks and JavaScript clients (tests/clients)
 	@$(E2E)/python -m pytest tests/clients $(ARGS)
+
+conformance: ## Run the suites that say what a server must do, and write docs/conformance.md
+	@scripts/venv --project $(VENV)-conformance conformance
+	@$(VENV)-conformance/bin/python -m pytest -o asyncio_default_test_loop_scope=session \
+		tests/conformance --report docs/conformance.md $(ARGS)
 
 fuzz: dev ## Send the gateway what its description does not allow, and its machines broken bytes
 	@scripts/venv $(VENV)-fuzz fuzz
