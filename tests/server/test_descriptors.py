@@ -45,6 +45,27 @@ class NoFile:
 package, no_file = ranks.files("gptoss_api.text"), NoFile()
 ranks.files = lambda _: no_file
 """
+# Another thread may take what the event loop keeps in reserve, in the moment in which it uses it.
+TAKES_THE_RESERVE = """
+import os, threading, time
+from gptoss_api.server.run import DrainingServer
+start = DrainingServer.start
+def take():
+    time.sleep(1.0)
+    taken, end = [], time.monotonic() + 0.5
+    while time.monotonic() < end:
+        try:
+            taken.append(os.dup(2))
+        except OSError:
+            time.sleep(0.0001)
+    time.sleep(7.0)
+    for each in taken:
+        os.close(each)
+async def and_take(self, listeners):
+    await start(self, listeners)
+    threading.Thread(target=take, daemon=True).start()
+DrainingServer.start = and_take
+"""
 WORDS = "no descriptors are left"
 
 
@@ -76,6 +97,23 @@ def test_running_out_of_descriptors_is_told_once_and_passes(gateway: StartGatewa
         time.sleep(3.0)
     assert running.log().count(WORDS) == 2
     assert "Traceback" not in running.log()
+
+
+def test_the_loop_stands_still_again_after_its_reserve_was_taken(gateway: StartGateway) -> None:
+    running = gateway(GPTOSS_UPSTREAM="demo", before=FEW + TAKES_THE_RESERVE)
+    end = time.monotonic() + 2.0
+    connections = []
+    while time.monotonic() < end:
+        connections += [connect(running) for _ in range(20)]
+        time.sleep(0.05)
+    time.sleep(2.5)
+    before = busy_seconds(running)
+    time.sleep(2.0)
+    assert busy_seconds(running) - before < 0.5
+    for connection in connections:
+        connection.close()
+    time.sleep(4.0)
+    assert ask(running, "POST", CHAT, HELLO).status == 200
 
 
 def test_a_listener_that_the_event_loop_closes_is_opened_again(gateway: StartGateway) -> None:

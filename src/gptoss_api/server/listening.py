@@ -13,6 +13,8 @@ BACKLOG: Final = 2048
 _FIRST_FREE: Final = 1024
 
 _NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
+# One for a connection, one for the event loop's reserve, one for whoever is faster.
+_SPARE: Final = 3
 # Seconds without trouble after which the next trouble is told again.
 _QUIET: Final = 10.0
 
@@ -84,11 +86,18 @@ def _listener(family: int, address: object, port: int) -> socket.socket:
 class DescriptorWatch:
     """Tells the log when connections cannot be accepted because descriptors have run out.
 
-    The event loop does not: it accepts and closes what it has no descriptor for, and says nothing.
+    The event loop does not: it accepts and closes what it has no descriptor for, and says nothing. For that
+    it has one in reserve, which another thread may take in the wrong moment; without it the loop turns round
+    and round. It makes a new reserve with the next connection that it accepts, and a few descriptors are kept
+    here to make that possible.
     """
 
     def __init__(self) -> None:
         self._trouble: float | None = None
+        # Whether the last look found none.
+        self._missed = False
+        self._spare: list[int] = []
+        self._fill_up()
         self._last = _descriptor_limit() - 1
 
     def took(self, descriptor: int, connections: int) -> None:
@@ -102,10 +111,33 @@ class DescriptorWatch:
             os.close(os.open(os.devnull, os.O_RDONLY))
         except OSError as error:
             if error.errno in _NO_DESCRIPTOR:
+                if self._missed:
+                    # Not at once: whoever took the last one may be about to take more.
+                    self.close()
+                self._missed = True
                 self._tell(connections)
         else:
+            self._missed = False
+            self._fill_up()
             if self._trouble is not None and time.monotonic() - self._trouble >= _QUIET:
                 self._trouble = None
+
+    def close(self) -> None:
+        """Gives the descriptors back that are kept here."""
+        while self._spare:
+            os.close(self._spare.pop())
+
+    def _fill_up(self) -> None:
+        """Keeps some, where that leaves others as many."""
+        if self._spare:
+            return
+        try:
+            while len(self._spare) < 2 * _SPARE:
+                self._spare.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            self.close()
+        while len(self._spare) > _SPARE:
+            os.close(self._spare.pop())
 
     def _tell(self, connections: int) -> None:
         if self._trouble is None:

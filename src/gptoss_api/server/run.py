@@ -284,6 +284,7 @@ async def serve_on(
     await metrics.start()
     apart = [await _serve_metrics(listener, metrics, edge.surface) for listener in metrics_listeners]
     await server.serve(listeners)
+    descriptors.close()
     for server_of_metrics in apart:
         server_of_metrics.close()
     await metrics.close()
