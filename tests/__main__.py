@@ -1,4 +1,4 @@
-"""Runs the tests as ``make test`` does: what may have company on two cores, then what measures, by itself."""
+"""Runs the tests as ``make test`` does: what works, two at a time, what waits, then what measures."""
 
 import subprocess
 import sys
@@ -9,13 +9,23 @@ _NOTHING: Final = 5
 _COMMAND: Final = (sys.executable, "-m", "pytest", "--hypothesis-profile=ci")
 
 
+# Processes and tests of each part. What waits for clocks leaves the cores to others, a file in one process.
+_PARTS: Final = (
+    ("-n", "2", "-m", "not alone and not waits"),
+    ("-n", "2", "--dist", "loadfile", "-m", "waits"),
+    ("-m", "alone"),
+)
+
+
 def main(arguments: list[str]) -> int:
-    """The exit code of pytest: of the first of both runs that failed."""
-    together = subprocess.run([*_COMMAND, "-n", "2", "-m", "not alone", *arguments]).returncode
-    if together not in (0, _NOTHING):
-        return together
-    alone = subprocess.run([*_COMMAND, "-m", "alone", *arguments]).returncode
-    return together if alone == _NOTHING else alone
+    """The exit code of pytest: that of the first part that failed, after which none is run."""
+    found_none = True
+    for part in _PARTS:
+        code = subprocess.run([*_COMMAND, *part, *arguments]).returncode
+        if code not in (0, _NOTHING):
+            return code
+        found_none = found_none and code == _NOTHING
+    return _NOTHING if found_none else 0
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from tests.stores import redis_server as redis_server
 
 from .sdk import MODEL, client
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.waits
 
 # Messages are made here as applications make them: as plain dicts.
 Json = Any

@@ -12,7 +12,7 @@ from tests.conftest import Site, StartGateway
 from tests.server.talking import CHAT, HELLO, ask, connect, read_until, request_bytes
 from tests.simulator import Answer, Pause, Simulator, Stall
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.waits
 
 SILENCES = {
     "before the first event": Answer("word word", at={"headers": [Stall()]}),

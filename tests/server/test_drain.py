@@ -13,7 +13,7 @@ from tests.conftest import RunningGateway, StartGateway
 from tests.server.talking import CHAT, HELLO, ask, connect, head_of, read_until, request_bytes
 from tests.simulator import Answer, Simulator, Stall
 
-pytestmark = [pytest.mark.alone, pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")]
+pytestmark = [pytest.mark.waits, pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")]
 
 STREAM = {**HELLO, "stream": True}
 

@@ -15,7 +15,7 @@ from tests.watchdog import WatchedGateway, watched_gateway
 
 from .talking import CHAT, HELLO, ask, connect, head_of, read_reply
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.waits
 
 LARGEST = 1024 * 1024
 SHORT_GRACE = "import gptoss_api.server.intake as intake; intake.GRACE = 1.0"

@@ -12,7 +12,7 @@ from tests.conftest import RunningGateway, Site, StartGateway, running_gateway
 from tests.server.talking import CHAT, HELLO, ask, connect, head_of, read_reply, read_until, request_bytes
 from tests.simulator import Answer, Simulator, Stall
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.waits
 
 IMPATIENT = """
 import gptoss_api.server.body as body, gptoss_api.server.protocol as protocol

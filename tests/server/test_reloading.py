@@ -22,7 +22,7 @@ from tests.conftest import RunningGateway, StartGateway
 from tests.server.talking import CHAT, HELLO, ask
 from tests.simulator import Answer, Simulator
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+pytestmark = [pytest.mark.waits, pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")]
 
 FIRST, SECOND = "first-key-of-the-tests", "second-key-of-the-tests"
 ADMIN = "admin-key-of-the-tests"

@@ -9,7 +9,7 @@ from tests.conftest import Site, StartGateway
 from tests.server.talking import CHAT, HELLO, ask, connect, read_until, request_bytes
 from tests.simulator import Abort, Answer, Pause, Simulator
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.waits
 
 STREAM = {**HELLO, "stream": True}
 

@@ -22,7 +22,7 @@ from tests.conftest import RunningGateway, StartGateway
 from tests.simulator import Answer, Simulator
 
 pytestmark = [
-    pytest.mark.alone,
+    pytest.mark.waits,
     pytest.mark.skipif(sys.platform == "win32", reason="workers are not possible there"),
 ]
 

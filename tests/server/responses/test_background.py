@@ -20,7 +20,7 @@ from gptoss_api.state import Entry, GuardedStore, MemoryStore, Space, StoreUnava
 from gptoss_api.upstreams.base import Sink
 from tests.server.unwired import answer
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.waits
 
 
 class Process:
