@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, Final
 
 from msgspec import Struct
@@ -119,9 +120,13 @@ class Judge:
         self.required = config.mode in ("required", "named")
         self.most_calls = MAX_CALLS if config.parallel else 1
         self._client: str | None = None
-        key = re.escape(config.key) if config.key else r"\Z.\Z"
+
+    @cached_property
+    def _keyed_opener(self) -> re.Pattern[str]:
+        # Hardly any answer needs it, and no two conversations have the same.
+        key = re.escape(self.config.key) if self.config.key else r"\Z.\Z"
         other = rf"[^<>]{{0,{MAX_HEADER}}}"
-        self._keyed_opener = re.compile(rf"<[ \t]{{0,2}}tool[_-]call\s{other}{key}{other}>", re.IGNORECASE)
+        return re.compile(rf"<[ \t]{{0,2}}tool[_-]call\s{other}{key}{other}>", re.IGNORECASE)
 
     def tool(self, name: str) -> DeclaredTool:
         return self.config.tools[name]
