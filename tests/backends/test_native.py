@@ -473,6 +473,7 @@ async def test_log_probabilities_are_passed_on_where_a_server_tells_them(shape: 
         "logprobs": True,
         "top_logprobs": 2,
         "stream": stream,
+        "stop": ["never"] if stream else None,
     }
     parsed = ChatDialect().parse(json.dumps(body).encode(), {})
     chunks = [

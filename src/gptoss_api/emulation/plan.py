@@ -134,7 +134,7 @@ def make_plan(
         counted = harmony_text(sent, preamble.tools, thoughts=capabilities.thoughts)
     if turn.top_logprobs is not None:
         # Those of words that are taught, read or mended here are not those of the answer.
-        mended = prompt is not None or turn.output_format.kind in emulated
+        mended = prompt is not None or emulated
         _check_logprobs(available=capabilities.logprobs and not mended)
     spec = _spec(turn, capabilities, prompt, sent)
     honoured = {name: value for name, value in turn.options.items() if name in capabilities.options}

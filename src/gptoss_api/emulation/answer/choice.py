@@ -258,11 +258,9 @@ class ChoiceMachine:
                 if self._attempt.scans:
                     # Text that might have become a stop string stays before the call.
                     self._output.text(self._attempt.last_content())
-                if not self._over:
-                    self._native.start(event)
+                self._native.start(event)
             case LogprobsDelta():
-                if self._state is State.READING:
-                    self._output.logprobs(event)
+                self._output.logprobs(event)
             case ToolCallDelta(index, arguments):
                 self._native.arguments(index, arguments)
             case ToolCallFinished(index, complete):
