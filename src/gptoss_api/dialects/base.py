@@ -92,6 +92,10 @@ class CountTokens(Operation, frozen=True):
     render: Callable[[int], bytes]
 
 
+class Connect(Operation, frozen=True):
+    """Opens a WebSocket, whose messages are requests of the answer at the same path."""
+
+
 class ListModels(Operation, frozen=True):
     """Lists what is served; ``render`` gets the request's query string and headers too."""
 

@@ -47,7 +47,9 @@ class Exchange:
     """A request, as far as it has arrived, and the answer to it.
 
     ``path`` is percent-decoded, ``parameters`` are those in it. ``gone`` says that the client left,
-    ``complete`` that the whole answer was written. ``common`` goes into the head of whatever the answer is.
+    ``complete`` that the whole answer was written. ``upgrades`` says that the client wants to speak another
+    protocol from now on, in which the body is; ``stays`` that the server is not about to stop. ``common`` is
+    a part of the head of whatever the answer is.
     """
 
     __slots__ = (
@@ -71,7 +73,9 @@ class Exchange:
         "path",
         "query",
         "record",
+        "stays",
         "unread",
+        "upgrades",
     )
 
     def __init__(
@@ -85,6 +89,7 @@ class Exchange:
         *,
         keep_alive: bool,
         asks_to_continue: bool = False,
+        upgrades: bool = False,
     ) -> None:
         self._connection = connection
         self.method = method
@@ -94,6 +99,8 @@ class Exchange:
         self.headers = headers
         self.keep_alive = keep_alive
         self.asks_to_continue = asks_to_continue
+        self.upgrades = upgrades
+        self.stays = True
         self.parameters = _NO_PARAMETERS
         self.record = RequestRecord(headers)
         self.common: RawHeaders = ()
@@ -114,6 +121,10 @@ class Exchange:
     def peer(self) -> str:
         """The address of the other end of its connection, which may be a proxy's."""
         return self._connection.peer
+
+    @property
+    def connection(self) -> "HttpProtocol":
+        return self._connection
 
     @property
     def started(self) -> bool:
@@ -199,6 +210,18 @@ class Exchange:
                 lines.append(b"transfer-encoding: chunked\r\n")
         lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
         self._head = b"".join(lines)
+
+    def switch(self, headers: RawHeaders) -> None:
+        """Accepts that another protocol is spoken: what is written and arrives from now on is as it is."""
+        self.keep_alive = True
+        self.start(101, headers, sized=True)
+        # No further request can follow.
+        self.keep_alive = False
+        self._send(b"")
+
+    async def handle(self, message: "Exchange") -> None:
+        """Has a request answered that came on this connection in another protocol."""
+        await self._connection.shared.serve(message)
 
     def write(self, data: bytes) -> None:
         """Sends ``data`` as more of the answer's body."""

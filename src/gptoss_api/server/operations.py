@@ -4,7 +4,7 @@ from functools import partial
 
 from ..config import Settings
 from ..core.turn import Turn
-from ..dialects.base import Answer, CountTokens, Dialect, ListModels, Operation, ShowModel, Tell
+from ..dialects.base import Answer, Connect, CountTokens, Dialect, ListModels, Operation, ShowModel, Tell
 from ..dialects.responses import (
     CompactConversation,
     CountInput,
@@ -22,6 +22,7 @@ from .responses import (
     ResponseRoutes,
     ResponsesEndpoint,
     StoredResponses,
+    WebSocketEndpoint,
     answer_request,
     read_with_history,
 )
@@ -48,11 +49,11 @@ class Operations:
     def endpoints(self, dialect: Dialect) -> list[tuple[str, str, Handler]]:
         """Method, path and handler of everything that ``dialect`` offers."""
         return [
-            (endpoint.method, endpoint.path, self._handler(dialect, endpoint.operation))
+            (endpoint.method, endpoint.path, self._handler(dialect, endpoint.path, endpoint.operation))
             for endpoint in dialect.endpoints
         ]
 
-    def _handler(self, dialect: Dialect, operation: Operation) -> Handler:
+    def _handler(self, dialect: Dialect, path: str, operation: Operation) -> Handler:
         gateway, serving = self._gateway, self._serving
         match operation:
             case ListModels(render):
@@ -70,6 +71,8 @@ class Operations:
             case CountInput(owner, render):
                 read_turn = partial(self._read_turn, owner)
                 return CountEndpoint(dialect.name, read_turn, render, gateway.count, serving)
+            case Connect():
+                return WebSocketEndpoint(dialect.name, path, serving)
             case Tell():
                 return TellEndpoint(dialect.name, operation, gateway, serving)
             case ResponseAction(action):

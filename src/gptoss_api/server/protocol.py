@@ -102,6 +102,8 @@ class HttpProtocol(asyncio.Protocol):
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._asks_to_continue = False
+        # Whether what arrives is HTTP no longer.
+        self._switched = False
         self._in_head = True
         self._head_bytes = 0
         self._dropped_bytes = 0
@@ -140,6 +142,9 @@ class HttpProtocol(asyncio.Protocol):
         self._waiting.clear()
 
     def data_received(self, data: bytes) -> None:
+        if self._switched:
+            self.on_body(data)
+            return
         if self._quiet:
             self._stop_timer()
         if self._in_head:
@@ -184,9 +189,12 @@ class HttpProtocol(asyncio.Protocol):
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        if not self._parser.should_upgrade():
+            self._take_head()
+
+    def _take_head(self, *, upgrades: bool = False) -> None:
+        """A head is there: its request is answered, or waits for its turn."""
         parser = self._parser
-        if parser.should_upgrade():
-            return
         self._in_head = False
         self._head_bytes = 0
         self._stop_timer()
@@ -200,8 +208,9 @@ class HttpProtocol(asyncio.Protocol):
             url.query or b"",
             version,
             self._headers,
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            keep_alive=version != "1.0" and not upgrades and parser.should_keep_alive(),
             asks_to_continue=self._asks_to_continue,
+            upgrades=upgrades,
         )
         idle = self._is_idle()
         self._exchange = exchange
@@ -247,7 +256,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._is_idle():
             self.transport.close()
         elif self._answered is not None:
-            self._answered.keep_alive = False
+            self._answered.keep_alive = self._answered.stays = False
 
     def answered(self, exchange: Exchange) -> None:
         """The whole answer was written: the next request has its turn."""
@@ -292,7 +301,7 @@ class HttpProtocol(asyncio.Protocol):
         return parser
 
     def _feed(self, data: bytes) -> None:
-        """Parses ``data``. Offers of an upgrade are ignored, as RFC 9110, section 7.8, allows.
+        """Parses ``data``. Offers of an upgrade but to a WebSocket are ignored (RFC 9110, section 7.8).
 
         The parser gives up the body of a request that offers one, and Java's HTTP client offers h2c with the
         first request it sends. So another parser gets its head without the offer, and then what followed.
@@ -308,9 +317,21 @@ class HttpProtocol(asyncio.Protocol):
             method, version = self._parser.get_method(), self._parser.get_http_version().encode()
             if method == b"CONNECT":
                 raise httptools.HttpParserError("no proxy")
+            if self._offers_websocket(method) and self._is_idle():
+                self._switched = True
+                self._take_head(upgrades=True)
+                if rest:
+                    self.on_body(bytes(rest))
+                return
             kept = [b"%s: %s\r\n" % header for header in self._headers if header[0] != b"upgrade"]
             self._parser = self._new_parser()
             self._parser.feed_data(b"%s %s HTTP/%s\r\n%s\r\n" % (method, self._url, version, b"".join(kept)))
+
+    def _offers_websocket(self, method: bytes) -> bool:
+        """Whether the head offers a WebSocket where one can be had."""
+        path = self.shared.surface.canonical_path(self._url.partition(b"?")[0].decode("latin-1"))
+        offered = [value.lower() for name, value in self._headers if name == b"upgrade"]
+        return method == b"GET" and offered == [b"websocket"] and path in self.shared.surface.websockets
 
     def _begin(self, exchange: Exchange) -> None:
         self._answered = exchange

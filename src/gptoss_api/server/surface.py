@@ -10,7 +10,7 @@ import msgspec
 
 from .. import __version__
 from ..core.errors import GatewayError
-from ..dialects.base import Dialect, ErrorResponse, Headers
+from ..dialects.base import Connect, Dialect, ErrorResponse, Headers
 from ..dialects.openai_errors import error_response
 
 INDEX: Final = "/"
@@ -41,6 +41,9 @@ class Surface:
             *(f"{endpoint.method} {endpoint.shown_path}" for endpoint in endpoints),
             *(f"GET {page}" for page in (*PAGES, OWN_USAGE, *ADMIN) if page != INDEX),
             f"POST {RELOAD}",
+        )
+        self.websockets: Final = frozenset(
+            endpoint.path for endpoint in endpoints if isinstance(endpoint.operation, Connect)
         )
         # The fixed beginnings of the paths, the longest first.
         self._stems = sorted(

@@ -11,7 +11,7 @@ from ...core.catalog import NO_ALIASES, ModelAliases
 from ...core.errors import GatewayError, MissingParameter
 from ...core.result import Collector
 from ...core.turn import InstructionMessage, Message, Turn, UserMessage
-from ..base import Answer, DialectSettings, Endpoint, ErrorResponse, Headers, Operation
+from ..base import Answer, Connect, DialectSettings, Endpoint, ErrorResponse, Headers, Operation
 from ..fields import Fields
 from ..json_body import decode_object
 from ..openai_errors import error_response
@@ -130,6 +130,7 @@ class ResponsesDialect:
         self._aliases = aliases
         self.endpoints: Final = (
             Endpoint("POST", "/v1/responses", CreateResponse(self.parse, dialect=self)),
+            Endpoint("GET", "/v1/responses", Connect()),
             Endpoint("POST", "/v1/responses/input_tokens", CountInput(self, _input_tokens)),
             Endpoint("POST", "/v1/responses/compact", CompactConversation(self)),
             Endpoint("GET", "/v1/responses/{id}", ResponseAction("retrieve")),

@@ -5,6 +5,7 @@ from .conversation import read_with_history
 from .endpoint import CompactionEndpoint, ResponsesEndpoint, answer_request
 from .routes import ResponseRoutes
 from .stored import StoredResponses
+from .websocket import WebSocketEndpoint
 
 __all__ = [
     "BackgroundRuns",
@@ -12,6 +13,7 @@ __all__ = [
     "ResponseRoutes",
     "ResponsesEndpoint",
     "StoredResponses",
+    "WebSocketEndpoint",
     "answer_request",
     "read_with_history",
 ]
