@@ -45,11 +45,16 @@ def test_no_message_leads_to_a_page_that_is_not_installed() -> None:
 def test_every_extra_is_used(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        extras = re.findall(r"(?m)^Provides-Extra: (\S+)$", archive.read(metadata).decode())
+        told = archive.read(metadata).decode()
+    extras = re.findall(r"(?m)^Provides-Extra: (\S+)$", told)
     code = "".join(file.read_text(encoding="utf-8") for file in SOURCE.rglob("*.py"))
     assert extras
     for extra in extras:
-        assert re.search(rf"\bimport {extra}\b|\bfrom {extra}\b", code), extra
+        packages = re.findall(rf"(?m)^Requires-Dist: ([\w-]+)[^;\n]*; extra == '{extra}'$", told)
+        assert packages, extra
+        for package in packages:
+            module = re.escape(package.replace("-", "."))
+            assert re.search(rf"\b(?:import|from) {module}\b", code), package
 
 
 def test_the_wheel_names_its_licences(wheel: Path) -> None:

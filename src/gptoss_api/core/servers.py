@@ -5,6 +5,7 @@ kind's protocol stands in its profile (``upstreams/openai_compatible/profiles.py
 """
 
 from typing import Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -143,5 +144,13 @@ _ROWS: Final = (
 )
 
 SERVER_KINDS: Final = {kind.name: kind for kind in _ROWS}
+# Where the services that are open to everyone have their own addresses.
+_PUBLIC: Final = frozenset(urlsplit(kind.url).hostname for kind in _ROWS if kind.url and not kind.port)
 # What an address is that tells nothing by itself.
 GENERIC: Final = SERVER_KINDS["generic"]
+
+
+def is_public(host: str) -> bool:
+    """Whether somebody's service for everyone is at ``host``; other addresses are their users' own."""
+    of_site = host == SITE or host.endswith(f".{SITE}")
+    return of_site or host in _PUBLIC or any(kind.is_at(host) for kind in _ROWS)

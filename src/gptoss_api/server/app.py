@@ -26,7 +26,7 @@ from .surface import ADMIN, OWN_USAGE, PAGES, RELOAD, Surface
 from .turns import Serving
 
 # Asked every few seconds by machines.
-_PROBES = frozenset({"/healthz", "/readyz"})
+PROBES = frozenset({"/healthz", "/readyz"})
 
 
 class App:
@@ -162,5 +162,5 @@ def _log(exchange: Exchange) -> None:
         completion_tokens=usage.completion_tokens if usage else None,
         first_byte_ms=None if record.first_event is None else (record.first_event - arrived) * 1000,
         total_ms=(time.perf_counter() - arrived) * 1000,
-        probe=exchange.path in _PROBES,
+        probe=exchange.path in PROBES,
     )

@@ -56,6 +56,12 @@ class Routes:
             )
         return handler, parameters
 
+    def template(self, path: str) -> str:
+        """The endpoint's path, with the names of its parameters, that ``path`` fits; "" if none does."""
+        if path in self._paths:
+            return path
+        return next((form for form in self._paths if "{" in form and _pattern(form).fullmatch(path)), "")
+
     def _fitting(self, method: str, path: str) -> tuple[Mapping[str, Handler], Mapping[str, str]]:
         nearest: Mapping[str, Handler] = {}
         for pattern, handlers in self._patterns:

@@ -18,6 +18,7 @@ from ..access.origins import ANY, is_loopback
 from ..config import ConfigError, Settings
 from ..gateway import Gateway
 from ..telemetry.logs import hide_from_logs
+from ..telemetry.traces import find_tracer, secrets_of
 from ..text.ranks import RanksDamaged
 from .app import App
 from .drain import Drain
@@ -26,6 +27,7 @@ from .metrics import Metrics, MetricsAlone, gauges
 from .protocol import SWEEP_EVERY, HttpProtocol, Shared
 from .reloading import Reloader
 from .surface import Surface
+from .tracing import traced
 
 T = TypeVar("T")
 
@@ -266,7 +268,10 @@ async def serve_on(
     metrics = Metrics(gauges(gateway, drain), fellows, number)
     app = App(settings, gateway, drain, metrics)
     edge = app.edge
-    shared = Shared(edge.serve, edge.surface, read_timeout=_longest_answer(settings), descriptors=descriptors)
+    hide_from_logs(secrets_of(os.environ))
+    tracer = find_tracer(os.environ)
+    serve = edge.serve if tracer is None else traced(edge, tracer)
+    shared = Shared(serve, edge.surface, read_timeout=_longest_answer(settings), descriptors=descriptors)
     await gateway.state.keys.refresh()
 
     def use(changed: Settings) -> None:
@@ -290,6 +295,8 @@ async def serve_on(
     await metrics.close()
     for task in (*following, looking):
         task.cancel()
+    if tracer is not None:
+        await asyncio.to_thread(tracer.close)
     _log.info("stopped")
     return await warming
 

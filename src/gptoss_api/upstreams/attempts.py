@@ -8,18 +8,19 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from typing import Final, Protocol
 
 from ..core.errors import GatewayError, ThreadLost, UpstreamRateLimited
 from ..core.events import Events, Started
 from ..core.redaction import Redactor
+from ..core.tracing import ATTEMPTED, TRACED, AttemptTrace
 from ..core.turn import Turn
 from .admission import Admission, Slot
-from .base import Sink, log_fields
+from .base import Brake, Sink, log_fields
 from .clock import TurnClock
 from .health import UpstreamHealth
-from .http import HttpClient, HttpResponse
+from .http import HttpClient, HttpResponse, parse_address
 from .reading import AnswerReader
 from .refusals import without_secrets
 
@@ -31,6 +32,8 @@ LONGEST_RETRY_PAUSE: Final = 2.0
 REFUSAL_TIME: Final = 5.0
 REFUSAL_SIZE: Final = 64 * 1024
 LOGGED_LENGTH: Final = 500
+
+_UNTRACED: Final = nullcontext()
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +68,7 @@ class UpstreamTurn(Protocol):
 
 
 class Attempts:
-    """Answers turns at one upstream, which messages call ``title`` and the log ``name``.
+    """Answers turns at one upstream, which messages call ``title``, the log ``name`` and traces ``provider``.
 
     ``total_timeout`` bounds the whole turn, in seconds (``None``: no bound). For ``drain_time`` seconds the
     rest of a stream that was cut short is read beside, so that its connection can be used again; the turn
@@ -79,10 +82,12 @@ class Attempts:
         health: UpstreamHealth,
         *,
         title: str,
+        provider: str,
         total_timeout: float | None,
         drain_time: float = 0.0,
     ) -> None:
         self._name = name
+        self._provider = provider
         self._title = title
         self._admission = admission
         self._health = health
@@ -96,9 +101,12 @@ class Attempts:
             clock = TurnClock(self._title, self._total_timeout)
             repeated = False
             while True:
-                delivery = _Delivery(self, asked, slot, sink)
+                request = TRACED.get()
+                trace = None if request is None else request.attempt(self._provider, asked.turn)
+                delivery = _Delivery(self, asked, slot, sink if trace is None else _Observed(sink, trace))
                 try:
-                    await self._attempt(delivery, clock)
+                    with trace or _UNTRACED:
+                        await self._attempt(delivery, clock)
                     return
                 except GatewayError as error:
                     failure = without_secrets(error, asked.redact)
@@ -199,6 +207,22 @@ class _Delivery:
         self.slot.release()
 
 
+class _Observed:
+    """Shows a trace what a sink takes."""
+
+    def __init__(self, sink: Sink, trace: AttemptTrace) -> None:
+        self._sink = sink
+        self._trace = trace
+
+    @property
+    def flow(self) -> Brake:
+        return self._sink.flow
+
+    def feed(self, events: Events) -> bool:
+        self._trace.observe(events)
+        return self._sink.feed(events)
+
+
 async def post(
     http: HttpClient,
     url: str,
@@ -210,6 +234,9 @@ async def post(
     idle_timeout: float | None,
 ) -> HttpResponse:
     """The response to a request, entered on ``connections``, if its head comes within the turn's time."""
+    if (trace := ATTEMPTED.get()) is not None:
+        origin = parse_address(url).origin
+        headers = {**headers, **trace.addressed(origin.host, origin.port)}
     request = http.request("POST", url, headers=headers, body=body, idle_timeout=idle_timeout)
     try:
         async with asyncio.timeout_at(clock.deadline):

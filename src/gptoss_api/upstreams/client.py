@@ -13,7 +13,7 @@ from .health import UpstreamHealth
 class ServerRequests(Protocol):
     """What one server is asked for, in its protocol.
 
-    ``name`` is what the log, clients and users call it, ``title`` what messages do.
+    ``name`` is what the log, clients and users call it, ``title`` what messages do, ``provider`` its kind.
     """
 
     @property
@@ -21,6 +21,9 @@ class ServerRequests(Protocol):
 
     @property
     def title(self) -> str: ...
+
+    @property
+    def provider(self) -> str: ...
 
     @property
     def capabilities(self) -> Capabilities: ...
@@ -67,6 +70,7 @@ class UpstreamClient:
             admission,
             self._health,
             title=requests.title,
+            provider=requests.provider,
             total_timeout=total_timeout,
             drain_time=drain_time,
         )

@@ -27,6 +27,7 @@ class EitherProtocol:
     def __init__(self, first: ServerRequests, second: ServerRequests) -> None:
         self.name = first.name
         self.title = first.title
+        self.provider = first.provider
         self.spoken = first
         self._other = second
 

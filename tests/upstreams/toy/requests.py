@@ -33,6 +33,7 @@ class ToyRequests:
     """See :class:`gptoss_api.upstreams.client.ServerRequests`."""
 
     title = "The toy"
+    provider = "toy"
     capabilities = Capabilities(history=True)
 
     def __init__(

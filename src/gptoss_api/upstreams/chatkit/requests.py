@@ -116,7 +116,7 @@ class ChatKitRequests:
     SDK's when the server rejects it. ``idle_timeout`` bounds every silence, in seconds (``None``: no bound).
     """
 
-    name = title = SITE
+    name = title = provider = SITE
     capabilities = Capabilities(threads=True)
 
     def __init__(

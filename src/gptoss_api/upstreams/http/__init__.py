@@ -5,7 +5,7 @@ one wake-up here, with no task, queue or timer for each chunk.
 """
 
 from .client import HttpClient
-from .head import ResponseHeaders
+from .head import ResponseHeaders, parse_address
 from .response import HttpResponse
 
-__all__ = ["HttpClient", "HttpResponse", "ResponseHeaders"]
+__all__ = ["HttpClient", "HttpResponse", "ResponseHeaders", "parse_address"]

@@ -37,6 +37,7 @@ class ChatServer:
     ) -> None:
         self.name = server.title
         self.title = server.kind.title
+        self.provider = server.kind.name
         self.access = access = ServerAccess(http, server, idle_timeout=idle_timeout)
         self.asks_again = asks_again
         self.requests = ChatRequests(access)

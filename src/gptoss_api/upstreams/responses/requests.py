@@ -66,6 +66,7 @@ class ResponsesServer:
     ) -> None:
         self.name = server.title
         self.title = server.kind.title
+        self.provider = server.kind.name
         self.access = ServerAccess(http, server, idle_timeout=idle_timeout)
         self.asks_again = asks_again
         self._models = ServerModels(self.access, admission, _NAMES)

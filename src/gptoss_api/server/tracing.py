@@ -1,0 +1,27 @@
+"""Tells a tracer of every request, where there is one."""
+
+from collections.abc import Awaitable, Callable
+
+from ..core.tracing import TRACED, Tracer
+from .app import PROBES, account_of
+from .edge import Edge
+from .exchange import Exchange
+
+
+def traced(edge: Edge, tracer: Tracer) -> Callable[[Exchange], Awaitable[None]]:
+    """``edge.serve`` for requests that are traced, all but those of machines that look for signs of life."""
+
+    async def serve(exchange: Exchange) -> None:
+        if exchange.path in PROBES:
+            await edge.serve(exchange)
+            return
+        trace = tracer.request(exchange.method, exchange.path, exchange.record.headers)
+        token = TRACED.set(trace)
+        try:
+            await edge.serve(exchange)
+        finally:
+            TRACED.reset(token)
+            dialect = exchange.record.dialect or edge.surface.owner_name(exchange.path)
+            trace.end(account_of(exchange, dialect), edge.routes.template(exchange.path))
+
+    return serve
