@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptoss_api.core.errors import UpstreamEmpty, UpstreamFailure, UpstreamIncomplete
+from gptoss_api.core.events import ReasoningDelta
 from gptoss_api.core.result import Choice, Collector
 from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.text.sse import SseDecoder
@@ -58,6 +59,12 @@ def test_an_empty_reason_before_the_mark_of_the_end_is_an_end(blank: Any) -> Non
     for broken in ((begun, blank), (chunk({"content": "Hello"}), done)):
         with pytest.raises(UpstreamIncomplete):
             said(*broken)
+
+
+def test_thoughts_that_are_not_shown_are_told_of_once() -> None:
+    wire = ChatWire(SERVER_KINDS["generic"], show_reasoning=False)
+    told = wire.feed([json.dumps(chunk({"reasoning": text})).encode() for text in ("Hm.", "Oh.")])
+    assert told == [ReasoningDelta("")]
 
 
 def test_an_end_without_a_delta_is_worth_some_patience() -> None:

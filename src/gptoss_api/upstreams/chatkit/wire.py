@@ -143,7 +143,7 @@ class ChatKitWire:
         # Whether the stream was about a thread at all, and whether an answer or its reasoning began.
         self._useful = False
         self._begun = False
-        # Whether thoughts that are not shown have begun since the last read, and whether that is still news.
+        # Whether thoughts that are not shown have begun in this event, and whether that is still news.
         self._hidden = False
         self._tells_hidden = not show_reasoning
         self._malformed = 0
@@ -217,12 +217,12 @@ class ChatKitWire:
                             self._same = _before_delta(payload, update.delta)
                         continue
             self._read(payload, events)
+            if self._hidden:
+                # What follows is to know that there are thoughts.
+                self._hidden, self._tells_hidden = False, False
+                events.append(ReasoningDelta(""))
             if self.failure is not None:
                 break
-        if self._hidden:
-            # What follows is to know that there are thoughts.
-            self._hidden, self._tells_hidden = False, False
-            events.insert(0, ReasoningDelta(""))
         return events
 
     def feed_rest(self, payloads: Sequence[bytes]) -> list[Event]:
