@@ -10,24 +10,23 @@ class Flow:
     ``go_on`` is what the source of the moment has called when the last hold is released.
     """
 
-    __slots__ = ("_holds", "_waiting", "go_on")
+    __slots__ = ("_holds", "_waiting", "go_on", "held")
 
     def __init__(self) -> None:
         self._holds = 0
+        self.held = False
         self._waiting: list[asyncio.Future[None]] = []
         self.go_on: Callable[[], None] | None = None
 
-    @property
-    def held(self) -> bool:
-        return self._holds > 0
-
     def hold(self) -> None:
         self._holds += 1
+        self.held = True
 
     def release(self) -> None:
         self._holds -= 1
         if self._holds:
             return
+        self.held = False
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             if not waiter.done():

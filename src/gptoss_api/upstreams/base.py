@@ -79,9 +79,7 @@ class Brake(Protocol):
     """
 
     go_on: Callable[[], None] | None
-
-    @property
-    def held(self) -> bool: ...
+    held: bool
 
     def hold(self) -> None: ...
 

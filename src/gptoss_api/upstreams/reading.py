@@ -107,6 +107,8 @@ class StreamReader:
         self._decoder = SseDecoder()
         self._failure: GatewayError | None = None
         self._delivered = False
+        # Whether what was there is taken, and more is to be waited for.
+        self._awaited = False
         # Whether the time of the turn is over, and whether the upstream had sent more by then than was taken.
         self._late = False
         self._ahead = False
@@ -161,11 +163,14 @@ class StreamReader:
             while recipient is not None and not (recipient.flow.held or self._end.done() or self._work):
                 if self._failure is not None:
                     self._stop(self._failure)
-                elif (chunk := self._next()) is None:
-                    self._wait()
-                    return
-                else:
+                elif not self._awaited and (chunk := self._next()) is not None:
+                    # A read brings all that has come, so what follows is most likely to be waited for.
+                    self._awaited = not self.over
                     self._take(recipient, chunk)
+                else:
+                    self._awaited = False
+                    if self._waits():
+                        return
         except Exception as error:
             self._stop(error)
 
@@ -181,8 +186,8 @@ class StreamReader:
                 return b""
             raise
 
-    def _wait(self) -> None:
-        """Waits for more, as long as that is worth it."""
+    def _waits(self) -> bool:
+        """Waits for more, as long as that is worth it; says whether there is nothing yet."""
         wire, patience = self._wire, self._wire.patience
         if patience != self._patience or wire.carried != self._carried:
             # From now on, not from the read: meanwhile the client may have been slow.
@@ -194,10 +199,10 @@ class StreamReader:
         if self._patient_until is not None:
             if self._late or self._clock.now() >= self._patient_until:
                 self._lose_patience()
-                return
+                return True
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at(self._patient_until, self._lose_patience)
-        self._response.call_at_change(self._go_on)
+        return self._response.call_at_change(self._go_on)
 
     def _lose_patience(self) -> None:
         recipient = self._recipient

@@ -145,9 +145,16 @@ class Connection(asyncio.Protocol):
             self._resume()
         return data
 
-    def call_at_change(self, change: Callable[[], None] | None) -> None:
-        """Has ``change`` called at the next one: more bytes, the end or a failure. ``None``: no longer."""
+    def call_at_change(self, change: Callable[[], None] | None) -> bool:
+        """Has ``change`` called when more bytes, the end or a failure come; ``None``: no longer.
+
+        Not where something is there already, which the value says.
+        """
+        if self.done or self._parts:
+            self._waiter = None
+            return False
         self._waiter = change
+        return True
 
     def arrival(self) -> asyncio.Future[None]:
         """Resolves at the next change."""

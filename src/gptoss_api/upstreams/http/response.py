@@ -71,13 +71,15 @@ class HttpResponse:
             else:
                 return None
 
-    def call_at_change(self, change: Callable[[], None] | None) -> None:
+    def call_at_change(self, change: Callable[[], None] | None) -> bool:
         """Has ``change`` called once :meth:`take` would give more, the end or a failure; ``None``: no longer.
 
-        Meanwhile the silence of the upstream is measured.
+        Not where it would now, which the value says. Meanwhile the silence of the upstream is measured.
         """
-        if self._connection is not None:
-            self._connection.call_at_change(change)
+        inflater = self._inflater
+        if self._connection is None or (inflater is not None and inflater.pending):
+            return False
+        return self._connection.call_at_change(change)
 
     async def read_chunk(self) -> bytes:
         """What :meth:`take` gives, waiting for it."""
