@@ -12,7 +12,8 @@ _HEAD = """\
 Written by `make conformance`, which runs each suite through the gateway over the simulated website
 (`gpt-oss.com`, where tools and forms are emulated) and over a scripted OpenAI-compatible server (where
 they are native). Behind both plays the same scripted model: what is judged is the gateway, not the model.
-What is left out is what gpt-oss models cannot take, or needs recordings that the suite does not bring.
+What is left out: what gpt-oss models cannot take, JSON mode where the API has none (Messages), and what needs
+recordings that the suite does not bring.
 """
 
 

@@ -14,7 +14,7 @@ from tests.simulator.agent import Call, tool_key, tool_results
 from tests.simulator.server import Exchange
 from tests.upstreams.chatkit.scripted import Asked as Request
 from tests.upstreams.chatkit.scripted import Reply
-from tests.upstreams.chatkit.transcripts import sse
+from tests.upstreams.chatkit.transcripts import Json, sse
 
 SITE, SERVER = "gpt-oss.com", "OpenAI-compatible server"
 THOUGHT = "I look at what is asked."
@@ -22,7 +22,7 @@ THOUGHT = "I look at what is asked."
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the model sees: ``said`` is all of the conversation, ``results`` those of the tools in it."""
+    """What the model sees: ``said`` is all of it, tools included, and ``results`` what tools gave back."""
 
     said: str
     results: Sequence[str]
@@ -75,9 +75,12 @@ def _play_behind(backend: Backend, model: Model) -> None:
         messages = request.body["messages"]
         said = "\n\n".join(message["content"] or "" for message in messages)
         results = [message["content"] for message in messages if message["role"] == "tool"]
-        turn = model(Asked(said, results, bool(request.body.get("tools"))))
+        tools = request.body.get("tools")
+        if tools:
+            said = f"{json.dumps(tools)}\n\n{said}"
+        turn = model(Asked(said, results, bool(tools)))
         if isinstance(turn, str):
-            answer = shapes.Answer(THOUGHT, turn)
+            answer = _within(turn, request.body)
         else:
             calls = tuple((call.name, json.dumps(call.arguments)) for call in turn)
             answer = shapes.Answer(THOUGHT, "", calls, "tool_calls")
@@ -85,3 +88,11 @@ def _play_behind(backend: Backend, model: Model) -> None:
 
     backend.asked.clear()
     backend.reply = reply
+
+
+def _within(text: str, body: Json) -> shapes.Answer:
+    """``text`` up to the limit that is asked for, as words."""
+    words, limit = text.split(" "), body.get("max_completion_tokens") or body.get("max_tokens")
+    if limit is None or len(words) <= limit:
+        return shapes.Answer(THOUGHT, text)
+    return shapes.Answer(THOUGHT, " ".join(words[:limit]), finish="length")

@@ -1,12 +1,14 @@
 """Thirty calls in the shape of the compatibility test of openai/gpt-oss: each is made, whole and streamed,
-over chat completions and over Responses, held to the SDK's types, and answered from its result.
+over every API that has an official SDK, held to that SDK's types, and answered from its result.
 """
 
 import json
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import pytest
+from anthropic import Anthropic
 from openai import OpenAI
 
 from tests.simulator.agent import Call
@@ -14,7 +16,10 @@ from tests.simulator.agent import Call
 from .cases import CASES, TOOLS, Case
 from .stages import Asked, Stage
 
-SUITE = ("calls, as openai/gpt-oss' compatibility test has them", "30 own cases, whole and streamed")
+SUITE = (
+    "calls, as openai/gpt-oss' compatibility test has them, by three APIs",
+    f"30 own cases; types of openai {version('openai')}, anthropic {version('anthropic')}",
+)
 MODEL = "gpt-oss-120b"
 RESULT, ANSWER = "42", "The tool says 42."
 _BY_QUESTION = {case.question: case for case in CASES}
@@ -46,6 +51,15 @@ def sdk(stage: Stage) -> Iterator[OpenAI]:
         yield client
 
 
+@pytest.fixture
+def anthropic(stage: Stage) -> Iterator[Anthropic]:
+    stage.play(model_of_cases)
+    with Anthropic(
+        base_url=stage.base_url, api_key="none", max_retries=0, _strict_response_validation=True
+    ) as client:
+        yield client
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.question)
 def test_chat_completions(sdk: OpenAI, case: Case, stream: bool) -> None:
@@ -64,6 +78,17 @@ def test_responses(sdk: OpenAI, case: Case, stream: bool) -> None:
     _check(made, case)
     items += [*made.history, {"type": "function_call_output", "call_id": made.id, "output": RESULT}]
     assert _respond(sdk, items, stream).arguments == ANSWER
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.question)
+def test_messages(anthropic: Anthropic, case: Case, stream: bool) -> None:
+    messages: list[Any] = [{"role": "user", "content": case.question}]
+    made = _message(anthropic, messages, stream)
+    _check(made, case)
+    result = {"type": "tool_result", "tool_use_id": made.id, "content": RESULT}
+    messages += [*made.history, {"role": "user", "content": [result]}]
+    assert _message(anthropic, messages, stream).arguments == ANSWER
 
 
 def _check(made: Made, case: Case) -> None:
@@ -129,3 +154,23 @@ def _respond(sdk: OpenAI, items: list[Any], stream: bool) -> Made:
     return Made(
         call.name, call.arguments, call.call_id, [item.model_dump(mode="json") for item in response.output]
     )
+
+
+def _message(anthropic: Anthropic, messages: list[Any], stream: bool) -> Made:
+    tools: Any = [
+        {"name": name, "description": name, "input_schema": schema} for name, schema in TOOLS.items()
+    ]
+    asked: dict[str, Any] = {"model": MODEL, "max_tokens": 10_000, "messages": messages, "tools": tools}
+    if stream:
+        with anthropic.messages.stream(**asked) as events:
+            said = events.get_final_message()
+    else:
+        said = anthropic.messages.create(**asked)
+    uses = [block for block in said.content if block.type == "tool_use"]
+    if not uses:
+        assert said.stop_reason == "end_turn"
+        return Made("", "".join(block.text for block in said.content if block.type == "text"), "", [])
+    assert said.stop_reason == "tool_use"
+    (use,) = uses
+    content = [block.model_dump(mode="json", exclude_none=True) for block in said.content]
+    return Made(use.name, json.dumps(use.input), use.id, [{"role": "assistant", "content": content}])
