@@ -4,13 +4,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from gptoss_api.config import OPTIONS, ConfigError, UpstreamSettings, resolve
 from gptoss_api.config.upstreams import named_upstream
 from gptoss_api.core.errors import UpstreamLoginRequired
-from gptoss_api.core.servers import SERVER_KINDS, ServerKind
+from gptoss_api.core.servers import SERVER_KINDS, SITE, ServerKind, is_public
 from gptoss_api.gateway import Gateway
 from gptoss_api.routing.discovery import LOCAL_SERVERS, LocalServer
 from gptoss_api.upstreams.openai_compatible import profiles
@@ -20,6 +21,23 @@ from tests.backends.server import ask, turn
 ROOT = Path(__file__).parents[2]
 
 EVERY_KIND = pytest.mark.parametrize("kind", SERVER_KINDS.values(), ids=list(SERVER_KINDS))
+
+
+@EVERY_KIND
+def test_only_what_is_run_for_everyone_is_public(kind: ServerKind) -> None:
+    of_everyone = {f"box{host}" if host[0] == "." else host for host in kind.hosts}
+    if kind.url and not kind.port:
+        of_everyone.add(str(urlsplit(kind.url).hostname))
+    assert all(map(is_public, of_everyone))
+    assert bool(of_everyone) is (kind.needs_key or kind.name == SITE)
+
+
+@pytest.mark.parametrize(
+    ("host", "public"),
+    [("gpt-oss.com", True), ("www.gpt-oss.com", True), ("not-gpt-oss.com", False), ("127.0.0.1", False)],
+)
+def test_addresses_of_the_site_are_public(host: str, public: bool) -> None:
+    assert is_public(host) is public
 
 
 @EVERY_KIND

@@ -13,11 +13,19 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SentSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+from opentelemetry.semconv.attributes import (
+    error_attributes,
+    http_attributes,
+    server_attributes,
+    url_attributes,
+)
 
 from tests.backends.server import Backend, backend_thread, json_reply
 from tests.conftest import RunningGateway, StartGateway, free_port, running_gateway
-from tests.server.talking import CHAT, ask
+from tests.server.talking import CHAT, ask, connect, request_bytes
 from tests.simulator import Simulator
+from tests.upstreams.chatkit.scripted import Reply
 
 WORDS = "the-words-that-nobody-keeps"
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -249,6 +257,20 @@ def test_a_request_that_fails_is_a_span_that_failed(traced: Traced) -> None:
     assert request.attributes["http.response.status_code"] == status
 
 
+def test_an_attempt_whose_client_left_is_ended_and_did_not_fail(traced: Traced) -> None:
+    traced.backend.replies.append(Reply([PATIENCE]))
+    trace = "c" * 32
+    with connect(traced.gateway) as line:
+        line.sendall(request_bytes(CHAT, BODY, f"traceparent: 00-{trace}-{PARENT}-01"))
+        while not traced.backend.asked:
+            time.sleep(0.01)
+    request, (attempt,) = traced.spans(trace)
+    assert request.attributes["gptoss.outcome"] == "client_gone"
+    assert attempt.attributes["error.type"] == "CancelledError"
+    assert not request.failed
+    assert not attempt.failed
+
+
 def test_a_refused_request_has_a_span_named_by_its_endpoint(traced: Traced) -> None:
     status, trace = traced.chat("/v1/responses/resp_1/cancel")
     assert status == 404
@@ -277,6 +299,33 @@ def test_streams_of_every_dialect_are_traced(traced: Traced) -> None:
         assert attempt.attributes["gen_ai.response.finish_reasons"] == ["stop"]
 
 
+def test_what_goes_on_in_the_background_belongs_to_the_request_that_began_it(traced: Traced) -> None:
+    status, trace = traced.chat("/v1/responses", input=WORDS, background=True, messages=None, max_tokens=None)
+    assert status == 200
+    request, (attempt,) = traced.spans(trace)
+    assert attempt.parent == request.id
+    assert attempt.attributes["gen_ai.response.finish_reasons"] == ["stop"]
+
+
+def test_names_are_those_of_the_conventions(traced: Traced) -> None:
+    _, trace = traced.chat(seed=7, stop=["END"])
+    request, (attempt,) = traced.spans(trace)
+    known = {
+        value
+        for module in (
+            error_attributes,
+            gen_ai_attributes,
+            http_attributes,
+            server_attributes,
+            url_attributes,
+        )
+        for value in vars(module).values()
+        if isinstance(value, str)
+    }
+    for name in {*request.attributes, *attempt.attributes}:
+        assert name in known or name.startswith("gptoss.") or name == "user_agent.original"
+
+
 def test_content_and_secrets_are_in_no_span(traced: Traced) -> None:
     _, trace = traced.chat()
     traced.spans(trace)
@@ -297,6 +346,7 @@ def test_a_public_server_is_not_told_and_content_is_sent_where_it_is_asked_for(
     start_traced: StartTraced,
 ) -> None:
     traced = start_traced(
+        GPTOSS_WORKERS="2",
         GPTOSS_UPSTREAM="public",
         HTTP_PROXY="BACKEND",
         NO_PROXY="127.0.0.1",

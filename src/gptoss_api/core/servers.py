@@ -144,8 +144,6 @@ _ROWS: Final = (
 )
 
 SERVER_KINDS: Final = {kind.name: kind for kind in _ROWS}
-# Where the services that are open to everyone have their own addresses.
-_PUBLIC: Final = frozenset(urlsplit(kind.url).hostname for kind in _ROWS if kind.url and not kind.port)
 # What an address is that tells nothing by itself.
 GENERIC: Final = SERVER_KINDS["generic"]
 
@@ -153,4 +151,7 @@ GENERIC: Final = SERVER_KINDS["generic"]
 def is_public(host: str) -> bool:
     """Whether somebody's service for everyone is at ``host``; other addresses are their users' own."""
     of_site = host == SITE or host.endswith(f".{SITE}")
-    return of_site or host in _PUBLIC or any(kind.is_at(host) for kind in _ROWS)
+    return of_site or any(
+        kind.is_at(host) or (not kind.port and urlsplit(kind.url).hostname == host)
+        for kind in SERVER_KINDS.values()
+    )

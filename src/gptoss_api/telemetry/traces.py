@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import unquote
 
 from ..core.tracing import Tracer
 
@@ -53,9 +54,10 @@ def find_tracer(environ: Mapping[str, str]) -> Tracer | None:
 
 
 def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The keys of collectors, which are headers."""
+    """The keys of collectors, which are headers, as they are written and as they are meant."""
     given = ",".join(environ.get(name, "") for name in HEADERS)
-    return tuple(value for pair in given.split(",") if (value := pair.partition("=")[2].strip()))
+    values = (value for pair in given.split(",") if (value := pair.partition("=")[2].strip()))
+    return tuple(form for value in values for form in {value, unquote(value)})
 
 
 def _said(environ: Mapping[str, str], name: str) -> str:
