@@ -95,7 +95,7 @@ async def test_the_latest_are_kept_each_the_newest_first(usage: UsageStore, now:
     assert len(await usage.latest(2 * LATEST)) == LATEST
 
 
-async def test_hours_that_are_long_past_become_days_and_old_days_go(tmp_path: Path, now: None) -> None:
+async def test_days_answer_for_what_is_long_past_and_old_days_go(tmp_path: Path, now: None) -> None:
     usage = SqliteUsage(tmp_path / "usage.db", 90)
     past = NOW - HOURLY - 2 * DAY
     await usage.add([turn(past), turn(past + HOUR), turn(past, key="key_b"), turn(NOW - 91 * DAY), turn()])
@@ -105,9 +105,11 @@ async def test_hours_that_are_long_past_become_days_and_old_days_go(tmp_path: Pa
     hours = await usage.sums(0, NOW, "hour")
     assert {name: sums.requests for name, sums in hours.items()} == {
         "2026-07-03T00:00Z": 3,
-        "2026-08-05T14:00Z": 2,
+        "2026-08-05T00:00Z": 2,
     }
+    assert list(await usage.sums(NOW - DAY, NOW, "hour")) == ["2026-08-05T14:00Z"]
     assert (await usage.sums(0, NOW, "key"))["key_b"].requests == 1
+    assert (await usage.sums(0, NOW, "day", "key_b"))["2026-07-03"].requests == 1
     await usage.close()
 
 

@@ -1,7 +1,7 @@
 """What is kept of a turn that ended, and of many of them together: never a word of what was said."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -89,8 +89,26 @@ class Sums(Struct, gc=False):
             self.firsts += 1
             self.first_ms += turn.first_ms
 
+    def merge(self, other: "Sums") -> None:
+        for name in SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 SUMS: Final = Sums.__struct_fields__
+# In the place of a key: all of them.
+ALL: Final = "*"
+
+
+class Place(Struct, frozen=True, gc=False):
+    """Where sums are kept: those of all keys or of one, of all turns or of those with one label.
+
+    ``by`` is what the label is: "" for all turns. ``since`` is the beginning of their hour or day.
+    """
+
+    by: str
+    key: str
+    since: int
+    label: str
 
 
 def summed_up(turns: Iterable[TurnAccount]) -> dict[Slot, Sums]:
@@ -103,6 +121,24 @@ def summed_up(turns: Iterable[TurnAccount]) -> dict[Slot, Sums]:
         if sums is None:
             sums = found[slot] = Sums()
         sums.add(turn)
+    return found
+
+
+def places(slots: Mapping[Slot, Sums], span: int) -> dict[Place, Sums]:
+    """The same for each question that may be asked, by hour or by day, so that its answer is only read."""
+    found: dict[Place, Sums] = {}
+    for slot, sums in slots.items():
+        since = slot.since // span * span
+        for place in (
+            Place("", ALL, since, ""),
+            Place("key", ALL, since, slot.key),
+            Place("model", ALL, since, slot.model),
+            Place("upstream", ALL, since, slot.upstream),
+            Place("dialect", ALL, since, slot.dialect),
+            Place("", slot.key, since, ""),
+            Place("model", slot.key, since, slot.model),
+        ):
+            found.setdefault(place, Sums()).merge(sums)
     return found
 
 

@@ -1,32 +1,30 @@
-"""Where the accounts of turns are kept: summed up by hour and later by day, and the latest of them each."""
+"""Where the accounts of turns are kept: summed up by hour and by day, and the latest of them each."""
 
 import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from ..core.accounting import DAY, HOUR, SUMS, Group, Slot, Sums, TurnAccount, summed_up
+from ..core.accounting import ALL, DAY, HOUR, Group, Place, Sums, TurnAccount, places, summed_up
 
 # Turns that are kept each.
 LATEST: Final = 1_000
-# Hours become days after so many seconds.
+# Hours are kept for so many seconds.
 HOURLY: Final = 31 * DAY
 
 
 class UsageStore(Protocol):
-    """Raises :class:`~.store.StoreUnavailable` where it cannot do its work now.
-
-    ``days`` is how long sums are kept.
-    """
+    """Raises :class:`~.store.StoreUnavailable` where it cannot do its work now."""
 
     async def add(self, turns: Sequence[TurnAccount]) -> None:
         """Keeps what ended; all of it or nothing."""
         ...
 
     async def sums(self, since: float, until: float, by: Group, key: str | None = None) -> dict[str, Sums]:
-        """What ended between two times in Unix seconds, of all keys or of one, by label, in its order.
+        """What ended between two times in Unix seconds, by label, in its order.
 
-        Hours count as a whole, and days that are long past.
+        Of all keys, or of one ``by`` day, hour or model. Hours count as a whole; days do where more is asked
+        than there are hours of.
         """
         ...
 
@@ -37,53 +35,57 @@ class UsageStore(Protocol):
     async def close(self) -> None: ...
 
 
-def label(slot: Slot, by: Group) -> str:
-    """What the turns of ``slot`` are summed up under."""
+def span_of(since: float, now: float) -> int:
+    """Whether hours or days answer what ended ``since`` then."""
+    return HOUR if since >= now - HOURLY else DAY
+
+
+def member_of(by: Group) -> str:
+    """The ``by`` of the places that answer the question."""
+    return "" if by in ("day", "hour") else by
+
+
+def label(by: Group, since: int, name: str) -> str:
+    """What the turns of a place are told under."""
     match by:
         case "day":
-            return time.strftime("%Y-%m-%d", time.gmtime(slot.since))
+            return time.strftime("%Y-%m-%d", time.gmtime(since))
         case "hour":
-            return time.strftime("%Y-%m-%dT%H:00Z", time.gmtime(slot.since))
+            return time.strftime("%Y-%m-%dT%H:00Z", time.gmtime(since))
         case _:
-            name: str = getattr(slot, by)
             return name
-
-
-def add_to(groups: dict[str, Sums], name: str, sums: Sums) -> None:
-    into = groups.setdefault(name, Sums())
-    for member in SUMS:
-        setattr(into, member, getattr(into, member) + getattr(sums, member))
-
-
-def first_hour(since: float) -> int:
-    """The beginning of the hour that ``since`` is in."""
-    return int(since // HOUR) * HOUR
 
 
 class MemoryUsage:
     """A :class:`UsageStore` in this process alone: nobody else sees it, and it ends with the process."""
 
-    # Slots; the oldest go first.
-    MOST: Final = 20_000
+    # Places; the oldest go first.
+    MOST: Final = 50_000
 
     def __init__(self) -> None:
-        self._sums: dict[Slot, Sums] = {}
+        self._sums: dict[tuple[int, Place], Sums] = {}
         self._latest: deque[TurnAccount] = deque(maxlen=LATEST)
 
     async def add(self, turns: Sequence[TurnAccount]) -> None:
         self._latest.extend(turns)
-        for slot, sums in summed_up(turns).items():
-            into = self._sums.setdefault(slot, Sums())
-            for member in SUMS:
-                setattr(into, member, getattr(into, member) + getattr(sums, member))
+        slots = summed_up(turns)
+        for span in (HOUR, DAY):
+            for place, sums in places(slots, span).items():
+                self._sums.setdefault((span, place), Sums()).merge(sums)
         while len(self._sums) > self.MOST:
             del self._sums[next(iter(self._sums))]
 
     async def sums(self, since: float, until: float, by: Group, key: str | None = None) -> dict[str, Sums]:
+        span = span_of(since, time.time())
+        asked, of_key = member_of(by), ALL if key is None else key
         groups: dict[str, Sums] = {}
-        for slot, sums in self._sums.items():
-            if first_hour(since) <= slot.since <= until and key in (None, slot.key):
-                add_to(groups, label(slot, by), sums)
+        for (kept, place), sums in self._sums.items():
+            if (kept, place.by, place.key) == (
+                span,
+                asked,
+                of_key,
+            ) and since // span * span <= place.since <= until:
+                groups.setdefault(label(by, place.since, place.label), Sums()).merge(sums)
         return dict(sorted(groups.items()))
 
     async def latest(self, most: int) -> list[TurnAccount]:

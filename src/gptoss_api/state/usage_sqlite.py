@@ -12,43 +12,38 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from ..core.accounting import DAY, HOUR, SUMS, Group, Slot, Sums, TurnAccount, summed_up
+from ..core.accounting import ALL, DAY, HOUR, SUMS, Group, Place, Sums, TurnAccount, places, summed_up
 from .files import close_to_others
 from .store import StoreUnavailable
-from .usage import HOURLY, LATEST, first_hour, label
+from .usage import HOURLY, LATEST, label, member_of, span_of
 
 T = TypeVar("T")
 
 # Seconds to wait for another process that is writing.
 _BUSY: Final = 5.0
-# Seconds between two times at which hours become days, and what is too old goes.
+# Seconds between two times at which what is too old goes.
 _TIDY_EVERY: Final = float(HOUR)
 _FORMAT: Final = 1
-_SLOT: Final = Slot.__struct_fields__
+_PLACE: Final = Place.__struct_fields__
 _TABLES: Final = f"""
     CREATE TABLE IF NOT EXISTS sums (
-        since INTEGER NOT NULL, key TEXT NOT NULL, dialect TEXT NOT NULL, model TEXT NOT NULL,
-        upstream TEXT NOT NULL, {", ".join(f"{name} NUMERIC NOT NULL" for name in SUMS)},
-        PRIMARY KEY ({", ".join(_SLOT)})
+        span INTEGER NOT NULL, "by" TEXT NOT NULL, key TEXT NOT NULL, since INTEGER NOT NULL,
+        label TEXT NOT NULL, {", ".join(f"{name} NUMERIC NOT NULL" for name in SUMS)},
+        PRIMARY KEY (span, "by", key, since, label)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS latest (id INTEGER PRIMARY KEY, turn BLOB NOT NULL);
 """
 # All names in statements are fields of ours.
-_NAMES: Final = (*_SLOT, *SUMS)
+_VALUES: Final = ", ".join("?" * (1 + len(_PLACE) + len(SUMS)))
 _MORE: Final = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
 _ADD: Final = (
-    f"INSERT INTO sums ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))}) "  # noqa: S608
-    f"ON CONFLICT ({', '.join(_SLOT)}) DO UPDATE SET {_MORE}"
+    f'INSERT INTO sums (span, "by", key, since, label, {", ".join(SUMS)}) VALUES ({_VALUES}) '  # noqa: S608
+    f'ON CONFLICT (span, "by", key, since, label) DO UPDATE SET {_MORE}'
 )
-_ALL_SUMS: Final = ", ".join(f"sum({name})" for name in SUMS)
-_BY: Final[dict[Group, str]] = {
-    "key": "key",
-    "model": "model",
-    "upstream": "upstream",
-    "dialect": "dialect",
-    "hour": "since",
-    "day": f"since / {DAY}",
-}
+_ASK: Final = (
+    f"SELECT since, label, {', '.join(f'sum({name})' for name in SUMS)} FROM sums "  # noqa: S608
+    'WHERE span = ? AND "by" = ? AND key = ? AND since BETWEEN ? AND ? GROUP BY '
+)
 
 _decode: Final = msgspec.json.Decoder(TurnAccount).decode
 
@@ -98,14 +93,13 @@ class SqliteUsage:
 
     def _add(self, connection: sqlite3.Connection, turns: Sequence[TurnAccount]) -> None:
         slots = summed_up(turns)
+        rows = [
+            (span, *(getattr(place, name) for name in _PLACE), *(getattr(sums, name) for name in SUMS))
+            for span in (HOUR, DAY)
+            for place, sums in places(slots, span).items()
+        ]
         with _transaction(connection):
-            connection.executemany(
-                _ADD,
-                [
-                    (*(getattr(slot, n) for n in _SLOT), *(getattr(sums, n) for n in SUMS))
-                    for slot, sums in slots.items()
-                ],
-            )
+            connection.executemany(_ADD, rows)
             connection.executemany(
                 "INSERT INTO latest (turn) VALUES (?)",
                 [(msgspec.json.encode(turn),) for turn in turns[-LATEST:]],
@@ -153,34 +147,20 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _tidy(connection: sqlite3.Connection, now: float, days: int) -> None:
-    """Makes days of hours that are long past, and removes what is older than ``days``."""
-    day = int((now - HOURLY) // DAY) * DAY
-    names = ", ".join((*_SLOT[1:], *SUMS))
-    grouped = ", ".join((*_SLOT[1:], *(f"sum({name})" for name in SUMS)))
-    connection.execute(
-        "CREATE TEMP TABLE past AS "  # noqa: S608
-        f"SELECT since / {DAY} * {DAY} AS since, {grouped} FROM sums WHERE since < ? "
-        f"GROUP BY since / {DAY}, {', '.join(_SLOT[1:])}",
-        (day,),
-    )
-    connection.execute("DELETE FROM sums WHERE since < ?", (day,))
-    connection.execute(
-        f"INSERT INTO sums (since, {names}) SELECT * FROM past WHERE since >= ?",  # noqa: S608
-        (int(now) - days * DAY,),
-    )
-    connection.execute("DROP TABLE past")
+    """Removes hours that are long past, and days that are older than they may be."""
+    for span, kept in ((HOUR, HOURLY + DAY), (DAY, days * DAY)):
+        connection.execute("DELETE FROM sums WHERE span = ? AND since < ?", (span, int(now) - kept))
 
 
 def _sums(
     connection: sqlite3.Connection, since: float, until: float, by: Group, key: str | None
 ) -> dict[str, Sums]:
-    of_key, more = ("", ()) if key is None else (" AND key = ?", (key,))
-    rows = connection.execute(
-        f"SELECT max(since), max(key), max(dialect), max(model), max(upstream), {_ALL_SUMS} FROM sums "  # noqa: S608
-        f"WHERE since BETWEEN ? AND ?{of_key} GROUP BY {_BY[by]} ORDER BY {_BY[by]}",
-        (first_hour(since), int(until), *more),
-    )
-    return {label(Slot(*row[:5]), by): Sums(*row[5:]) for row in rows}
+    span = span_of(since, time.time())
+    asked = (span, member_of(by), ALL if key is None else key, int(since // span) * span, int(until))
+    groups: dict[str, Sums] = {}
+    for began, name, *amounts in connection.execute(_ASK + ("label" if asked[1] else "since"), asked):
+        groups.setdefault(label(by, began, name), Sums()).merge(Sums(*amounts))
+    return dict(sorted(groups.items()))
 
 
 def _latest(connection: sqlite3.Connection, most: int) -> list[TurnAccount]:

@@ -13,6 +13,7 @@ from gptoss_api.core.turn import (
     OutputFormat,
     ToolCall,
     ToolResultMessage,
+    Truncate,
     UserMessage,
 )
 from gptoss_api.dialects.ollama import OllamaDialect
@@ -292,6 +293,11 @@ def test_what_is_wrong_is_said(body: dict[str, Any], said: str | None) -> None:
     status, _, told = DIALECT.error(caught.value, "req_1", {})
     assert status == 400
     assert said in json.loads(told)["error"]
+
+
+def test_only_who_asks_for_it_loses_the_beginning_of_a_long_conversation() -> None:
+    assert turn(truncate=True).context_edits == (Truncate(),)
+    assert turn(truncate=False).context_edits == turn().context_edits == ()
 
 
 def test_a_request_without_a_body_or_a_model() -> None:

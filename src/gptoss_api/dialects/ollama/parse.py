@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from ...core.catalog import ModelAliases
 from ...core.errors import InvalidType, InvalidValue, UnsupportedParameter, UnsupportedValue
-from ...core.turn import Effort, InstructionMessage, Message, OutputFormat, Tool, Turn, UserMessage
+from ...core.turn import Effort, InstructionMessage, Message, OutputFormat, Tool, Truncate, Turn, UserMessage
 from ...text.schema import SchemaRefused, compile_schema
 from ..fields import Fields, too_long, wrong_type
 from ..json_body import described
@@ -145,7 +145,8 @@ def _parsed(
     _refuse_unsupported(body)
     options = _Options(body)
     form = _output_format(body)
-    body.boolean("truncate")
+    # Ollama's servers do so unless they are told not to, without a word.
+    edits = (Truncate(),) if body.boolean("truncate") else ()
     body.boolean("shift")
     shown_name = name[:_SHOWN_NAME]
     if not messages:
@@ -164,6 +165,7 @@ def _parsed(
         options=options.sampling,
         ignored=(*(member for member in unread if body.get(member) != ""), *options.ignored),
         provider=asked.provider,
+        context_edits=edits,
     )
     return Parsed(shown_name, stream, turn)
 
