@@ -248,6 +248,9 @@ def test_a_long_conversation_is_summed_up_by_the_model(capabilities: Capabilitie
     assert (told.edit, told.summary) == ("compaction", SUMMARY)
     assert told.count == 11
     assert told.tokens > 500
+    # The summary was asked for and is charged, too.
+    assert outcome.usage.completion_tokens >= TOKENS.count(SUMMARY) + TOKENS.count("Done.")
+    assert outcome.usage.prompt_tokens > told.tokens
     if capabilities is NATIVE:
         assert outcome.asked[0].tools == ()
         question = (UserMessage("And now?"),) if asks_more else ()

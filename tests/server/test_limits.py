@@ -321,3 +321,13 @@ def test_when_redis_dies_no_chat_fails(replicas: Shared, own_redis: RedisServer)
     assert set(under_way.join().statuses) == {200}
     # By itself each of them goes on limiting what it saw last.
     assert ask(replicas.gateway, "POST", CHAT, HELLO, {"x-api-key": key}).status == 200
+
+
+def test_to_look_for_a_model_costs_a_key_with_limits_nothing(workers: Shared) -> None:
+    """Ollama's clients do so before each conversation."""
+    headers = {"x-api-key": workers.key("looks", "--rpm", "1", "--budget", "1M/day")}
+    for path in ("/api/chat", "/api/generate"):
+        for _ in range(3):
+            reply = ask(workers.gateway, "POST", path, {"model": "gpt-oss:20b"}, headers)
+            assert (reply.status, reply.json()["done_reason"]) == (200, "load")
+    assert ask(workers.gateway, "POST", CHAT, MESSAGE, headers).status == 200

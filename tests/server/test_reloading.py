@@ -201,10 +201,44 @@ def test_what_can_be_taken_over_are_settings() -> None:
     assert {option.name for option in OPTIONS} >= RELOADABLE
 
 
-def test_a_file_that_is_not_there_is_as_good_as_an_empty_one(tmp_path: Path) -> None:
+def test_what_a_file_is_shows_whenever_it_changes(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     nothing = fingerprint(file, None)
     file.touch()
-    assert fingerprint(file, None) == nothing
+    empty = fingerprint(file, None)
     file.write_text("a = 1")
-    assert fingerprint(file, None) != nothing != fingerprint(None, file)
+    assert len({nothing, empty, fingerprint(file, None), fingerprint(None, file)}) == 4
+
+
+def test_a_file_that_is_emptied_or_removed_opens_nothing(file: Path, gateway: StartGateway) -> None:
+    running = gateway(GPTOSS_UPSTREAM="demo", GPTOSS_CONFIG=str(file))
+    assert ask(running, "GET", "/v1/models").status == 401
+    file.write_text("")
+    soon(lambda: "settings changed" in running.log())
+    assert ask(running, "GET", "/v1/models").status == 401
+    assert status(running, FIRST) == 401
+    written(file, keys(SECOND))
+    soon(lambda: status(running, SECOND) == 200)
+
+
+def test_a_file_that_is_made_after_the_start_is_followed_too(gateway: StartGateway) -> None:
+    running = gateway(GPTOSS_UPSTREAM="demo")
+    file = running.home / "config" / "gptoss-api" / "config.toml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text('[aliases]\n"llama3" = "gpt-oss-20b"\n')
+    body = HELLO | {"model": "llama3"}
+    soon(lambda: ask(running, "POST", CHAT, body).status == 200)
+    assert "settings that need a restart" not in running.log()
+    file.write_text("")
+    soon(lambda: ask(running, "POST", CHAT, body).status == 404)
+
+
+def test_what_is_no_file_is_not_waited_for(file: Path, gateway: StartGateway) -> None:
+    running = gateway(GPTOSS_UPSTREAM="demo", GPTOSS_CONFIG=str(file))
+    file.unlink()
+    os.mkfifo(file)
+    soon(lambda: "not a regular file" in running.log())
+    assert status(running, FIRST) == 200
+    file.unlink()
+    written(file, keys(SECOND))
+    soon(lambda: status(running, SECOND) == 200)

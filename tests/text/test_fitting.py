@@ -89,6 +89,7 @@ MENDED: list[tuple[dict[str, Any], str, str, int]] = [
     (obj(n={"oneOf": [{"const": None}, INTEGER]}), '{"n":"5"}', '{"n":5}', 1),
     (obj(n={"type": ["integer", "null"]}), '{"n":"5"}', '{"n":5}', 1),
     (obj(n={"allOf": [{"type": ["integer", "string"]}, {"type": "number"}]}), '{"n":"5"}', '{"n":5}', 1),
+    (obj(n={"allOf": [{"type": ["boolean", "null"]}, {"type": "boolean"}]}), '{"n":"true"}', '{"n":true}', 1),
     (obj(n={"type": "integer", "minimum": 5}), '{"n":"5"}', '{"n":5}', 1),
     (obj(n={"type": "string", "pattern": "^[0-9]+$"}), '{"n":5}', '{"n":"5"}', 1),
     (obj(n={"type": "array", "prefixItems": [STRING, INTEGER]}), '{"n":[1,"2","3"]}', '{"n":["1",2,"3"]}', 2),

@@ -79,20 +79,24 @@ class ApiKeys:
         read: ReadKeys | None = None,
     ) -> None:
         self._created: dict[bytes, Caller] = {}
-        self._were_created = False
+        self._were_created = self._always = False
         self.use_settings(keys, admin_key=admin_key, always=always)
         self._read = read
         self._revision: bytes | None = None
 
     def use_settings(self, keys: Iterable[str], *, admin_key: str | None, always: bool) -> None:
-        """Takes the keys of settings in the place of those that were there before."""
+        """Takes the keys of settings in the place of those that were there before.
+
+        Where keys were required they stay so until the process ends: a file that is emptied, or cut while it
+        is written, opens nothing.
+        """
         digests = {sha256(key.encode()).digest() for key in keys}
         callers = [(digest, Caller(digest.hex()[:12], digest.hex()[:12])) for digest in digests]
         if admin_key is not None:
             digest = sha256(admin_key.encode()).digest()
             callers.append((digest, Caller(digest.hex()[:12], "admin", admin=True)))
         self._callers = tuple(callers)
-        self._always = bool(digests) or always
+        self._always = self._always or bool(digests) or always
 
     @property
     def required(self) -> bool:

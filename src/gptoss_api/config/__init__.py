@@ -1,6 +1,6 @@
 """The settings: what can be set, where it is read from, and what is in force."""
 
-from .reloading import UPSTREAMS, Change, fingerprint, reread, shown_names
+from .reloading import UPSTREAMS, Change, fingerprint, reread, shown_names, watched
 from .settings import OPTIONS, Option, Settings
 from .sources import ConfigError, Resolution, Source, resolve
 from .upstreams import UpstreamSettings
@@ -19,4 +19,5 @@ __all__ = [
     "reread",
     "resolve",
     "shown_names",
+    "watched",
 ]

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from .settings import OPTIONS, Settings
-from .sources import resolve
+from .settings import OPTIONS, Settings, config_folder
+from .sources import CONFIG_NAME, ConfigError, resolve
 
 # What a running gateway takes over; everything else is read at the start only.
 RELOADABLE: Final = frozenset(
@@ -44,6 +43,7 @@ def reread(current: Settings, given: Mapping[str, object]) -> Change:
     Raises:
         ConfigError: where they cannot be used; then nothing changes.
     """
+    _refuse_what_is_no_file(*watched(current))
     resolution = resolve(given)
     resolution.refuse_exposure(lambda settings: True)
     new = resolution.settings
@@ -52,9 +52,9 @@ def reread(current: Settings, given: Mapping[str, object]) -> Change:
     }
     changed = differing & RELOADABLE
     return Change(
-        replace(current, **{name: getattr(new, name) for name in changed}),
+        replace(current, config_file=new.config_file, **{name: getattr(new, name) for name in changed}),
         frozenset(changed),
-        tuple(sorted(_NAMES[name] for name in differing - RELOADABLE)),
+        tuple(sorted(_NAMES[name] for name in differing - RELOADABLE - {"config_file"})),
     )
 
 
@@ -63,13 +63,25 @@ def shown_names(names: frozenset[str]) -> list[str]:
     return sorted(_NAMES[name] for name in names)
 
 
-def fingerprint(*files: Path | None) -> bytes:
-    """Another one whenever the content of a file is; files that are not there are as if they were empty."""
-    digest = sha256()
+def fingerprint(*files: Path | None) -> tuple[object, ...]:
+    """Another one whenever a file is; to be made in a thread, as a file may be on a machine that hangs."""
+    found: list[object] = []
     for file in files:
         try:
-            content = b"" if file is None else file.read_bytes()
+            seen = None if file is None else file.stat()
         except OSError:
-            content = b""
-        digest.update(b"%d:%b" % (len(content), content))
-    return digest.digest()
+            seen = None
+        found.append(None if seen is None else (seen.st_mtime_ns, seen.st_size, seen.st_ino, seen.st_mode))
+    return tuple(found)
+
+
+def watched(settings: Settings) -> tuple[Path | None, ...]:
+    """The files whose changes are followed, also one that is not there yet."""
+    return (settings.config_file or config_folder() / CONFIG_NAME, settings.api_keys_file)
+
+
+def _refuse_what_is_no_file(*paths: Path | None) -> None:
+    """Raises: ConfigError. To read a pipe would wait for whoever writes into it."""
+    for path in paths:
+        if path is not None and path.exists() and not path.is_file():
+            raise ConfigError(f"{path}: not a regular file")

@@ -19,6 +19,9 @@ from .settings import OPTIONS, Option, Settings, config_folder
 from .upstreams import named_upstream, upstream_choice
 from .values import RefusedValue, parse_keys
 
+# In the user's config folder.
+CONFIG_NAME: Final = "config.toml"
+
 _redact: Final = Redactor()
 
 
@@ -168,7 +171,7 @@ def _read_file(
 ) -> tuple[Path | None, dict[str, object]]:
     """The TOML file in use and its keys; the default one need not exist."""
     named = given.get("config_file") or environment.get("GPTOSS_CONFIG")
-    file = Path(str(named)).expanduser() if named else config_folder() / "config.toml"
+    file = Path(str(named)).expanduser() if named else config_folder() / CONFIG_NAME
     try:
         contents = tomllib.loads(_read_text(file))
     except FileNotFoundError:

@@ -105,8 +105,9 @@ class EmulatedUpstream:
         if turn.max_tokens == 0:
             sink.feed(await self._counted(turn))
             return
+        edit = compaction(turn)
         turn, compacted, spent = await self._compacted(turn)
-        if spent is not None:
+        if spent is not None and edit is not None and edit.pauses:
             started = Started(
                 self.name,
                 turn.model,
@@ -116,6 +117,8 @@ class EmulatedUpstream:
             )
             sink.feed([started, Finished("stop"), UsageReported(spent)])
             return
+        if spent is not None:
+            sink = _AlsoSpent(sink, spent)
         plan = await self._fitting_plan(turn)
         plan = replace(plan, context_edits=(*compacted, *plan.context_edits))
         window = find_model(turn.model).context_window
@@ -136,7 +139,7 @@ class EmulatedUpstream:
             await driver.answer(sink)
 
     async def _compacted(self, turn: Turn) -> tuple[Turn, tuple[ContextEdited, ...], Usage | None]:
-        """``turn`` with a summary where it is too long, what was summed up, and the cost if that is all."""
+        """``turn`` with a summary where it is too long, what was summed up, and what the summary cost."""
         edit = compaction(turn)
         if edit is None:
             return turn, (), None
@@ -153,7 +156,7 @@ class EmulatedUpstream:
         shorter = summed_up(turn, summary)
         saved = max(size - await self.count(shorter), 0)
         told = ContextEdited("compaction", len(turn.messages) + 1 - len(shorter.messages), saved, summary)
-        return shorter, (told,), said.usage if edit.pauses else None
+        return shorter, (told,), said.usage
 
     async def _fitting_plan(self, turn: Turn) -> Plan:
         """The plan for ``turn``, which may have to lose its beginning."""
@@ -213,3 +216,28 @@ class _Heard:
         """See :class:`gptoss_api.upstreams.base.Sink`."""
         self.said.feed(events)
         return True
+
+
+class _AlsoSpent:
+    """Hands an answer on whose usage is that of another turn, too."""
+
+    def __init__(self, sink: Sink, spent: Usage) -> None:
+        self._sink = sink
+        self._spent = spent
+        self.flow = sink.flow
+
+    def feed(self, events: Events) -> bool:
+        """See :class:`gptoss_api.upstreams.base.Sink`."""
+        if type(events[-1]) is UsageReported:
+            events = [*events[:-1], UsageReported(_sum(events[-1].usage, self._spent))]
+        return self._sink.feed(events)
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        one.prompt_tokens + other.prompt_tokens,
+        one.completion_tokens + other.completion_tokens,
+        one.reasoning_tokens + other.reasoning_tokens,
+        one.cached_tokens + other.cached_tokens,
+        one.estimated or other.estimated,
+    )

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from ..config import UPSTREAMS, Change, ConfigError, Settings, fingerprint, reread, shown_names
+from ..config import UPSTREAMS, Change, ConfigError, Settings, fingerprint, reread, shown_names, watched
 from ..gateway import Gateway
 from ..telemetry.logs import hide_from_logs, set_log_level
 
@@ -53,7 +53,7 @@ class Reloader:
         self._use = use
         self._share = share
         self._tells = tells
-        self._seen = b"" if joins else self._fingerprint()
+        self._seen: tuple[object, ...] = () if joins else fingerprint(*watched(settings))
         self._lock = asyncio.Lock()
         self.problem = ""
         self.needs_restart: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class Reloader:
     async def follow(self) -> None:
         """Looks again and again, until it is cancelled."""
         while True:
-            if self._fingerprint() != self._seen:
+            if await self._fingerprint() != self._seen:
                 await asyncio.sleep(_SETTLES)
                 # What is wrong was logged, and GET / tells it.
                 with contextlib.suppress(ConfigError):
@@ -75,7 +75,7 @@ class Reloader:
             ConfigError: where that cannot be used; everything stays as it was.
         """
         async with self._lock:
-            self._seen = self._fingerprint()
+            self._seen = await self._fingerprint()
             try:
                 change = await asyncio.to_thread(reread, self._settings, self._given)
                 await self._apply(change)
@@ -109,6 +109,5 @@ class Reloader:
     def _tell(self, level: int, message: str, *words: object) -> None:
         _log.log(level if self._tells else logging.DEBUG, message, *words)
 
-    def _fingerprint(self) -> bytes:
-        settings = self._settings
-        return fingerprint(settings.config_file, settings.api_keys_file)
+    async def _fingerprint(self) -> tuple[object, ...]:
+        return await asyncio.to_thread(fingerprint, *watched(self._settings))

@@ -83,7 +83,8 @@ class AnswerEndpoint(ABC, Generic[R]):
             with drain:
                 with self._serving.intake.body(record.caller) as arriving:
                     request = await self._received(exchange, arriving)
-                if record.key.limited:
+                # What asks no model, such as Ollama's look for one, costs nothing.
+                if record.key.limited and request.turns:
                     await self._reserve(request, record)
                 await self.serve(request, exchange)
         except asyncio.CancelledError:
