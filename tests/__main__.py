@@ -1,4 +1,4 @@
-"""Runs the tests as ``make test`` does: what works, two at a time, what waits, then what measures."""
+"""Runs the tests as ``make test`` does: what may have company, what waits, then what measures."""
 
 import subprocess
 import sys
@@ -9,9 +9,9 @@ _NOTHING: Final = 5
 _COMMAND: Final = (sys.executable, "-m", "pytest", "--hypothesis-profile=ci")
 
 
-# Processes and tests of each part. What waits for clocks leaves the cores to others, a file in one process.
+# Processes and tests of each part: on two cores, of three processes one usually waits.
 _PARTS: Final = (
-    ("-n", "2", "-m", "not alone and not waits"),
+    ("-n", "3", "-m", "not alone and not waits"),
     ("-n", "2", "--dist", "loadfile", "-m", "waits"),
     ("-m", "alone"),
 )

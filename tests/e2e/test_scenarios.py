@@ -181,7 +181,7 @@ def assert_broken(outcome: Outcome, broken: Broken, *, stream: bool) -> None:
     else:
         assert outcome.status == 200
         if broken.delivered == "reasoning":
-            assert outcome.reasoning == REASONING * 2, "the turn is asked once more"
+            assert outcome.reasoning == f"{REASONING}\n\n{REASONING}", "the turn is asked once more"
         else:
             assert outcome.text
             assert TEXT.startswith(outcome.text)
