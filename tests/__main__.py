@@ -9,9 +9,9 @@ _NOTHING: Final = 5
 _COMMAND: Final = (sys.executable, "-m", "pytest", "--hypothesis-profile=ci")
 
 
-# Processes and tests of each part: on two cores, of three processes one usually waits.
+# Processes and tests of each part: on two cores, of four processes two usually wait.
 _PARTS: Final = (
-    ("-n", "3", "-m", "not alone and not waits"),
+    ("-n", "4", "-m", "not alone and not waits"),
     ("-n", "2", "--dist", "loadfile", "-m", "waits"),
     ("-m", "alone"),
 )

@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from msgspec import Struct, field
 
@@ -25,6 +25,9 @@ from .request import RequestRecord
 from .series import AnswerTurn, Series
 
 R = TypeVar("R", bound=DialectRequest)
+
+# Tokens that every prompt has beside what the request says.
+_AROUND: Final = 100
 P = TypeVar("P")
 
 
@@ -98,7 +101,7 @@ class AnswerEndpoint(ABC, Generic[R]):
         """Admits a request of a key that has limits."""
         key, turns = record.key.record, request.turns
         assert key is not None
-        prompt = estimated_tokens(record.size)
+        prompt = estimated_tokens(record.size) + _AROUND * len(turns)
         window = find_model(turns[0].model).context_window
         record.reservation = await self._serving.accounts.reserve(
             key, demand_of(turns, prompt, window), Meter(prompt)
