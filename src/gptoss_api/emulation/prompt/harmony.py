@@ -42,6 +42,7 @@ _CHARACTERS: Final = 4_000_000
 _LEAST_LINE: Final = 8
 # What is sent for a tool that takes nothing.
 _NOTHING: Final = {"type": "object", "properties": {}}
+_BLOCK: Final = 64 * 1024
 _CACHED: Final = 64
 
 
@@ -244,4 +245,10 @@ def _comment(indent: str, text: object) -> str:
 
 
 def _lines(text: str) -> str:
-    return "".join(f"// {line}\n" for line in text.splitlines())
+    blocks, at = [], 0
+    while at < len(text):
+        # A megabyte of short lines at one go would stop everything else meanwhile.
+        end = text.find("\n", at + _BLOCK) + 1 or len(text)
+        blocks.append("".join(f"// {line}\n" for line in text[at:end].splitlines()))
+        at = end
+    return "".join(blocks)
