@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from gptoss_api.core.catalog import find_model
 from gptoss_api.core.errors import ContextLengthExceeded
@@ -281,3 +282,9 @@ def test_what_does_not_fit_is_summed_up_whatever_the_limit() -> None:
     assert (outcome.text, outcome.started.context_edits[0].edit) == ("Done.", "compaction")
     # Of what is too long even for a summary the end is summed up.
     assert "a word" not in outcome.asked[0].messages[0].text
+
+
+def test_what_has_no_messages_can_be_summed_up_too() -> None:
+    turn = replace(asks(context_edits=(Compact(over=0, pauses=True),)), messages=())
+    outcome = answered(turn, SUMMARY, capabilities=NATIVE)
+    assert outcome.started.context_edits[0].summary == SUMMARY

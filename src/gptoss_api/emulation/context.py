@@ -83,7 +83,7 @@ def summing_up(turn: Turn, instructions: str) -> Turn:
 def summed_up(turn: Turn, summary: str) -> Turn:
     """``turn`` with ``summary`` for all that was said but a question at its end."""
     messages = turn.messages
-    question = messages[-1:] if isinstance(messages[-1], UserMessage) else ()
+    question = messages[-1:] if messages and isinstance(messages[-1], UserMessage) else ()
     instructions = messages[: leading_instructions(messages)]
     return replace(without_compaction(turn), messages=(*instructions, summary_message(summary), *question))
 

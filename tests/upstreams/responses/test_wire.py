@@ -445,3 +445,17 @@ def test_a_stream_that_breaks_off_never_looks_complete(stream: bytes, at: int) -
     end = stream.find(b"response.completed")
     if end >= 0 and b"END" not in stream:
         assert read([stream[: at % end]])[1]
+
+
+def test_bytes_that_are_no_text_do_no_harm_in_members_that_nobody_asked_for() -> None:
+    whole = {
+        "object": "response",
+        "status": "completed",
+        "output": [{"type": "message", "content": "Hi"}],
+        "x": "?",
+    }
+    body = json.dumps(whole).encode().replace(b'"?"', b'"\xff"')
+    reading = wire()
+    collector = Collector()
+    collector.feed([*reading.feed_body(body), *reading.finish()])
+    assert collector.choices[0].finish_reason == "stop"

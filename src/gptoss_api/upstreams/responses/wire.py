@@ -402,7 +402,13 @@ def _joined_parts(parts: Any, member: str) -> str:
 
 
 def _members(raw: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
-    return raw if isinstance(raw, Mapping) else msgspec.json.decode(raw, type=dict[str, Any])
+    if isinstance(raw, Mapping):
+        return raw
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except UnicodeDecodeError:
+        # In members that nobody asked for they were passed over until now.
+        return msgspec.json.decode(raw.decode("utf-8", "replace"), type=dict[str, Any])
 
 
 def _usable(value: Mapping[str, Any]) -> _Said:
