@@ -156,14 +156,14 @@ class SqliteStore:
         now = time.time()
         if _value(connection, space, key, now) is None:
             return None
-        with _transaction(connection):
+        with transaction(connection):
             value = _value(connection, space, key, now)
             self._remove(connection, space, [key])
         return value
 
     def _put(self, connection: sqlite3.Connection, space: Space, entries: Sequence[Entry]) -> Sequence[bool]:
         now = time.time()
-        with _transaction(connection):
+        with transaction(connection):
             stored = [_put(connection, space, entry, now) for entry in entries]
             most = max(_SWEEP_EVERY, int(space.entries * _SWEEP_PART))
             # The first write of a process sweeps: bounds may have changed.
@@ -183,7 +183,7 @@ class SqliteStore:
     def _delete(
         self, connection: sqlite3.Connection, space: Space, keys: Sequence[bytes], erase: bool
     ) -> None:
-        with _transaction(connection):
+        with transaction(connection):
             self._remove(connection, space, keys)
         if erase:
             self._empty_log(connection)
@@ -197,7 +197,7 @@ class SqliteStore:
     def _tidy(self, connection: sqlite3.Connection) -> None:
         """Removes what has expired, and empties the log where it holds what was removed."""
         now = time.time()
-        with _transaction(connection):
+        with transaction(connection):
             connection.execute("DELETE FROM leases WHERE expires <= ?", (now,))
             if connection.execute("DELETE FROM entries WHERE expires <= ?", (now,)).rowcount:
                 self._untidy = True
@@ -240,7 +240,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    with _transaction(connection):
+    with transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > _FORMAT:
             raise sqlite3.DatabaseError(
@@ -280,7 +280,7 @@ def _set_patience(connection: sqlite3.Connection, seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Everything or nothing; the lock is taken at once, for a reader cannot always become the writer."""
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -322,7 +322,7 @@ def _put(connection: sqlite3.Connection, space: Space, entry: Entry, now: float)
 
 def _lease(connection: sqlite3.Connection, key: bytes, ttl: float) -> Lease | None:
     now = time.time()
-    with _transaction(connection):
+    with transaction(connection):
         held = connection.execute("SELECT 1 FROM leases WHERE key = ? AND expires > ?", (key, now)).fetchone()
         if held is not None:
             return None
@@ -341,7 +341,7 @@ def _read_keys(connection: sqlite3.Connection, seen: bytes | None) -> tuple[byte
 
 
 def _write_key(connection: sqlite3.Connection, key_id: str, record: bytes | None, revision: bytes) -> bool:
-    with _transaction(connection):
+    with transaction(connection):
         if _keys_revision(connection) != revision:
             return False
         if record is None:
@@ -354,7 +354,7 @@ def _write_key(connection: sqlite3.Connection, key_id: str, record: bytes | None
 
 
 def _change(connection: sqlite3.Connection, account: str, change: Change[T]) -> T:
-    with _transaction(connection):
+    with transaction(connection):
         row = connection.execute("SELECT value FROM ledgers WHERE account = ?", (account,)).fetchone()
         value, found = change(None if row is None else row[0], round(time.time() * 1000))
         connection.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?)", (account, value))

@@ -5,7 +5,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
@@ -14,6 +14,7 @@ import msgspec
 
 from ..core.accounting import ALL, DAY, HOUR, SUMS, Group, Place, Sums, TurnAccount, places, summed_up
 from .files import close_to_others
+from .sqlite import transaction
 from .store import StoreUnavailable
 from .usage import HOURLY, LATEST, label, member_of, span_of
 
@@ -104,7 +105,7 @@ class SqliteUsage:
             for span in (HOUR, DAY)
             for place, sums in places(slots, span).items()
         ]
-        with _transaction(connection):
+        with transaction(connection):
             connection.executemany(_ADD, rows)
             # A group is one row: that costs a tenth of a row each.
             group = turns[-LATEST:]
@@ -126,7 +127,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        with _transaction(connection):
+        with transaction(connection):
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > _FORMAT:
                 raise sqlite3.DatabaseError(
@@ -139,18 +140,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
 
 
 def _tidy(connection: sqlite3.Connection, now: float, days: int) -> None:
