@@ -12,7 +12,7 @@ CLIENTS := tests/clients/node
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test coverage e2e conformance fuzz check lint fmt bench lock dev e2e-dev clean
+.PHONY: help run test measure coverage e2e conformance fuzz check lint fmt bench lock dev e2e-dev clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ run: ## Install the gateway and start it
 
 test: dev ## Install what the tests need and run them
 	@$(BIN)/python -m tests $(ARGS)
+
+measure: dev ## Run the tests that measure, with nothing beside them
+	@$(BIN)/python -m tests measure $(ARGS)
 
 coverage: dev ## Measure the branches that the tests of the machines without sockets reach
 	@$(BIN)/python -m coverage erase
@@ -45,7 +48,7 @@ fuzz: dev ## Send the gateway what its description does not allow, and its machi
 	@SCHEMATHESIS=$(VENV)-fuzz/bin/schemathesis GUIDED=$(VENV)-guided/bin/python \
 		$(BIN)/python -m pytest tests/fuzz $(ARGS)
 
-check: lint test ## Everything a change must pass: lint and test
+check: lint test measure ## Everything a change must pass: lint, test and measure
 
 lint: dev ## Format, rules, import arrows, types
 	@$(BIN)/ruff format --check --quiet
