@@ -1,6 +1,7 @@
 """Runs the tests as ``make test`` does, or with ``measure`` first, as ``make measure`` does.
 
-A test that fails beside others is run once more by itself: what a busy machine disturbed passes then, and is named.
+A test that fails beside others is run once more by itself: what a busy machine disturbed passes then,
+and is named.
 """
 
 import subprocess

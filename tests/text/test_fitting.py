@@ -407,8 +407,8 @@ def test_a_megabyte_takes_time_in_proportion(name: str) -> None:
             machine.feed(piece)
         return time.thread_time() - started
 
-    # Eight times the text takes up to thirteen times as long where it outgrows the processor's caches, and more beside
-    # others; with the square it would be sixty-four.
+    # Eight times the text takes up to thirteen times as long where it outgrows the processor's caches,
+    # and more beside others; with the square it would be sixty-four.
     for size in (16, 16_384):
         assert spent(text, size) < 32 * max(spent(text[: len(text) // 8], size), 0.02), size
 
