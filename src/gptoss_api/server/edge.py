@@ -15,6 +15,7 @@ from ..core.errors import (
     OriginNotAllowed,
     RequestTimeout,
 )
+from .absent import advice
 from .cors import EXPOSED_LIMITS, Cors, options_headers
 from .drain import Drain, shutting_down
 from .exchange import ClientGone, Exchange
@@ -126,7 +127,8 @@ class Edge:
         try:
             handler, exchange.parameters = self.routes.find(exchange.method, exchange.path)
         except (MethodNotAllowed, NotFound) as refusal:
-            refusal.message = f"{refusal.message} {self.surface.purpose(exchange.path)}".rstrip()
+            instead = advice(exchange.path) if isinstance(refusal, NotFound) else ""
+            refusal.message = f"{refusal.message} {instead or self.surface.purpose(exchange.path)}".rstrip()
             raise
         return handler
 

@@ -15,7 +15,7 @@ from .exchange import Exchange
 from .metrics import Metrics, tell_metrics
 from .reloading import Reloader
 from .routes import Handler
-from .surface import HELLO, INDEX, Surface
+from .surface import BASE, HEALTH, HELLO, ICON, INDEX, Surface
 
 # Everything the page needs is inside it; it talks to nothing but this gateway.
 _DOCS_POLICY = (
@@ -57,12 +57,15 @@ class Pages:
         """What answers at each of :data:`~gptoss_api.server.surface.PAGES`."""
         return {
             INDEX: self.index,
+            BASE: self.index,
             "/healthz": self.healthz,
+            HEALTH: self.healthz,
             "/readyz": self.readyz,
             "/metrics": self.metrics,
             HELLO: self.healthz,
             "/openapi.json": self.openapi,
             "/docs": self.docs,
+            ICON: self.icon,
         }
 
     async def index(self, exchange: Exchange) -> None:
@@ -148,3 +151,8 @@ class Pages:
             (b"content-security-policy", _DOCS_POLICY),
         ]
         exchange.respond(200, page, headers)
+
+    async def icon(self, exchange: Exchange) -> None:
+        """None: browsers look for one beside every page, and need not look again."""
+        exchange.start(204, [(b"cache-control", b"max-age=86400")], sized=True)
+        exchange.end()

@@ -16,15 +16,30 @@ from ..dialects.openai_errors import error_response
 INDEX: Final = "/"
 # Where Claude Code looks whether anybody is there, before it has a key.
 HELLO: Final = "/api/hello"
+# What people and programs try first at an address that they do not know: each is another page by that name.
+BASE: Final = "/v1"
+HEALTH: Final = "/health"
+ICON: Final = "/favicon.ico"
 # The gateway's own pages.
-PAGES: Final = (INDEX, "/healthz", "/readyz", HELLO, "/metrics", "/openapi.json", "/docs")
+PAGES: Final = (
+    INDEX,
+    BASE,
+    "/healthz",
+    HEALTH,
+    "/readyz",
+    HELLO,
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+    ICON,
+)
 # What administers the gateway.
 ADMIN: Final = ("/admin/keys", "/admin/usage", "/admin/requests")
 RELOAD: Final = "/admin/reload"
 # What a key is told about itself.
 OWN_USAGE: Final = "/v1/usage"
 # What answers without a key. What a stranger sees there is decided by each of them.
-OPEN: Final = frozenset(PAGES)
+OPEN: Final = frozenset(PAGES) - {BASE}
 
 _VERSION: Final = "/v1"
 _SLASHES: Final = re.compile("//+")
