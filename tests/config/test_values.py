@@ -43,6 +43,12 @@ from gptoss_api.config.values import Kind, choice, number, or_off, seconds, size
         (values.origins, ["loopback"], ("loopback",)),
         (values.origins, "*", ("*",)),
         (values.hosts, "gate.example, ::1,", ("gate.example", "::1")),
+        (
+            values.networks,
+            "10.0.0.5, 10.1.0.0/16,fd00::/8,::1 , Private,loopback",
+            ("10.0.0.5/32", "10.1.0.0/16", "fd00::/8", "::1/128", "private", "loopback"),
+        ),
+        (values.networks, ["10.0.0.5", "10.0.0.5/32"], ("10.0.0.5/32",)),
         (values.keys, "one-key, two-key,one-key", ("one-key", "two-key")),
         (values.cookie, "user_id=u; session=s", "user_id=u; session=s"),
         (
@@ -98,6 +104,7 @@ def test_understood(kind: Kind[Any], raw: object, value: object) -> None:
         ),
         (values.origins, ["", "a", "*,https://a", "https://a/b", "https://a:99999", ["https://a", 1]]),
         (values.hosts, ["", "a:80", "*,a", "http://a", "a b", "[::1]:80"]),
+        (values.networks, ["*", "gate.example", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.1:80", 1, [1]]),
         (values.keys, ["", " , ", "with space", "ключ", "a\nb", [1]]),
         (values.path, ["", " ", 1]),
     ],

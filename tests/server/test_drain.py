@@ -154,3 +154,37 @@ def test_a_client_that_does_not_read_cannot_hold_the_end_up(
         except subprocess.TimeoutExpired:
             pytest.fail("still running")
     assert time.monotonic() - started < 6
+
+
+def test_while_balancers_look_elsewhere_requests_are_still_taken(
+    simulator: Simulator, gateway: StartGateway
+) -> None:
+    running = gateway(simulator, GPTOSS_DRAIN_DELAY="1.5")
+    simulator.always(slow(1.0))
+    started = time.monotonic()
+    running.process.terminate()
+    wait_until_draining(running)
+    late = ask(running, "POST", CHAT, HELLO)
+    assert late.status == 200
+    # Connections that are kept for later would break then.
+    assert late.headers["connection"] == "close"
+    with begin(running, STREAM) as connection:
+        while ask(running, "GET", "/v1/models").status == 200:
+            assert time.monotonic() - started < 5
+            time.sleep(0.05)
+        assert time.monotonic() - started >= 1.4
+        assert read_until(connection, b"never").endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    assert running.process.wait(5) == 0
+    assert "new requests are taken for 1.5 s more" in running.log()
+
+
+def test_a_gateway_without_requests_waits_for_balancers_too_and_a_second_signal_ends_that(
+    gateway: StartGateway,
+) -> None:
+    running = gateway(GPTOSS_UPSTREAM="demo", GPTOSS_DRAIN_DELAY="60")
+    running.process.terminate()
+    wait_until_draining(running)
+    with pytest.raises(subprocess.TimeoutExpired):
+        running.process.wait(0.3)
+    running.process.terminate()
+    assert running.process.wait(5) == 0

@@ -3,6 +3,7 @@
 from .accounts import Accounts, Reservation, demand_of
 from .keys import NOBODY, ApiKeys, Caller
 from .origins import HostPolicy, OriginPolicy
+from .proxies import TrustedProxies
 from .records import (
     Budget,
     KeyLimits,
@@ -25,6 +26,7 @@ __all__ = [
     "KeyRecord",
     "OriginPolicy",
     "Reservation",
+    "TrustedProxies",
     "decode_record",
     "demand_of",
     "encode_record",

@@ -26,6 +26,7 @@ from .values import (
     hosts,
     http_url,
     keys,
+    networks,
     number,
     or_off,
     origins,
@@ -156,6 +157,13 @@ class Settings:
         "Names in the Host header that are answered beside the loopback ones.",
         shown="only loopback without API keys on a loopback address, else *",
     )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (),
+        "GPTOSS_TRUSTED_PROXIES",
+        networks,
+        "Proxies whose X-Forwarded-For, -Host and -Proto are believed.",
+        shown="none",
+    )
     upstream: str = _setting("auto", "GPTOSS_UPSTREAM", upstream_choice, "Where answers come from.")
     upstreams: tuple[UpstreamSettings, ...] = _setting(
         (), "GPTOSS_UPSTREAMS", upstream_tables, "Several upstreams, each with settings of its own.", shown=""
@@ -261,6 +269,12 @@ class Settings:
     )
     shutdown_timeout: float = _setting(
         30.0, "GPTOSS_SHUTDOWN_TIMEOUT", seconds(0, 3_600), "Time running answers get when the gateway stops."
+    )
+    drain_delay: float = _setting(
+        0.0,
+        "GPTOSS_DRAIN_DELAY",
+        seconds(0, 3_600),
+        "Time for which a gateway that stops still takes requests; GET /readyz says 503 already.",
     )
     max_n: int = _setting(4, "GPTOSS_MAX_N", number(1, 128), "Largest n (choices) of one request.")
     reasoning_fields: Literal["auto", "both", "reasoning", "reasoning_content", "none"] = _setting(

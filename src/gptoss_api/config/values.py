@@ -8,12 +8,13 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from ..access.origins import ANY, LOOPBACK, NONE, host_name, normal_origin
+from ..access.proxies import PRIVATE
 from ..core.catalog import MODELS, find_model
 from ..core.errors import ModelNotFound
 from ..state import STORE_URLS, without_password
@@ -237,6 +238,13 @@ def _bare_host(word: str) -> str:
     return _parse_host(name)
 
 
+def _parse_networks(value: object) -> tuple[str, ...]:
+    words = [word.lower() for word in word_list(value)]
+    return tuple(
+        dict.fromkeys(word if word in (LOOPBACK, PRIVATE) else str(ip_network(word)) for word in words)
+    )
+
+
 def parse_keys(value: object) -> tuple[str, ...]:
     """API keys: printable ASCII without spaces, as they must fit into a header.
 
@@ -279,6 +287,11 @@ origins = Kind(
 hosts = Kind(
     _parse_hosts,
     "'*', or host names without port, separated by commas ('loopback': every local one)",
+    ", ".join,
+)
+networks = Kind(
+    _parse_networks,
+    "addresses or networks such as 10.0.0.5 or 10.0.0.0/8, 'loopback' or 'private', separated by commas",
     ", ".join,
 )
 keys = Kind(parse_keys, "keys of printable ASCII without spaces, separated by commas", ", ".join)

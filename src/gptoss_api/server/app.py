@@ -3,7 +3,8 @@
 import time
 from functools import lru_cache
 
-from ..access import HostPolicy, OriginPolicy
+from ..access import HostPolicy, OriginPolicy, TrustedProxies
+from ..access.origins import is_loopback
 from ..config import Settings
 from ..core.accounting import TurnAccount
 from ..core.catalog import ModelAliases
@@ -51,12 +52,14 @@ class App:
             gateway.state.accounts,
         )
         self._operations = Operations(settings, gateway, serving)
+        self._proxies = TrustedProxies(settings.trusted_proxies)
         routes, surface = self._routed(settings)
         self.edge = Edge(
             routes,
             surface=surface,
             keys=gateway.state.keys,
             hosts=HostPolicy(settings.allowed_hosts),
+            proxies=self._proxies,
             cors=Cors(OriginPolicy(settings.cors_origin)),
             drain=drain,
             finished=self._finished,
@@ -71,7 +74,9 @@ class App:
     def _routed(self, settings: Settings) -> tuple[Routes, Surface]:
         gateway, state = self._gateway, self._gateway.state
         surface = Surface(registered(_dialect_settings(settings, gateway)))
-        pages = Pages(gateway, self._drain, state.keys, surface, self._metrics, self._following)
+        pages = Pages(
+            gateway, self._drain, state.keys, self._proxies, surface, self._metrics, self._following
+        )
         administration = Administration(state.keys, state.accounts, state.usage, self._following)
         endpoints = [each for dialect in surface.dialects for each in self._operations.endpoints(dialect)]
         own = pages.handlers | administration.handlers
@@ -147,6 +152,7 @@ def _log(exchange: Exchange) -> None:
     log_request(
         request_id=record.id,
         key=record.key.name,
+        address="" if is_loopback(record.address) else record.address,
         client=_program(record.headers.get("user-agent", "")),
         dialect=record.dialect,
         method=exchange.method,

@@ -1,6 +1,7 @@
 """Requests in flight, and the orderly end of a process: running answers finish, new ones are refused."""
 
 import asyncio
+import time
 from types import TracebackType
 
 from ..core.errors import Overloaded
@@ -11,10 +12,15 @@ def shutting_down() -> Overloaded:
 
 
 class Drain:
-    """The requests in flight, for as long as each is entered as a context; each in its own task."""
+    """The requests in flight, for as long as each is entered as a context; each in its own task.
 
-    def __init__(self) -> None:
+    Once it drains, new requests are taken for another ``delay`` seconds.
+    """
+
+    def __init__(self, delay: float = 0.0) -> None:
+        self.delay = delay
         self.draining = False
+        self._refuses_from = 0.0
         self.expired = False
         self._running: set[asyncio.Task[object]] = set()
 
@@ -23,8 +29,15 @@ class Drain:
         return len(self._running)
 
     def begin(self) -> None:
-        """From now on new requests are refused."""
-        self.draining = True
+        """From now on nobody is to come any more; who comes all the same is refused after the delay."""
+        if not self.draining:
+            self.draining = True
+            self._refuses_from = time.monotonic() + self.delay
+
+    @property
+    def refuses(self) -> bool:
+        """Whether new requests are refused."""
+        return self.draining and time.monotonic() >= self._refuses_from
 
     def expire(self) -> None:
         """The grace is over: cancels what still runs; each stream closes with an error event."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from ..access import ApiKeys, HostPolicy
+from ..access import ApiKeys, HostPolicy, TrustedProxies
 from ..core.errors import (
     GatewayError,
     HostNotAllowed,
@@ -40,6 +40,7 @@ class Edge:
         surface: Surface,
         keys: ApiKeys,
         hosts: HostPolicy,
+        proxies: TrustedProxies,
         cors: Cors,
         drain: Drain,
         finished: Callable[[Exchange], None],
@@ -48,6 +49,7 @@ class Edge:
         self.surface = surface
         self._keys = keys
         self._hosts = hosts
+        self._proxies = proxies
         self._cors = cors
         self._drain = drain
         self._finished = finished
@@ -60,6 +62,10 @@ class Edge:
         """Has ``exchange`` answered, whatever comes of it, and tells of it when that is over."""
         record = exchange.record
         exchange.path = self.surface.canonical_path(exchange.path)
+        record.address = self._proxies.client(exchange.peer, exchange.headers)
+        if self._drain.draining:
+            # Whoever keeps connections for later keeps none to a gateway that goes.
+            exchange.keep_alive = False
         origin = record.headers.get("origin")
         allowed_origin = self._cors.allow(origin)
         exchange.common = (*id_headers(record.id), *self._cors.response_headers(allowed_origin))
@@ -86,7 +92,8 @@ class Edge:
     def _admit(self, exchange: Exchange, origin: str | None, allowed_origin: str | None) -> None:
         record = exchange.record
         _check_host(exchange)
-        if not self._hosts.allowed(record.headers.get("host")):
+        host = self._proxies.told(exchange.peer, exchange.headers, b"x-forwarded-host")
+        if not self._hosts.allowed(host or record.headers.get("host")):
             raise HostNotAllowed(
                 "This gateway does not answer to the Host name of this request. Without API keys it answers "
                 "only to loopback names; add yours to GPTOSS_ALLOWED_HOSTS or set GPTOSS_API_KEYS or "
@@ -102,11 +109,9 @@ class Edge:
         if exchange.method != "OPTIONS" and not is_open(exchange.path):
             caller = self._keys.authenticate(record.headers)
             record.caller, record.key = caller.id, caller
-            if not caller.id:
-                record.address = exchange.peer
-            elif caller.limited and allowed_origin is not None:
+            if caller.limited and allowed_origin is not None:
                 exchange.common = (*exchange.common, EXPOSED_LIMITS)
-            if self._drain.draining:
+            if self._drain.refuses:
                 raise shutting_down()
 
     def _fail(self, error: GatewayError, exchange: Exchange) -> None:

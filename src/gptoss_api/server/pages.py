@@ -1,12 +1,13 @@
 """The gateway's own pages: its state, for people and for balancers, and the API's own description."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 
 import msgspec
 
 from .. import __version__
-from ..access import ApiKeys
+from ..access import ApiKeys, TrustedProxies
 from ..access.origins import is_loopback
 from ..gateway import Gateway
 from ..upstreams.base import Health
@@ -41,6 +42,7 @@ class Pages:
         gateway: Gateway,
         drain: Drain,
         keys: ApiKeys,
+        proxies: TrustedProxies,
         surface: Surface,
         metrics: Metrics,
         reloader: Callable[[], Reloader | None],
@@ -50,6 +52,7 @@ class Pages:
         self._gateway = gateway
         self._drain = drain
         self._keys = keys
+        self._proxies = proxies
         self._surface = surface
 
     @property
@@ -79,6 +82,7 @@ class Pages:
             "version": __version__,
             "status": "draining" if self._drain.draining else "ok",
             "ready": health.ready and not self._drain.draining,
+            "base_url": self._base_url(exchange),
             "endpoints": self._surface.listed,
             "docs": "/docs",
         }
@@ -98,6 +102,13 @@ class Pages:
             # The upstreams were waited for already.
             status["models"] = [model.id for model in await self._gateway.models(patience=0.0)]
         exchange.respond_json(200, msgspec.json.encode(status))
+
+    def _base_url(self, exchange: Exchange) -> str | None:
+        """What clients of OpenAI take for the address of this gateway, as this one has reached it."""
+        told = partial(self._proxies.told, exchange.peer, exchange.headers)
+        host = told(b"x-forwarded-host") or exchange.record.headers.get("host")
+        scheme = "https" if told(b"x-forwarded-proto").lower() == "https" else "http"
+        return f"{scheme}://{host}/v1" if host else None
 
     async def _upstream(self, health: Health) -> dict[str, object]:
         upstream: dict[str, object] = {

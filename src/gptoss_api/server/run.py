@@ -24,6 +24,7 @@ from .app import App
 from .drain import Drain
 from .listening import BACKLOG, DescriptorWatch, listen, remedy
 from .metrics import Metrics, MetricsAlone, gauges
+from .notify import NOBODY, Notifier
 from .protocol import SWEEP_EVERY, HttpProtocol, Shared
 from .reloading import Reloader
 from .surface import Surface
@@ -90,15 +91,26 @@ _AT_A_TERMINAL: Final = _has_terminal()
 
 
 class DrainingServer:
-    """A server whose first stop signal drains: running answers end, new requests get 503.
+    """A server whose first stop signal drains: running answers end, new requests get 503 after the delay.
 
     The listener stays open meanwhile, so that a load balancer sees honest answers instead of refused
-    connections. A second signal, or the end of ``grace`` seconds, ends what still runs.
+    connections. A second signal, or the end of ``grace`` seconds beyond the delay, ends what still runs.
+    ``manager`` is told of it; ``accepting`` is called once connections are accepted.
     """
 
     def __init__(
-        self, shared: Shared, drain: Drain, descriptors: DescriptorWatch, grace: float, reloader: Reloader
+        self,
+        shared: Shared,
+        drain: Drain,
+        descriptors: DescriptorWatch,
+        grace: float,
+        reloader: Reloader,
+        *,
+        manager: Notifier = NOBODY,
+        accepting: Callable[[], None] = lambda: None,
     ) -> None:
+        self._manager = manager
+        self._accepting = accepting
         self._reloader = reloader
         self._reloading: asyncio.Task[None] | None = None
         self._reload_asked = False
@@ -117,6 +129,8 @@ class DrainingServer:
         """Serves on sockets that are listening already until it is told to stop."""
         with stop_signals_caught(self._told_to_stop):
             await self.start(listeners)
+            self._accepting()
+            self._manager.ready()
             tick = 0
             while not self.should_exit:
                 await self._tick(tick)
@@ -158,6 +172,7 @@ class DrainingServer:
         self._drain.begin()
 
     async def _tick(self, tick: int) -> None:
+        self._manager.alive()
         if self._drain.draining:
             await self._drain_on()
         if self._reload_asked:
@@ -170,17 +185,25 @@ class DrainingServer:
             self._descriptors.look(len(self._shared.connections))
 
     async def _reload(self) -> None:
+        self._manager.reloading()
         # What is wrong was logged.
         with contextlib.suppress(ConfigError):
             await self._reloader.reload()
+        self._manager.ready()
 
     async def _drain_on(self) -> None:
         now = asyncio.get_running_loop().time()
         running = self._drain.in_flight
         if self._deadline is None:
-            self._deadline = now + self._grace
+            delay = self._drain.delay
+            self._deadline = now + delay + self._grace
+            self._manager.stopping(delay + self._grace + _CLOSING_TIME)
+            if delay:
+                _log.info("stopping: new requests are taken for %g s more", delay)
             if running:
-                _log.info("stopping: %d request(s) may finish within %g s", running, self._grace)
+                _log.info("stopping: %d request(s) may finish within %g s", running, delay + self._grace)
+        if not self._drain.refuses:
+            return
         if running and now >= self._deadline:
             _log.warning("stopping: ending %d request(s) that still run", running)
             self._drain.expire()
@@ -227,7 +250,10 @@ async def _serve(settings: Settings, given: Mapping[str, object]) -> int:
             return 1
         apart = listen_for_metrics(settings)
         await announce(listeners, settings, gateway)
-        return await serve_on(listeners, settings, gateway, metrics_listeners=apart, given=given)
+        manager = Notifier(os.environ)
+        return await serve_on(
+            listeners, settings, gateway, metrics_listeners=apart, given=given, manager=manager
+        )
     finally:
         await gateway.close()
 
@@ -256,14 +282,17 @@ async def serve_on(
     number: int = 1,
     given: Mapping[str, object] = NOTHING_GIVEN,
     share: Callable[[Settings], Settings] = lambda settings: settings,
+    manager: Notifier = NOBODY,
+    accepting: Callable[[], None] = lambda: None,
 ) -> int:
     """Serves on sockets that are listening already; returns the exit code of the process.
 
     ``fellows`` is the folder where several processes meet, ``number`` which of them this is. Only the first
     tells the log how it finds the upstreams. ``given`` is what the command line said, ``share`` makes a
-    worker's part of settings.
+    worker's part of settings. ``manager`` is told how this process does, ``accepting`` is called once it
+    accepts connections.
     """
-    drain = Drain()
+    drain = Drain(settings.drain_delay)
     descriptors = DescriptorWatch()
     metrics = Metrics(gauges(gateway, drain), fellows, number)
     app = App(settings, gateway, drain, metrics)
@@ -282,7 +311,15 @@ async def serve_on(
         settings, given, gateway, use, share=share, tells=number == 1, joins=fellows is not None
     )
     app.reloader = reloader
-    server = DrainingServer(shared, drain, descriptors, settings.shutdown_timeout, reloader)
+    server = DrainingServer(
+        shared,
+        drain,
+        descriptors,
+        settings.shutdown_timeout,
+        reloader,
+        manager=manager,
+        accepting=accepting,
+    )
     warming = asyncio.create_task(_warm_up(gateway, server))
     looking = asyncio.create_task(_look(gateway, tells=number == 1))
     following = [asyncio.create_task(each) for each in (gateway.state.keys.watch(), reloader.follow())]

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -29,6 +30,7 @@ from ..state import is_shared
 from ..telemetry.logs import configure_logging, hide_from_logs
 from ..text.ranks import RanksDamaged
 from ..threads import Notes, UnderWay
+from .notify import Notifier
 from .run import (
     NOTHING_GIVEN,
     STOP_SIGNALS,
@@ -47,6 +49,9 @@ _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 # A worker shows so often that its event loop runs, and is replaced when it has not for so long.
 _BEAT: Final = 1.0
+_ACCEPTS: Final = b"a"
+# Within which every worker has seen that settings have changed.
+_RELOAD_TIME: Final = 2.0
 _HUNG: Final = 30.0
 # What a worker may take to stop beyond the time its answers get.
 _STOP_TIME: Final = 5.0
@@ -105,6 +110,7 @@ class _Worker:
         # Where its event loop shows that it runs, and when it last did.
         self.beats: Connection | None = None
         self.seen = 0.0
+        self.accepts = False
         self.pause = _FIRST_PAUSE
         self.due: float | None = None
 
@@ -112,7 +118,9 @@ class _Worker:
         """Takes the signs of life that have come."""
         if self.beats is not None and self.beats.poll():
             self.seen = time.monotonic()
-            if not os.read(self.beats.fileno(), 4096):
+            signs = os.read(self.beats.fileno(), 4096)
+            self.accepts = self.accepts or _ACCEPTS in signs
+            if not signs:
                 self.deafen()
 
     def deafen(self) -> None:
@@ -154,6 +162,9 @@ class Supervisor:
         self._stopping = False
         self._deadline: float | None = None
         self._exit_code = 0
+        self._manager = Notifier(os.environ)
+        # When the service manager is to be told that the workers accept, or have reread their settings.
+        self._ready_at: float | None = 0.0
 
     def run(self) -> int:
         """Until all workers have ended; returns the exit code of the process."""
@@ -169,6 +180,7 @@ class Supervisor:
                     wakeup.recv(4096)
                 self._obey_signals()
                 self._look_after()
+                self._tell_manager()
         _log.info("stopped")
         return self._exit_code
 
@@ -211,12 +223,19 @@ class Supervisor:
             moments += [worker.seen + _HUNG for worker in self._workers if worker.process is not None]
         if self._deadline is not None:
             moments.append(self._deadline)
+        if self._manager.due is not None:
+            moments.append(self._manager.due)
+        if self._ready_at and not self._stopping and self._ready_at > time.monotonic():
+            moments.append(self._ready_at)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _obey_signals(self) -> None:
         while self._signals:
             if asks_to_reload(self._signals.pop()):
                 _log.info("SIGHUP: every worker takes over changed settings within two seconds")
+                if self._ready_at is None:
+                    self._manager.reloading()
+                    self._ready_at = time.monotonic() + _RELOAD_TIME
             else:
                 self._stop()
 
@@ -224,12 +243,21 @@ class Supervisor:
         """Tells all workers to stop; those that were told before stop at once."""
         if not self._stopping:
             self._stopping = True
-            self._deadline = time.monotonic() + self._settings.shutdown_timeout + _STOP_TIME
+            within = self._settings.drain_delay + self._settings.shutdown_timeout + _STOP_TIME
+            self._deadline = time.monotonic() + within
+            self._manager.stopping(within)
         for worker in self._workers:
             worker.due = None
             if worker.process is not None and worker.process.pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker.process.pid, signal.SIGTERM)
+
+    def _tell_manager(self) -> None:
+        self._manager.alive()
+        due = self._ready_at is not None and time.monotonic() >= self._ready_at
+        if due and not self._stopping and all(worker.accepts for worker in self._workers):
+            self._ready_at = None
+            self._manager.ready()
 
     def _look_after(self) -> None:
         now = time.monotonic()
@@ -273,6 +301,7 @@ class Supervisor:
     def _start(self, worker: _Worker) -> None:
         worker.due = None
         worker.started = worker.seen = time.monotonic()
+        worker.accepts = False
         worker.beats, theirs = self._context.Pipe(duplex=False)
         worker.process = self._context.Process(
             target=_work,
@@ -381,6 +410,7 @@ async def _serve(
             number=number,
             given=given,
             share=_share_of,
+            accepting=partial(_show, beats, _ACCEPTS),
         )
     finally:
         await gateway.close()
@@ -398,9 +428,13 @@ def _show_life(beats: Connection) -> None:
         if os.getppid() != supervisor.pid:
             os.kill(os.getpid(), signal.SIGTERM)
             return
-        # A supervisor that reads nothing has unread signs enough.
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            os.write(beats.fileno(), b".")
+        _show(beats, b".")
         loop.call_later(_BEAT, beat)
 
     beat()
+
+
+def _show(beats: Connection, sign: bytes) -> None:
+    # A supervisor that reads nothing has unread signs enough.
+    with contextlib.suppress(BlockingIOError, BrokenPipeError):
+        os.write(beats.fileno(), sign)

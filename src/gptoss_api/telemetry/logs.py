@@ -74,6 +74,7 @@ def log_request(
     outcome: str,
     total_ms: float,
     key: str = "",
+    address: str = "",
     client: str = "",
     dialect: str = "",
     upstream: str = "",
@@ -88,8 +89,8 @@ def log_request(
 ) -> None:
     """The one line of a request. Probes of its health come every few seconds and are for debugging only.
 
-    ``key`` is the name of its API key, ``client`` the program that sent it, ``thread`` what became of the
-    conversation upstream.
+    ``key`` is the name of its API key, ``address`` where it came from, ``client`` the program that sent it,
+    ``thread`` what became of the conversation upstream.
     """
     level = logging.DEBUG if probe else logging.INFO
     if not _requests.isEnabledFor(level):
@@ -97,6 +98,7 @@ def log_request(
     fields = {
         "id": request_id,
         "key": key,
+        "address": address,
         "client": client,
         "dialect": dialect,
         "method": method,

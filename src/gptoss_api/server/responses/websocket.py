@@ -114,7 +114,7 @@ class _Connection:
             if self._task is not None and not self._task.done():
                 quiet_since = pinged = now
                 continue
-            if self._serving.drain.draining or not self._exchange.stays:
+            if self._serving.drain.refuses or not self._exchange.stays:
                 self._protocol.send_close(1001, "the gateway is shutting down")
                 return b""
             if now - quiet_since >= IDLE_TIMEOUT:
