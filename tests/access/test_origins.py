@@ -158,3 +158,30 @@ def test_host_names_are_exact_and_loopback_is_always_answered() -> None:
     ):
         assert not policy.allowed(host), host
     assert HostPolicy(["*"]).allowed("evil.example")
+
+
+def test_a_page_is_the_gateways_own_under_the_name_it_is_asked_by() -> None:
+    policy = HostPolicy(["gate.example"])
+    for origin, host in (
+        ("http://gate.example:8000", "gate.example:8000"),
+        ("https://GATE.example", "gate.example"),
+        ("http://127.0.0.1:8000", "127.0.0.1:8000"),
+        ("http://[::1]:8000", "[::1]:8000"),
+    ):
+        assert policy.own(origin, host), origin
+    for origin, host in (
+        ("http://gate.example:9000", "gate.example:8000"),
+        ("http://evil.example", "gate.example"),
+        ("http://evil.example", "evil.example"),
+        ("http://gate.example", None),
+        ("null", "null"),
+        ("gate.example", "gate.example"),
+    ):
+        assert not policy.own(origin, host), origin
+
+
+def test_where_every_name_is_answered_only_addresses_are_the_gateways_own() -> None:
+    policy = HostPolicy(["*"])
+    assert policy.own("http://192.168.0.7:8000", "192.168.0.7:8000")
+    assert policy.own("http://[fd00::7]", "[fd00::7]")
+    assert not policy.own("http://evil.example", "evil.example")

@@ -85,6 +85,18 @@ class HostPolicy:
         host = host_name(host_header)
         return host in self._hosts or _is_local(host)
 
+    def own(self, origin: str, host_header: str | None) -> bool:
+        """Whether a page of ``origin`` is one that this gateway served itself, under the name it is asked by.
+
+        The name must be an address or one that was listed: with ``*`` every site can point its own name here.
+        The scheme does not matter, which a proxy may change.
+        """
+        _, separator, authority = origin.lower().partition("://")
+        host = host_name(authority)
+        if not separator or host_header is None or authority != host_header.strip().lower():
+            return False
+        return host in self._hosts or _is_local(host) or (self._any and _is_address(host))
+
 
 def is_loopback_origin(origin: str) -> bool:
     """Whether ``origin`` is ``http(s)://`` and a loopback host with any port, or a local program's own."""
@@ -99,6 +111,14 @@ def _is_local(host: str) -> bool:
     """Whether a browser reaches this machine under ``host``; names in ``.localhost`` are nobody else's."""
     # Not asked of where to listen: a resolver may know them otherwise. Source: RFC 6761, section 6.3.
     return is_loopback(host) or host.endswith(".localhost")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def host_name(authority: str) -> str:

@@ -99,9 +99,14 @@ class Edge:
                 "only to loopback names; add yours to GPTOSS_ALLOWED_HOSTS or set GPTOSS_API_KEYS or "
                 "GPTOSS_REQUIRE_KEYS.",
             )
-        if origin is not None and allowed_origin is None and not self._keys.required:
-            # A page can send a simple request without a preflight and need not read the answer to
-            # spend the account; where keys are set it lacks one.
+        if (
+            origin is not None
+            and allowed_origin is None
+            and not self._keys.required
+            and not self._hosts.own(origin, record.headers.get("host"))
+        ):
+            # A page of another origin can send a simple request without a preflight and need not read the
+            # answer to spend the account; where keys are set it lacks one.
             raise OriginNotAllowed(
                 "Web pages of this origin may not use this gateway. Add the origin to CORS_ORIGIN, "
                 "or set GPTOSS_API_KEYS.",

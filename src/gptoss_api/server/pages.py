@@ -14,9 +14,10 @@ from ..upstreams.base import Health
 from .drain import Drain
 from .exchange import Exchange
 from .metrics import Metrics, tell_metrics
+from .page import lead_to_page, prefers_page, show_page, show_page_file
 from .reloading import Reloader
 from .routes import Handler
-from .surface import BASE, HEALTH, HELLO, ICON, INDEX, Surface
+from .surface import BASE, HEALTH, HELLO, ICON, INDEX, PAGE, PAGE_FILES, Surface
 
 # Everything the page needs is inside it; it talks to nothing but this gateway.
 _DOCS_POLICY = (
@@ -61,6 +62,8 @@ class Pages:
         return {
             INDEX: self.index,
             BASE: self.index,
+            PAGE: show_page,
+            PAGE_FILES: show_page_file,
             "/healthz": self.healthz,
             HEALTH: self.healthz,
             "/readyz": self.readyz,
@@ -73,6 +76,9 @@ class Pages:
 
     async def index(self, exchange: Exchange) -> None:
         accept = exchange.record.headers.get("accept")
+        if exchange.path == INDEX and prefers_page(accept):
+            lead_to_page(exchange)
+            return
         if accept and not any(kind in accept.lower() for kind in _STATE):
             exchange.respond(200, _OLLAMA, [(b"content-type", b"text/plain; charset=utf-8")])
             return

@@ -20,10 +20,15 @@ HELLO: Final = "/api/hello"
 BASE: Final = "/v1"
 HEALTH: Final = "/health"
 ICON: Final = "/favicon.ico"
+# The page for people, and the files that belong to it.
+PAGE: Final = "/ui"
+PAGE_FILES: Final = "/ui/{file:path}"
 # The gateway's own pages.
 PAGES: Final = (
     INDEX,
     BASE,
+    PAGE,
+    PAGE_FILES,
     "/healthz",
     HEALTH,
     "/readyz",
@@ -54,7 +59,7 @@ class Surface:
         self.listed: Final = (
             f"GET {INDEX}",
             *(f"{endpoint.method} {endpoint.shown_path}" for endpoint in endpoints),
-            *(f"GET {page}" for page in (*PAGES, OWN_USAGE, *ADMIN) if page != INDEX),
+            *(f"GET {page.replace(':path', '')}" for page in (*PAGES, OWN_USAGE, *ADMIN) if page != INDEX),
             f"POST {RELOAD}",
         )
         self.websockets: Final = frozenset(
@@ -140,7 +145,7 @@ def _roots(dialects: Sequence[Dialect]) -> dict[str, Dialect]:
 
 def is_open(path: str) -> bool:
     """Whether a canonical path is for everybody; every other one, also one that is not there, needs a key."""
-    return path in OPEN
+    return path in OPEN or path.startswith(f"{PAGE}/")
 
 
 @cache
