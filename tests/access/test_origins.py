@@ -173,11 +173,11 @@ def test_a_page_is_the_gateways_own_under_the_name_it_is_asked_by() -> None:
         ("http://gate.example:9000", "gate.example:8000"),
         ("http://evil.example", "gate.example"),
         ("http://evil.example", "evil.example"),
-        ("http://gate.example", None),
         ("null", "null"),
         ("gate.example", "gate.example"),
     ):
         assert not policy.own(origin, host), origin
+    assert not policy.own("http://gate.example", None)
 
 
 def test_where_every_name_is_answered_only_addresses_are_the_gateways_own() -> None:
