@@ -79,7 +79,10 @@ def test_every_route_wants_a_key_but_the_open_pages(keyed: RunningGateway) -> No
             reply = ask(keyed, method, spelled.replace("{id}", "some-id"), body)
             if reply.status != 401:
                 answered.add(path)
-    assert answered == {*("/", "/healthz", "/health", "/readyz", "/api/hello", "/metrics", "/ui", "/ui/{file}"), *DESCRIBED}
+    assert answered == {
+        *("/", "/healthz", "/health", "/readyz", "/api/hello", "/metrics", "/ui", "/ui/{file}"),
+        *DESCRIBED,
+    }
 
 
 @pytest.mark.parametrize("headers", [{"authorization": f"Bearer {KEYS[1]}"}, {"x-api-key": KEYS[0]}])
