@@ -117,9 +117,73 @@ HttpOnly:true
 Path:"/"
 Size:300"""
 
+FIREFOX_FETCH = f"""await fetch("https://api.gpt-oss.com/chatkit", {{
+    "credentials": "include",
+    "headers": {{
+        "User-Agent": "Mozilla/5.0",
+        "Cookie": "{PAIRS}"
+    }},
+    "body": "{{}}",
+    "method": "POST",
+    "mode": "cors"
+}});"""
+NODE_FETCH = f"""fetch('https://api.gpt-oss.com/chatkit', {{
+  method: 'POST',
+  headers: {{ accept: 'text/event-stream', cookie: 'theme=\\x64ark; {PAIRS}' }},
+  body: `session: 'it\\'s wrong'`,
+}})"""
+ELSEWHERE_FETCH = FETCH.replace("//api.gpt-oss.com", "//cdn.example.com").replace(SESSION, "wrong")
+ELSEWHERE_POWERSHELL = FIREFOX_POWERSHELL.replace("//api.gpt-oss.com", "//cdn.example.com").replace(
+    SESSION, "wrong"
+)
+OBJECT = f"""{{
+    'user_id': '{USER}',
+    'session': '{SESSION}',
+    'secure': True,
+}}"""
+HTTP2_HEADERS = f""":authority: api.gpt-oss.com
+:method: POST
+:path: /chatkit
+accept: text/event-stream
+cookie: _ga=GA1.1.5; {PAIRS}
+sec-ch-ua: "Google Chrome";v="137", "Chromium";v="137"
+"""
+CHROME_PANEL = f"""Request URL
+https://api.gpt-oss.com/chatkit
+Request Method
+POST
+set-cookie
+session=old; Path=/; HttpOnly
+:authority
+api.gpt-oss.com
+cookie
+_ga=GA1.1.5; {PAIRS}
+priority
+u=1, i
+sec-ch-ua
+"Google Chrome";v="137", "Chromium";v="137", "Not/A)Brand";v="24"
+"""
+SAFARI = f"""Summary
+URL: https://api.gpt-oss.com/chatkit
+Status: 200
+
+Request
+:authority: api.gpt-oss.com
+Accept: text/event-stream
+Cookie: {PAIRS}
+
+Response
+Set-Cookie: session=wrong; Path=/"""
+JSON_HEADERS = {"headers": [{"name": "Accept", "value": "*/*"}, {"name": "Cookie", "value": PAIRS}]}
+
 
 def wrapped(text: str, width: int, indent: str = "") -> str:
     return f"\n{indent}".join(text[start : start + width] for start in range(0, len(text), width))
+
+
+def beginning(text: str) -> str:
+    """What names a form in the list of tests."""
+    return " ".join(text.replace(USER, "…").replace(SESSION, "…").split())[:60]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +299,38 @@ def wrapped(text: str, width: int, indent: str = "") -> str:
         ROWS,
         f"Name\tValue\tDomain\n{ROWS}",
         f"user_id\t{USER}\nsession\t{SESSION}\ntheme\tdark",
+        FIREFOX_FETCH,
+        NODE_FETCH,
+        f"{ELSEWHERE_FETCH} ;\n{FETCH} ;\n{ELSEWHERE_FETCH}",
+        f"fetch('https://gpt-oss.com/app.js');\n{NODE_FETCH}",
+        FETCH.replace('"method"', "method"),
+        f"{FIREFOX_POWERSHELL};\n{ELSEWHERE_POWERSHELL}",
+        f"{ELSEWHERE_POWERSHELL};\n{FIREFOX_POWERSHELL}",
+        f"wget --quiet --header='Cookie: {PAIRS}' https://api.gpt-oss.com/chatkit",
+        f"http POST https://api.gpt-oss.com/chatkit 'Cookie: {PAIRS}' op=threads.create",
+        OBJECT,
+        f"cookies = {OBJECT}",
+        f"const cookies = {{ user_id: '{USER}', session: `{SESSION}` }};",
+        f"headers = {{'Accept': '*/*', 'Cookie': '{PAIRS}'}}",
+        f"```\n{BASH}\n```",
+        f"```bash\n{BASH}\n```\n",
+        f"~~~text\r\n{PAIRS}\r\n~~~",
+        "\n".join(f"> {line}" for line in BASH.splitlines()),
+        f'Environment="GPTOSS_COOKIE={PAIRS}"',
+        f"- GPTOSS_COOKIE={PAIRS}",
+        f"# mine\nPORT=9000\nGPTOSS_COOKIE='{PAIRS}'\n",
+        f"C:\\Users\\me>{CMD}",
+        f"me@host:~$ {BASH}",
+        f"PS C:\\> {POWERSHELL}",
+        HTTP2_HEADERS,
+        CHROME_PANEL,
+        SAFARI,
+        json.dumps({"requestCookies": [{"name": name, "value": value} for name, value in BOTH.items()]}),
+        json.dumps({"POST": {"host": "api.gpt-oss.com"}, "Request Headers (1 kB)": JSON_HEADERS}),
+        json.dumps({"cookies": EXPORT, "origins": [{"localStorage": EXPORT}]}),
+        f'user_id:"{USER}"\nDomain:"api.gpt-oss.com"\n{FIREFOX_STORAGE}',
     ],
+    ids=beginning,
 )
 def test_every_way_to_paste_them(text: str) -> None:
     assert parse_cookies(text) == BOTH
@@ -303,10 +398,15 @@ def test_one_of_them_is_enough() -> None:
         (POWERSHELL.replace("Net.Cookie(", "Net.Biscuit("), "no Cookie header"),
         (FETCH.replace("//api.gpt-oss.com", "//huggingface.co"), "another site"),
         (FETCH.replace('"cookie"', '"x-cookie"'), "no Cookie header"),
-        (FETCH.replace('"method"', "method"), "like JSON"),
+        (FETCH.replace('"method"', '"method'), "like JSON"),
+        (OBJECT.replace("',", ","), "like JSON"),
+        (ELSEWHERE_FETCH, "another site"),
+        (ELSEWHERE_POWERSHELL, "another site"),
+        (f"wget --header='Cookie: {PAIRS}' https://huggingface.co/", "another site"),
+        (f"curl https://api.gpt-oss.com/chatkit --data 'cookie: {PAIRS}'", "no Cookie header"),
+        (har(HAR_REQUEST | {"headers": [], "cookies": []}), "with sensitive data"),
         (HAR[:-40], "like JSON"),
-        (har(HAR_REQUEST | {"headers": [], "cookies": []}), "Neither"),
-        (har(HAR_REQUEST | {"url": "https://huggingface.co/"}), "Neither"),
+        (har(HAR_REQUEST | {"url": "https://huggingface.co/"}), "HAR file has no cookies of gpt-oss.com"),
         (json.dumps(EXPORT[:1]), "Neither"),
         ("[" * 100_000, "like JSON"),
         ('{"session": 5, "cookies": "x"}', "Neither"),
@@ -340,7 +440,17 @@ BEGINNINGS = (
 
 @given(
     st.sampled_from(
-        (*BEGINNINGS, "$session = System.Net.Cookie(", "user_id\t", ".gpt-oss.com TRUE / TRUE 0 ")
+        (
+            *BEGINNINGS,
+            "cookies = {",
+            "```\n",
+            "wget ",
+            "http POST ",
+            "fetch('https://gpt-oss.com', {",
+            "$session = System.Net.Cookie(",
+            "user_id\t",
+            ".gpt-oss.com TRUE / TRUE 0 ",
+        )
     ),
     st.text(
         st.sampled_from("curl -bH'\"$\\^\n\t`’“{}[]:,()=; cokie:session=user_id=xGPTOSS_COOKIE="), max_size=60

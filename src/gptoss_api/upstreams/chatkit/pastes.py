@@ -2,7 +2,8 @@
 
 Understood are, with or without quotes and ``GPTOSS_COOKIE=`` before them: the header's value, request
 headers, names and values in lines or tables, requests copied by browsers (cURL for POSIX shells and for the
-Windows command prompt, PowerShell, fetch, HAR), and exports of cookies as JSON or ``cookies.txt``.
+Windows command prompt, PowerShell, fetch, HAR) one by one or all at once, those of other tools (wget,
+HTTPie), exports of cookies as JSON or ``cookies.txt``, and objects of JavaScript and Python.
 """
 
 import json
@@ -36,13 +37,22 @@ _QUOTES: Final = {
 }  # fmt: skip
 
 _BEFORE_VARIABLE: Final = re.compile(
-    r"(?:(?:PS [^\n>]*>|[\w$%>#:.@/-]+(?:=[^\s'\"]*)?)\s+)*['\"]?(?:\$env:)?"
+    r"(?:(?:PS [^\n>]*>|[\w$%>#:.@/-]+(?:=[^\s'\"]*)?)\s+)*(?:Environment=)?['\"]?(?:\$env:)?"
 )
 _NAMED_HEADER: Final = re.compile(r"""(['"]?)cookie\1\s*[:=]\s*(?P<value>(['"]).*\3)[,;]?""", re.I | re.S)
 # What follows a quoted value in a list or in a program.
 _ENDED: Final = re.compile(r"""(['"\u2019\u201d])\s*[;,]\Z""")
-_CURL: Final = re.compile(r"(?:PS [^\n>]*>\s*|[$%#>]\s*)?curl(?:\.exe)?\s")
-_FETCH: Final = re.compile(r"(?:await\s+)?fetch\(\s*(\"(?:\\.|[^\"\\])*\")\s*,\s*")
+# As it is around code in Markdown.
+_FENCE: Final = re.compile(r"\A\s*(`{3,8}|~{3,8})[\w+-]*[ \t]*\r?\n(.*?)\r?\n?\1\s*\Z", re.S)
+_PROGRAMS: Final = ("curl", "curl.exe", "wget", "http", "https")
+_COMMAND: Final = re.compile(
+    r"""(?:PS\ [^\n>]*>\s* | [A-Za-z]:\\[^\n>]*>\s* | [^\s'"=;]*[$%#>]\s*)?
+    (?:curl(?:\.exe)?|wget|https?(?=\s+(?:-|POST\b|GET\b|['"]?[\w.:/-]*gpt-oss\.com)))\s""",
+    re.X,
+)
+_FETCH: Final = re.compile(r"(?:await\s+)?fetch\(\s*(\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*')\s*([,)])\s*")
+# The end of one call in a list of them.
+_NEXT_CALL: Final = re.compile(r"\)[\s;]*\n\s*(?=(?:await\s+)?fetch\()")
 _POWERSHELL: Final = re.compile(r"System\.Net\.Cookie\(|\bInvoke-(?:WebRequest|RestMethod)\b")
 
 # Only outside of other quotes does $' begin one, and a backslash hide the end of a line.
@@ -62,6 +72,7 @@ _POWERSHELL_COOKIE: Final = re.compile(
 )
 _POWERSHELL_HEADER: Final = re.compile(rf'"cookie"\s*=\s*{_POWERSHELL_TEXT}', re.I)
 _POWERSHELL_URL: Final = re.compile(rf"-Uri\s+{_POWERSHELL_TEXT}")
+_POWERSHELL_CALL: Final = re.compile(r"(?=\bInvoke-(?:WebRequest|RestMethod)\b)")
 
 # Not a value such as https://gpt-oss.com, which DevTools put on a line of its own.
 _HEADER: Final = re.compile(r"\s*:?([A-Za-z][\w-]*):(?!//)(.*)")
@@ -73,7 +84,17 @@ _NETSCAPE: Final = re.compile(
     re.I,
 )
 # Where requests stand in JSON that browsers copy.
-_FOLLOWED: Final = ("log", "entries", "request", "headers", "cookies")
+_FOLLOWED: Final = ("log", "entries", "request", "headers", "cookies", "requestheaders", "requestcookies")
+# The pieces of an object in JavaScript or Python; what is between them is of no matter.
+_LITERAL: Final = re.compile(
+    r"""(?P<text>'(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*" | `(?:\\.|[^`\\])*`) | (?P<last>,(?=\s*[}\])]))
+    | (?P<word>[A-Za-z_$][\w$]*)(?P<key>(?=\s*:))?""",
+    re.S | re.X,
+)
+_LITERAL_WORDS: Final = {"True": "true", "False": "false", "None": "null", "undefined": "null"}
+_OBJECT: Final = re.compile(r"(?:(?:const|let|var)\s+)?[A-Za-z_]\w*\s*=\s*(?=[{\[])")
+# JavaScript's and Python's in one; \\u{…} is rare enough.
+_LITERAL_ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.S)
 
 
 class PastedCookie(NamedTuple):
@@ -97,15 +118,18 @@ def cookie_headers(text: str) -> list[str]:
         ValueError: for a form that was recognised and cannot be read to its end, or that goes to another
             site; the message does not repeat the text.
     """
-    text = _without_wrapping(_BRACKETS.sub("", text).translate(_INVISIBLE))
+    text = _FENCE.sub(r"\2", _BRACKETS.sub("", text).translate(_INVISIBLE))
+    text = _without_wrapping(text)
+    if (assigned := _OBJECT.match(text)) is not None:
+        text = text[assigned.end() :].rstrip("; \n")
     if text.startswith(("{", "[")):
-        return list(_in_json(_json(text)))
+        return _in_export(_json(text))
     if text.startswith(("-H", "-b", "--header", "--cookie")):
         text = f"curl {_URL} {text}"
-    if _CURL.match(text):
-        return _in_curl(text)
-    if (call := _FETCH.match(text)) is not None:
-        return _in_fetch(call, text)
+    if _COMMAND.match(text):
+        return _in_command(text)
+    if _FETCH.match(text):
+        return _in_fetch(text)
     if _POWERSHELL.search(text):
         return _in_powershell(text)
     return _in_table(text) or _in_headers(text) or [text]
@@ -159,19 +183,22 @@ def _assigned(text: str) -> str:
 # -- requests that browsers copy ---------------------------------------------------------------------
 
 
-def _in_curl(command: str) -> list[str]:
+def _in_command(command: str) -> list[str]:
     requests: list[list[str]] = []
     for word in _shell_words(_without_carets(command)):
-        if word in ("curl", "curl.exe") or not requests:
+        if word in _PROGRAMS or not requests:
             requests.append([])
         requests[-1].append(word)
     to_site = [words for words in requests if any(_goes_to_site(word) for word in words)]
     found = [header for words in to_site for header in _in_options(words)]
-    return _checked(found, "cURL command", goes_elsewhere=not to_site)
+    name = "cURL" if any(word in ("curl", "curl.exe") for words in requests for word in words) else "copied"
+    return _checked(found, f"{name} command", goes_elsewhere=not to_site)
 
 
 def _in_options(given: list[str]) -> Iterator[str]:
     words = iter(given)
+    # Its headers stand without an option.
+    of_httpie = given[0] in ("http", "https")
     for word in words:
         option, equals, value = word.partition("=")
         if option in ("--cookie", "--header"):
@@ -181,6 +208,8 @@ def _in_options(given: list[str]) -> Iterator[str]:
             )
         elif word in ("-b", "-H"):
             value = next(words, "")
+        elif of_httpie and word.lower().startswith("cookie:"):
+            option, value = "-H", word
         else:
             option, value = word[:2], word[2:]
         if option == "-b":
@@ -218,22 +247,36 @@ def _unescape(escape: re.Match[str]) -> str:
     return chr(int(octal, 8) & 0xFF) if octal else _CONTROL.get(char, char)
 
 
-def _in_fetch(call: re.Match[str], text: str) -> list[str]:
-    end = text.rfind("}") + 1
-    options, url = _json(text[call.end() : end]), _json(call[1])
-    return _checked(list(_in_json(options)), "fetch() call", goes_elsewhere=not _goes_to_site(str(url)))
+def _in_fetch(text: str) -> list[str]:
+    """From one call or several, of which those to other sites are left out."""
+    found: list[str] = []
+    elsewhere = True
+    for part in _NEXT_CALL.split(text):
+        call = _FETCH.match(part)
+        if call is None or call[2] == ")":
+            continue
+        url = str(_json(call[1]))
+        # Not read where it goes to another site: it may be of any form.
+        if _goes_to_site(url):
+            elsewhere = False
+            found += _in_json(_json(part[call.end() : part.rfind("}") + 1]))
+    return _checked(found, "fetch() call", goes_elsewhere=elsewhere)
 
 
 def _in_powershell(text: str) -> list[str]:
-    urls = [_without_backticks(url) for url in _POWERSHELL_URL.findall(text)]
-    found = [_without_backticks(value) for value in _POWERSHELL_HEADER.findall(text)]
+    """From one command or several, of which those to other sites are left out."""
     cookies = (
         PastedCookie(name, value, domain, path or "/")
         for name, value, path, domain in (
             map(_without_backticks, parts) for parts in _POWERSHELL_COOKIE.findall(text)
         )
     )
-    found += _sent_to_site(cookies)
+    found = _sent_to_site(cookies)
+    urls = [_without_backticks(url) for url in _POWERSHELL_URL.findall(text)]
+    for command in _POWERSHELL_CALL.split(text):
+        to = [_without_backticks(url) for url in _POWERSHELL_URL.findall(command)]
+        if not to or any(map(_goes_to_site, to)):
+            found += map(_without_backticks, _POWERSHELL_HEADER.findall(command))
     elsewhere = bool(urls) and not any(map(_goes_to_site, urls))
     return _checked(found, "PowerShell command", goes_elsewhere=elsewhere)
 
@@ -264,11 +307,43 @@ def _goes_to_site(url: str) -> bool:
 
 
 def _json(text: str) -> Any:
-    try:
-        # Not strict: a value may have been wrapped.
-        return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        raise ValueError("The text begins like JSON and is none. Was it cut?") from None
+    for read in (str, _as_json):
+        try:
+            # Not strict: a value may have been wrapped.
+            return json.loads(read(text), strict=False)
+        except (ValueError, RecursionError):
+            pass
+    raise ValueError("The text begins like JSON and is none. Was it cut?")
+
+
+def _as_json(literal: str) -> str:
+    """An object as it is written in JavaScript or Python, in JSON; what is neither stays none."""
+    return _LITERAL.sub(_piece_as_json, literal)
+
+
+def _piece_as_json(piece: re.Match[str]) -> str:
+    if (text := piece["text"]) is not None:
+        return json.dumps(_LITERAL_ESCAPE.sub(_unescape_literal, text[1:-1]))
+    if (word := piece["word"]) is not None:
+        return json.dumps(word) if piece["key"] is not None else _LITERAL_WORDS.get(word, word)
+    return ""
+
+
+def _unescape_literal(escape: re.Match[str]) -> str:
+    codepoint, hexadecimal, char = escape.groups()
+    if digits := codepoint or hexadecimal:
+        return chr(int(digits, 16))
+    return "" if char == "\n" else _CONTROL.get(char, char)
+
+
+def _in_export(value: Any) -> list[str]:
+    found = list(_in_json(value))
+    if not found and isinstance(value, dict) and "log" in value:
+        raise ValueError(
+            f"The HAR file has no cookies of {_SITE}. Browsers leave cookies out unless told otherwise: "
+            'export it "with sensitive data", or copy the request named chatkit as cURL.'
+        )
+    return found
 
 
 def _in_json(value: Any) -> Iterator[str]:
