@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from gptoss_api.cli import main
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -37,5 +40,20 @@ def run(tmp_path: Path) -> Run:
             timeout=30,
             check=False,
         )
+
+    return start
+
+
+@pytest.fixture
+def run_here(tmp_path: Path) -> Run:
+    """What ``run`` does, in this process and in a tenth of the time."""
+
+    def start(*arguments: str, stdin: str = "", **variables: str) -> "subprocess.CompletedProcess[str]":
+        clean = clean_environment(tmp_path, **variables)
+        env = {name: clean.get(name) for name in {*os.environ, *clean}}
+        result = CliRunner().invoke(main, arguments, input=stdin, env=env)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
 
     return start

@@ -47,7 +47,7 @@ def kept(tmp_path: Path) -> Path:
     ],
 )
 def test_cookies_from_standard_input_are_kept(run: Run, kept: Path, pasted: str) -> None:
-    done = run("login", stdin=pasted)
+    done = run("login", "--no-check", stdin=pasted)
     assert done.returncode == 0
     assert done.stdout == f"The login is kept in {kept}.\n"
     assert "s3cret" not in done.stdout + done.stderr
@@ -57,13 +57,13 @@ def test_cookies_from_standard_input_are_kept(run: Run, kept: Path, pasted: str)
 
 @posix
 def test_only_the_owner_can_read_the_file(run: Run, kept: Path) -> None:
-    run("login", stdin=COOKIES)
+    run("login", "--no-check", stdin=COOKIES)
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
 
 
 def test_the_gateway_finds_the_login(run: Run) -> None:
-    run("login", stdin=COOKIES)
+    run("login", "--no-check", stdin=COOKIES)
     assert "Answers come from gpt-oss.com: a login at gpt-oss.com is configured." in run("config").stdout
 
 
@@ -71,7 +71,7 @@ def test_a_file_from_windows_is_read(run: Run, kept: Path, tmp_path: Path) -> No
     for encoding in ("utf-16", "utf-8-sig"):
         kept.unlink(missing_ok=True)
         done = subprocess.run(
-            [sys.executable, "-m", "gptoss_api", "login"],
+            [sys.executable, "-m", "gptoss_api", "login", "--no-check"],
             input=f"GPTOSS_COOKIE='{COOKIES}'\r\n".encode(encoding),
             env=clean_environment(tmp_path),
             capture_output=True,
@@ -107,7 +107,7 @@ def test_what_holds_no_login_is_refused_in_one_line_and_changes_nothing(
         if before is not None:
             kept.parent.mkdir()
             kept.write_text(before)
-        done = run("login", stdin=pasted)
+        done = run("login", "--no-check", stdin=pasted)
         assert done.returncode == 1
         assert told in done.stderr
         assert done.stderr.count("\n") == 1
@@ -119,7 +119,7 @@ def test_what_holds_no_login_is_refused_in_one_line_and_changes_nothing(
 @pytest.mark.parametrize("written", [b"\xff\xfe\xff", b"session=\xff\xff"])
 def test_what_is_no_text_is_refused(tmp_path: Path, kept: Path, written: bytes) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "gptoss_api", "login"],
+        [sys.executable, "-m", "gptoss_api", "login", "--no-check"],
         input=written,
         env=clean_environment(tmp_path),
         capture_output=True,
@@ -132,7 +132,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path, kept: Path, written: bytes) 
 
 def test_a_place_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = run("login", "--credentials-file", str(tmp_path / "file" / "x.json"), stdin=COOKIES)
+    done = run("login", "--no-check", "--credentials-file", str(tmp_path / "file" / "x.json"), stdin=COOKIES)
     assert done.returncode == 1
     assert str(tmp_path / "file") in done.stderr
     assert done.stderr.count("\n") == 1
@@ -148,12 +148,12 @@ def test_the_variable_may_have_quotes_of_its_own(run: Run) -> None:
 
 
 def test_an_older_login_in_the_environment_is_warned_of(run: Run) -> None:
-    done = run("login", stdin=COOKIES, GPTOSS_COOKIE="user_id=s3cret-u; session=s3cret-old")
+    done = run("login", "--no-check", stdin=COOKIES, GPTOSS_COOKIE="user_id=s3cret-u; session=s3cret-old")
     assert done.returncode == 0
     assert "GPTOSS_COOKIE is set to another login and wins over the file" in done.stderr
     for same in (COOKIES, f"'{COOKIES}'"):
-        assert run("login", stdin=COOKIES, GPTOSS_COOKIE=same).stderr == ""
-    useless = run("login", stdin=COOKIES, GPTOSS_COOKIE="s3cret-nonsense")
+        assert run("login", "--no-check", stdin=COOKIES, GPTOSS_COOKIE=same).stderr == ""
+    useless = run("login", "--no-check", stdin=COOKIES, GPTOSS_COOKIE="s3cret-nonsense")
     assert useless.returncode == 0
     assert useless.stderr.startswith("Warning: GPTOSS_COOKIE is set and stops the start. Neither of")
     assert useless.stderr.count("\n") == 1
@@ -179,7 +179,7 @@ def test_a_paste_at_the_terminal_is_not_shown_nor_left_to_the_shell(
     master, slave = pty.openpty()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gptoss_api", "login"],
+            [sys.executable, "-m", "gptoss_api", "login", "--no-check"],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -215,7 +215,7 @@ def test_a_login_mends_a_running_gateway(simulator: Simulator, gateway: StartGat
     assert ask(running, "POST", CHAT, HELLO).error["code"] == "upstream_login_required"
     assert ask(running, "GET", "/readyz").status == 503
     done = subprocess.run(
-        [sys.executable, "-m", "gptoss_api", "login"],
+        [sys.executable, "-m", "gptoss_api", "login", "--no-check"],
         input=simulator.cookie,
         env=clean_environment(running.home, XDG_CONFIG_HOME=str(running.home / "config")),
         capture_output=True,

@@ -119,7 +119,7 @@ def file_of(running: RunningGateway) -> Path:
 
 def log_in(running: RunningGateway, cookies: str) -> None:
     subprocess.run(
-        [sys.executable, "-m", "gptoss_api", "login"],
+        [sys.executable, "-m", "gptoss_api", "login", "--no-check"],
         input=cookies,
         env=clean_environment(running.home, XDG_CONFIG_HOME=str(running.home / "config")),
         capture_output=True,

@@ -157,6 +157,11 @@ class Credentials:
         return self._configured
 
     @property
+    def session(self) -> str:
+        """The value of the cookie that is the login itself, "" without one."""
+        return self._values["session"]
+
+    @property
     def account(self) -> str:
         """A short name of the account that tells nothing about it; ``""`` without a ``user_id``."""
         user_id = self._values["user_id"]
@@ -225,9 +230,52 @@ class Credentials:
             _write(self._path, msgspec.json.encode(saved))
             self._seen = _stamp(self._path)
 
+    def keep_in(self, path: Path) -> Path | None:
+        """Stores the login in ``path``; another one that was there goes into the file beside it.
+
+        The value is that file, ``None`` where there was no other login. Raises ``OSError``; then nothing is
+        lost.
+        """
+        beside: Path | None = None
+        with contextlib.suppress(UnreadableLogin):
+            before = _read(path)
+            if before is not None and before.pasted != self._pasted:
+                beside = file_before(path)
+                _write(beside, msgspec.json.encode(before))
+        self._path = path
+        self.store()
+        return beside
+
     def __repr__(self) -> str:
         held = ", ".join(f"{name}=***" for name, value in self._values.items() if value)
         return f"Credentials({held})"
+
+
+def file_before(path: Path) -> Path:
+    """Where the login is kept that was in ``path`` before the one that is there now."""
+    return path.with_name(f"{path.stem}.before{path.suffix}")
+
+
+def go_back(path: Path) -> Credentials:
+    """Puts the login before into ``path`` again, and the one that was there in its place.
+
+    Raises:
+        UnreadableLogin: if there is none before.
+        OSError: if a file cannot be written.
+    """
+    place = file_before(path)
+    before = _read(place)
+    if before is None:
+        raise UnreadableLogin("no login before it is kept")
+    now: _Saved | None = None
+    with contextlib.suppress(UnreadableLogin):
+        now = _read(path)
+    _write(path, msgspec.json.encode(before))
+    if now is None:
+        place.unlink()
+    else:
+        _write(place, msgspec.json.encode(now))
+    return Credentials(user_id=before.user_id, session=before.session, path=path)
 
 
 def _fingerprint(user_id: str, session: str) -> str:

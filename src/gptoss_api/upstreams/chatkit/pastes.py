@@ -271,7 +271,7 @@ def _in_powershell(text: str) -> list[str]:
             map(_without_backticks, parts) for parts in _POWERSHELL_COOKIE.findall(text)
         )
     )
-    found = _sent_to_site(cookies)
+    found = sent_to_site(cookies)
     urls = [_without_backticks(url) for url in _POWERSHELL_URL.findall(text)]
     for command in _POWERSHELL_CALL.split(text):
         to = [_without_backticks(url) for url in _POWERSHELL_URL.findall(command)]
@@ -373,10 +373,10 @@ def _in_json_list(items: list[Any]) -> Iterator[str]:
                 cookies.append(PastedCookie(name, value, str(domain), str(item.get("path") or "/")))
             case _:
                 yield from _in_json(item)
-    yield from _sent_to_site(cookies)
+    yield from sent_to_site(cookies)
 
 
-def _sent_to_site(cookies: Iterable[PastedCookie]) -> list[str]:
+def sent_to_site(cookies: Iterable[PastedCookie]) -> list[str]:
     """The header, if any, that a browser with ``cookies`` sends to the site; it judges their age itself."""
     jar = CookieJar()
     for name, value, domain, path in cookies:
@@ -421,7 +421,7 @@ def _in_table(text: str) -> list[str]:
             line for line in lines if not line.startswith("#") and not _NETSCAPE.fullmatch(line.strip())
         ]
         cookies = [PastedCookie(row["name"], row["value"], row["domain"], row["path"]) for row in netscape]
-        return _sent_to_site(_rows(cookies, broken=bool(others)))
+        return sent_to_site(_rows(cookies, broken=bool(others)))
     rows = [[cell.strip() for cell in line.split("\t")] for line in lines]
     if not any(row[0].lower() in ("cookie", *NAMES) and len(row) > 1 for row in rows):
         return []
@@ -429,7 +429,7 @@ def _in_table(text: str) -> list[str]:
     broken = len({min(len(row), 3) for row in rows}) > 1 or len(rows[0]) == 1
     headers = [row[1] for row in rows if row[0].lower() == "cookie"]
     cookies = [PastedCookie(row[0], unquoted(row[1]), *_place(row)) for row in rows if len(row) > 1]
-    return _rows(headers, broken=broken) or _sent_to_site(_rows(cookies, broken=broken))
+    return _rows(headers, broken=broken) or sent_to_site(_rows(cookies, broken=broken))
 
 
 def _place(row: list[str]) -> tuple[str, str]:
