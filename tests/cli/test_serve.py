@@ -1,8 +1,11 @@
 """``gptoss-api serve``: what stops the start, and how it is told."""
 
 import ctypes
+import errno
+import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from gptoss_api import __version__
+from gptoss_api.server.listening import remedy
 from tests.cli.conftest import Run, clean_environment
-from tests.conftest import StartGateway
+from tests.conftest import StartGateway, free_port
+from tests.server.talking import CHAT, HELLO, ask
 
 
 def test_the_version(run: Run) -> None:
@@ -106,6 +111,58 @@ def test_a_port_in_use_is_an_error_that_says_what_to_do(run: Run) -> None:
     assert done.stderr.count("\n") == 1
     assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
     assert "choose another PORT" in done.stderr
+
+
+def test_a_port_that_a_gateway_has_is_told_whose_it_is_and_which_one_is_free(
+    run: Run, gateway: StartGateway
+) -> None:
+    running = gateway(GPTOSS_UPSTREAM="demo")
+    port = int(running.base_url.rpartition(":")[2])
+    told = run("serve", "--port", str(port)).stderr
+    assert f"whose answers come from demo, and can be used at {running.base_url}/v1" in told
+    advised = re.search(r"(\S+gptoss-api) serve --port (\d+)\n", told)
+    assert advised is not None
+    assert shutil.which(advised[1]) is not None
+    with socket.create_server(("127.0.0.1", int(advised[2]))):
+        pass
+
+
+def test_the_port_is_advised_as_make_takes_it_where_make_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MAKELEVEL", "1")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.prefix", str(tmp_path / ".venv"))
+    told = remedy(OSError(errno.EADDRINUSE, "in use"), "127.0.0.1", free_port())
+    assert re.search(r"; stop it, or choose another PORT: PORT=\d+ make run$", told) is not None
+
+
+def test_the_start_says_what_to_paste_and_what_to_try(gateway: StartGateway) -> None:
+    running = gateway(GPTOSS_UPSTREAM="demo", HOST="0.0.0.0", GPTOSS_INSECURE="1")
+    log = running.log()
+    assert f"for clients: base URL {running.base_url}/v1, model gpt-oss-120b, any key" in log
+    shown = re.search(r"to try it: (curl .*)", log)
+    assert shown is not None
+    answer = json.loads(subprocess.check_output(["sh", "-c", shown[1]], timeout=30))
+    assert answer["choices"][0]["message"]["content"]
+
+
+def test_where_keys_are_needed_the_start_says_so(gateway: StartGateway) -> None:
+    log = gateway(GPTOSS_UPSTREAM="demo", GPTOSS_API_KEYS="k3y-of-somebody-0123").log()
+    assert "a key of yours" in log
+    assert "-H 'x-api-key: <your key>'" in log
+    assert "k3y-of" not in log
+
+
+def test_a_demo_says_what_connects_a_model_and_what_to_do_then(gateway: StartGateway) -> None:
+    for upstream, then in (("demo", "without GPTOSS_UPSTREAM=demo"), ("auto", "as soon as that is done")):
+        running = gateway(GPTOSS_UPSTREAM=upstream)
+        reply = ask(running, "POST", CHAT, HELLO).json()["choices"][0]["message"]["content"]
+        for told in (running.log(), reply):
+            command = re.search(r"(\S*gptoss-api) login\b", told)
+            assert command is not None
+            assert shutil.which(command[1]) is not None
+            assert then in told
 
 
 @pytest.mark.parametrize("host", ["no-such-name.invalid", "192.0.2.1"])

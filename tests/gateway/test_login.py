@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gptoss_api.core import program
 from tests.cli.conftest import Run, clean_environment
 from tests.cli.conftest import run as run
 from tests.conftest import RunningGateway, StartGateway
@@ -53,7 +54,7 @@ def test_a_login_that_cannot_be_read_stops_the_start(
     assert done.returncode == 2
     assert done.stderr == (
         f"Error: {kept}: the login cannot be used: {reason}; "
-        "run 'gptoss-api login' again, or remove the file\n"
+        f"run '{program.command()} login' again, or remove the file\n"
     )
     assert "s3cret" not in done.stdout
 

@@ -1,12 +1,13 @@
-"""The command line: ``gptoss-api serve``, ``login``, ``keys``, ``usage`` and ``config``."""
+"""The command line: ``gptoss-api serve``, ``chat``, ``login``, ``keys``, ``usage`` and others."""
 
+import difflib
 from importlib import import_module
 
 import click
 
 from .. import __version__
 
-_COMMANDS = ("serve", "login", "keys", "usage", "config")
+_COMMANDS = ("serve", "login", "keys", "usage", "config", "completion")
 
 
 class _Commands(click.Group):
@@ -20,6 +21,15 @@ class _Commands(click.Group):
             return None
         command: click.Command = import_module(f".{cmd_name}", __name__).command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        near = difflib.get_close_matches(name, _COMMANDS, 1, 0.5)
+        if name in _COMMANDS or not near or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        raise click.UsageError(f"No such command {name!r}. Did you mean {near[0]!r}?", ctx)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

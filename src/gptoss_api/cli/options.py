@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..config import OPTIONS, ConfigError, Option, Resolution, resolve
-from ..config.values import flag
+from ..config.values import flag, path
 
 Command = Callable[..., Any]
 
@@ -42,4 +43,10 @@ def _decorator(option: Option) -> Callable[[Command], Command]:
     if option.kind is flag:
         flags = f"{option.flag}/--no-{option.flag[2:]}" if option.default == "on" else option.flag
         return click.option(flags, option.name, is_flag=True, default=None, help=told)
-    return click.option(option.flag, option.name, metavar="VALUE", help=told)
+
+    def complete(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+        if option.kind is path:
+            return [CompletionItem(begun, type="file")]
+        return [CompletionItem(word) for word in option.kind.words if word.startswith(begun)]
+
+    return click.option(option.flag, option.name, metavar="VALUE", shell_complete=complete, help=told)

@@ -207,6 +207,7 @@ upstream_choice: Final = Kind(
     _parse_choice,
     f"{AUTO}, {_WORDS[0]}, {DEMO}, {', '.join(_WORDS[1:])}, an address such as "
     "http://127.0.0.1:8080/v1, or a name in [[upstreams]]; several, separated by commas, are asked in order",
+    words=(AUTO, DEMO, *_WORDS),
 )
 upstream_tables: Final = Kind(
     _parse_upstreams,

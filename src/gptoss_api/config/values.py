@@ -37,12 +37,14 @@ class Kind(Generic[T]):
     """A kind of value: how it is read, which values it allows (in words), and how it is shown.
 
     ``delicate`` values may hold a password: only what ``show`` gives is shown, and no wrong one is repeated.
+    ``words`` are those that a shell completes.
     """
 
     parse: Callable[[object], T]
     allowed: str
     show: Callable[[T], str] = str
     delicate: bool = False
+    words: tuple[str, ...] = ()
 
 
 class RefusedValue(ValueError):
@@ -181,7 +183,7 @@ def choice(*allowed: Word) -> Kind[Word]:
         except KeyError:
             raise ValueError from None
 
-    return Kind(parse, f"one of {', '.join(allowed)}")
+    return Kind(parse, f"one of {', '.join(allowed)}", words=allowed)
 
 
 def _parse_flag(value: object) -> bool:

@@ -84,7 +84,7 @@ class Gateway:
         entries = selection.upstreams
         self._upstreams: list[Backend] = [
             self._builder.build(entry, alone=len(entries) == 1) for entry in entries
-        ] or [DemoUpstream()]
+        ] or [DemoUpstream(makes_room=self._awaits_login)]
         self._emulated = [
             EmulatedUpstream(
                 upstream,

@@ -6,6 +6,7 @@ from typing import Final
 
 from ..config import ConfigError, Settings, UpstreamSettings
 from ..config.upstreams import named_upstream
+from ..core.program import command
 from ..core.servers import AUTO, DEMO, SERVER_KINDS, SITE
 from ..routing.discovery import FoundServer, find_local_servers
 from ..upstreams.chatkit import Credentials
@@ -34,7 +35,7 @@ class Selection:
     def refuse_unreadable_login(self) -> None:
         """Raises :class:`ConfigError` for a login that is there and cannot be read."""
         if self.unreadable:
-            raise ConfigError(f"{self.unreadable}; run 'gptoss-api login' again, or remove the file")
+            raise ConfigError(f"{self.unreadable}; run '{command()} login' again, or remove the file")
 
     @property
     def names(self) -> str:

@@ -6,9 +6,15 @@ import os
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Final
 
+from ..core.program import command
+from .neighbour import NEAR, address_of, find_neighbour
+
 BACKLOG: Final = 2048
+# How many ports after one that is taken are tried for advice.
+_PORTS_TRIED: Final = 20
 # Ports below it are the administrator's.
 _FIRST_FREE: Final = 1024
 
@@ -49,13 +55,13 @@ def listen(host: str, port: int) -> list[socket.socket]:
     return listeners
 
 
-def remedy(error: OSError, port: int) -> str:
+def remedy(error: OSError, host: str, port: int) -> str:
     """What mends that :func:`listen` failed, "" where nobody knows."""
     if isinstance(error, socket.gaierror):
         return "HOST must be an address of this machine, or a name of one"
     match error.errno:
         case errno.EADDRINUSE:
-            return "stop the other program or choose another PORT"
+            return _other_program(host, port)
         case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
             return "HOST must be an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
         case errno.EACCES | errno.EPERM if port < _FIRST_FREE:
@@ -67,6 +73,34 @@ def remedy(error: OSError, port: int) -> str:
             return "the system keeps this port to itself: choose another PORT"
         case _:
             return ""
+
+
+def _other_program(host: str, port: int) -> str:
+    url = address_of(host, port)
+    found = find_neighbour(url, {}, NEAR)
+    who = "another program is there"
+    if found is not None:
+        answers = f", whose answers come from {found.upstream}" if found.upstream else ""
+        who = f"a gateway of version {found.version} is there{answers}, and can be used at {url}/v1"
+    return f"{who}; stop it, or choose another PORT: {_started_at(_free_port_after(host, port))}"
+
+
+def _started_at(port: int) -> str:
+    """The command that starts the gateway at ``port`` as this one was started."""
+    # make puts that into the environment of what it runs.
+    by_make = os.environ.get("MAKELEVEL") and Path(sys.prefix).parent == Path.cwd()
+    return f"PORT={port} make run" if by_make else f"{command()} serve --port {port}"
+
+
+def _free_port_after(host: str, port: int) -> int:
+    for other in range(port + 1, min(port + _PORTS_TRIED, 65_536)):
+        try:
+            for listener in listen(host, other):
+                listener.close()
+        except OSError:
+            continue
+        return other
+    return 0
 
 
 def _listener(family: int, address: object, port: int) -> socket.socket:

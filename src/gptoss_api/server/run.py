@@ -24,16 +24,19 @@ from .app import App
 from .drain import Drain
 from .listening import BACKLOG, DescriptorWatch, listen, remedy
 from .metrics import Metrics, MetricsAlone, gauges
+from .neighbour import address_of
 from .notify import NOBODY, Notifier
 from .protocol import SWEEP_EVERY, HttpProtocol, Shared
 from .reloading import Reloader
-from .surface import Surface
+from .surface import PAGES, Surface
 from .tracing import traced
 
 T = TypeVar("T")
 
 NOTHING_GIVEN: Final[Mapping[str, object]] = MappingProxyType({})
 
+# The page for people.
+_PAGE: Final = "/ui"
 # Seconds that answers whose grace is over get to send their error event.
 _LAST_WORDS = 0.1
 _TICKS_PER_SECOND: Final = round(1 / SWEEP_EVERY)
@@ -267,7 +270,7 @@ def listen_or_say_why_not(settings: Settings) -> list[socket.socket] | None:
             settings.host,
             settings.port,
             error.strerror or error,
-            f"; {words}" if (words := remedy(error, settings.port)) else "",
+            f"; {words}" if (words := remedy(error, settings.host, settings.port)) else "",
         )
         return None
 
@@ -375,6 +378,7 @@ async def announce(listeners: list[socket.socket], settings: Settings, gateway: 
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         _log.info("gptoss-api %s listens on http://%s:%d", __version__, shown, port)
+    _say_what_to_paste(listeners[0], gateway)
     _log.info("upstream: %s (%s)", gateway.upstream.name, selection.because)
     _log.info("state: %s", gateway.state.where)
     _log.info("kept: %s", gateway.state.what)
@@ -390,6 +394,25 @@ async def announce(listeners: list[socket.socket], settings: Settings, gateway: 
         _log.warning("INSECURE: no API keys are set and %s is not a loopback address", settings.host)
     if not keys.required and ANY in settings.cors_origin:
         _log.warning("INSECURE: no API keys are set and CORS_ORIGIN lets every web page in")
+
+
+def _say_what_to_paste(listener: socket.socket, gateway: Gateway) -> None:
+    """What a client is told, what a browser opens, and one request to try."""
+    url = address_of(*listener.getsockname()[:2])
+    required = gateway.state.keys.required
+    _log.info(
+        "for clients: base URL %s/v1, model gpt-oss-120b, %s",
+        url,
+        "a key of yours" if required else "any key",
+    )
+    if _PAGE in PAGES:
+        _log.info("in a browser: %s%s", url, _PAGE)
+    _log.info(
+        "to try it: curl -s %s/v1/chat/completions -H 'content-type: application/json'%s -d '%s'",
+        url,
+        " -H 'x-api-key: <your key>'" if required else "",
+        '{"messages": [{"role": "user", "content": "Hello"}]}',
+    )
 
 
 async def _look(gateway: Gateway, *, tells: bool) -> None:

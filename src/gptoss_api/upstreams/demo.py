@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..core.errors import UnsupportedValue
 from ..core.events import (
@@ -25,15 +25,14 @@ from ..core.events import (
     ToolCallStarted,
     new_call_id,
 )
+from ..core.program import command
 from ..core.servers import DEMO
 from ..core.turn import InstructionMessage, OutputFormat, Tool, ToolResultMessage, Turn, UserMessage
 from ..text.schema_sample import sample
 from .base import BOTH_MODELS, Capabilities, Health, ServedModel, Sink, check_usual
 
-CONNECT_COMMAND: Final = "gptoss-api login && gptoss-api serve --upstream gpt-oss.com"
 LABEL: Final = "[gptoss-api demo: no model is behind this answer]"
-HOW_TO_CONNECT: Final = f"To connect gpt-oss.com: {CONNECT_COMMAND}"
-NOTE: Final = f"No model is behind this answer. {HOW_TO_CONNECT}"
+NOTE: Final = "No model is behind this answer."
 
 # The form in which a person asks for a call; the whole message is that and the tool's name.
 CALL: Final = "demo: call"
@@ -45,12 +44,27 @@ PACE: Final = 0.003
 _WORDS: Final = re.compile(r"\S+\s*|\s+")
 
 
+class Connect(NamedTuple):
+    """How somebody connects a real upstream: the ``command`` to type, and what to do ``then``."""
+
+    command: str
+    then: str
+
+
 class DemoUpstream:
-    """Answers every turn itself."""
+    """Answers every turn itself; one that ``makes_room`` does so only until there is a login."""
 
     name = DEMO
     reached = True
     capabilities = Capabilities(history=True, tools=True, json_object=True, json_schema=True, verbatim=True)
+
+    def __init__(self, *, makes_room: bool = False) -> None:
+        self._connect = Connect(
+            f"{command()} login",
+            "this gateway answers from there as soon as that is done"
+            if makes_room
+            else "then start this gateway again, without GPTOSS_UPSTREAM=demo",
+        )
 
     async def answer(self, turn: Turn, sink: Sink) -> None:
         """See :class:`gptoss_api.upstreams.base.Upstream`.
@@ -60,7 +74,7 @@ class DemoUpstream:
             UnsupportedValue: for a choice among tools that only a model could make.
         """
         check_usual(turn.model, "The demo")
-        for event in _answer(turn, _tool_to_call(turn)):
+        for event in _answer(turn, _tool_to_call(turn), self._connect):
             await sink.flow.free()
             if not sink.feed([event]):
                 return
@@ -68,7 +82,11 @@ class DemoUpstream:
                 await asyncio.sleep(PACE)
 
     async def health(self) -> Health:
-        return Health(True, f"No model is behind the demo. {HOW_TO_CONNECT}")
+        told, then = self._connect
+        return Health(
+            True,
+            f"No model is behind the demo. To connect gpt-oss.com, run in another terminal: {told} ({then})",
+        )
 
     async def look(self, patience: float) -> None:
         """It is always there."""
@@ -81,7 +99,7 @@ class DemoUpstream:
         """Holds nothing."""
 
 
-def _answer(turn: Turn, tool: Tool | None) -> Iterator[Event]:
+def _answer(turn: Turn, tool: Tool | None, connect: Connect) -> Iterator[Event]:
     yield Started(upstream=DEMO, model=turn.model)
     if turn.show_reasoning:
         for word in _words(f"{LABEL} The demo does not think. It was asked for {turn.model} and says so."):
@@ -91,7 +109,7 @@ def _answer(turn: Turn, tool: Tool | None) -> Iterator[Event]:
         yield from _call(tool)
         reason = "stop" if turn.tool_choice.mode == "named" else "tool_calls"
     else:
-        text = _text(turn) if turn.output_format.kind == "text" else _value(turn.output_format)
+        text = _text(turn, connect) if turn.output_format.kind == "text" else _value(turn.output_format)
         for word in _words(text):
             yield TextDelta(word)
     yield Finished(reason, notes=(NOTE,))
@@ -112,7 +130,7 @@ def _tool_to_call(turn: Turn) -> Tool | None:
     raise UnsupportedValue(
         f"Unsupported value: 'tool_choice' demands a call of one of {len(offered)} tools, and the demo has "
         f"no model that could choose. Name one tool in 'tool_choice', or send '{CALL} NAME' as the last "
-        f"message. {HOW_TO_CONNECT}",
+        "message.",
         param="tool_choice",
     )
 
@@ -143,7 +161,7 @@ def _call(tool: Tool) -> Iterator[Event]:
     yield ToolCallFinished(0)
 
 
-def _text(turn: Turn) -> str:
+def _text(turn: Turn, connect: Connect) -> str:
     said = [message for message in turn.messages if not isinstance(message, InstructionMessage)]
     last = said[-1] if said else None
     if isinstance(last, ToolResultMessage):
@@ -152,7 +170,8 @@ def _text(turn: Turn) -> str:
     return (
         f"{LABEL}\n\nYour request reached gptoss-api, and this answer takes the path of a real one. "
         f"It asked {turn.model} with {len(turn.messages)} message(s); the last user message was:\n\n"
-        f"> {_excerpt(asked)}\n\n{_on_tools(turn)}To connect the real models run:\n\n    {CONNECT_COMMAND}\n"
+        f"> {_excerpt(asked)}\n\n{_on_tools(turn)}To connect the real models, run in another terminal:"
+        f"\n\n    {connect.command}\n\n{connect.then[0].upper()}{connect.then[1:]}.\n"
     )
 
 

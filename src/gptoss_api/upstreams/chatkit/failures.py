@@ -19,6 +19,7 @@ from ...core.errors import (
     UpstreamLoginRequired,
     UpstreamRateLimited,
 )
+from ...core.program import command
 from ...core.redaction import Redactor
 from ..refusals import (
     LOOKS,
@@ -33,7 +34,7 @@ from ..refusals import (
 )
 
 LOGIN_STEP: Final = (
-    "Run 'gptoss-api login', which says what to copy from a browser that is logged in at "
+    f"Run '{command()} login', which says what to copy from a browser that is logged in at "
     "https://gpt-oss.com, or set GPTOSS_COOKIE to its cookies user_id and session and start again."
 )
 
