@@ -141,6 +141,10 @@ def test_the_start_says_what_to_paste_and_what_to_try(gateway: StartGateway) -> 
     running = gateway(GPTOSS_UPSTREAM="demo", HOST="0.0.0.0", GPTOSS_INSECURE="1")
     log = running.log()
     assert f"for clients: base URL {running.base_url}/v1, model gpt-oss-120b, any key" in log
+    page = re.search(r"in a browser: (\S+)", log)
+    assert page is not None
+    with urllib.request.urlopen(page[1], timeout=10) as response:
+        assert response.headers["content-type"].startswith("text/html")
     shown = re.search(r"to try it: (curl .*)", log)
     assert shown is not None
     answer = json.loads(subprocess.check_output(["sh", "-c", shown[1]], timeout=30))

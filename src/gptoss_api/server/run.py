@@ -28,15 +28,13 @@ from .neighbour import address_of
 from .notify import NOBODY, Notifier
 from .protocol import SWEEP_EVERY, HttpProtocol, Shared
 from .reloading import Reloader
-from .surface import PAGES, Surface
+from .surface import PAGE, Surface
 from .tracing import traced
 
 T = TypeVar("T")
 
 NOTHING_GIVEN: Final[Mapping[str, object]] = MappingProxyType({})
 
-# The page for people.
-_PAGE: Final = "/ui"
 # Seconds that answers whose grace is over get to send their error event.
 _LAST_WORDS = 0.1
 _TICKS_PER_SECOND: Final = round(1 / SWEEP_EVERY)
@@ -405,8 +403,7 @@ def _say_what_to_paste(listener: socket.socket, gateway: Gateway) -> None:
         url,
         "a key of yours" if required else "any key",
     )
-    if _PAGE in PAGES:
-        _log.info("in a browser: %s%s", url, _PAGE)
+    _log.info("in a browser: %s%s", url, PAGE)
     _log.info(
         "to try it: curl -s %s/v1/chat/completions -H 'content-type: application/json'%s -d '%s'",
         url,
