@@ -12,10 +12,10 @@ CLIENTS := tests/clients/node
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test measure coverage e2e conformance fuzz check lint fmt bench lock dev e2e-dev clean
+.PHONY: help run test measure coverage e2e conformance deploy-check fuzz check lint fmt bench lock dev e2e-dev clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
 	@echo 'ARGS="..." is passed on, as in: make run ARGS="--port 9000", make test ARGS="-k chat"'
 
 run: ## Install the gateway and start it
@@ -41,6 +41,10 @@ conformance: ## Run the suites that say what a server must do, and write docs/co
 	@scripts/venv --project $(VENV)-conformance conformance
 	@$(VENV)-conformance/bin/python -m pytest -o asyncio_default_test_loop_scope=session \
 		tests/conformance --report docs/conformance.md $(ARGS)
+
+deploy-check: ## Try what is in deploy/: proxies, replicas, chart, image, alerts (tests/deploy)
+	@scripts/venv --project $(VENV)-deploy deploy
+	@$(VENV)-deploy/bin/python -m pytest tests/deploy $(ARGS)
 
 fuzz: dev ## Send the gateway what its description does not allow, and its machines broken bytes
 	@scripts/venv $(VENV)-fuzz fuzz

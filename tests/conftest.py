@@ -96,7 +96,7 @@ def running_gateway(
 
     ``before`` is Python that its process runs first, for what no setting changes.
     """
-    port = free_port()
+    port = int(environment.get("PORT") or free_port())
     variables = {
         **{name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR") if name in os.environ},
         "HOME": str(home),

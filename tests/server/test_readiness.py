@@ -84,6 +84,14 @@ def test_an_upstream_that_is_not_there_is_not_ready_and_has_no_models(
     assert ask(running, "POST", CHAT, HELLO).status == 503
 
 
+def test_a_balancer_that_leaves_the_upstream_out_goes_on_using_the_gateway(gateway: StartGateway) -> None:
+    running = gateway(GPTOSS_UPSTREAM=f"http://127.0.0.1:{free_port()}/v1")
+    assert ask(running, "GET", "/readyz").status == 503
+    alone = ask(running, "GET", "/readyz?exclude=upstream")
+    assert (alone.status, alone.json()) == (200, {"ready": True})
+    assert ask(running, "GET", "/readyz?exclude=nothing").status == 503
+
+
 def test_an_upstream_that_is_there_is_ready_and_was_asked_for_no_turn(
     simulator: Simulator, gateway: StartGateway
 ) -> None:

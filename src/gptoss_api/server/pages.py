@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -28,6 +29,8 @@ _DOCS_POLICY = (
 # What clients of Ollama look for at the root: those that ask for JSON or pages get the state instead.
 _OLLAMA = b"Ollama is running"
 _STATE = ("application/json", "text/html", "*/*")
+# Asks at /readyz for the gateway alone, as at the API server of Kubernetes.
+_ALONE = ("exclude", "upstream")
 # What proxies add to the requests of others.
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
@@ -142,6 +145,11 @@ class Pages:
         exchange.respond_json(200, b'{"status":"ok"}')
 
     async def readyz(self, exchange: Exchange) -> None:
+        if _ALONE in parse_qsl(exchange.query.decode("latin-1")):
+            # Replicas have their upstreams in common: no other one would answer better than this.
+            ready = not self._drain.draining
+            exchange.respond_json(200 if ready else 503, msgspec.json.encode({"ready": ready}))
+            return
         health = await self._gateway.health()
         ready = health.ready and not self._drain.draining
         body: dict[str, object] = {"ready": ready}

@@ -1,0 +1,177 @@
+"""Answers through the proxies of deploy/: at once, also after a long silence, and no longer than wanted."""
+
+import asyncio
+import json
+import os
+import statistics
+import time
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+from websockets.sync.client import connect as connect_websocket
+
+from tests.conftest import RunningGateway, running_gateway
+from tests.simulator import Answer, Pause, Simulator, Stall
+
+from .proxies import PROXIES, Proxy, running_proxy
+from .streams import CHAT, OLLAMA, WORD, body, connect, reply, request, stream
+
+STREAMS = 32
+WORDS = 12
+PACE = 0.15
+# Seconds. GPTOSS_TEST_SILENCE=610 tries ten minutes.
+SILENCE = float(os.environ.get("GPTOSS_TEST_SILENCE", "2"))
+# What each proxy has of the time after which silence of the gateway ends an answer, cut to a second.
+IMPATIENT = {
+    "nginx": [("proxy_read_timeout 1000s;", "proxy_read_timeout 1s;")],
+    "caddy": [("dial_timeout 2s", "dial_timeout 2s\n\t\t\tread_timeout 1s")],
+    "haproxy": [("timeout server 1000s", "timeout server 1s")],
+    "traefik": [("responseHeaderTimeout: 0s", "responseHeaderTimeout: 1s")],
+}
+# Shorter than the rest of a gateway that closes connections after three seconds, as 60 is shorter than 75.
+SHORT_REST = {
+    "nginx": [("keepalive_timeout 60s;", "keepalive_timeout 2s;")],
+    "caddy": [("keepalive 60s", "keepalive 2s")],
+    "haproxy": [],
+    "traefik": [("idleConnTimeout: 60s", "idleConnTimeout: 2s")],
+}
+CONNECTIONS = 1000
+# Seconds. GPTOSS_TEST_REST=75 tries the configurations as they are.
+REST = float(os.environ.get("GPTOSS_TEST_REST", "3"))
+
+
+async def test_streams_arrive_event_by_event(proxied: tuple[Simulator, Proxy]) -> None:
+    simulator, proxy = proxied
+    simulator.always(Answer("", deltas=["word "] * WORDS, pace=PACE))
+    paths = [CHAT, OLLAMA] * (STREAMS // 2)
+    arrivals = await asyncio.gather(*(stream(proxy.base_url, path) for path in paths))
+    for arrival in arrivals:
+        assert arrival.whole, bytes(arrival.text[-200:])
+        assert len(arrival.moments) == WORDS
+        gaps = [after - before for before, after in zip(arrival.moments, arrival.moments[1:], strict=False)]
+        # As they were sent; a busy machine may hold a few up, but no proxy that collects passes this.
+        assert PACE / 2 < statistics.median(gaps) < 2 * PACE
+        assert arrival.moments[-1] - arrival.moments[0] > PACE * (WORDS - 1) * 0.7
+
+
+async def test_a_long_silence_is_survived_in_a_stream_and_before_an_answer(
+    patient_site: tuple[Simulator, RunningGateway], proxied: tuple[Simulator, Proxy]
+) -> None:
+    simulator, proxy = proxied
+    simulator.always(Answer("", deltas=["word "] * 4, at={"half": [Pause(SILENCE)]}))
+    started = time.monotonic()
+    arrivals = await asyncio.gather(
+        stream(proxy.base_url, CHAT),
+        stream(proxy.base_url, OLLAMA),
+        stream(proxy.base_url, CHAT, stream=False),
+    )
+    assert time.monotonic() - started >= SILENCE
+    assert [arrival.status for arrival in arrivals] == [200] * 3
+    assert [arrival.words for arrival in arrivals] == [4] * 3
+    assert arrivals[0].whole
+    assert arrivals[1].whole
+
+
+@pytest.mark.parametrize("name", PROXIES)
+async def test_the_time_for_silence_is_what_the_configuration_says(
+    name: str, patient_site: tuple[Simulator, RunningGateway], tmp_path: Path
+) -> None:
+    simulator, gateway = patient_site
+    simulator.reset()
+    simulator.always(Answer("", deltas=["word "] * 4, at={"half": [Pause(2.5)]}))
+    with running_proxy(name, tmp_path, [gateway], *IMPATIENT[name]) as proxy:
+        # Traefik has such a time only until the head.
+        arrival = await stream(proxy.base_url, CHAT, stream=name != "traefik")
+    assert not arrival.whole
+    assert arrival.words < 4
+
+
+@pytest.mark.parametrize("path", [CHAT, OLLAMA])
+@pytest.mark.parametrize("when", ["before the answer", "while words come", "in a silence"])
+async def test_a_client_that_leaves_frees_the_upstream_within_a_second(
+    when: str, path: str, proxied: tuple[Simulator, Proxy]
+) -> None:
+    simulator, proxy = proxied
+    if when == "while words come":
+        simulator.always(Answer("", deltas=["word "] * 200, pace=0.1))
+    else:
+        simulator.always(Answer("", deltas=["word "] * 4, at={"half": [Stall()]}))
+    reader, writer = await connect(proxy.base_url)
+    writer.write(request(path, body(path, stream=when != "before the answer")))
+    if when == "before the answer":
+        await asyncio.to_thread(simulator.wait_until, lambda: len(simulator.requests) == 1)
+    else:
+        await reader.readuntil(WORD)
+    left = time.monotonic()
+    writer.close()
+    await asyncio.to_thread(simulator.wait_until, lambda: simulator.requests[0].aborted_at is not None)
+    aborted = simulator.requests[0].aborted_at
+    assert aborted is not None
+    assert aborted - left < 1
+
+
+@pytest.mark.parametrize("name", PROXIES)
+async def test_a_thousand_connections_that_rest_meet_no_closed_door(name: str, tmp_path: Path) -> None:
+    scaled = REST < 60
+    before = "import gptoss_api.server.protocol as p; p.KEEP_ALIVE = 3.0" if scaled else ""
+    (tmp_path / "proxy").mkdir()
+    changes = SHORT_REST[name] if scaled else []
+    with (
+        running_gateway(tmp_path, GPTOSS_UPSTREAM="demo", before=before) as gateway,
+        running_proxy(name, tmp_path / "proxy", [gateway], *changes) as proxy,
+    ):
+        together = asyncio.Semaphore(50)
+
+        async def come_twice(number: int) -> list[int]:
+            async with together:
+                reader, writer = await connect(proxy.base_url)
+                first = await reply(reader, writer, "/api/show", {"model": "gpt-oss-20b"})
+            # From well before to a little after the moment at which the gateway closes what rests.
+            await asyncio.sleep(REST * (0.6 + 0.5 * number / CONNECTIONS))
+            second = await reply(reader, writer, "/api/show", {"model": "gpt-oss-20b"})
+            writer.close()
+            return [first, second]
+
+        statuses = await asyncio.gather(*(come_twice(number) for number in range(CONNECTIONS)))
+    assert statuses == [[200, 200]] * CONNECTIONS
+
+
+def test_what_the_gateway_learns_of_the_client_is_true_and_what_the_client_makes_up_is_not(
+    patient_site: tuple[Simulator, RunningGateway], proxied: tuple[Simulator, Proxy]
+) -> None:
+    _, gateway = patient_site
+    _, proxy = proxied
+    made_up = {"x-forwarded-for": "203.0.113.9", "x-request-id": f"liar-by-{proxy.name}"}
+    with urlopen(Request(f"{proxy.base_url}/", headers=made_up), timeout=10) as response:
+        status = json.load(response)
+    host = proxy.base_url.removeprefix("http://")
+    # nginx passes the name alone.
+    assert status["base_url"] in (f"http://{host}/v1", "http://127.0.0.1/v1")
+    deadline = time.monotonic() + 5
+    while f"id=liar-by-{proxy.name}" not in gateway.log():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert "203.0.113.9" not in gateway.log()
+
+
+def test_a_websocket_passes(proxied: tuple[Simulator, Proxy]) -> None:
+    simulator, proxy = proxied
+    simulator.always(Answer("word word word"))
+    address = f"{proxy.base_url.replace('http', 'ws', 1)}/v1/responses"
+    with connect_websocket(address, open_timeout=10) as socket:
+        socket.send(json.dumps({"type": "response.create", "model": "gpt-oss-20b", "input": "Hello"}))
+        kinds = []
+        while "response.completed" not in kinds:
+            kinds.append(json.loads(socket.recv(timeout=10))["type"])
+    assert kinds[0] == "response.created"
+
+
+def test_a_large_body_passes(proxied: tuple[Simulator, Proxy]) -> None:
+    _, proxy = proxied
+    content = json.dumps(body("", text="word " * 1_000_000)).encode()
+    asked = Request(
+        f"{proxy.base_url}/v1/messages/count_tokens", content, {"content-type": "application/json"}
+    )
+    with urlopen(asked, timeout=60) as response:
+        assert json.load(response)["input_tokens"] > 900_000
