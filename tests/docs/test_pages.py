@@ -59,9 +59,9 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_commands_and_settings_on_pages_exist(page: Path) -> None:
     text = code(page)
-    targets = re.findall(r"(?m)^([a-z0-9]+):", (ROOT / "Makefile").read_text())
+    targets = re.findall(r"(?m)^([a-z0-9-]+):", (ROOT / "Makefile").read_text())
     options = {option.flag for option in OPTIONS if not option.secret}
-    for target in re.findall(r"\bmake ([a-z]\w+)", text):
+    for target in re.findall(r"\bmake ([a-z][\w-]+)", text):
         assert target in targets
     for name in re.findall(r"\bgptoss-api ([a-z]\w+)", text):
         assert name in main.list_commands(click.Context(main))
