@@ -102,10 +102,18 @@ def test_a_revoked_key_stays_in_the_list_and_a_deleted_one_does_not(keys: Keys) 
     for name in ("anna", "bea"):
         keys("create", name)
     assert shown(keys("revoke", "anna", "--json"))["state"] == "revoked"
-    assert keys("revoke", "anna").exit_code == 0
+    again = keys("revoke", "anna")
+    assert (again.exit_code, "revoked already" in again.stderr) == (0, True)
+    done = keys("revoke", "bea")
+    assert re.search(r"bea \(key_\w+\) is revoked", done.stderr)
     assert re.search("anna .* revoked", keys("list").stdout)
     assert keys("create", "anna").exit_code == 1
-    assert keys("delete", "anna").exit_code == 0
+    deleted = keys("delete", "anna")
+    assert (deleted.exit_code, "anna (key_" in deleted.stderr, "is deleted" in deleted.stderr) == (
+        0,
+        True,
+        True,
+    )
     assert [key["name"] for key in shown(keys("list", "--json"))] == ["bea"]
     last = keys("delete", "bea")
     assert "the last one" in last.stderr
@@ -124,6 +132,8 @@ def test_a_revoked_key_stays_in_the_list_and_a_deleted_one_does_not(keys: Keys) 
         (("create", "x", "--models", "gpt-9"), "Use one of: gpt-oss-120b"),
         (("create", "x", "--expires", "2001-01-01"), "a date to come"),
         (("create", "x", "--expires", "soon"), "a date to come"),
+        (("create", "x", "--expires", "0d"), "a date to come"),
+        (("create", "x", "--expires", "999999w"), "a date to come"),
         (("show", "sk-gptoss-mistaken"), "no key with this name"),
         (("edit", "nobody", "--rpm", "5"), "no key with this name"),
         (("revoke", "nobody"), "no key with this name"),
@@ -158,3 +168,13 @@ def test_a_store_that_does_not_answer_is_said_and_its_password_is_not(keys: Keys
     assert "redis://127.0.0.1:9/0 cannot be used now" in done.stderr
     assert "s3cret" not in done.output
     assert keys("list", "--state", "nonsense").exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("show", "anna"), ("revoke", "anna"), ("delete", "anna")])
+def test_who_looks_where_no_store_is_is_told_and_makes_none(
+    keys: Keys, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = keys(*arguments)
+    assert f"There is no state store sqlite://{tmp_path}/state.db yet" in done.stderr
+    assert done.exit_code == (0 if arguments == ("list",) else 1)
+    assert not any(tmp_path.iterdir())

@@ -45,7 +45,7 @@ def test_it_shows_who_used_how_much_by_the_names_of_keys(state: str, run: Run) -
     keep(state, turn(time.time(), key=made["id"], prompt=12_345), turn(time.time(), key=""))
     done = run("--by", "key")
     assert done.exit_code == 0, done.output
-    heading, nobody, anna = done.output.splitlines()
+    heading, anna, nobody = done.output.splitlines()
     assert heading.split() == [
         *("key", "requests", "errors", "input", "cached", "output", "reasoning", "first", "ms"),
         *("total", "ms"),
@@ -54,8 +54,8 @@ def test_it_shows_who_used_how_much_by_the_names_of_keys(state: str, run: Run) -
     assert anna.split()[:4] == ["anna", "1", "0", "12,345"]
     rows = json.loads(run("--by", "key", "--json").stdout)
     assert [(row["key"], row["name"], row["input_tokens"]) for row in rows] == [
-        ("", "", 10),
         (made["id"], "anna", 12_345),
+        ("", "", 10),
     ]
 
 
@@ -72,7 +72,7 @@ def test_it_sums_up_by_day_within_a_span_and_writes_csv(state: str, run: Run) ->
 
 
 def test_nothing_and_nonsense_are_said(run: Run, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run().output == "Nothing was used in that time.\n"
+    assert run().stdout == "Nothing was used in that time.\n"
     done = run("--since", "soon")
     assert done.exit_code == 2
     assert "'soon' is not allowed" in done.output
@@ -82,3 +82,34 @@ def test_nothing_and_nonsense_are_said(run: Run, state: str, monkeypatch: pytest
     done = run()
     assert done.exit_code == 2
     assert "GET /v1/usage" in done.output
+
+
+def test_who_looks_where_no_store_is_is_told_and_makes_none(run: Run, tmp_path: Path) -> None:
+    done = run("--by", "key")
+    assert (done.exit_code, done.stdout) == (0, "Nothing was used in that time.\n")
+    assert "There is no state store" in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_keys_are_in_the_order_of_what_they_used(state: str, run: Run) -> None:
+    ids = {
+        name: json.loads(CliRunner().invoke(main, ["keys", "create", name, "--json"]).stdout)["id"]
+        for name in ("anna", "ben", "cleo")
+    }
+    now = time.time()
+    keep(
+        state,
+        *(
+            turn(now, key=ids[name], prompt=prompt)
+            for name, prompt in (("anna", 5), ("ben", 50), ("cleo", 5))
+        ),
+    )
+    assert [row["name"] for row in json.loads(run("--by", "key", "--json").stdout)] == ["ben", "anna", "cleo"]
+
+
+def test_turns_that_asked_no_upstream_are_one_row(state: str, run: Run) -> None:
+    now = time.time()
+    keep(state, turn(now, upstream=""), turn(now, upstream="none"), turn(now, upstream="site"))
+    assert [
+        (row["upstream"], row["requests"]) for row in json.loads(run("--by", "upstream", "--json").stdout)
+    ] == [("", 2), ("site", 1)]

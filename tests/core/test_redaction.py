@@ -77,3 +77,13 @@ def test_long_texts_take_no_longer_for_each_character() -> None:
         begin = time.perf_counter()
         redact(text + "@")
         assert time.perf_counter() - begin < 1
+
+
+def test_what_stands_for_a_value_stays() -> None:
+    redact = Redactor()
+    for said in (
+        "config.toml:api_keys: the value given is not allowed; expected printable ASCII",
+        "GPTOSS_SERVER_KEY: the value given is not allowed",
+    ):
+        assert redact(said) == said
+    assert redact("api_keys: the-value-given") == "api_keys: ***"

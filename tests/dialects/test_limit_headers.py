@@ -32,21 +32,21 @@ def test_durations_are_written_as_go_writes_them(seconds: float, text: str) -> N
 
 def test_only_limits_that_are_there_have_headers() -> None:
     assert limit_headers(NO_ALLOWANCES) == anthropics(NO_ALLOWANCES) == []
-    headers = limit_headers(Allowances(LimitStatus(60, 59, 1.0), None))
+    headers = limit_headers(Allowances(LimitStatus(60, 1, 1.0), None))
     assert headers == [
         (b"x-ratelimit-limit-requests", b"60"),
         (b"x-ratelimit-remaining-requests", b"59"),
         (b"x-ratelimit-reset-requests", b"1s"),
     ]
     # What never renews has no time at which it does.
-    assert [name for name, _ in limit_headers(Allowances(None, LimitStatus(5, 0, None)))] == [
+    assert [name for name, _ in limit_headers(Allowances(None, LimitStatus(5, 7, None)))] == [
         b"x-ratelimit-limit-tokens",
         b"x-ratelimit-remaining-tokens",
     ]
 
 
 def test_anthropics_reset_is_a_moment() -> None:
-    headers = dict(anthropics(Allowances(LimitStatus(60, 59, 90.0), LimitStatus(9, 1, None))))
+    headers = dict(anthropics(Allowances(LimitStatus(60, 1, 90.0), LimitStatus(9, 8, None))))
     reset = datetime.strptime(headers[b"anthropic-ratelimit-requests-reset"].decode(), "%Y-%m-%dT%H:%M:%SZ")
     assert abs(reset.replace(tzinfo=UTC).timestamp() - time.time() - 90) < 3
     assert headers[b"anthropic-ratelimit-tokens-remaining"] == b"1"

@@ -78,9 +78,15 @@ def test_options_without_effect_are_named() -> None:
 
 def test_the_client_is_told() -> None:
     plan = planned(asks(*CHAT, stop=("x",), options={"seed": 7}), Capabilities())
-    told = plan.announce(Started("site", "gpt-oss-120b", thread_id="t"), 2)
+    told = plan.announce(Started("site", "gpt-oss-120b", thread_id="t"), ("empty", "tools"))
     assert told == Started(
-        "site", "gpt-oss-120b", thread_id="t", emulated=("history", "stop"), ignored=("seed",), repairs=2
+        "site",
+        "gpt-oss-120b",
+        thread_id="t",
+        emulated=("history", "stop"),
+        ignored=("seed",),
+        repairs=2,
+        repaired=("empty", "tools"),
     )
 
 

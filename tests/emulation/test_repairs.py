@@ -45,6 +45,13 @@ def test_an_empty_answer_is_nudged_in_the_same_thread() -> None:
     assert "tool_call" not in outcome.prompts[1]
 
 
+def test_what_was_asked_again_is_told_by_its_kind() -> None:
+    outcome = answered(asks(tools=[WEATHER], tool_choice=REQUIRED), "", "No call.", CALL)
+    assert outcome.started.repaired == ("empty",)
+    (finished,) = [event for event in outcome.events if isinstance(event, Finished)]
+    assert (finished.repairs, finished.repaired) == (2, ("empty", "tools"))
+
+
 def test_the_nudge_reminds_of_the_block_where_there_are_tools() -> None:
     outcome = answered(with_tools, [Thought("I call it."), "  \n"], CALL)
     assert outcome.calls == [("get_weather", PARIS)]

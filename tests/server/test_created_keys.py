@@ -97,6 +97,29 @@ def test_a_key_for_one_model_sees_and_asks_only_that(shared: Shared) -> None:
         assert reply.json()["error"]["type"] == "permission_error"
     response = {"model": "gpt-oss-120b", "input": "x"}
     assert ask(shared.gateway, "POST", "/v1/responses", response, headers).status == 403
+    # To look for a model without a prompt, too.
+    for path in ("/api/chat", "/api/generate"):
+        assert ask(shared.gateway, "POST", path, {"model": "gpt-oss:20b"}, headers).status == 200
+        looked = ask(shared.gateway, "POST", path, {"model": "gpt-oss:120b"}, headers)
+        assert (looked.status, "only gpt-oss-20b" in looked.json()["error"]) == (403, True)
+
+
+def test_what_is_refused_for_its_host_name_says_what_would_help(shared: Shared) -> None:
+    key = shared.key("from-afar")
+    refused = ask(shared.gateway, "GET", "/v1/models", None, {"x-api-key": key, "host": "gateway.example"})
+    assert (refused.status, refused.error["code"]) == (403, "host_not_allowed")
+    assert "Without API keys" not in refused.error["message"]
+    assert "GPTOSS_REQUIRE_KEYS=on" in refused.error["message"]
+
+
+def test_who_has_no_key_of_an_administrator_learns_how_to_get_one(shared: Shared) -> None:
+    key = shared.key("ordinary")
+    for path in ("/admin/keys", "/admin/usage", "/admin/nothing"):
+        for headers, status in (({}, 401), ({"x-api-key": "wrong"}, 401), ({"x-api-key": key}, 403)):
+            refused = ask(shared.gateway, "GET", path, None, headers)
+            assert refused.status == status
+            assert "GPTOSS_ADMIN_KEY" in refused.error["message"]
+            assert "keys create NAME --admin" in refused.error["message"]
 
 
 def test_a_gateway_for_other_machines_starts_with_created_keys_alone(

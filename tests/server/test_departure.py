@@ -96,3 +96,44 @@ def test_a_client_that_does_not_read_slows_the_site_down(simulator: Simulator, g
         resident = int(Path(f"/proc/{running.process.pid}/statm").read_text().split()[1]) * 4096
     # 30 MB of text are on offer; what piled up here is what a few socket buffers hold.
     assert resident < 110 * 1024**2
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_was_written_for_a_client_that_left_is_in_the_usage(site: Site, stream: bool) -> None:
+    def used() -> tuple[int, bool, int]:
+        told = ask(site.gateway, "GET", "/v1/usage").json()["used"]
+        return told["requests"], told["input_tokens"] > 0, told["output_tokens"]
+
+    site.simulator.always(Answer("", deltas=["word " * 8] * 4, at={"half": [Stall()]}))
+    requests, _, tokens = used()
+    with connect(site.gateway) as connection:
+        connection.sendall(request_bytes(CHAT, {**HELLO, "stream": stream}))
+        _wait_for_requests(site.simulator, 1)
+        time.sleep(0.3)
+    deadline = time.monotonic() + 5
+    while used()[0] == requests:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    # Two pieces of forty characters.
+    assert used() == (requests + 1, True, tokens + 20)
+
+
+def test_the_time_that_is_the_gateways_own_is_told_apart(site: Site) -> None:
+    def samples(name: str) -> dict[str, float]:
+        lines = ask(site.gateway, "GET", "/metrics").body.decode().splitlines()
+        found = (line.rpartition(" ") for line in lines if line.startswith(name))
+        return {each.partition("{")[0]: float(value) for each, _, value in found if "le=" not in each}
+
+    of_metrics = ("gptoss_overhead_seconds", "gptoss_queue_seconds", "gptoss_request_duration_seconds")
+    site.simulator.always(Answer("word word", at={"half": [Pause(0.4)]}))
+    assert ask(site.gateway, "POST", CHAT, HELLO).status == 200
+    before = [samples(name) for name in of_metrics]
+    assert ask(site.gateway, "POST", CHAT, HELLO).status == 200
+    overhead, queue, duration = (
+        {name: value - old[name] for name, value in samples(metric).items()}
+        for metric, old in zip(of_metrics, before, strict=True)
+    )
+    assert overhead["gptoss_overhead_seconds_count"] == queue["gptoss_queue_seconds_count"] == 1
+    assert duration["gptoss_request_duration_seconds_sum"] >= 0.4
+    assert 0 < overhead["gptoss_overhead_seconds_sum"] < 0.2
+    assert queue["gptoss_queue_seconds_sum"] < 0.2

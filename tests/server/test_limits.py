@@ -255,6 +255,28 @@ def test_ollama_says_it_in_one_string(slow: Shared) -> None:
     refused = ask(slow.gateway, "POST", "/api/chat", body, headers)
     assert refused.status == 429
     assert "Rate limit reached" in refused.json()["error"]
+    assert refused.headers["x-ratelimit-limit-requests"] == "1"
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+
+
+def test_a_budget_that_is_used_up_is_told_in_full(slow: Shared) -> None:
+    key = slow.key("spender", "--budget", "5/total")
+    headers = {"x-api-key": key, "anthropic-version": "2023-06-01"}
+    assert ask(slow.gateway, "POST", CHAT, {**HELLO, "max_tokens": 1}, headers).status == 200
+    ollama = {"model": "gpt-oss:20b", "messages": HELLO["messages"]}
+    for path, body, status in (
+        (CHAT, HELLO, 429),
+        ("/v1/messages", MESSAGE, 402),
+        ("/api/chat", ollama, 429),
+    ):
+        refused = ask(slow.gateway, "POST", path, body, headers)
+        assert refused.status == status
+        assert refused.headers["x-ratelimit-limit-tokens"] == "5"
+        assert refused.headers["x-ratelimit-remaining-tokens"] == "0"
+    told = ask(slow.gateway, "GET", "/v1/usage", None, headers).json()["limits"]["tokens_in_total"]
+    # A request that runs alone may go beyond; what it used is told as it is.
+    assert told["used"] > 5
+    assert told["remaining"] == 0
 
 
 def left_of(shared: Shared, key: str) -> int:

@@ -120,6 +120,27 @@ def test_a_key_is_told_what_it_used_itself_and_administrators_of_all(served: Ser
     assert row == of_anna
 
 
+def test_a_response_in_the_background_is_a_turn_of_who_wanted_it(served: Served, anna: Any) -> None:
+    headers = {"x-api-key": anna["key"]}
+
+    def own() -> Any:
+        used = ask(served.gateway, "GET", "/v1/usage", None, headers).json()["used"]
+        return used["requests"], used["output_tokens"]
+
+    time.sleep(0.6)
+    requests, tokens = own()
+    body = {"model": "gpt-oss-120b", "input": SECRET_WORDS, "background": True}
+    begun = ask(served.gateway, "POST", "/v1/responses", body, headers)
+    path = f"/v1/responses/{begun.json()['id']}"
+    soon(lambda: ask(served.gateway, "GET", path, None, headers).json()["status"] == "completed")
+    usage = ask(served.gateway, "GET", path, None, headers).json()["usage"]
+    soon(lambda: own() == (requests + 1, tokens + usage["output_tokens"]))
+    (last,) = served.admin("/admin/requests?limit=1")["data"]
+    assert (last["name"], last["dialect"], last["outcome"]) == ("anna", "responses", "ok")
+    assert last["request_id"] == begun.headers["x-request-id"]
+    assert last["prompt"] == usage["input_tokens"]
+
+
 def test_the_last_requests_are_shown_without_what_was_said(served: Served, anna: Any) -> None:
     assert served.chat(anna["key"], model="gpt-oss-20b") == 200
     soon(lambda: served.admin("/admin/requests?limit=1")["data"][0]["model"] == "gpt-oss-20b")
@@ -197,6 +218,16 @@ def test_metrics_add_up_over_workers_at_once(served: Served, anna: Any) -> None:
         'gptoss_requests_total{dialect="chat",model="",upstream="",status="401",outcome="invalid_api_key"}'
     )
     soon(lambda: served.samples().get(refused, 0) > 0)
+
+
+def test_what_is_left_of_budgets_is_told_by_key(served: Served, anna: Any) -> None:
+    made = served.command("keys", "create", "carl", "--budget", "1M/day", "--budget", "9M/total")
+    day = f'gptoss_key_budget_remaining{{key_id="{made["id"]}",period="day"}}'
+    soon(lambda: served.samples().get(day) == 1_000_000)
+    soon(lambda: served.chat(made["key"]) == 200)
+    soon(lambda: served.samples()[day] < 1_000_000)
+    used = 1_000_000 - served.samples()[day]
+    assert served.samples()[day.replace('"day"', '"total"')] == 9_000_000 - used
 
 
 def test_totals_never_fall_when_a_worker_dies(served: Served, anna: Any) -> None:

@@ -6,6 +6,7 @@ from shutil import which
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gptoss_api.core.accounting import TurnAccount
 from gptoss_api.telemetry import metrics
@@ -36,6 +37,8 @@ TURNS = st.builds(
     completion=st.integers(0, 100),
     reasoning=st.integers(0, 100),
     repairs=st.integers(0, 3),
+    repaired=st.lists(st.sampled_from(["empty", "tools"]), max_size=3).map(tuple),
+    overhead_ms=st.one_of(st.none(), st.sampled_from([0.5, 5.0])),
     thread=st.sampled_from(["", "new", "reused"]),
     first_ms=st.one_of(st.none(), st.sampled_from([0.5, 5.0, 5.5, 1e6])),
     total_ms=st.sampled_from([0.25, 10.0, 1e7]),
@@ -111,4 +114,19 @@ def test_prometheus_own_checker_finds_nothing_wrong() -> None:
     assert done.returncode == 0, done.stderr
     assert {metric.name for metric in METRICS} == {
         line.split()[2] for line in exposition(found).decode().splitlines() if line.startswith("# TYPE")
+    }
+
+
+def test_repairs_are_told_by_their_kinds() -> None:
+    turn = TurnAccount(0, "req_1", "", "chat", "m", "u", "ok", 200)
+    counter = TurnCounter()
+    counter.count(replace(turn, repairs=3, repaired=("tools", "empty")))
+    counter.count(replace(turn, repairs=1, repaired=("tools",)))
+    counter.count(replace(turn, repairs=2))
+    found = samples(exposition(counter.snapshot()))
+    told = {name: value for name, value in found.items() if name.startswith("gptoss_repairs_total")}
+    assert told == {
+        'gptoss_repairs_total{kind="arguments"}': 3,
+        'gptoss_repairs_total{kind="empty"}': 1,
+        'gptoss_repairs_total{kind="tools"}': 2,
     }

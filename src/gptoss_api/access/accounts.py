@@ -17,6 +17,7 @@ from .ledger import (
     Demand,
     Holding,
     Ledger,
+    budgets_left,
     charge,
     hold,
     read_ledger,
@@ -25,7 +26,7 @@ from .ledger import (
     standing,
     write_ledger,
 )
-from .records import KeyRecord
+from .records import KeyRecord, Period
 
 T = TypeVar("T")
 
@@ -110,6 +111,14 @@ class Accounts:
         async with account.lock:
             return await self._step(
                 key.id, account, lambda ledger, now: standing(ledger, key.limits, now, MINUTE)
+            )
+
+    async def budgets_left(self, key: KeyRecord) -> dict[Period, int]:
+        """How many tokens are left of each budget of ``key`` in the period that runs."""
+        account = self._accounts.setdefault(key.id, Account())
+        async with account.lock:
+            return await self._step(
+                key.id, account, lambda ledger, now: budgets_left(ledger, key.limits, now)
             )
 
     async def settle(self, key_id: str, demand: Demand, since: int, used: int) -> None:

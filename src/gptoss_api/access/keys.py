@@ -20,6 +20,11 @@ MISSING = (
 )
 INCORRECT = "Incorrect API key provided. Use one of the keys this gateway was started with (GPTOSS_API_KEYS)"
 
+_ADMINISTERS: Final = (
+    "Here the key of an administrator is wanted: the one that the gateway was started with as "
+    "GPTOSS_ADMIN_KEY, or one that 'gptoss-api keys create NAME --admin' makes."
+)
+
 # Seconds between two looks for keys that were created, changed or revoked meanwhile.
 LOOK_EVERY: Final = 1.0
 _RETRY_AFTER: Final = 5.0
@@ -159,12 +164,13 @@ class ApiKeys:
             InvalidApiKey: as :meth:`authenticate`.
             AdminKeyRequired: for another key.
         """
-        caller = self._identified(headers)
+        try:
+            caller = self._identified(headers)
+        except InvalidApiKey as error:
+            error.message = f"{error.message} {_ADMINISTERS}"
+            raise
         if not caller.admin:
-            raise AdminKeyRequired(
-                "This key does not administer the gateway. Use GPTOSS_ADMIN_KEY, or a key that was made with "
-                "'gptoss-api keys create NAME --admin'."
-            )
+            raise AdminKeyRequired(f"This key does not administer the gateway. {_ADMINISTERS}")
         return caller
 
     def opened_by(self, headers: Mapping[str, str]) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct, field
 
-from ..core.errors import BudgetExhausted, ConcurrencyLimited, GatewayError, RequestsLimited, TokensLimited
+from ..core.errors import BudgetExhausted, ConcurrencyLimited, RequestsLimited, TokensLimited
 from ..core.limits import Allowances, LimitStatus
 from .records import KeyLimits, Period, moment
 
@@ -23,6 +23,8 @@ _PARTS: Final = 120
 HELD: Final = 15_000
 # Seconds after which something else may have changed that no clock tells.
 _SOON: Final = 1.0
+
+Refusal = RequestsLimited | TokensLimited | ConcurrencyLimited | BudgetExhausted
 
 
 class Demand(Struct, frozen=True):
@@ -65,7 +67,7 @@ class Decision(Struct, frozen=True):
 
     now: int
     allowances: Allowances
-    refusal: GatewayError | None = None
+    refusal: Refusal | None = None
 
 
 _decoder: Final = msgspec.json.Decoder(Ledger)
@@ -100,7 +102,7 @@ def reserve(
         ledger.window.append((max(now, last[0]), last[1] + 1, last[2] + demand.tokens))
         hold(ledger, holding.and_one(demand), now)
     allowances = _allowances(ledger, limits, now, minute)
-    if isinstance(refusal, RequestsLimited | TokensLimited | ConcurrencyLimited):
+    if refusal is not None:
         refusal.allowances = allowances
     return Decision(now, allowances, refusal)
 
@@ -148,7 +150,7 @@ def _age(ledger: Ledger, now: int, minute: int) -> None:
     ledger.held = {process: held for process, held in ledger.held.items() if held[3] > now}
 
 
-def _refusal(ledger: Ledger, limits: KeyLimits, demand: Demand, now: int, minute: int) -> GatewayError | None:
+def _refusal(ledger: Ledger, limits: KeyLimits, demand: Demand, now: int, minute: int) -> Refusal | None:
     turns = sum(held[0] for held in ledger.held.values())
     if limits.concurrency is not None and turns >= limits.concurrency:
         return ConcurrencyLimited(
@@ -185,7 +187,7 @@ def _refusal(ledger: Ledger, limits: KeyLimits, demand: Demand, now: int, minute
     )
 
 
-def _over_budget(ledger: Ledger, limits: KeyLimits, demand: Demand, now: int) -> GatewayError | None:
+def _over_budget(ledger: Ledger, limits: KeyLimits, demand: Demand, now: int) -> Refusal | None:
     reserved = sum(held[2] for held in ledger.held.values())
     for budget in limits.budgets:
         spent = _spent(ledger, budget.period, now)
@@ -243,8 +245,15 @@ def standing(ledger: Ledger, limits: KeyLimits, now: int, minute: int = MINUTE) 
     return found
 
 
+def budgets_left(ledger: Ledger, limits: KeyLimits, now: int) -> dict[Period, int]:
+    """The tokens that are left of each budget; what runs now is not charged yet."""
+    return {
+        budget.period: max(0, budget.tokens - _spent(ledger, budget.period, now)) for budget in limits.budgets
+    }
+
+
 def _allowance(limit: int, used: int, reset: float | None) -> LimitStatus:
-    return LimitStatus(limit, max(0, limit - used), reset)
+    return LimitStatus(limit, used, reset)
 
 
 def _used(ledger: Ledger) -> tuple[int, int]:

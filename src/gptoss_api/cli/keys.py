@@ -25,7 +25,7 @@ from ..config import ConfigError, Settings
 from ..core.catalog import find_model
 from ..core.errors import ModelNotFound
 from ..state import KeyStore, StoreUnavailable, keys_of
-from .options import WrongSetting, read_settings
+from .options import WrongSetting, read_settings, tell_no_store
 
 T = TypeVar("T")
 Command = Callable[..., Any]
@@ -37,6 +37,8 @@ _COUNT: Final = re.compile(r"([0-9]{1,15})([kM]?)")
 _SPAN: Final = re.compile(r"([0-9]{1,6})([mhdw])")
 _UNITS: Final = {"": 1, "k": 1_000, "M": 1_000_000}
 _SPANS: Final = {"m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 7 * 86_400.0}
+# The year 9999, after which there are no dates.
+_LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 _PERIODS: Final = ("day", "month", "total")
 # What takes a limit back.
 _NONE: Final = "none"
@@ -102,13 +104,15 @@ class Expiry(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if value == "never":
             return 0.0
+        now = time.time()
         if found := _SPAN.fullmatch(value):
-            return time.time() + int(found[1]) * _SPANS[found[2]]
-        try:
-            moment = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
-        except ValueError:
-            moment = 0.0
-        if moment <= time.time():
+            moment = now + int(found[1]) * _SPANS[found[2]]
+        else:
+            try:
+                moment = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+            except ValueError:
+                moment = 0.0
+        if not now < moment < _LATEST:
             self.fail(f"{value!r} is not allowed; expected 30m, 12h, 90d, 4w, a date to come, or never")
         return moment
 
@@ -172,7 +176,7 @@ def create(name: str, as_json: bool, **given: Any) -> None:
         record = KeyRecord(new_key_id(), name, secret.digest, secret.ending, round(time.time(), 3))
         return _changed(record, given)
 
-    record = _write(given, added)
+    record = _write(given, added, makes_store=True)
     if as_json:
         click.echo(json.dumps({**public_record(record, time.time()), "key": secret.secret}, indent=2))
         return
@@ -239,11 +243,22 @@ def edit(key: str, as_json: bool, name: str | None, **given: Any) -> None:
 def revoke(key: str, as_json: bool, **given: Any) -> None:
     """End a key for good; its record stays, so that its name still says whose it was."""
 
-    def revoked(records: Sequence[KeyRecord]) -> KeyRecord:
-        record = _found(records, key)
-        return record if record.revoked is not None else replace(record, revoked=round(time.time(), 3))
+    before: float | None = None
 
-    _print(_write(given, revoked), as_json)
+    def revoked(records: Sequence[KeyRecord]) -> KeyRecord:
+        nonlocal before
+        record = _found(records, key)
+        before = record.revoked
+        return record if before is not None else replace(record, revoked=round(time.time(), 3))
+
+    record = _write(given, revoked)
+    _print(record, as_json)
+    done = (
+        "is revoked: within two seconds it opens nothing any more. Its record stays until 'keys delete'."
+        if before is None
+        else "was revoked already; nothing changed."
+    )
+    click.echo(f"{record.name} ({record.id}) {done}", err=True)
 
 
 @command.command("delete")
@@ -257,6 +272,11 @@ def delete(key: str, as_json: bool, **given: Any) -> None:
 
     record = _write(given, removed)
     _print(record, as_json)
+    click.echo(
+        f"{record.name} ({record.id}) is deleted: within two seconds it opens nothing any more. Its record "
+        "and what its limits had counted are gone; what it used stays in 'gptoss-api usage'.",
+        err=True,
+    )
     if not _read(given):
         click.echo(
             "That was the last one. Gateways that start from now on want no key, unless GPTOSS_API_KEYS or "
@@ -288,10 +308,10 @@ def _read(given: dict[str, Any]) -> list[KeyRecord]:
     async def work(store: KeyStore) -> list[KeyRecord]:
         return _decoded(await store.read_keys(None))[1]
 
-    return _in_store(given, work)
+    return _in_store(given, work, list)
 
 
-def _write(given: dict[str, Any], make: Make) -> KeyRecord:
+def _write(given: dict[str, Any], make: Make, *, makes_store: bool = False) -> KeyRecord:
     """Stores what ``make`` makes of all records, or removes it, as one step."""
 
     async def work(store: KeyStore) -> KeyRecord:
@@ -304,7 +324,11 @@ def _write(given: dict[str, Any], make: Make) -> KeyRecord:
                 return record
         raise click.ClickException("Others write keys all the time. Try again.")
 
-    return _in_store(given, work)
+    def nothing() -> KeyRecord:
+        made = make(())
+        return made[0] if isinstance(made, tuple) else made
+
+    return _in_store(given, work, None if makes_store else nothing)
 
 
 def _decoded(found: tuple[bytes, Sequence[bytes]] | None) -> tuple[bytes, list[KeyRecord]]:
@@ -318,9 +342,12 @@ def _decoded(found: tuple[bytes, Sequence[bytes]] | None) -> tuple[bytes, list[K
     return revision, sorted(records, key=lambda record: record.created)
 
 
-def _in_store(given: dict[str, Any], work: Callable[[KeyStore], Awaitable[T]]) -> T:
+def _in_store(
+    given: dict[str, Any], work: Callable[[KeyStore], Awaitable[T]], nothing: Callable[[], T] | None = None
+) -> T:
+    """What ``work`` does in the store. One that was never made is made, unless ``nothing`` stands for it."""
     from ..gateway import open_state, state_url
-    from ..state import without_password
+    from ..state import is_made, without_password
 
     places = {name: given[name] for name in ("config_file", "state")}
     settings: Settings = read_settings(places).settings
@@ -336,6 +363,9 @@ def _in_store(given: dict[str, Any], work: Callable[[KeyStore], Awaitable[T]]) -
                 "gateway with GPTOSS_API_KEYS."
             )
         try:
+            if nothing is not None and not is_made(state_url(settings)):
+                tell_no_store(shown)
+                return nothing()
             return await work(keys)
         finally:
             await store.close()

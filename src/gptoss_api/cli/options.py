@@ -38,6 +38,15 @@ def read_settings(given: Mapping[str, object]) -> Resolution:
         raise WrongSetting(str(error)) from None
 
 
+def tell_no_store(shown: str) -> None:
+    """Says that the state store ``shown`` was never made; who only looks for something makes none."""
+    click.echo(
+        f"There is no state store {shown} yet: no gateway has used it, and no key was made there. Run this "
+        "as the user that the gateway runs as, or say with --state or GPTOSS_STATE where its store is.",
+        err=True,
+    )
+
+
 def _decorator(option: Option) -> Callable[[Command], Command]:
     told = f"{option.purpose} [{option.env}; default: {option.default or 'none'}]"
     if option.kind is flag:

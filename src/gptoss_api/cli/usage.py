@@ -11,9 +11,17 @@ from typing import Any, Final
 import click
 
 from ..config import ConfigError, Settings
-from ..core.accounting import GROUPS, Group, Sums, moment_meant, shown
-from ..state import StoreUnavailable, is_shared, keys_of, open_usage
-from .options import WrongSetting, read_settings
+from ..core.accounting import GROUPS, Group, Sums, moment_meant, shown, told
+from ..state import (
+    StoreUnavailable,
+    is_made,
+    is_shared,
+    keys_of,
+    open_usage,
+    usage_is_made,
+    without_password,
+)
+from .options import WrongSetting, read_settings, tell_no_store
 
 _HEADINGS: Final = {
     "requests": "requests",
@@ -76,28 +84,28 @@ async def _read(settings: Settings, since: float, until: float, by: Group) -> li
             "GET /v1/usage, or GET /admin/usage with an admin key"
         )
     store = open_state(settings)
+    there = is_made(url)
+    if not usage_is_made(url):
+        if not there:
+            tell_no_store(without_password(url))
+        return []
     usage = open_usage(url, settings.usage_days)
     try:
         groups = await usage.sums(since, until, by)
         keys = keys_of(store)
-        found = await keys.read_keys(None) if keys is not None and by == "key" else None
+        found = await keys.read_keys(None) if keys is not None and there and by == "key" else None
     except StoreUnavailable as error:
         raise click.ClickException(f"the state store does not answer: {error}") from None
     finally:
         await usage.close()
         await store.close()
-    return [_row(name, by, sums, _names(found[1] if found else ())) for name, sums in groups.items()]
+    return told(groups, by, _names(found[1] if found else ()))
 
 
 def _names(records: Sequence[bytes]) -> dict[str, str]:
     from ..access import decode_record
 
     return {record.id: record.name for record in map(decode_record, records)}
-
-
-def _row(name: str, by: Group, sums: Sums, names: dict[str, str]) -> dict[str, Any]:
-    named = {"name": names.get(name, "")} if by == "key" else {}
-    return {by: name} | named | shown(sums)
 
 
 def _write_csv(rows: Sequence[dict[str, Any]], by: Group) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..access.origins import is_loopback
-from ..core.redaction import Redactor
+from ..core.redaction import NOT_SHOWN, Redactor
 from ..core.servers import AUTO, DEMO, SERVER_KINDS
 from .exposure import open_files, weak_keys
 from .settings import OPTIONS, Option, Settings, config_folder
@@ -156,7 +156,7 @@ def _parse(option: Option, raw: object, source: Source) -> object:
     except RefusedValue as refused:
         raise ConfigError(f"{source.name}: {_redact(str(refused))}") from None
     except ValueError:
-        shown = "the value given" if option.secret or option.kind.delicate else _shown(raw)
+        shown = NOT_SHOWN if option.secret or option.kind.delicate else _shown(raw)
         raise ConfigError(f"{source.name}: {shown} is not allowed; expected {option.kind.allowed}") from None
 
 

@@ -1,7 +1,12 @@
 """What a request has cost so far, whoever wants to know: limits while it runs, statistics afterwards."""
 
+import time
+from contextvars import ContextVar
+from typing import Final
+
 from .events import (
     Events,
+    Finished,
     ReasoningDelta,
     RefusalDelta,
     Started,
@@ -24,43 +29,106 @@ def estimated_tokens(characters: int) -> int:
 class Meter:
     """Adds up the events of one request's turns; ``prompt_tokens`` is what its prompts are thought to have.
 
-    ``usage`` at any moment: what was reported, or an estimate from what was written until then where the
-    answer was not heard to its end.
+    ``first`` is when the first of them came, in ``time.perf_counter()`` seconds. ``usage`` at any moment is
+    what was reported, or an estimate from what was written until then where the answer was not heard to its
+    end. ``repairs`` counts what was mended in the answers, ``repaired`` names the kinds of what was asked
+    again.
     """
 
-    __slots__ = ("_prompt_tokens", "_reasoning", "_reported", "_started", "_written")
+    __slots__ = (
+        "_finished",
+        "_reasoning",
+        "_repairs",
+        "_reported",
+        "_written",
+        "first",
+        "prompt_tokens",
+        "started",
+    )
 
-    def __init__(self, prompt_tokens: int) -> None:
-        self._prompt_tokens = prompt_tokens
-        self._started = False
+    def __init__(self, prompt_tokens: int = 0) -> None:
+        self.prompt_tokens = prompt_tokens
+        self.first: float | None = None
+        self.started: Started | None = None
         self._written = self._reasoning = 0
+        self._repairs = 0
+        self._finished: tuple[str, ...] = ()
         self._reported: Usage | None = None
 
     def observe(self, events: Events) -> None:
+        if self.first is None:
+            self.first = time.perf_counter()
         for event in events:
-            match event:
-                case TextDelta(text) | RefusalDelta(text) | ToolCallDelta(_, text):
-                    self._written += len(text)
-                case ReasoningDelta(text):
-                    self._reasoning += len(text)
-                case ToolCallStarted():
-                    self._written += len(event.name)
-                case Started():
-                    self._started = True
-                    self._prompt_tokens = event.prompt_tokens or self._prompt_tokens
-                case UsageReported(usage):
-                    self._reported = usage
+            # The commonest first: this runs for every token.
+            if type(event) is TextDelta or type(event) is RefusalDelta:
+                self._written += len(event.text)
+            elif type(event) is ReasoningDelta:
+                self._reasoning += len(event.text)
+            elif type(event) is ToolCallDelta:
+                self._written += len(event.arguments)
+            elif type(event) is ToolCallStarted:
+                self._written += len(event.name)
+            elif type(event) is Started:
+                self.started = event
+                self.prompt_tokens = event.prompt_tokens or self.prompt_tokens
+            elif type(event) is UsageReported:
+                self._reported = event.usage
+            elif type(event) is Finished:
+                self._repairs += event.repairs
+                self._finished += event.repaired
 
     @property
     def usage(self) -> Usage:
         """Nothing where no upstream has begun to answer."""
         if self._reported is not None:
             return self._reported
-        if not self._started:
+        if self.started is None:
             return Usage(0, 0)
         reasoning = estimated_tokens(self._reasoning)
         return Usage(
-            self._prompt_tokens,
+            self.prompt_tokens,
             reasoning + estimated_tokens(self._written),
             reasoning_tokens=reasoning,
         )
+
+    @property
+    def repairs(self) -> int:
+        return max(self._repairs, 0 if self.started is None else self.started.repairs)
+
+    @property
+    def repaired(self) -> tuple[str, ...]:
+        return self._finished or (() if self.started is None else self.started.repaired)
+
+
+class UpstreamTime:
+    """How long a request has waited for upstreams, for a place at one too.
+
+    Turns that it asks at the same time do not count twice.
+    """
+
+    __slots__ = ("_running", "_seconds", "_since", "asked")
+
+    def __init__(self) -> None:
+        self._running = 0
+        self._since = self._seconds = 0.0
+        self.asked = False
+
+    def enter(self) -> None:
+        if not self._running:
+            self._since = time.perf_counter()
+        self._running += 1
+        self.asked = True
+
+    def leave(self) -> None:
+        self._running -= 1
+        if not self._running:
+            self._seconds += time.perf_counter() - self._since
+
+    @property
+    def seconds(self) -> float:
+        """Until now."""
+        return self._seconds + (time.perf_counter() - self._since if self._running else 0.0)
+
+
+# That of the request which is being answered, in its context and in that of every task that works for it.
+UPSTREAM_TIME: Final[ContextVar[UpstreamTime | None]] = ContextVar("UPSTREAM_TIME", default=None)

@@ -1,6 +1,7 @@
 """What is kept of a turn that ended, and of many of them together: never a word of what was said."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -20,7 +21,9 @@ class TurnAccount(Struct, frozen=True, gc=False):
 
     ``key`` is the id of the API key, "" where none was needed. ``cached`` is part of ``prompt`` and
     ``reasoning`` of ``completion``, all in tokens. ``outcome`` is ``ok`` or the code of the failure,
-    ``thread`` how the upstream's conversation was used, "" where there was no answer.
+    ``thread`` how the upstream's conversation was used, "" where there was no answer. ``repairs`` counts
+    what was mended, ``repaired`` names the kinds of what was asked again for it. ``overhead_ms`` is what
+    of the time no upstream was waited for; ``None`` where none was asked.
     """
 
     at: float
@@ -39,6 +42,8 @@ class TurnAccount(Struct, frozen=True, gc=False):
     thread: str = ""
     first_ms: float | None = None
     total_ms: float = 0.0
+    repaired: tuple[str, ...] = ()
+    overhead_ms: float | None = None
 
     @property
     def failed(self) -> bool:
@@ -48,6 +53,18 @@ class TurnAccount(Struct, frozen=True, gc=False):
     def limited(self) -> bool:
         """Whether a limit, of the gateway or of an upstream, is why it failed."""
         return self.status == 429
+
+
+# What was mended without asking again: arguments of calls that did not fit the tool's schema.
+ARGUMENTS: Final = "arguments"
+
+
+def repairs_by_kind(turn: TurnAccount) -> dict[str, int]:
+    """How often each kind of mistake was mended in an answer."""
+    found = dict(Counter(turn.repaired))
+    if (rest := turn.repairs - len(turn.repaired)) > 0:
+        found[ARGUMENTS] = rest
+    return found
 
 
 class Slot(Struct, frozen=True, gc=False):
@@ -156,6 +173,17 @@ def shown(sums: Sums) -> dict[str, Any]:
         "first_token_ms": round(sums.first_ms / sums.firsts, 1) if sums.firsts else None,
         "total_ms": round(sums.total_ms / sums.requests, 1) if sums.requests else None,
     }
+
+
+def told(groups: Mapping[str, Sums], by: Group, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Sums by their labels as they are told; keys, whose ``names`` are theirs by id, the busiest first."""
+    rows = [
+        {by: label} | ({"name": names.get(label, "")} if by == "key" else {}) | shown(sums)
+        for label, sums in groups.items()
+    ]
+    if by == "key":
+        rows.sort(key=lambda row: (-row["input_tokens"] - row["output_tokens"], row["name"], row["key"]))
+    return rows
 
 
 _SPAN: Final = re.compile(r"([0-9]{1,5})([mhdw])")

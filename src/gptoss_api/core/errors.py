@@ -297,7 +297,9 @@ class InsufficientQuota(GatewayError):
 
 
 class BudgetExhausted(InsufficientQuota):
-    """The key that was sent has used up its budget."""
+    """The key that was sent has used up its budget; ``allowances`` are how it stands."""
+
+    allowances: Allowances = NO_ALLOWANCES
 
 
 class UpstreamRateLimited(GatewayError):

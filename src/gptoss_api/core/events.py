@@ -10,7 +10,7 @@ together leaves together.
 
 import secrets
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
@@ -46,14 +46,19 @@ class ContextEdited(Struct, frozen=True):
     summary: str = ""
 
 
+# The ``upstream`` of an answer for which none was asked.
+NO_UPSTREAM: Final = "none"
+
+
 class Started(Struct, frozen=True):
     """The upstream has begun to answer; nothing was delivered before this.
 
     ``emulated`` lists features the gateway provides itself (``history``, ``tools``,
     ``json_schema``, ``stop`` …), ``ignored`` the client's options without effect. ``thread_id`` and
     ``account`` name the upstream conversation where there is one. ``repairs`` counts the upstream turns
-    spent on mending before anything was delivered. ``prompt_tokens`` is the gateway's own count where it is
-    known by then, as it always is where ``Turn.wants_prompt_tokens``; ``Usage`` at the end has the last word.
+    spent on mending before anything was delivered, ``repaired`` names their kinds. ``prompt_tokens`` is the
+    gateway's own count where it is known by then, as it always is where ``Turn.wants_prompt_tokens``;
+    ``Usage`` at the end has the last word.
     ``repeat`` says that the answer is that to an earlier request, which was ``joined`` while it was under way
     or is ``replayed``. ``context_edits`` are those of the turn that changed something.
     """
@@ -66,6 +71,7 @@ class Started(Struct, frozen=True):
     emulated: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     repairs: int = 0
+    repaired: tuple[str, ...] = ()
     prompt_tokens: int | None = None
     repeat: Repeat | None = None
     context_edits: tuple[ContextEdited, ...] = ()
@@ -136,15 +142,17 @@ class UsageReported(Struct, frozen=True, gc=False):
 class Finished(Struct, frozen=True):
     """A choice is complete.
 
-    ``repairs`` counts the upstream turns spent on mending this answer; ``notes`` says in words
-    what was repaired or could not be (for the ``x_gptoss`` object of the last chunk). ``stop_sequence`` is
-    the one of ``Turn.stop`` that ended the answer, where that is known.
+    ``repairs`` counts what was mended in this answer: upstream turns spent on it, whose kinds ``repaired``
+    names (``empty``, ``tools``, ``format``), and arguments made to fit. ``notes`` says in words what was
+    repaired or could not be (for the ``x_gptoss`` object of the last chunk). ``stop_sequence`` is the one of
+    ``Turn.stop`` that ended the answer, where that is known.
     """
 
     reason: FinishReason
     repairs: int = 0
     notes: tuple[str, ...] = ()
     stop_sequence: str | None = None
+    repaired: tuple[str, ...] = ()
 
 
 Event = (

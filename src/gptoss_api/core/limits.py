@@ -4,11 +4,18 @@ from msgspec import Struct
 
 
 class LimitStatus(Struct, frozen=True):
-    """One limit. ``reset`` are the seconds until nothing of it is used; ``None`` where that never comes."""
+    """One limit, and how much of it is ``used``: more than all of it after a request that went beyond.
+
+    ``reset`` are the seconds until nothing of it is used; ``None`` where that never comes.
+    """
 
     limit: int
-    remaining: int
+    used: int
     reset: float | None
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.limit - self.used)
 
 
 class Allowances(Struct, frozen=True):

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 BLOT: Final = "***"
+# What messages say in the place of a value that was given for a secret.
+NOT_SHOWN: Final = "the value given"
 
 # Shorter ones are no secrets, and would blot out ordinary words.
 _SHORTEST: Final = 4
@@ -18,7 +20,7 @@ _SHORTEST: Final = 4
 # Between a name and its value; quotes are escaped where JSON stands inside JSON.
 _QUOTE: Final = r"""(?:\\*["'])?"""
 _IS: Final = rf"{_QUOTE}\s*[=:]\s*{_QUOTE}"
-_VALUE: Final = r"""(?:[^\s;,"'<>&\\]|\\(?!["']))+"""
+_VALUE: Final = rf"""(?!{NOT_SHOWN}\b)(?:[^\s;,"'<>&\\]|\\(?!["']))+"""
 
 
 class _Form(NamedTuple):

@@ -68,6 +68,17 @@ class DialectRequest(Protocol):
         ...
 
 
+class ModelProbe(Struct, kw_only=True):
+    """A request without a turn, which only asks whether the ``model`` with this canonical id can be used."""
+
+    model: str
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def stream(self) -> bool:
+        return False
+
+
 class Operation(Struct, frozen=True):
     """What an endpoint does; the server has a handler for each kind (``server/operations.py``)."""
 

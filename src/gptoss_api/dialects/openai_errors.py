@@ -115,6 +115,6 @@ def error_response(error: GatewayError, request_id: str) -> ErrorResponse:
     """The response to a failed request. OpenAI names the request in the header ``x-request-id`` alone."""
     body = msgspec.json.encode({"error": error_object(error)})
     headers = error_headers(error)
-    if isinstance(error, errors.RateLimited):
+    if isinstance(error, errors.RateLimited | errors.BudgetExhausted):
         headers += limit_headers(error.allowances)
     return ErrorResponse(openai_error(error).status, headers, body)

@@ -190,7 +190,7 @@ class TurnDriver:
         choice = self._choice
         if choice.started is None:
             return events
-        return [self._plan.announce(choice.started, choice.repairs, self._prompt.known), *events]
+        return [self._plan.announce(choice.started, choice.repaired, self._prompt.known), *events]
 
     # What has to be waited for in the middle of an answer
 

@@ -90,13 +90,16 @@ class Plan(Struct, frozen=True):
             return self
         return replace(self, upstream_turn=replace(self.upstream_turn, max_tokens=most))
 
-    def announce(self, started: Started, repairs: int, prompt_tokens: int | None = None) -> Started:
+    def announce(
+        self, started: Started, repaired: Sequence[str], prompt_tokens: int | None = None
+    ) -> Started:
         """The upstream's ``Started`` with what the client should know."""
         return replace(
             started,
             emulated=tuple(dict.fromkeys((*self.emulated, *started.emulated))),
             ignored=self.ignored,
-            repairs=repairs,
+            repairs=len(repaired),
+            repaired=tuple(repaired),
             prompt_tokens=prompt_tokens,
             thread=self.thread or started.thread,
             context_edits=self.context_edits,

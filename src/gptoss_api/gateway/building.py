@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, ParamSpec, TypeVar
 from msgspec.structs import replace
 
 from ..config import ConfigError, Settings, UpstreamSettings
+from ..core.histogram import Histogram
 from ..core.servers import GENERIC, SERVER_KINDS, ServerKind
 from ..upstreams.admission import Admission
 from ..upstreams.base import Backend
@@ -66,12 +67,18 @@ class UpstreamBuilder:
     """Makes upstreams that share one HTTP client; ``alone`` ones ask once more themselves.
 
     ``keys`` are the secrets that were read for them, and what else they send in headers; ``admissions``
-    hold the turns that wait for them, by their names.
+    hold the turns that wait for them, by their names; how long those waited goes into ``waits``.
     """
 
     def __init__(
-        self, settings: Settings, credentials: Credentials, http: HttpClient, environ: Mapping[str, str]
+        self,
+        settings: Settings,
+        credentials: Credentials,
+        http: HttpClient,
+        environ: Mapping[str, str],
+        waits: dict[str, Histogram] | None = None,
     ) -> None:
+        self._waits = {} if waits is None else waits
         self.keys: list[str] = []
         self.admissions: dict[str, Admission] = {}
         self._settings = settings
@@ -126,6 +133,7 @@ class UpstreamBuilder:
             entry.max_concurrency or settings.max_concurrency,
             settings.max_queue if entry.max_queue is None else entry.max_queue,
             settings.queue_timeout if entry.queue_timeout is None else entry.queue_timeout,
+            self._waits.setdefault(entry.name, Histogram()),
         )
         return admission
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ..config import Settings
 from ..core.catalog import Model
+from ..core.histogram import Histogram
 from ..core.servers import AUTO
 from ..core.turn import Turn
 from ..emulation import EmulatedUpstream, EmulationSettings
@@ -73,7 +74,9 @@ class Gateway:
         self._emulation = EmulationSettings(
             style=settings.tool_style, secret=self.state.secret, repair=settings.repair
         )
-        self._builder = UpstreamBuilder(settings, self._credentials, self._http, environ)
+        # By upstream, since the start: other settings do not take back what was counted.
+        self.waits: dict[str, Histogram] = {}
+        self._builder = UpstreamBuilder(settings, self._credentials, self._http, environ, self.waits)
         self._awaits_login = selection.is_demo and settings.upstream == AUTO
         self._credentials.hide_with(hide_from_logs)
         self._use(selection)
@@ -115,7 +118,7 @@ class Gateway:
         environ = self._environ
         selection = await asyncio.to_thread(choose_upstreams, settings, self._credentials, environ)
         selection.refuse_unreadable_login()
-        builder = UpstreamBuilder(settings, self._credentials, self._http, environ)
+        builder = UpstreamBuilder(settings, self._credentials, self._http, environ, self.waits)
         for entry in selection.upstreams:
             # To see that it can be made.
             builder.build(entry, alone=len(selection.upstreams) == 1)

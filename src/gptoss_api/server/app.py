@@ -12,16 +12,18 @@ from ..dialects.base import DialectSettings
 from ..dialects.registry import registered
 from ..gateway import Gateway
 from ..telemetry.logs import log_request
+from .accounts import account_of
 from .administration import Administration
 from .cors import Cors
 from .drain import Drain
 from .edge import Edge
 from .exchange import Exchange
 from .intake import Intake
-from .metrics import Metrics, gauges
+from .metrics import Metrics
 from .operations import Operations
 from .pages import Pages
 from .reloading import Reloader
+from .request import RequestRecord
 from .routes import Routes
 from .surface import ADMIN, OWN_USAGE, PAGES, RELOAD, Surface
 from .turns import Serving
@@ -43,7 +45,7 @@ class App:
         self.reloader: Reloader | None = None
         self._gateway = gateway
         self._drain = drain
-        self._metrics = metrics or Metrics(gauges(gateway, drain))
+        self._metrics = metrics or Metrics(gateway, drain)
         serving = Serving(
             drain,
             Intake(settings.max_body),
@@ -51,7 +53,7 @@ class App:
             lambda: gateway.only_upstream,
             gateway.state.accounts,
         )
-        self._operations = Operations(settings, gateway, serving)
+        self._operations = Operations(settings, gateway, serving, self._ended_later)
         self._proxies = TrustedProxies(settings.trusted_proxies)
         routes, surface = self._routed(settings)
         self.edge = Edge(
@@ -89,12 +91,19 @@ class App:
 
     def _finished(self, exchange: Exchange) -> None:
         _log(exchange)
-        owner = exchange.record.dialect or self.edge.surface.owner_name(exchange.path)
-        if owner:
-            turn = account_of(exchange, owner)
-            self._metrics.count(turn)
-            if exchange.record.model:
-                self._gateway.state.usage.note(turn)
+        record = exchange.record
+        owner = record.dialect or self.edge.surface.owner_name(exchange.path)
+        if owner and not record.goes_on:
+            self._account(record, account_of(record, owner))
+
+    def _ended_later(self, record: RequestRecord, status: int, outcome: str) -> None:
+        """Accounts for a request whose answer went on when it was over."""
+        self._account(record, account_of(record, record.dialect, status=status, outcome=outcome))
+
+    def _account(self, record: RequestRecord, turn: TurnAccount) -> None:
+        self._metrics.count(turn)
+        if record.model:
+            self._gateway.state.usage.note(turn)
 
 
 def create_app(settings: Settings, gateway: Gateway, drain: Drain) -> Edge:
@@ -119,36 +128,10 @@ def _program(user_agent: str) -> str:
     return user_agent.partition("(")[0].strip()[:64]
 
 
-def account_of(exchange: Exchange, dialect: str) -> TurnAccount:
-    """What is kept of a request that ended."""
-    record = exchange.record
-    started, usage, now = record.started, record.usage, time.perf_counter()
-    if usage is None and record.reservation is not None:
-        usage = record.reservation.meter.usage
-    first = record.first_event
-    return TurnAccount(
-        time.time(),
-        record.id,
-        record.key.id,
-        dialect,
-        record.model,
-        started.upstream if started else "",
-        record.outcome,
-        record.status,
-        usage.prompt_tokens if usage else 0,
-        usage.cached_tokens if usage else 0,
-        usage.completion_tokens if usage else 0,
-        usage.reasoning_tokens if usage else 0,
-        max(record.repairs, started.repairs if started else 0),
-        started.thread if started else "",
-        None if first is None else (first - record.arrived) * 1000,
-        (now - record.arrived) * 1000,
-    )
-
-
 def _log(exchange: Exchange) -> None:
     record = exchange.record
-    started, usage, arrived = record.started, record.usage, record.arrived
+    started, meter, arrived = record.started, record.meter, record.arrived
+    usage = meter.usage if started else None
     log_request(
         request_id=record.id,
         key=record.key.name,
@@ -161,12 +144,12 @@ def _log(exchange: Exchange) -> None:
         model=started.model if started else "",
         thread=started.thread if started else "",
         emulated=",".join(started.emulated) if started else "",
-        repairs=max(started.repairs, record.repairs) if started else None,
+        repairs=meter.repairs if started else None,
         status=record.status,
         outcome=record.outcome,
         prompt_tokens=usage.prompt_tokens if usage else None,
         completion_tokens=usage.completion_tokens if usage else None,
-        first_byte_ms=None if record.first_event is None else (record.first_event - arrived) * 1000,
+        first_byte_ms=None if meter.first is None else (meter.first - arrived) * 1000,
         total_ms=(time.perf_counter() - arrived) * 1000,
         probe=exchange.path in PROBES,
     )

@@ -21,10 +21,20 @@ from .drain import Drain, shutting_down
 from .exchange import ClientGone, Exchange
 from .request import id_headers
 from .routes import Handler, Routes
-from .surface import Surface, is_open
+from .surface import Surface, administers, is_open
 
 # nginx's status for a client that left before its answer; only the log shows it.
 CLIENT_GONE = 499
+
+_HOSTS_WITHOUT_KEYS: Final = (
+    "Without API keys it answers only to loopback names; add yours to GPTOSS_ALLOWED_HOSTS, or set "
+    "GPTOSS_API_KEYS or GPTOSS_REQUIRE_KEYS."
+)
+# Settings say to which names; a key that is made while the gateway runs changes none of them.
+_HOSTS_WITH_KEYS: Final = (
+    "Whichever key is sent, it answers only to the names in GPTOSS_ALLOWED_HOSTS and to loopback names. Add "
+    "yours there; where GPTOSS_ALLOWED_HOSTS is not set, GPTOSS_REQUIRE_KEYS=on lets it answer to every name."
+)
 
 # RFC 9110, section 7.2: a name or address, and a port.
 _HOST: Final = re.compile(rb"(?:\[[0-9A-Za-z:.%]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]*)(?::[0-9]*)?")
@@ -95,9 +105,8 @@ class Edge:
         host = self._proxies.told(exchange.peer, exchange.headers, b"x-forwarded-host")
         if not self._hosts.allowed(host or record.headers.get("host")):
             raise HostNotAllowed(
-                "This gateway does not answer to the Host name of this request. Without API keys it answers "
-                "only to loopback names; add yours to GPTOSS_ALLOWED_HOSTS or set GPTOSS_API_KEYS or "
-                "GPTOSS_REQUIRE_KEYS.",
+                "This gateway does not answer to the Host name of this request. "
+                + (_HOSTS_WITH_KEYS if self._keys.required else _HOSTS_WITHOUT_KEYS)
             )
         if (
             origin is not None
@@ -112,7 +121,10 @@ class Edge:
                 "or set GPTOSS_API_KEYS.",
             )
         if exchange.method != "OPTIONS" and not is_open(exchange.path):
-            caller = self._keys.authenticate(record.headers)
+            authenticate = (
+                self._keys.authenticate_admin if administers(exchange.path) else self._keys.authenticate
+            )
+            caller = authenticate(record.headers)
             record.caller, record.key = caller.id, caller
             if caller.limited and allowed_origin is not None:
                 exchange.common = (*exchange.common, EXPOSED_LIMITS)

@@ -8,7 +8,6 @@ once a second, so that little is lost with a process that is killed. Its success
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,9 +20,12 @@ from ..dialects.openai_errors import error_response
 from ..gateway import Gateway
 from ..routing import BreakerState
 from ..telemetry.metrics import (
+    BUDGET_REMAINING,
     BUILD_INFO,
     CONTENT_TYPE,
     IN_FLIGHT,
+    MOST,
+    QUEUE,
     QUEUE_DEPTH,
     STORE_FAILURES,
     UPSTREAM_STATE,
@@ -47,15 +49,14 @@ _decode: Final = msgspec.msgpack.Decoder(Snapshot).decode
 
 
 class Metrics:
-    """Counts what ends. ``gauges`` writes what is true at the moment when somebody asks.
+    """Counts what ends, and asks ``gateway`` and ``drain`` for the rest when somebody wants to know.
 
     ``folder`` is where the workers of one supervisor meet, ``number`` which of them this is.
     """
 
-    def __init__(
-        self, gauges: Callable[[Snapshot], None], folder: Path | None = None, number: int = 0
-    ) -> None:
-        self._gauges = gauges
+    def __init__(self, gateway: Gateway, drain: Drain, folder: Path | None = None, number: int = 0) -> None:
+        self._gateway = gateway
+        self._drain = drain
         self._folder = folder
         self._number = number
         self._turns = TurnCounter()
@@ -73,11 +74,12 @@ class Metrics:
         """What this process has, its gauges included."""
         now = self._counted()
         now.set(BUILD_INFO, 1, __version__)
-        self._gauges(now)
+        _add_gauges(now, self._gateway, self._drain)
         return now
 
     def _counted(self) -> Snapshot:
         found = self._turns.snapshot()
+        _add_counters(found, self._gateway)
         found.merge(self._inherited)
         return found
 
@@ -85,15 +87,20 @@ class Metrics:
         """What all of them have together."""
         found = self.own()
         self._save()
+        await self._add_fellows(found)
+        # The same for all of them.
+        await _add_budgets(found, self._gateway)
+        return found
+
+    async def _add_fellows(self, found: Snapshot) -> None:
         if self._folder is None:
-            return found
+            return
         others = [path for path in sorted(self._folder.glob("*.numbers")) if path != self._file(".numbers")]
         for path, answer in zip(others, await asyncio.gather(*map(_ask, others)), strict=True):
             if answer is not None:
                 found.merge(answer)
             elif (left := _read(path)) is not None:
                 found.merge(left, gauges=False)
-        return found
 
     async def start(self) -> None:
         """Takes its place among its fellows."""
@@ -161,19 +168,31 @@ def _read(path: Path) -> Snapshot | None:
     return None
 
 
-def gauges(gateway: Gateway, drain: Drain) -> Callable[[Snapshot], None]:
+def _add_gauges(into: Snapshot, gateway: Gateway, drain: Drain) -> None:
     """What a gateway can say of itself at any moment."""
+    into.set(IN_FLIGHT, drain.in_flight)
+    for name, waiting in gateway.waiting.items():
+        into.set(QUEUE_DEPTH, waiting, name)
+    for name, state in gateway.breakers.items():
+        into.set(UPSTREAM_STATE, _STATES[state], name)
 
-    def write(into: Snapshot) -> None:
-        into.set(IN_FLIGHT, drain.in_flight)
-        for name, waiting in gateway.waiting.items():
-            into.set(QUEUE_DEPTH, waiting, name)
-        for name, state in gateway.breakers.items():
-            into.set(UPSTREAM_STATE, _STATES[state], name)
-        into.set(STORE_FAILURES, gateway.state.store.failures)
-        into.set(USAGE_LOST, gateway.state.usage.lost)
 
-    return write
+def _add_counters(into: Snapshot, gateway: Gateway) -> None:
+    """What it counts since its start beside the requests that end."""
+    into.add(STORE_FAILURES, gateway.state.store.failures)
+    into.add(USAGE_LOST, gateway.state.usage.lost)
+    for name, waits in gateway.waits.items():
+        into.put(QUEUE, waits, name)
+
+
+async def _add_budgets(into: Snapshot, gateway: Gateway) -> None:
+    """What is left of the budgets of keys, of so many as a metric may have sets of labels."""
+    state, room = gateway.state, MOST
+    for key in state.keys.records:
+        budgets = key.limits.budgets
+        if key.revoked is None and budgets and (room := room - len(budgets)) >= 0:
+            for period, left in (await state.accounts.budgets_left(key)).items():
+                into.set(BUDGET_REMAINING, left, key.id, period)
 
 
 async def tell_metrics(metrics: Metrics, exchange: Exchange) -> None:

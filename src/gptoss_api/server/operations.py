@@ -19,6 +19,7 @@ from .request import RequestRecord
 from .responses import (
     BackgroundRuns,
     CompactionEndpoint,
+    Ended,
     ResponseRoutes,
     ResponsesEndpoint,
     StoredResponses,
@@ -31,9 +32,12 @@ from .turns import CountEndpoint, Serving, TurnEndpoint, parsed
 
 
 class Operations:
-    """Makes the handlers of dialects' endpoints. Those of stored responses share what is stored."""
+    """Makes the handlers of dialects' endpoints. Those of stored responses share what is stored.
 
-    def __init__(self, settings: Settings, gateway: Gateway, serving: Serving) -> None:
+    ``ended`` is told of requests whose answer ends when they are over already.
+    """
+
+    def __init__(self, settings: Settings, gateway: Gateway, serving: Serving, ended: Ended) -> None:
         self._gateway = gateway
         self._serving = serving
         self._answer = Repeats(gateway.answer, serving.drain).answer if settings.repeats else gateway.answer
@@ -44,7 +48,8 @@ class Operations:
             size=settings.responses_bytes,
             total=settings.responses_total,
         )
-        self._runs = BackgroundRuns(self._stored, partial(answer_request, gateway.answer), serving.drain)
+        answer = partial(answer_request, gateway.answer)
+        self._runs = BackgroundRuns(self._stored, answer, serving.drain, ended)
 
     def endpoints(self, dialect: Dialect) -> list[tuple[str, str, Handler]]:
         """Method, path and handler of everything that ``dialect`` offers."""

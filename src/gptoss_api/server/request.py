@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from ..access import NOBODY, Reservation
+from ..core.account import Meter, UpstreamTime
 from ..core.errors import GatewayError, InternalError
-from ..core.events import Events, Finished, ReasoningDelta, Started, TextDelta, Usage, UsageReported
+from ..core.events import Events, Started
 from ..core.turn import Turn
 from ..dialects.openai_errors import openai_error
 
@@ -41,20 +42,19 @@ class RequestRecord:
         "arrived",
         "caller",
         "dialect",
-        "first_event",
+        "goes_on",
         "headers",
         "id",
         "key",
         "limit_headers",
+        "meter",
         "model",
         "not_stored",
         "outcome",
-        "repairs",
         "reservation",
         "size",
-        "started",
         "status",
-        "usage",
+        "upstream_time",
         "weight",
     )
 
@@ -78,12 +78,12 @@ class RequestRecord:
         self.size = 0
         self.status = 0
         self.outcome = "ok"
-        self.first_event: float | None = None
-        self.started: Started | None = None
-        self.repairs = 0
+        # Whether its answer is worked on when it is over, and accounted for then.
+        self.goes_on = False
+        self.meter = Meter()
+        self.upstream_time = UpstreamTime()
         # Why what the client wanted to be stored was not.
         self.not_stored = ""
-        self.usage: Usage | None = None
 
     def own(self, turn: Turn) -> Turn:
         """``turn`` as this request asks it: whose it is, and whether an upstream thread may continue.
@@ -109,22 +109,13 @@ class RequestRecord:
         counted = self.headers.get("x-stainless-retry-count", "0")
         return counted != "0" or "idempotency-key" in self.headers
 
+    @property
+    def started(self) -> Started | None:
+        return self.meter.started
+
     def observe(self, events: Events) -> None:
-        """Notes what the log line and the headers need from a batch."""
-        if self.first_event is None:
-            self.first_event = time.perf_counter()
-        for event in events:
-            # The commonest first: this runs for every token.
-            if type(event) is TextDelta or type(event) is ReasoningDelta:
-                continue
-            if type(event) is Started:
-                self.started = event
-            elif type(event) is UsageReported:
-                self.usage = event.usage
-            elif type(event) is Finished:
-                self.repairs += event.repairs
-        if self.reservation is not None:
-            self.reservation.meter.observe(events)
+        """Notes what the log line, the headers and the accounts need from a batch."""
+        self.meter.observe(events)
 
     async def settle(self) -> None:
         """Charges its key before its last bytes leave: whoever has them may come again at once."""
@@ -160,7 +151,7 @@ class RequestRecord:
             headers.append((b"x-gptoss-emulated", ",".join(started.emulated).encode()))
         if ignored := _header_list(started.ignored):
             headers.append((b"x-gptoss-ignored", ignored))
-        if repairs := max(started.repairs, self.repairs):
+        if repairs := self.meter.repairs:
             headers.append((b"x-gptoss-repairs", b"%d" % repairs))
         headers += self.limit_headers
         if edits := started.context_edits:

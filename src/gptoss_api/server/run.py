@@ -23,7 +23,7 @@ from ..text.ranks import RanksDamaged
 from .app import App
 from .drain import Drain
 from .listening import BACKLOG, DescriptorWatch, listen, remedy
-from .metrics import Metrics, MetricsAlone, gauges
+from .metrics import Metrics, MetricsAlone
 from .neighbour import address_of
 from .notify import NOBODY, Notifier
 from .protocol import SWEEP_EVERY, HttpProtocol, Shared
@@ -295,7 +295,7 @@ async def serve_on(
     """
     drain = Drain(settings.drain_delay)
     descriptors = DescriptorWatch()
-    metrics = Metrics(gauges(gateway, drain), fellows, number)
+    metrics = Metrics(gateway, drain, fellows, number)
     app = App(settings, gateway, drain, metrics)
     edge = app.edge
     hide_from_logs(secrets_of(os.environ))

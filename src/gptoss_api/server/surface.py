@@ -39,6 +39,7 @@ PAGES: Final = (
     ICON,
 )
 # What administers the gateway.
+_ADMIN: Final = "/admin"
 ADMIN: Final = ("/admin/keys", "/admin/usage", "/admin/requests")
 RELOAD: Final = "/admin/reload"
 # What a key is told about itself.
@@ -146,6 +147,11 @@ def _roots(dialects: Sequence[Dialect]) -> dict[str, Dialect]:
 def is_open(path: str) -> bool:
     """Whether a canonical path is for everybody; every other one, also one that is not there, needs a key."""
     return path in OPEN or path.startswith(f"{PAGE}/")
+
+
+def administers(path: str) -> bool:
+    """Whether a canonical path is for keys of administrators alone, also where no keys are required."""
+    return path == _ADMIN or path.startswith(f"{_ADMIN}/")
 
 
 @cache

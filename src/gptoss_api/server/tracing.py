@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable
 
 from ..core.tracing import TRACED, Tracer
-from .app import PROBES, account_of
+from .accounts import account_of
+from .app import PROBES
 from .edge import Edge
 from .exchange import Exchange
 
@@ -21,7 +22,8 @@ def traced(edge: Edge, tracer: Tracer) -> Callable[[Exchange], Awaitable[None]]:
             await edge.serve(exchange)
         finally:
             TRACED.reset(token)
-            dialect = exchange.record.dialect or edge.surface.owner_name(exchange.path)
-            trace.end(account_of(exchange, dialect), edge.routes.template(exchange.path))
+            record = exchange.record
+            dialect = record.dialect or edge.surface.owner_name(exchange.path)
+            trace.end(account_of(record, dialect), edge.routes.template(exchange.path))
 
     return serve

@@ -8,13 +8,13 @@ from typing import Final, Generic, TypeVar
 from msgspec import Struct, field
 
 from ..access import Accounts, demand_of
-from ..core.account import Meter, estimated_tokens
+from ..core.account import UPSTREAM_TIME, estimated_tokens
 from ..core.catalog import find_model
 from ..core.errors import GatewayError
 from ..core.events import Events, Finished, UsageReported
 from ..core.result import Collector
 from ..core.turn import Turn
-from ..dialects.base import Answer, DialectRequest, Headers, StreamRenderer
+from ..dialects.base import Answer, DialectRequest, Headers, ModelProbe, StreamRenderer
 from ..loop import Flow, beside
 from ..upstreams.base import Sink
 from .body import read_body, weight_of
@@ -81,6 +81,7 @@ class AnswerEndpoint(ABC, Generic[R]):
     async def __call__(self, exchange: Exchange) -> None:
         record = exchange.record
         record.dialect = self._name
+        UPSTREAM_TIME.set(record.upstream_time)
         drain = self._serving.drain
         try:
             with drain:
@@ -99,12 +100,11 @@ class AnswerEndpoint(ABC, Generic[R]):
 
     async def _reserve(self, request: R, record: RequestRecord) -> None:
         """Admits a request of a key that has limits."""
-        key, turns = record.key.record, request.turns
+        key, turns, meter = record.key.record, request.turns, record.meter
         assert key is not None
-        prompt = estimated_tokens(record.size) + _AROUND * len(turns)
         window = find_model(turns[0].model).context_window
         record.reservation = await self._serving.accounts.reserve(
-            key, demand_of(turns, prompt, window), Meter(prompt)
+            key, demand_of(turns, meter.prompt_tokens, window), meter
         )
         record.limit_headers = self._limit_headers(record.reservation.allowances)
 
@@ -113,6 +113,9 @@ class AnswerEndpoint(ABC, Generic[R]):
         record = exchange.record
         record.size, record.weight = len(body), weight_of(body)
         request = await self.read(body, record)
+        record.meter.prompt_tokens = estimated_tokens(record.size) + _AROUND * len(request.turns)
+        if isinstance(request, ModelProbe):
+            record.key.check_model(request.model)
         # The one place where turns get their owner, before anything can open them.
         request.turns = tuple([record.own(turn) for turn in request.turns])
         return request
@@ -182,7 +185,7 @@ class _Collected:
         self._record = record
 
     def feed(self, events: Events) -> bool:
-        self._record.observe(events)
+        self._record.meter.observe(events)
         self.collector.feed(events)
         return True
 
@@ -202,7 +205,7 @@ class _Rendered:
 
     def feed(self, events: Events) -> bool:
         record, stream = self._record, self._stream
-        record.observe(events)
+        record.meter.observe(events)
         if not stream.started:
             stream.headers = record.answer_headers()
         data = self.renderer.feed(events)

@@ -10,6 +10,7 @@ from .url import (
     STORE_URLS,
     cache_folder,
     default_url,
+    is_made,
     is_shared,
     keys_of,
     open_store,
@@ -17,6 +18,7 @@ from .url import (
     passwords,
     secret_file,
     state_folder,
+    usage_is_made,
     without_password,
 )
 from .usage import UsageStore
@@ -39,6 +41,7 @@ __all__ = [
     "UsageStore",
     "cache_folder",
     "default_url",
+    "is_made",
     "is_shared",
     "keys_of",
     "load_secret",
@@ -48,5 +51,6 @@ __all__ = [
     "passwords",
     "secret_file",
     "state_folder",
+    "usage_is_made",
     "without_password",
 ]

@@ -356,8 +356,10 @@ def _write_key(connection: sqlite3.Connection, key_id: str, record: bytes | None
 def _change(connection: sqlite3.Connection, account: str, change: Change[T]) -> T:
     with transaction(connection):
         row = connection.execute("SELECT value FROM ledgers WHERE account = ?", (account,)).fetchone()
-        value, found = change(None if row is None else row[0], round(time.time() * 1000))
-        connection.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?)", (account, value))
+        before = None if row is None else row[0]
+        value, found = change(before, round(time.time() * 1000))
+        if value != before:
+            connection.execute("INSERT OR REPLACE INTO ledgers VALUES (?, ?)", (account, value))
         return found
 
 

@@ -80,13 +80,33 @@ def open_usage(url: str, days: int) -> UsageStore:
     """
     store = open_store(url)
     if isinstance(store, SqliteStore):
-        path = store.path
-        return SqliteUsage(path.with_name(f"{path.stem}-usage{path.suffix}"), days)
+        return SqliteUsage(_usage_file(store.path), days)
     if not is_shared(url):
         return MemoryUsage()
     from .usage_redis import RedisUsage
 
     return RedisUsage(_redis_url(url), days)
+
+
+def is_made(url: str) -> bool:
+    """Whether the store at a usable ``url`` is there already; one that a server keeps always is."""
+    file = _file_of(url)
+    return file is None or file.exists()
+
+
+def usage_is_made(url: str) -> bool:
+    """The same of the usage beside it."""
+    file = _file_of(url)
+    return file is None or _usage_file(file).exists()
+
+
+def _file_of(url: str) -> Path | None:
+    parts = urlsplit(url)
+    return _file(unquote(parts.path)) if parts.scheme == "sqlite" else None
+
+
+def _usage_file(state: Path) -> Path:
+    return state.with_name(f"{state.stem}-usage{state.suffix}")
 
 
 def is_shared(url: str) -> bool:

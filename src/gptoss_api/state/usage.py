@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from ..core.accounting import ALL, DAY, HOUR, Group, Place, Sums, TurnAccount, places, summed_up
+from ..core.events import NO_UPSTREAM
 
 # Turns that are kept each.
 LATEST: Final = 1_000
@@ -52,6 +53,9 @@ def label(by: Group, since: int, name: str) -> str:
             return time.strftime("%Y-%m-%d", time.gmtime(since))
         case "hour":
             return time.strftime("%Y-%m-%dT%H:00Z", time.gmtime(since))
+        case "upstream" if name == NO_UPSTREAM:
+            # As it was written once where nobody was asked.
+            return ""
         case _:
             return name
 

@@ -1,24 +1,19 @@
 """What happened since the start in numbers, and their text for Prometheus.
 
-Source: Prometheus' text-based format 0.0.4; the names are those of docs/metrics.md. A snapshot is plain
+Source: Prometheus' text-based format 0.0.4; the names are those of docs/usage.md. A snapshot is plain
 data, so that the processes of one gateway can be summed up by whichever of them is asked.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final, Literal
 
 from msgspec import Struct, field
 
-from ..core.accounting import TurnAccount
+from ..core.accounting import TurnAccount, repairs_by_kind
+from ..core.histogram import BUCKETS, Histogram
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
-# Upper bounds in seconds: from an answer of a machine at hand to a long thought.
-BUCKETS: Final = (
-    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
-    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
-)
 # Sets of labels of one metric. What comes beyond is told together: nobody may fill the memory of a server.
 MOST: Final = 2_000
 _OTHER: Final = "other"
@@ -50,6 +45,15 @@ DURATION: Final = Metric(
 FIRST_TOKEN: Final = Metric(
     "gptoss_first_token_seconds", "histogram", _TURN, "From the head of a request to the first of its answer."
 )
+OVERHEAD: Final = Metric(
+    "gptoss_overhead_seconds",
+    "histogram",
+    _TURN,
+    "What of a request's time was not spent waiting for an upstream or for a place at one.",
+)
+QUEUE: Final = Metric(
+    "gptoss_queue_seconds", "histogram", ("upstream",), "How long turns waited for a place at an upstream."
+)
 TOKENS: Final = Metric(
     "gptoss_tokens_total",
     "counter",
@@ -71,6 +75,12 @@ RATE_LIMITED: Final = Metric(
 UPSTREAM_ERRORS: Final = Metric(
     "gptoss_upstream_errors_total", "counter", ("upstream", "code"), "Failures of upstreams."
 )
+BUDGET_REMAINING: Final = Metric(
+    "gptoss_key_budget_remaining",
+    "gauge",
+    ("key_id", "period"),
+    "Tokens that are left of the budget of a key.",
+)
 IN_FLIGHT: Final = Metric("gptoss_in_flight", "gauge", (), "Requests that are being answered.")
 QUEUE_DEPTH: Final = Metric("gptoss_queue_depth", "gauge", ("upstream",), "Turns that wait for an upstream.")
 UPSTREAM_STATE: Final = Metric(
@@ -83,20 +93,10 @@ USAGE_LOST: Final = Metric("gptoss_usage_lost_total", "counter", (), "Turns whos
 BUILD_INFO: Final = Metric("gptoss_build_info", "gauge", ("version",), "Always 1.")
 
 METRICS: Final = (
-    *(REQUESTS, DURATION, FIRST_TOKEN, TOKENS, REPAIRS, THREADS, RATE_LIMITED, UPSTREAM_ERRORS),
-    *(IN_FLIGHT, QUEUE_DEPTH, UPSTREAM_STATE, STORE_FAILURES, USAGE_LOST, BUILD_INFO),
+    *(REQUESTS, DURATION, FIRST_TOKEN, OVERHEAD, QUEUE),
+    *(TOKENS, REPAIRS, THREADS, RATE_LIMITED, UPSTREAM_ERRORS),
+    *(IN_FLIGHT, QUEUE_DEPTH, UPSTREAM_STATE, BUDGET_REMAINING, STORE_FAILURES, USAGE_LOST, BUILD_INFO),
 )
-
-
-class Histogram(Struct):
-    """``counts`` has one more than there are buckets: what is above them."""
-
-    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
-    sum: float = 0.0
-
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(BUCKETS, value)] += 1
-        self.sum += value
 
 
 class Snapshot(Struct):
@@ -147,9 +147,10 @@ class Cell(Struct):
     cached: int = 0
     completion: int = 0
     reasoning: int = 0
-    repairs: int = 0
+    repairs: dict[str, int] = field(default_factory=dict)
     threads: dict[str, int] = field(default_factory=dict)
     duration: Histogram = field(default_factory=Histogram)
+    overhead: Histogram = field(default_factory=Histogram)
     first: Histogram = field(default_factory=Histogram)
 
 
@@ -171,10 +172,14 @@ class TurnCounter:
         cell.cached += turn.cached
         cell.completion += turn.completion
         cell.reasoning += turn.reasoning
-        cell.repairs += turn.repairs
+        if turn.repairs:
+            for kind, repairs in repairs_by_kind(turn).items():
+                cell.repairs[kind] = cell.repairs.get(kind, 0) + repairs
         cell.duration.observe(turn.total_ms / 1000)
         if turn.first_ms is not None:
             cell.first.observe(turn.first_ms / 1000)
+        if turn.overhead_ms is not None:
+            cell.overhead.observe(turn.overhead_ms / 1000)
         if turn.thread:
             cell.threads[turn.thread] = cell.threads.get(turn.thread, 0) + 1
 
@@ -186,6 +191,7 @@ class TurnCounter:
             found.add(REQUESTS, cell.requests, *of, str(status), outcome)
             found.put(DURATION, cell.duration, *of)
             found.put(FIRST_TOKEN, cell.first, *of)
+            found.put(OVERHEAD, cell.overhead, *of)
             for kind, tokens in (
                 ("input", cell.prompt),
                 ("cached", cell.cached),
@@ -194,8 +200,8 @@ class TurnCounter:
             ):
                 if tokens:
                     found.add(TOKENS, tokens, *of, kind)
-            if cell.repairs:
-                found.add(REPAIRS, cell.repairs, "answer")
+            for mended, repairs in cell.repairs.items():
+                found.add(REPAIRS, repairs, mended)
             for use, answers in cell.threads.items():
                 found.add(THREADS, answers, use)
             if outcome.startswith("upstream_"):

@@ -3,7 +3,9 @@
 import asyncio
 from types import TracebackType
 
+from ..core.account import UPSTREAM_TIME, UpstreamTime
 from ..core.errors import Overloaded
+from ..core.histogram import Histogram
 
 _RETRY_AFTER_MIN = 1.0
 _RETRY_AFTER_MAX = 60.0
@@ -19,14 +21,21 @@ class Admission:
     served within one caller. In a full queue the
     newest turn of the caller with the most makes room for one with fewer. Making room, finding none, and
     waiting longer than ``wait_timeout`` seconds (``None``: no bound) raise :class:`Overloaded` with an
-    estimate of when a slot will be free.
+    estimate of when a slot will be free. ``waits`` is how long those waited who got one.
     """
 
-    def __init__(self, limit: int, max_waiting: int, wait_timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        limit: int,
+        max_waiting: int,
+        wait_timeout: float | None = None,
+        waits: Histogram | None = None,
+    ) -> None:
         if limit < 1:
             raise ValueError("an upstream needs at least one slot")
         if max_waiting < 0:
             raise ValueError("the number of waiting turns cannot be negative")
+        self.waits = Histogram() if waits is None else waits
         self._limit = limit
         self._max_waiting = max_waiting
         self._wait_timeout = wait_timeout
@@ -160,18 +169,29 @@ class Slot:
     delivered yet.
     """
 
-    __slots__ = ("_admission", "_caller", "_held", "_since")
+    __slots__ = ("_admission", "_caller", "_held", "_since", "_time")
 
     def __init__(self, admission: Admission, caller: str) -> None:
         self._admission = admission
         self._caller = caller
         self._held = False
         self._since = 0.0
+        self._time: UpstreamTime | None = None
 
     async def __aenter__(self) -> "Slot":
-        await self._admission._acquire(self._caller)
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        if (upstream_time := UPSTREAM_TIME.get()) is not None:
+            upstream_time.enter()
+            self._time = upstream_time
+        try:
+            await self._admission._acquire(self._caller)
+        except BaseException:
+            self._waited()
+            raise
         self._held = True
-        self._since = asyncio.get_running_loop().time()
+        self._since = loop.time()
+        self._admission.waits.observe(self._since - asked)
         return self
 
     async def __aexit__(
@@ -180,7 +200,11 @@ class Slot:
         self.release()
 
     def handed_over(self) -> "Slot":
-        """The same slot in other hands: leaving the block of this one no longer gives it back."""
+        """The same slot in other hands: leaving the block of this one no longer gives it back.
+
+        Whoever asked for it waits no longer.
+        """
+        self._waited()
         other = Slot(self._admission, self._caller)
         other._held, other._since, self._held = self._held, self._since, False
         return other
@@ -189,4 +213,10 @@ class Slot:
         """Gives the slot back, if that was not done yet."""
         if self._held:
             self._held = False
+            self._waited()
             self._admission._release(self._caller, asyncio.get_running_loop().time() - self._since)
+
+    def _waited(self) -> None:
+        if self._time is not None:
+            self._time.leave()
+            self._time = None

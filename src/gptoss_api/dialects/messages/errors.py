@@ -83,7 +83,7 @@ def error_response(error: GatewayError, request_id: str) -> ErrorResponse:
     """The response to a failed request."""
     body = msgspec.json.encode(error_object(error, request_id))
     headers = error_headers(error)
-    if isinstance(error, errors.RateLimited):
+    if isinstance(error, errors.RateLimited | errors.BudgetExhausted):
         headers += limit_headers(error.allowances)
     return ErrorResponse(anthropic_error(error).status, headers, body)
 

@@ -16,6 +16,7 @@ from ..base import (
     Endpoint,
     ErrorResponse,
     Headers,
+    ModelProbe,
     StreamFormat,
     Tell,
     Told,
@@ -42,16 +43,11 @@ class OllamaRequest(Struct):
         return render_whole(result, self.shape)
 
 
-class LoadProbe(Struct):
+class LoadProbe(ModelProbe):
     """A request without a prompt, which is answered without a turn: always as one object."""
 
     shape: Shape
     unload: bool
-    turns: tuple[Turn, ...] = ()
-
-    @property
-    def stream(self) -> bool:
-        return False
 
     def renderer(self) -> LineStream:
         return LineStream(self.shape)
@@ -123,5 +119,5 @@ def _fields(body: bytes) -> Fields:
 def _request(parsed: Parsed, form: Form) -> OllamaRequest | LoadProbe:
     shape = Shape(form, parsed.name, time.monotonic_ns())
     if parsed.turn is None:
-        return LoadProbe(shape, parsed.unload)
+        return LoadProbe(shape, parsed.unload, model=parsed.model)
     return OllamaRequest((parsed.turn,), parsed.stream, shape)

@@ -10,6 +10,7 @@ import msgspec
 from ...core import errors
 from ...core.errors import GatewayError
 from ..base import ErrorResponse, error_headers
+from ..limit_headers import limit_headers
 from ..openai_errors import openai_error
 
 # Where Ollama's servers say another status than OpenAI's.
@@ -24,7 +25,10 @@ def error_object(error: GatewayError) -> dict[str, str]:
 def error_response(error: GatewayError, request_id: str) -> ErrorResponse:
     """The response to a failed request."""
     status = _STATUSES.get(type(error)) or openai_error(error).status
-    return ErrorResponse(status, error_headers(error), msgspec.json.encode(error_object(error)))
+    headers = error_headers(error)
+    if isinstance(error, errors.RateLimited | errors.BudgetExhausted):
+        headers += limit_headers(error.allowances)
+    return ErrorResponse(status, headers, msgspec.json.encode(error_object(error)))
 
 
 def _message(error: GatewayError) -> str:

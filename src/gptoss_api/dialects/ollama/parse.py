@@ -88,12 +88,13 @@ _OF_TEXTS: Final = _COMMON | {"prompt", "system", "suffix", "raw", "context"}
 
 
 class Parsed(Struct, frozen=True):
-    """What a body asks for; ``name`` is the model as it was asked for, as an answer shows it.
+    """What a body asks for; ``name`` is the model as it was asked for and is shown, ``model`` its id.
 
     Without a turn it asks whether the model is there (``unload``: says that it is not needed).
     """
 
     name: str
+    model: str
     stream: bool
     turn: Turn | None = None
     unload: bool = False
@@ -150,7 +151,7 @@ def _parsed(
     body.boolean("shift")
     shown_name = name[:_SHOWN_NAME]
     if not messages:
-        return Parsed(shown_name, stream, unload=unload)
+        return Parsed(shown_name, asked.model.id, stream, unload=unload)
     unread = (member for member, value in body.members.items() if value is not None and member not in read)
     turn = Turn(
         model=asked.model.id,
@@ -167,7 +168,7 @@ def _parsed(
         provider=asked.provider,
         context_edits=edits,
     )
-    return Parsed(shown_name, stream, turn)
+    return Parsed(shown_name, asked.model.id, stream, turn)
 
 
 def _tools(body: Fields) -> tuple[Tool, ...]:

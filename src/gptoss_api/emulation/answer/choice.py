@@ -138,7 +138,8 @@ class ChoiceMachine:
     """Feed every batch of an upstream turn, then :meth:`end` (or :meth:`failed`); the same for each repair.
 
     ``started`` is the latest turn's, ``reported_usage`` what it said it cost, ``raw_text`` what the latest
-    complete one wrote, ``repairs`` how many came after the first. ``delivered`` is what the client got.
+    complete one wrote, ``repaired`` what each after the first was to mend, ``repairs`` how many those are.
+    ``delivered`` is what the client got.
     ``cut`` says that the rest of the turn is not wanted: what is fed then is only watched for its ``ending``.
     ``strict`` reports what cannot be mended instead of delivering it.
     """
@@ -147,7 +148,7 @@ class ChoiceMachine:
         self.started: Started | None = None
         self.reported_usage: Usage | None = None
         self.raw_text = ""
-        self.repairs = 0
+        self.repaired: list[Kind] = []
         self.cut = False
         self.ending = Ending()
         self._spec = spec
@@ -645,7 +646,7 @@ class ChoiceMachine:
         self, kind: Kind, message: str, state: State = State.READING, *, anew: bool = False
     ) -> Repair:
         self._budget.spend(kind)
-        self.repairs += 1
+        self.repaired.append(kind)
         events = self._output.take()
         # What passes unread is not kept a second time.
         self.raw_text = self.delivered.text if self._passes else self._attempt.text
@@ -685,7 +686,13 @@ class ChoiceMachine:
                 fitted.count(name, repairs)
         for note in fitted.notes:
             self._note(note)
-        return Finished(reason, self.repairs + fitted.repairs, tuple(self._notes), stop_sequence)
+        return Finished(
+            reason,
+            self.repairs + fitted.repairs,
+            tuple(self._notes),
+            stop_sequence,
+            tuple(self.repaired),
+        )
 
     def _finish_reason(self, *, called: bool) -> FinishReason:
         reason = self._reason
@@ -703,6 +710,10 @@ class ChoiceMachine:
         return None if self._finished is None else self._finished.reason
 
     # What is left of it
+
+    @property
+    def repairs(self) -> int:
+        return len(self.repaired)
 
     @property
     def thread_is_clean(self) -> bool:

@@ -1,6 +1,6 @@
 """The Responses API over HTTP, with what it remembers between requests."""
 
-from .background import BackgroundRuns
+from .background import BackgroundRuns, Ended
 from .conversation import read_with_history
 from .endpoint import CompactionEndpoint, ResponsesEndpoint, answer_request
 from .routes import ResponseRoutes
@@ -10,6 +10,7 @@ from .websocket import WebSocketEndpoint
 __all__ = [
     "BackgroundRuns",
     "CompactionEndpoint",
+    "Ended",
     "ResponseRoutes",
     "ResponsesEndpoint",
     "StoredResponses",

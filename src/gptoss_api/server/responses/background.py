@@ -14,10 +14,12 @@ from msgspec import Raw, json
 from ...access import Reservation
 from ...core.errors import GatewayError, InternalError, InvalidRequest
 from ...core.events import Events
+from ...dialects.openai_errors import openai_error
 from ...dialects.responses import ResponseRequest, ResponseStream
 from ...loop import Flow
 from ...upstreams.base import Sink
 from ..drain import Drain, shutting_down
+from ..request import RequestRecord
 from .stored import NotStored, StoredResponse, StoredResponses, no_store, not_stored_object, now, status_of
 
 BEAT_SECONDS: Final = 5.0
@@ -36,15 +38,26 @@ _log = logging.getLogger(__name__)
 AnswerRequest = Callable[[ResponseRequest, Sink], Awaitable[None]]
 
 
+# A request whose answer ended later than itself, with the status and the outcome that it then had.
+Ended = Callable[[RequestRecord, int, str], None]
+
+
+def _unnoticed(asked: RequestRecord, status: int, outcome: str) -> None:
+    pass
+
+
 class Run:
     """One response in the making. ``events`` are the events of its stream so far; the first is number 0.
 
     ``stored`` is false where it has ended and only this process has it.
     """
 
-    def __init__(self, caller: str, request: ResponseRequest) -> None:
+    def __init__(self, caller: str, request: ResponseRequest, asked: RequestRecord) -> None:
         self.caller = caller
         self.request = request
+        # The request that wanted it, whose accounts it goes on with.
+        self.asked = asked
+        self.failure: GatewayError | None = None
         self.stream: ResponseStream = request.renderer()
         self.events: list[bytes] = []
         self.ended = False
@@ -61,8 +74,7 @@ class Run:
 
     def feed(self, events: Events) -> bool:
         """See :class:`gptoss_api.upstreams.base.Sink`."""
-        if self.reservation is not None:
-            self.reservation.meter.observe(events)
+        self.asked.meter.observe(events)
         self.add(self.stream.feed(events))
         return True
 
@@ -123,9 +135,12 @@ class Run:
 
 
 class BackgroundRuns:
-    """The runs of this process. ``answer_request`` answers a request."""
+    """The runs of this process. ``answer_request`` answers a request; ``ended`` is told of those that end."""
 
-    def __init__(self, stored: StoredResponses, answer_request: AnswerRequest, drain: Drain) -> None:
+    def __init__(
+        self, stored: StoredResponses, answer_request: AnswerRequest, drain: Drain, ended: Ended = _unnoticed
+    ) -> None:
+        self._ended = ended
         self._stored = stored
         self._answer_request = answer_request
         self._drain = drain
@@ -136,13 +151,13 @@ class BackgroundRuns:
     def get(self, caller: str, response_id: str) -> Run | None:
         return self._runs.get((caller, response_id))
 
-    async def start(self, caller: str, request: ResponseRequest) -> Run:
-        """Begins to work on ``request``; its record can be read before this returns.
+    async def start(self, caller: str, request: ResponseRequest, asked: RequestRecord | None = None) -> Run:
+        """Begins to work on ``request``, which ``asked`` brought; it can be read before this returns.
 
         Raises:
             StateUnavailable, InvalidRequest: where it cannot be stored, and so could not be fetched.
         """
-        run = Run(caller, request)
+        run = Run(caller, request, asked or RequestRecord(()))
         run.add(run.stream.queued())
         not_stored = await self._stored.put(caller, request.id, run.record())
         if not_stored == "unavailable":
@@ -154,6 +169,7 @@ class BackgroundRuns:
                 param="background",
             )
         self._runs[caller, request.id] = run
+        run.asked.goes_on = True
         self._begin(self._work(run))
         return run
 
@@ -172,6 +188,7 @@ class BackgroundRuns:
             run.working = asyncio.current_task()
             last = await self._answer(run)
             run.working = None
+            self._account(run)
             if run.reservation is not None:
                 await run.reservation.settle()
             beat.cancel()
@@ -188,6 +205,14 @@ class BackgroundRuns:
             run.add(last)
             run.end()
             _log.info("response %s in the background ended: %s", run.request.id, status_of(final))
+
+    def _account(self, run: Run) -> None:
+        error = run.failure
+        if error is None:
+            self._ended(run.asked, 200, "cancelled" if run.unwanted else "ok")
+        else:
+            status, kind, code = openai_error(error)
+            self._ended(run.asked, status, code or kind)
 
     async def _store(self, run: Run, events: bytes) -> NotStored | None:
         # The events first: whoever sees that it has ended finds them.
@@ -215,16 +240,16 @@ class BackgroundRuns:
         try:
             await self._answer_request(run.request, run)
         except GatewayError as error:
-            return run.stream.fail(error)
+            run.failure = error
         except asyncio.CancelledError:
             # Either the client wants no answer any more or the process ends.
-            return run.stream.fail(shutting_down()) if self._drain.expired else run.stream.cancel()
+            if not self._drain.expired:
+                return run.stream.cancel()
+            run.failure = shutting_down()
         except Exception:
             _log.exception("response %s failed in the background", run.request.id)
-            return run.stream.fail(
-                InternalError(f"The gateway failed; its log has the cause under {run.request.id}.")
-            )
-        return run.stream.end()
+            run.failure = InternalError(f"The gateway failed; its log has the cause under {run.request.id}.")
+        return run.stream.end() if run.failure is None else run.stream.fail(run.failure)
 
     async def _beat(self, run: Run) -> None:
         renewed = now()

@@ -3,7 +3,7 @@
 from msgspec import Raw, json
 
 from ...core.errors import ContextLengthExceeded, GatewayError
-from ...core.events import Finished, Started, Usage, UsageReported
+from ...core.events import NO_UPSTREAM, Finished, Started, Usage, UsageReported
 from ...dialects.base import Answer, StreamRenderer
 from ...dialects.responses import CompactConversation, CompactionRequest, CreateResponse, ResponseRequest
 from ...loop import beside
@@ -63,7 +63,7 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
             await super().serve(request, exchange)
             return
         record = exchange.record
-        run = await self._runs.start(record.caller, request)
+        run = await self._runs.start(record.caller, request, record)
         # The run goes on when this request is over.
         run.reservation, record.reservation = record.reservation, None
         if not request.stream:
@@ -112,7 +112,7 @@ async def answer_request(answer_turn: AnswerTurn, request: ResponseRequest, sink
         # No token is left for an answer, so none is asked of the upstream.
         sink.feed(
             [
-                Started(upstream="none", model=request.turn.model, emulated=("preload",)),
+                Started(upstream=NO_UPSTREAM, model=request.turn.model, emulated=("preload",)),
                 Finished("length"),
                 UsageReported(Usage(0, 0)),
             ]

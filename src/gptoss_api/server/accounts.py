@@ -1,0 +1,37 @@
+"""What is kept of a request that ended: an account without a word of what was said."""
+
+import time
+
+from ..core.accounting import TurnAccount
+from ..core.events import NO_UPSTREAM
+from .request import RequestRecord
+
+
+def account_of(
+    record: RequestRecord, dialect: str, *, status: int | None = None, outcome: str | None = None
+) -> TurnAccount:
+    """The account of a request that ended just now, with its own ``status`` and ``outcome`` unless given."""
+    meter, now = record.meter, time.perf_counter()
+    started, first, usage = meter.started, meter.first, meter.usage
+    total = now - record.arrived
+    upstream_time = record.upstream_time
+    return TurnAccount(
+        at=time.time(),
+        request_id=record.id,
+        key=record.key.id,
+        dialect=dialect,
+        model=record.model,
+        upstream="" if started is None or started.upstream == NO_UPSTREAM else started.upstream,
+        outcome=record.outcome if outcome is None else outcome,
+        status=record.status if status is None else status,
+        prompt=usage.prompt_tokens,
+        cached=usage.cached_tokens,
+        completion=usage.completion_tokens,
+        reasoning=usage.reasoning_tokens,
+        repairs=meter.repairs,
+        thread=started.thread if started else "",
+        first_ms=None if first is None else (first - record.arrived) * 1000,
+        total_ms=total * 1000,
+        repaired=meter.repaired,
+        overhead_ms=max(0.0, total - upstream_time.seconds) * 1000 if upstream_time.asked else None,
+    )
