@@ -4,7 +4,7 @@ import subprocess
 from shutil import which
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -57,6 +57,7 @@ def samples(text: bytes) -> dict[str, float]:
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
+@settings(deadline=None)
 @given(st.lists(TURNS), st.lists(TURNS))
 def test_two_processes_say_together_what_one_would(one: list[TurnAccount], other: list[TurnAccount]) -> None:
     together = counted(one)

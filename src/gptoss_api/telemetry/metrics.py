@@ -191,7 +191,8 @@ class TurnCounter:
             found.add(REQUESTS, cell.requests, *of, str(status), outcome)
             found.put(DURATION, cell.duration, *of)
             found.put(FIRST_TOKEN, cell.first, *of)
-            found.put(OVERHEAD, cell.overhead, *of)
+            if any(cell.overhead.counts):
+                found.put(OVERHEAD, cell.overhead, *of)
             for kind, tokens in (
                 ("input", cell.prompt),
                 ("cached", cell.cached),
