@@ -1,0 +1,1 @@
+"""What ``gptoss-api doctor`` looks at, each part by itself."""

@@ -1,0 +1,106 @@
+"""A client that keeps a copy of what goes over its connections, for a bug report."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType, TracebackType
+from typing import Final
+
+from ...core.errors import GatewayError
+from .client import Exchange, HttpClient
+from .connection import Connection
+from .response import HttpResponse
+
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass
+class RecordedExchange:
+    """One request and its answer as they were, secrets and all; ``status`` is 0 where there was no answer.
+
+    ``reads`` are the pieces of the body as they were read, each with the seconds since the request began.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    began: float
+    status: int = 0
+    response_headers: list[tuple[str, str]] = field(default_factory=list, repr=False)
+    reads: list[tuple[float, bytes]] = field(default_factory=list, repr=False)
+
+    @property
+    def response_body(self) -> bytes:
+        return b"".join(piece for _, piece in self.reads)
+
+
+class RecordingClient(HttpClient):
+    """An :class:`HttpClient` whose ``exchanges`` hold what was sent and read, the newest last."""
+
+    def __init__(self, *, connect_timeout: float | None) -> None:
+        super().__init__(connect_timeout=connect_timeout)
+        self.exchanges: list[RecordedExchange] = []
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] = _NO_HEADERS,
+        body: bytes = b"",
+        idle_timeout: float | None = None,
+    ) -> Exchange:
+        """See :meth:`HttpClient.request`."""
+        recorded = RecordedExchange(method, url, dict(headers), body, time.monotonic())
+        self.exchanges.append(recorded)
+        exchange = super().request(method, url, headers=headers, body=body, idle_timeout=idle_timeout)
+        return _Recording(exchange, recorded)
+
+
+class _Recording(Exchange):
+    __slots__ = ("_exchange", "_recorded")
+
+    def __init__(self, exchange: Exchange, recorded: RecordedExchange) -> None:
+        self._exchange = exchange
+        self._recorded = recorded
+
+    async def __aenter__(self) -> HttpResponse:
+        await self._exchange.__aenter__()
+        self._response = response = _RecordedResponse(self._exchange._connection, self._recorded)
+        return response
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._response.detach()
+        await self._exchange.__aexit__(kind, error, trace)
+
+
+class _RecordedResponse(HttpResponse):
+    __slots__ = ("_recorded",)
+
+    def __init__(self, connection: Connection, recorded: RecordedExchange) -> None:
+        super().__init__(connection)
+        self._recorded = recorded
+        recorded.status = self.status
+        recorded.response_headers = [
+            (name, value) for name in self.headers for value in self.headers.get_all(name)
+        ]
+
+    def take(self) -> bytes | None:
+        """See :meth:`HttpResponse.take`."""
+        if data := super().take():
+            self._recorded.reads.append((time.monotonic() - self._recorded.began, data))
+        return data
+
+    async def finish(self, timeout: float) -> bool:
+        """See :meth:`HttpResponse.finish`; the rest is recorded, too."""
+        try:
+            async with asyncio.timeout(timeout):
+                while await self.read_chunk():
+                    pass
+        except (TimeoutError, GatewayError):
+            return False
+        return True
