@@ -6,16 +6,13 @@ import select
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run, clean_environment
+from tests.cli.conftest import Run, answering, clean_environment
 from tests.simulator import HttpReply, Simulator, simulator_thread
 from tests.simulator.server import session_cookie
 
@@ -119,30 +116,6 @@ def test_who_made_the_login_is_asked_first_which_costs_nothing(
     assert done.stdout.startswith(f"{told}\n")
     assert ("sending one short message" in done.stderr) == (status != 200)
     assert "hf_s3cret" not in done.stdout + done.stderr
-
-
-@contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
-    """A server that answers everything so."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/oauth/userinfo"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def test_a_site_that_cannot_be_reached_leaves_it_untried(run_here: Run, kept: Path) -> None:

@@ -20,13 +20,19 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-# Headers whose values are of the protocol; of all others only the names stay.
-_PLAIN_HEADERS: Final = _set(
-    "accept accept-encoding accept-ranges cache-control connection content-encoding content-length "
-    "content-type date expires pragma retry-after transfer-encoding vary x-accel-buffering "
-    "x-reasoning-effort x-selected-model x-show-reasoning"
+# Headers whose values are of the protocol, and what they look like; of all others only the names stay.
+_HTTP_DATE: Final = r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT"
+_MEDIA: Final = r"[a-z*]{1,20}/[a-z0-9.+*-]{1,40}(?:; ?[a-z]{1,20}=[A-Za-z0-9-]{1,20})?"
+_PLAIN_HEADERS: Final = {
+    **dict.fromkeys(("accept", "content-type"), re.compile(_MEDIA)),
+    **dict.fromkeys(("date", "expires"), re.compile(_HTTP_DATE)),
+    **dict.fromkeys(("content-length", "retry-after"), re.compile(r"\d{1,12}")),
+    "x-selected-model": re.compile(r"gpt-oss-(?:safeguard-)?\d{2,3}b"),
+}
+_WORDED_HEADERS: Final = _set(
+    "accept-encoding cache-control connection content-encoding pragma transfer-encoding vary "
+    "x-accel-buffering x-reasoning-effort x-show-reasoning"
 )
-_PLAIN_VALUE: Final = re.compile(r"[\w ,:;=/+*.\"()-]{0,120}")
 # Fields that say what kind of thing something is: new kinds are what a report is about.
 _KINDS: Final = frozenset({"type", "op", "object", "role", "event", "channel"})
 _KIND: Final = re.compile(r"[a-z]{1,24}(?:[._][a-z]{1,24}){0,5}")
@@ -37,8 +43,8 @@ _WORDED: Final = _set(
 )
 # Objects whose fields have names that somebody chose.
 _FREE: Final = _set("metadata properties arguments headers labels user account extra logit_bias")
-_FIELD: Final = re.compile(r"[A-Za-z_$@-][A-Za-z_.$@-]{0,40}")
-_IDENTIFIER: Final = re.compile(r"([a-z]{2,12})[_-][0-9A-Za-z_-]{4,}|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}")
+_FIELD: Final = re.compile(r"[A-Za-z_$][A-Za-z_]{0,40}")
+_IDENTIFIER: Final = re.compile(r"[a-z]{2,12}[_-][0-9A-Za-z_-]{4,}|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}")
 # What identifiers of the protocols begin with, beside those of accounts.
 _PREFIXES: Final = _set("thr msg rs resp chatcmpl cmpl call fc gen req wf tsk ctc item rea run atc")
 _SEGMENTS: Final = _set(
@@ -51,28 +57,32 @@ _LARGEST_NUMBER: Final = 1_000_000
 # Characters of a body that is neither JSON nor a stream.
 _LONGEST_PAGE: Final = 4_000
 
-_VOCABULARY: Final = _set("""
-    a about access account active added again all allowed already an and api are as assistant at auth
-    authentication authorization authorized available bad be been before billing body browser but by call
-    calls cannot card challenge change chat check closed code complete completed completion connection
-    content context continue cot could create created credential credentials credit credits current custom
-    daily day days delta denied detail details did disabled does done down due empty enable end ended entry
-    error exceed exceeded exhausted exist expected expired failed failure false field file filter first for
-    forbidden found free from function gateway generate generating given go good gpt gpt-oss had has have
-    header high hit hour hours html head hugging face id if in incomplete incorrect input insufficient
-    internal invalid is it item items json just keep-alive key known length level limit limited limits list
-    load loaded locked log login long low many maximum medium message messages minute minutes missing
-    model models moment more must name needed new no none not null number object occurred of off on one only
-    open or oss other out output overloaded page parameter parse part passed pending per permission please
-    policy processing progress prompt properties protocol provider quota rate reach reached read reason
-    reasoning recap received refused remaining request requests required reset resource response responses
-    retry role schema second seconds see send server service session show sign signed start status step stop
-    stream string structured successful supported system take task temporarily text than that the then there
-    thinking this thought thread time timeout title to token tokens too tool tools true try type unable
-    unauthenticated unauthorized unavailable unexpected unknown unsupported until up update updated upgrade
-    usage use used user valid value values verify wait was way we web were when widget with without wrong
-    you your cloudflare nginx uvicorn captcha doctype meta script style div body
-    """)
+_VOCABULARY: Final = _set(
+    """
+    a about accept access account active added again all allowed already an and api are as assistant at
+    auth authentication authorization authorized available bad be been before billing body br browser
+    but by call calls cannot captcha card challenge change chat check chunked close closed cloudflare
+    code complete completed completion connection content context continue cookie cot could create
+    created credential credentials credit credits current custom daily day days deflate delta denied
+    detail details did disabled div doctype does done down due empty enable encoding end ended entry
+    error exceed exceeded exhausted exist expected expired face failed failure false field file filter
+    first for forbidden found free from function gateway generate generating given go good gpt gpt-oss
+    gzip had has have head header high hit hour hours html hugging id identity if in incomplete
+    incorrect input insufficient internal invalid is it item items json just keep-alive key known length
+    level limit limited limits list load loaded locked log login long low many max-age maximum medium
+    message messages meta minute minutes missing model models moment more must name needed new nginx no
+    no-cache no-store none not null number object occurred of off on one only open or origin oss other
+    out output overloaded page parameter parse part passed pending per permission please policy private
+    processing progress prompt properties protocol provider quota rate reach reached read reason
+    reasoning recap received refused remaining request requests required reset resource response
+    responses retry role schema script second seconds see send server service session show sign signed
+    start status step stop stream string structured style successful supported system take task
+    temporarily text than that the then there thinking this thought thread time timeout title to token
+    tokens too tool tools true try type unable unauthenticated unauthorized unavailable unexpected
+    unknown unsupported until up update updated upgrade usage use used user uvicorn valid value values
+    verify wait was way we web were when widget with without wrong you your zstd
+    """
+)
 _WORD: Final = re.compile(r"[^\W_]+(?:-[^\W_]+)?")
 
 
@@ -95,7 +105,7 @@ class Anonymizer:
                 "status": recorded.status,
                 "headers": self._headers(recorded.response_headers),
                 "lines": self.lines(recorded.response_body),
-                "reads": [[round(after, 3), len(piece)] for after, piece in recorded.reads],
+                "reads": [f"{after:.3f} s: {len(piece)} bytes" for after, piece in recorded.reads],
             },
         }
 
@@ -148,8 +158,9 @@ class Anonymizer:
             return value
         if name in _WORDED:
             return self.words(value)
-        if (found := _IDENTIFIER.fullmatch(value)) is not None or _is_id(name):
-            return self._numbered(value, found[1] if found and found[1] in _PREFIXES else "id")
+        if _is_id(name) or _IDENTIFIER.fullmatch(value):
+            prefix = re.split("[_-]", value, maxsplit=1)[0]
+            return self._numbered(value, prefix if prefix in _PREFIXES else "id")
         return self.text(value)
 
     def _field(self, name: str, *, free: bool) -> str:
@@ -162,11 +173,14 @@ class Anonymizer:
             return value
         return self._known.setdefault(value, f"{prefix}_{len(self._known) + 1}")
 
-    def _headers(self, headers: Iterable[tuple[str, str]]) -> list[list[str]]:
-        return [
-            [name, value if name.lower() in _PLAIN_HEADERS and _PLAIN_VALUE.fullmatch(value) else "(removed)"]
-            for name, value in headers
-        ]
+    def _headers(self, headers: Iterable[tuple[str, str]]) -> list[str]:
+        return [f"{name}: {self._header(name.lower(), value)}" for name, value in headers]
+
+    def _header(self, name: str, value: str) -> str:
+        if name in _WORDED_HEADERS:
+            return self.words(value)
+        plain = _PLAIN_HEADERS.get(name)
+        return value if plain is not None and plain.fullmatch(value) else "(removed)"
 
     def _body(self, body: bytes) -> Any:
         text = body.decode("utf-8", "replace")
@@ -195,7 +209,7 @@ class Anonymizer:
             case "event":
                 shown = value if _KIND.fullmatch(value) else self.text(value)
             case "id":
-                shown = self._numbered(value, "id")
+                shown = self._string(value, "id")
             case "retry":
                 shown = self.text(value)
             case _:

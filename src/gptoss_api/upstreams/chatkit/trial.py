@@ -42,11 +42,15 @@ class Verdict(Enum):
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """What came of trying a login, in words, and the name of its owner, where it was told."""
+    """What came of trying a login, in words, and the name of its owner, where it was told.
+
+    ``expired`` says that Hugging Face knows its token no longer.
+    """
 
     verdict: Verdict
     detail: str
     owner: str = ""
+    expired: bool = False
 
 
 class _FirstWord:
@@ -76,7 +80,7 @@ async def ask_owner(http: HttpClient, credentials: Credentials, url: str) -> Tri
     except (GatewayError, ValueError):
         return Trial(Verdict.UNKNOWN, "Hugging Face could not be asked whose login it is.")
     if status in (401, 403):
-        return Trial(Verdict.UNKNOWN, "Hugging Face says that the login has expired.")
+        return Trial(Verdict.UNKNOWN, "Hugging Face says that the login has expired.", expired=True)
     owner = _name_in(body) if status == 200 else ""
     if not owner:
         return Trial(Verdict.UNKNOWN, "Hugging Face did not tell whose login it is.")

@@ -1,6 +1,7 @@
 """A client that keeps a copy of what goes over its connections, for a bug report."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ class RecordedExchange:
     status: int = 0
     response_headers: list[tuple[str, str]] = field(default_factory=list, repr=False)
     reads: list[tuple[float, bytes]] = field(default_factory=list, repr=False)
+    ended: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     @property
     def response_body(self) -> bytes:
@@ -58,6 +60,14 @@ class RecordingClient(HttpClient):
         exchange = super().request(method, url, headers=headers, body=body, idle_timeout=idle_timeout)
         return _Recording(exchange, recorded)
 
+    async def settle(self, timeout: float) -> None:
+        """Waits for the ends of answers that are still being read, for at most ``timeout`` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                for exchange in self.exchanges:
+                    if exchange.status:
+                        await exchange.ended.wait()
+
 
 class _Recording(Exchange):
     __slots__ = ("_exchange", "_recorded")
@@ -74,6 +84,7 @@ class _Recording(Exchange):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._recorded.ended.set()
         self._response.detach()
         await self._exchange.__aexit__(kind, error, trace)
 
