@@ -7,7 +7,7 @@ import click
 
 from .. import __version__
 
-_COMMANDS = ("serve", "login", "doctor", "keys", "usage", "config", "completion")
+_COMMANDS = ("serve", "login", "doctor", "keys", "usage", "config", "setup", "launch", "completion")
 
 
 class _Commands(click.Group):

@@ -1,0 +1,118 @@
+"""``gptoss-api setup``: writes a client's configuration, and takes it back."""
+
+import click
+
+from ..config import Settings
+from ..core.catalog import DEFAULT_MODEL, find_model
+from ..core.errors import ModelNotFound
+from .clients import NAMES, find_client
+from .clients.changes import Refused, Setup, plan_setup, plan_undo, set_up, undo
+from .clients.client import Client, Target
+from .clients.files import CannotUse
+from .clients.running import NoGateway, Sighting, address_given, address_of, look_at, wants_keys
+from .options import read_settings
+
+
+@click.command("setup")
+@click.argument("name", metavar="CLIENT", type=click.Choice(NAMES))
+@click.option("--print", "show", is_flag=True, help="Show what would be written, and write nothing.")
+@click.option("--undo", "undoing", is_flag=True, help="Give back what was there before.")
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="The model that the client uses.")
+@click.option("--default", "as_default", is_flag=True, help="Make it the client's choice over yours.")
+@click.option("--base-url", metavar="URL", help="The gateway, unless it is that of these settings.")
+@click.option("--config", "config_file", metavar="FILE", help="TOML file with settings.")
+def command(
+    name: str,
+    show: bool,
+    undoing: bool,
+    model: str,
+    as_default: bool,
+    base_url: str | None,
+    config_file: str | None,
+) -> None:
+    """Write the configuration with which a client uses the gateway.
+
+    Only what is ours is added; the rest of a file stays as it is, with its comments. A provider of the same
+    name that is not ours is left alone, and so is a model that you chose, unless you say --default. A copy is
+    kept; --undo gives it back byte for byte. No key is written: the client reads it from a variable.
+
+    CLIENT is one of codex, claude-code, opencode, qwen-code, cline, continue, aider, llm, open-webui, zed,
+    vscode.
+    """
+    client = find_client(name)
+    try:
+        if undoing:
+            _undo(client, plan_undo(client), show=show)
+            return
+        settings = read_settings({"config_file": config_file}).settings
+        target, seen = find_target(settings, base_url, model)
+        setup = plan_setup(client, target, as_default=as_default)
+        if show:
+            _show(setup)
+            return
+        set_up(client, setup)
+    except (Refused, NoGateway, CannotUse) as error:
+        raise click.ClickException(str(error)) from None
+    _report(client, setup, target, seen)
+
+
+def find_target(settings: Settings, base_url: str | None, model: str) -> tuple[Target, Sighting]:
+    """The gateway and the model that a client is to use, and what was seen there.
+
+    Raises:
+        NoGateway: for an address where something else answers, or no address at all.
+    """
+    try:
+        found = find_model(model).id
+    except ModelNotFound as error:
+        raise NoGateway(str(error)) from None
+    address = address_given(base_url) if base_url else address_of(settings)
+    seen = look_at(address)
+    if seen.answers and not seen.is_gateway:
+        raise NoGateway(f"What answers at {address} is not this gateway; say --base-url, or set PORT")
+    keyed = seen.keyed if seen.answers else not base_url and wants_keys(settings)
+    return Target(address, found, keyed), seen
+
+
+def _show(setup: Setup) -> None:
+    if not setup.changes:
+        click.echo("Nothing would change.", err=True)
+    for change in setup.changes:
+        click.echo(change.shown(), nl=False)
+
+
+def _undo(client: Client, setup: Setup, *, show: bool) -> None:
+    if not setup.changes:
+        raise click.ClickException(f"There is nothing of {client.title} to take back.")
+    if show:
+        _show(setup)
+        return
+    undo(client, setup)
+    for change in setup.changes:
+        done = "is removed, as it was not there before" if change.becomes is None else "is what it was before"
+        click.echo(f"{change.was.path} {done}.")
+
+
+def _report(client: Client, setup: Setup, target: Target, seen: Sighting) -> None:
+    for change in setup.changes:
+        click.echo(f"Written: {change.was.path}")
+    if setup.changes:
+        click.echo(f"{client.title} is set up for {target.model} at {target.v1}.")
+    else:
+        click.echo(f"{client.title} was set up already; nothing has changed.")
+    if setup.keeps:
+        click.echo(
+            f"Your own choice stays ({', '.join(setup.keeps)}). To choose this one: "
+            f"{client.choose.format(model=target.model)}; or run this with --default."
+        )
+    if target.keyed and client.key_variable:
+        click.echo(f"The gateway wants a key. {client.title} reads it from {client.key_variable}.")
+    if after := client.with_key if target.keyed else client.without_key:
+        click.echo(after)
+    files = [str(config.find()) for config in client.files]
+    click.echo(f"Try it: {client.first.format(file=files[0])}")
+    click.echo(f"To take it back: gptoss-api setup {client.name} --undo")
+    if not seen.answers:
+        click.echo(f"Warning: nothing answers at {target.address} yet; start the gateway.", err=True)
+    if seen.is_demo:
+        click.echo("Warning: the gateway's built-in demo answers, not a model.", err=True)
