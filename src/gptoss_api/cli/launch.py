@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ..core.catalog import DEFAULT_MODEL
+from ..core.program import command as program
 from .clients import NAMES, find_client
 from .clients.client import Target
 from .clients.files import CannotUse
@@ -34,12 +35,12 @@ def command(
     client = find_client(name)
     if client.start is None:
         raise click.ClickException(
-            f"{client.why_not}; 'gptoss-api setup {name}' sets it up, and --undo takes that back."
+            f"{client.why_not}; '{program()} setup {name}' sets it up, and --undo takes that back."
         )
     settings = read_settings({"config_file": config_file}).settings
     with Supervisor() as supervisor, tempfile.TemporaryDirectory(prefix="gptoss-api-") as folder:
         try:
-            program = supervisor.find(client.command, client.install)
+            found = supervisor.find(client.command, client.install)
             target, seen = find_target(settings, base_url, model)
             if not seen.answers:
                 if base_url:
@@ -47,11 +48,10 @@ def command(
                 tell(
                     f"No gateway runs at {target.address}; one is started for as long as {client.title} runs."
                 )
-                supervisor.start_gateway(target.address, settings, Path(folder), config_file)
-                seen = look_at(target.address)
+                seen = supervisor.start_gateway(target.address, Path(folder), config_file)
                 target = Target(target.address, target.model, seen.keyed)
             if seen.is_demo:
-                tell("The gateway's built-in demo answers, not a model: run 'gptoss-api login' for one.")
+                tell(f"The gateway's built-in demo answers, not a model: run '{program()} login' for one.")
             environment = dict(os.environ)
             if target.keyed:
                 key = find_key(("GPTOSS_API_KEY", client.key_variable))
@@ -62,7 +62,7 @@ def command(
             place.mkdir()
             start = client.start(target, place)
             environment.update(start.environment)
-            code = supervisor.run([program, *start.arguments, *arguments], environment)
+            code = supervisor.run([found, *start.arguments, *arguments], environment)
         except (NoGateway, NotStarted, CannotUse) as error:
             raise click.ClickException(str(error).rstrip(".") + ".") from None
     sys.exit(code)

@@ -5,11 +5,13 @@ import click
 from ..config import Settings
 from ..core.catalog import DEFAULT_MODEL, find_model
 from ..core.errors import ModelNotFound
+from ..core.program import command as program
+from ..server.neighbour import address_of
 from .clients import NAMES, find_client
-from .clients.changes import Refused, Setup, plan_setup, plan_undo, set_up, undo
+from .clients.changes import Refused, Setup, by_hand, plan_setup, plan_undo, set_up, undo
 from .clients.client import Client, Target
 from .clients.files import CannotUse
-from .clients.running import NoGateway, Sighting, address_given, address_of, look_at, wants_keys
+from .clients.running import NoGateway, Sighting, address_given, look_at, wants_keys
 from .options import read_settings
 
 
@@ -46,10 +48,10 @@ def command(
             return
         settings = read_settings({"config_file": config_file}).settings
         target, seen = find_target(settings, base_url, model)
-        setup = plan_setup(client, target, as_default=as_default)
         if show:
-            _show(setup)
+            _show(client, target, as_default=as_default)
             return
+        setup = plan_setup(client, target, as_default=as_default)
         set_up(client, setup)
     except (Refused, NoGateway, CannotUse) as error:
         raise click.ClickException(str(error)) from None
@@ -66,7 +68,7 @@ def find_target(settings: Settings, base_url: str | None, model: str) -> tuple[T
         found = find_model(model).id
     except ModelNotFound as error:
         raise NoGateway(str(error)) from None
-    address = address_given(base_url) if base_url else address_of(settings)
+    address = address_given(base_url) if base_url else address_of(settings.host, settings.port)
     seen = look_at(address)
     if seen.answers and not seen.is_gateway:
         raise NoGateway(f"What answers at {address} is not this gateway; say --base-url, or set PORT")
@@ -74,7 +76,15 @@ def find_target(settings: Settings, base_url: str | None, model: str) -> tuple[T
     return Target(address, found, keyed), seen
 
 
-def _show(setup: Setup) -> None:
+def _show(client: Client, target: Target, *, as_default: bool) -> None:
+    try:
+        _tell(plan_setup(client, target, as_default=as_default))
+    except Refused:
+        click.echo(by_hand(client, target), nl=False)
+        raise
+
+
+def _tell(setup: Setup) -> None:
     if not setup.changes:
         click.echo("Nothing would change.", err=True)
     for change in setup.changes:
@@ -85,7 +95,7 @@ def _undo(client: Client, setup: Setup, *, show: bool) -> None:
     if not setup.changes:
         raise click.ClickException(f"There is nothing of {client.title} to take back.")
     if show:
-        _show(setup)
+        _tell(setup)
         return
     undo(client, setup)
     for change in setup.changes:
@@ -111,8 +121,8 @@ def _report(client: Client, setup: Setup, target: Target, seen: Sighting) -> Non
         click.echo(after)
     files = [str(config.find()) for config in client.files]
     click.echo(f"Try it: {client.first.format(file=files[0])}")
-    click.echo(f"To take it back: gptoss-api setup {client.name} --undo")
+    click.echo(f"To take it back: {program()} setup {client.name} --undo")
     if not seen.answers:
-        click.echo(f"Warning: nothing answers at {target.address} yet; start the gateway.", err=True)
+        click.echo(f"Warning: nothing answers at {target.address} yet: {program()} serve", err=True)
     if seen.is_demo:
         click.echo("Warning: the gateway's built-in demo answers, not a model.", err=True)

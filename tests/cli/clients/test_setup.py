@@ -27,7 +27,7 @@ MINE = {
     ".config/opencode/opencode.json": '{\n\t"provider": {"mine": {}} // keep\n}\n',
     ".qwen/settings.json": '{"modelProviders": {"openai": [{"id": "mine"}]}, "model": {"name": "mine"}}',
     ".cline/data/settings/providers.json": '{"version": 1, "providers": {"anthropic": {"settings": {}}}}',
-    ".continue/config.yaml": "name: Mine\nmodels:\n  - name: Mine # first\n    provider: x\n\n# 2\nrules: 1\n",
+    ".continue/config.yaml": "name: Mine\nmodels:\n  - name: Mine # 1\n    model: x\n\n# 2\nrules: 1\n",
     ".aider.conf.yml": "# Mine.\ndark-mode: true",
     ".aider.model.metadata.json": '{"mine": {"mode": "chat"}}\n',
     ".config/io.datasette.llm/extra-openai-models.yaml": "- model_id: mine\n  model_name: mine\r\n",
@@ -192,6 +192,8 @@ def test_a_provider_of_the_same_name_that_is_not_ours_is_left_alone(
         done = cli(name, *option)
         assert done.exit_code == 1
         assert "is left as it is" in done.output
+    # What a person may write there by hand.
+    assert "127.0.0.1" in done.stdout
     assert [*_written(home)] == [path]
     assert (home / path).read_text() == theirs
 

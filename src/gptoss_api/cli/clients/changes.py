@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 
+from ...core.program import command as program
 from . import files, receipts
 from .client import Client, ConfigFile, Target
 from .files import CannotUse, Found
@@ -104,7 +105,7 @@ class _Planned:
             standing = self._standing(edit)
             if standing is Standing.OTHER and not edit.choice:
                 raise self._refused(
-                    f"it has {edit.name} already, which 'gptoss-api setup' did not write; "
+                    f"it has {edit.name} already, which this command did not write; "
                     "rename or remove that and run this again"
                 )
             if standing is not Standing.SAME:
@@ -150,10 +151,21 @@ class _Planned:
 
     @property
     def _by_hand(self) -> str:
-        return "see 'gptoss-api setup --print' for what to write there by hand"
+        return f"see '{program()} setup {self._client.name} --print' for what to write there by hand"
 
     def _refused(self, why: str) -> Refused:
         return Refused(f"{self._found.path} is left as it is: {why}.")
+
+
+def by_hand(client: Client, target: Target) -> str:
+    """What the files would be if they were new, for a person who writes that into those that exist."""
+    shown = []
+    for config in client.files:
+        text = config.begin
+        for edit in config.edits(target):
+            text, _ = FORMATS[config.format].apply(text, edit)
+        shown.append(f"# {config.find()} (by hand)\n{text.rstrip()}\n")
+    return "".join(shown)
 
 
 def plan_undo(client: Client) -> Setup:

@@ -12,8 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from ...config import Settings
-from .running import look_at
+from .running import Sighting, look_at
 
 # Seconds for a gateway to start, and to end.
 _START: Final = 30.0
@@ -75,8 +74,8 @@ class Supervisor:
             raise NotStarted(f"There is no program {command!r} on the PATH; to install it: {install}")
         return program
 
-    def start_gateway(self, address: str, settings: Settings, folder: Path, config_file: str | None) -> None:
-        """Starts a gateway and waits until it answers at ``address``.
+    def start_gateway(self, address: str, folder: Path, config_file: str | None) -> Sighting:
+        """Starts a gateway and waits until it answers at ``address``; its log goes into ``folder``.
 
         Raises:
             NotStarted: with what it said, where it does not.
@@ -94,11 +93,12 @@ class Supervisor:
                 start_new_session=True,
             )
         deadline = time.monotonic() + _START
-        while not look_at(address).is_gateway:
+        while not (seen := look_at(address)).is_gateway:
             if self._gateway.poll() is not None or time.monotonic() > deadline:
                 said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
                 raise NotStarted(f"The gateway did not start: {said[-1] if said else 'it said nothing'}")
             time.sleep(_PAUSE)
+        return seen
 
     def run(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
         """The exit code of the client, as a shell would tell it.

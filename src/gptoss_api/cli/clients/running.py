@@ -1,11 +1,11 @@
 """The gateway that a client is to use: where it is, whether it runs, and whether it wants a key."""
 
-import http.client
-import json
 import os
 import re
 import sys
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,12 +13,10 @@ import click
 
 from ...config import Settings
 from ...gateway import created_keys_exist
+from ...server.neighbour import find_neighbour, patience_for
 from ..hidden_input import read_hidden
 from .client import KEY_VARIABLE
 
-# Seconds for an answer of a gateway, which has it ready.
-_PATIENCE: Final = 5.0
-_NAME: Final = "gptoss-api"
 # Nothing in it means anything to a shell, to YAML or to a file of variables.
 _ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9._~:/\[\]%-]+")
 
@@ -35,12 +33,6 @@ class Sighting:
     is_gateway: bool = False
     keyed: bool = False
     is_demo: bool = False
-
-
-def address_of(settings: Settings) -> str:
-    """Where a gateway with these settings is reached from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.host, settings.host)  # noqa: S104
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def address_given(text: str) -> str:
@@ -62,33 +54,39 @@ def address_given(text: str) -> str:
 
 def look_at(address: str, key: str = "") -> Sighting:
     """What is at ``address``; with a ``key``, ``keyed`` is whether it is *not* taken."""
-    try:
-        status, about = _get(address, "/", "")
-    except (OSError, http.client.HTTPException):
-        return Sighting(answers=False)
-    if status not in (200, 503) or not isinstance(about, dict) or about.get("name") != _NAME:
-        return Sighting(answers=True)
-    try:
-        models, _ = _get(address, "/v1/models", key)
-    except (OSError, http.client.HTTPException):
-        return Sighting(answers=False)
-    upstream = about.get("upstream")
-    is_demo = isinstance(upstream, dict) and upstream.get("name") == "demo"
-    return Sighting(True, True, models == http.HTTPStatus.UNAUTHORIZED, is_demo)
+    patience = patience_for(address)
+    gateway = find_neighbour(address, {}, patience)
+    if gateway is None:
+        return Sighting(answers=_answers(address, patience))
+    keyed = _status_of(address, "/v1/models", key, patience) == HTTPStatus.UNAUTHORIZED
+    return Sighting(answers=True, is_gateway=True, keyed=keyed, is_demo=gateway.is_demo)
 
 
-def _get(address: str, path: str, key: str) -> tuple[int, object]:
+def _connection(address: str, patience: float) -> HTTPConnection:
     parts = urlsplit(address)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=_PATIENCE)
-    headers = {"accept": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    return kind(parts.hostname or "", parts.port, timeout=patience)
+
+
+def _answers(address: str, patience: float) -> bool:
+    connection = _connection(address, patience)
     try:
-        connection.request("GET", f"{parts.path}{path}", headers=headers)
-        answer = connection.getresponse()
-        try:
-            return answer.status, json.loads(answer.read(1_000_000))
-        except ValueError:
-            return answer.status, None
+        connection.connect()
+    except OSError:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def _status_of(address: str, path: str, key: str, patience: float) -> int:
+    connection = _connection(address, patience)
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    try:
+        connection.request("GET", f"{urlsplit(address).path}{path}", headers=headers)
+        return connection.getresponse().status
+    except (OSError, HTTPException):
+        return 0
     finally:
         connection.close()
 
