@@ -5,7 +5,7 @@ import re
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gptoss_api.cli.clients.formats import FORMATS, Add, Block, CannotEdit, Edit, Put, Standing, Whole
@@ -109,6 +109,8 @@ def test_a_choice_that_was_replaced_comes_back() -> None:
         assert form.revert(replaced, choice, before) == text.replace("'mine'", '"mine"')
 
 
+# Beside other tests a machine makes inputs slowly.
+unhurried = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 _words = st.sampled_from(["a", "b", "provider", "model", "gptoss", "übung", "x y"])
 _values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-9, 99), st.sampled_from(["", "text", "{", "]"])),
@@ -136,6 +138,7 @@ def _json_texts(draw: st.DrawFn) -> str:
     return written(draw(st.dictionaries(_words, _values, max_size=4)))
 
 
+@unhurried
 @given(_json_texts(), st.lists(_words, min_size=1, max_size=3), _values)
 def test_any_json_says_one_thing_more_and_then_what_it_said(
     text: str, path: list[str], value: object
@@ -234,6 +237,7 @@ _toml_lines = st.lists(
 )
 
 
+@unhurried
 @given(_toml_lines, st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_any_toml_says_three_things_more_and_then_what_it_said(
     lines: list[str], end: str, closed: bool
