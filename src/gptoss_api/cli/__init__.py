@@ -7,7 +7,18 @@ import click
 
 from .. import __version__
 
-_COMMANDS = ("serve", "login", "doctor", "keys", "usage", "config", "setup", "launch", "completion")
+_COMMANDS = (
+    "serve",
+    "chat",
+    "login",
+    "doctor",
+    "setup",
+    "launch",
+    "keys",
+    "usage",
+    "config",
+    "completion",
+)
 
 
 class _Commands(click.Group):

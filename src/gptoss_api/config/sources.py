@@ -220,9 +220,13 @@ def _read_text(file: Path) -> str:
         raise ConfigError(f"{file}: cannot be read: it is not UTF-8 text") from None
 
 
+# What the commands that ask a gateway read beside the settings; servers have no use for it.
+CLIENT_VARIABLES: Final = ("GPTOSS_BASE_URL",)
+
+
 def _misspelt(environment: Mapping[str, str]) -> Iterator[str]:
     known = [option.env for option in OPTIONS]
     for name in sorted(environment):
-        if name.startswith("GPTOSS_") and name not in known:
+        if name.startswith("GPTOSS_") and name not in (*known, *CLIENT_VARIABLES):
             near = difflib.get_close_matches(name, known, 1)
             yield f"{name} is set but is not a setting" + (f"; did you mean {near[0]}?" if near else "")

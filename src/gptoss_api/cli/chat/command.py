@@ -1,0 +1,179 @@
+"""The command itself: what it is asked, of whom, and how it ends."""
+
+import json
+import os
+import sys
+from typing import Final
+from urllib.parse import urlsplit
+
+import click
+
+from ...config import ConfigError, Settings
+from ...telemetry.logs import configure_logging
+from ..options import WrongSetting, read_settings
+from .conversation import Conversation, Said, full_name
+from .remote import Remote
+from .screen import Screen
+from .session import EFFORTS, Session
+from .source import Failed, Heard, Source
+
+# What a program that was interrupted ends with.
+_INTERRUPTED: Final = 130
+# And one whose reader left.
+_NOBODY_READS: Final = 141
+BASE_URL: Final = "GPTOSS_BASE_URL"
+KEY: Final = "GPTOSS_API_KEY"
+
+
+@click.command("chat")
+@click.argument("question", nargs=-1)
+@click.option("-m", "--model", default="gpt-oss-120b", show_default=True, metavar="NAME", help="Who answers.")
+@click.option("-e", "--effort", type=click.Choice(EFFORTS), help="How much the model thinks.")
+@click.option("-s", "--system", default="", metavar="TEXT", help="Instructions for the model.")
+@click.option(
+    "--base-url",
+    envvar=BASE_URL,
+    metavar="URL",
+    help=f"The gateway to ask. [{BASE_URL}; default: the one at HOST and PORT, else this process]",
+)
+@click.option("--key", "asks_key", is_flag=True, help=f"Ask for the API key, hidden. [{KEY}]")
+@click.option("--no-thinking", is_flag=True, help="Do not show the model's thoughts.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON.")
+@click.option("--config", "config_file", metavar="FILE", help="TOML file with settings.")
+def command(
+    question: tuple[str, ...],
+    model: str,
+    effort: str | None,
+    system: str,
+    base_url: str | None,
+    asks_key: bool,
+    no_thinking: bool,
+    as_json: bool,
+    config_file: str | None,
+) -> None:
+    """Chat in the terminal, or ask one QUESTION.
+
+    What is piped in is read first, and the question is asked about it. The answer goes to standard output,
+    everything else to standard error. The exit code is 1 where there is no answer, 130 after Ctrl-C.
+    """
+    settings = read_settings({"config_file": config_file}).settings
+    configure_logging("error", settings.log_format, secrets=settings.secrets)
+    asked = _asked(" ".join(question), settings.max_body)
+    conversation = Conversation(full_name(model), effort, system)
+    screen = Screen(thinking=not (no_thinking or as_json), answers=not as_json)
+    try:
+        key = click.prompt("API key", hide_input=True, err=True) if asks_key else os.environ.get(KEY, "")
+        source = _source(settings, base_url, key, screen)
+        try:
+            if asked is None:
+                Session(source, conversation, screen).run()
+            else:
+                conversation.said.append(Said("user", asked))
+                _answer(source, conversation, screen, as_json=as_json)
+        finally:
+            source.close()
+    except (KeyboardInterrupt, click.Abort):
+        screen.end()
+        sys.exit(_INTERRUPTED)
+    except Failed as failure:
+        screen.end()
+        screen.fail(str(failure))
+        sys.exit(1)
+
+
+def _asked(question: str, most: int) -> str | None:
+    """The one question, with what is piped in before it; ``None`` where a person is to type.
+
+    Raises:
+        UsageError: where nothing is asked, or what is piped in cannot be.
+    """
+    if sys.stdin.isatty():
+        return question or None
+    data = sys.stdin.buffer.read(most + 1)
+    if len(data) > most:
+        raise click.UsageError(f"More than {most} bytes were piped in; GPTOSS_MAX_BODY allows no more.")
+    try:
+        piped = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise click.UsageError("What was piped in is no UTF-8 text.") from None
+    asked = "\n\n".join(filter(str.strip, (piped, question)))
+    if not asked:
+        raise click.UsageError("Nothing is asked: give a question, or pipe one in.")
+    return asked
+
+
+def _source(settings: Settings, base_url: str | None, key: str, screen: Screen) -> Source:
+    """The gateway that was named, or that runs where this configuration has it; else one in this process.
+
+    Raises:
+        Failed: where something else is at the address that was named.
+    """
+    from ...server.neighbour import address_of, find_neighbour, patience_for
+
+    url = _without_version(base_url) if base_url else address_of(settings.host, settings.port)
+    found = find_neighbour(url, {}, patience_for(url)) if base_url or settings.port else None
+    if found is not None:
+        # The gateway's own keys are there for whoever may read its configuration.
+        own = settings.api_keys[0] if settings.api_keys and not base_url else ""
+        return _opened(Remote(url, key or own, found.upstream))
+    if base_url:
+        raise Failed(f"No gateway answers at {url}. Start one with 'serve', or leave out the address.")
+    from .local import Local
+
+    try:
+        local = Local(settings)
+    except ConfigError as error:
+        raise WrongSetting(str(error)) from None
+    screen.note(f"No gateway runs at {url}; this process asks {local.where}.")
+    return local
+
+
+def _opened(remote: Remote) -> Remote:
+    """``remote`` with a key that opens it, which a person at a terminal is asked for."""
+    try:
+        remote.models()
+    except Failed as failure:
+        if not failure.wants_key:
+            return remote
+        if remote.key or not sys.stdin.isatty():
+            raise Failed(f"{failure} Set {KEY}, or type it after --key.") from None
+        remote.key = click.prompt("This gateway wants an API key", hide_input=True, err=True)
+    return remote
+
+
+def _without_version(base_url: str) -> str:
+    """Raises: UsageError, for what is no address."""
+    url = base_url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise click.UsageError(f"{BASE_URL} is an address such as http://127.0.0.1:8000/v1.")
+    if "@" in parts.netloc:
+        raise click.UsageError(f"{BASE_URL} holds no password; the API key is {KEY}.")
+    return url
+
+
+def _answer(source: Source, conversation: Conversation, screen: Screen, *, as_json: bool) -> None:
+    heard = Heard(screen)
+    source.ask(conversation, heard)
+    screen.end()
+    if screen.gone:
+        sys.exit(_NOBODY_READS)
+    if as_json:
+        click.echo(json.dumps(_whole(heard), ensure_ascii=False, indent=2))
+        return
+    if heard.finish_reason == "length":
+        screen.note("The answer was cut: it is as long as it may be.")
+    for note in heard.notes:
+        screen.note(f"Note: {note}")
+
+
+def _whole(heard: Heard) -> dict[str, object]:
+    return {
+        "content": "".join(heard.text),
+        "reasoning": "".join(heard.reasoning),
+        "model": heard.model,
+        "upstream": heard.upstream,
+        "finish_reason": heard.finish_reason,
+        "usage": heard.usage,
+        "notes": heard.notes,
+    }

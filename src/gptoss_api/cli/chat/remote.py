@@ -1,0 +1,132 @@
+"""A gateway that runs already, over HTTP."""
+
+import http.client
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ... import __version__
+from ...core.errors import GatewayError
+from ...text.sse import SseDecoder
+from .conversation import Conversation
+from .source import Failed, Heard
+
+# Seconds without a byte, of a gateway that sends a comment into every silence; and for a short answer.
+_SILENCE: Final = 900.0
+_SHORT: Final = 30.0
+_PIECE: Final = 65_536
+_LONGEST: Final = 1 << 20
+
+
+class Remote:
+    """The gateway at ``url``, which has no ``/v1``; ``key`` is "" where none is known."""
+
+    def __init__(self, url: str, key: str, upstream: str) -> None:
+        self.key = key
+        self._url = url
+        self._upstream = upstream
+
+    @property
+    def where(self) -> str:
+        return f"{self._url} ({self._upstream})" if self._upstream else self._url
+
+    def ask(self, conversation: Conversation, heard: Heard) -> None:
+        """See :class:`.source.Source`."""
+        body = {
+            "model": conversation.model,
+            "messages": conversation.messages,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if conversation.effort is not None:
+            body["reasoning_effort"] = conversation.effort
+        connection = self._connection(_SILENCE)
+        try:
+            connection.request(
+                "POST", self._path("/chat/completions"), msgspec.json.encode(body), self._headers
+            )
+            response = connection.getresponse()
+            if response.status != 200:
+                raise _refusal(response)
+            heard.upstream = response.headers.get("x-gptoss-upstream", "")
+            for chunk in _chunks(response):
+                _hear(chunk, heard)
+                if heard.screen.gone:
+                    return
+        except (OSError, http.client.HTTPException, msgspec.DecodeError, GatewayError) as error:
+            raise self._broken(error) from None
+        finally:
+            connection.close()
+        if not heard.finish_reason:
+            raise Failed("The answer broke off before its end. Ask again with /retry.")
+
+    def models(self) -> list[str]:
+        """See :class:`.source.Source`."""
+        connection = self._connection(_SHORT)
+        try:
+            connection.request("GET", self._path("/models"), headers=self._headers)
+            response = connection.getresponse()
+            if response.status != 200:
+                raise _refusal(response)
+            listed = msgspec.json.decode(response.read(_LONGEST))["data"]
+            return [str(model["id"]) for model in listed]
+        except (OSError, http.client.HTTPException, msgspec.DecodeError, KeyError, TypeError) as error:
+            raise self._broken(error) from None
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Holds nothing between two questions."""
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        headers = {"content-type": "application/json", "user-agent": f"gptoss-api-chat/{__version__}"}
+        return headers | ({"authorization": f"Bearer {self.key}"} if self.key else {})
+
+    def _path(self, path: str) -> str:
+        return f"{urlsplit(self._url).path}/v1{path}"
+
+    def _connection(self, patience: float) -> http.client.HTTPConnection:
+        parts = urlsplit(self._url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        return kind(parts.hostname or "", parts.port, timeout=patience)
+
+    def _broken(self, error: Exception) -> Failed:
+        said = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        return Failed(f"The gateway at {self._url} cannot be heard: {said or type(error).__name__}.")
+
+
+def _chunks(response: http.client.HTTPResponse) -> Iterator[Any]:
+    decoder = SseDecoder()
+    while piece := response.read1(_PIECE):
+        for payload in decoder.feed(piece):
+            if payload != b"[DONE]":
+                yield msgspec.json.decode(payload)
+
+
+def _hear(chunk: Any, heard: Heard) -> None:
+    """Takes one chunk of a stream of Chat Completions."""
+    if isinstance(error := chunk.get("error"), dict):
+        raise Failed(str(error.get("message")))
+    heard.model = chunk.get("model") or heard.model
+    if isinstance(usage := chunk.get("usage"), dict):
+        heard.usage = usage
+    told = chunk.get("x_gptoss")
+    if isinstance(told, dict):
+        heard.notes = [str(note) for note in told.get("notes") or ()]
+    for choice in chunk.get("choices") or ():
+        delta = choice.get("delta") or {}
+        # Clients read one or the other, so both may be there.
+        heard.think(delta.get("reasoning") or delta.get("reasoning_content") or "")
+        heard.answer(delta.get("content") or delta.get("refusal") or "")
+        heard.finish_reason = choice.get("finish_reason") or heard.finish_reason
+
+
+def _refusal(response: http.client.HTTPResponse) -> Failed:
+    try:
+        error = msgspec.json.decode(response.read(_LONGEST))["error"]
+        return Failed(str(error["message"]), wants_key=error.get("code") == "invalid_api_key")
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        return Failed(f"The answer has status {response.status} and does not say why.")
