@@ -50,6 +50,7 @@ def test_a_conversation(site: Site, tmp_path: Path) -> None:
         terminal.types(UP + UP + "\r")
         terminal.sees("Again Ada.")
         assert site.simulator.last.text.rstrip().endswith("Who am I?")
+        terminal.sees("> ")
         terminal.types(CTRL_D)
         assert terminal.ends() == 0
     history = tmp_path / "gptoss-api" / "chat-history"
@@ -80,6 +81,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(site: Site, tmp_path: Path)
         # What was seen of the answer is part of the conversation.
         assert "One two" in site.simulator.last.said
         assert "half a line" not in site.simulator.last.said
+        terminal.sees("> ")
         terminal.types("/exit\r")
         assert terminal.ends() == 0
 
@@ -194,6 +196,7 @@ def test_in_this_process_it_is_the_same(simulator: Simulator, tmp_path: Path) ->
         terminal.sees("> ")
         terminal.types("/model\r")
         terminal.sees("gpt-oss-120b, gpt-oss-20b")
+        terminal.sees("> ")
         terminal.types(CTRL_D)
         assert terminal.ends() == 0
     with at_a_terminal(tmp_path, "chat", "--no-thinking", "Once", **variables) as terminal:

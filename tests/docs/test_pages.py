@@ -10,6 +10,7 @@ import pytest
 
 import gptoss_api.upstreams.chatkit.failures  # noqa: F401  # has errors of its own
 from gptoss_api.cli import main
+from gptoss_api.cli.chat.command import BASE_URL, KEY
 from gptoss_api.config import OPTIONS
 from gptoss_api.core.errors import GatewayError
 from gptoss_api.dialects.openai_errors import OPENAI_ERRORS
@@ -68,7 +69,7 @@ def test_commands_and_settings_on_pages_exist(page: Path) -> None:
     for flag in re.findall(r"(?:gptoss-api serve|make run ARGS=\")[^\n]*?(--[a-z-]+)", text):
         assert flag in options
     for variable in re.findall(r"\bGPTOSS_[A-Z_]+", text):
-        assert variable in {option.env for option in OPTIONS}
+        assert variable in {option.env for option in OPTIONS} | {BASE_URL, KEY}
 
 
 def test_the_table_of_settings_is_up_to_date() -> None:
