@@ -235,11 +235,11 @@ def test_a_port_that_another_program_has_is_an_error(run_here: Run) -> None:
     assert "choose another PORT" in finding["advice"]
 
 
-def test_a_gateway_that_runs_there_is_none(run_here: Run, site: Site) -> None:
+def test_a_gateway_that_runs_there_is_told(run_here: Run, site: Site) -> None:
     port = site.gateway.base_url.rpartition(":")[2]
     finding = found(run_here("doctor", "--json", **{**OFFLINE, "PORT": port}))["port"]
     assert finding["level"] == "ok"
-    assert f"answers at {site.gateway.base_url}/v1" in finding["what"]
+    assert finding["what"].endswith(f"is at {site.gateway.base_url}/v1, its answers come from gpt-oss.com")
 
 
 @pytest.mark.parametrize(

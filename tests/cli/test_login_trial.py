@@ -141,7 +141,13 @@ def test_the_login_before_stays_beside_and_can_be_gone_back_to(
     run_here("login", "--no-check", stdin="user_id=u; session=first")
     done = run_here("login", "--no-check", stdin="user_id=u; session=second")
     assert f"The one before is in {before}" in done.stdout
+    assert "It is the same account as that of the login before." in done.stdout
     assert (session_in(kept), session_in(before)) == ("second", "first")
+    other_account = run_here("login", "--no-check", stdin="user_id=other; session=third")
+    assert "It is another account than that of the login before." in other_account.stdout
+    run_here("login", "--previous")
+    run_here("login", "--no-check", stdin="user_id=u; session=first")
+    run_here("login", "--no-check", stdin="user_id=u; session=second")
     # The same again is no other login.
     assert "The one before" not in run_here("login", "--no-check", stdin="user_id=u; session=second").stdout
     for now, other in (("first", "second"), ("second", "first")):

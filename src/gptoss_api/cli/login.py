@@ -51,6 +51,8 @@ def command(
     sent to gpt-oss.com. A login that is refused there changes nothing. Of a new one, the one before stays
     beside it. The files can be read by their owner only.
     """
+    from ..upstreams.chatkit.credentials import Credentials
+
     settings = read_settings(given).settings
     path = settings.credentials_file
     assert path is not None
@@ -63,11 +65,15 @@ def command(
     login, cookies = _read_login(_from_firefox(profile, container) if from_firefox else None)
     if check is not False:
         _try(login, settings, ask=check is None and sys.stdin.isatty(), insist=bool(check))
+    account_before = Credentials.load(None, path).account
     try:
         beside = login.keep_in(path)
     except OSError as error:
         raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from None
     click.echo(f"The login is kept in {path}.")
+    if account_before and login.account:
+        same = "the same account as" if login.account == account_before else "another account than"
+        click.echo(f"It is {same} that of the login before.")
     if beside is not None:
         click.echo(f"The one before is in {beside}; with --previous this command goes back to it.")
     if "user_id" not in cookies:

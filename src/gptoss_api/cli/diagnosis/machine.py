@@ -243,7 +243,8 @@ def check_port(settings: Settings) -> Finding:
             reason = error.strerror or str(error)
             advice = remedy(error, host, port)
             return Finding("port", "error", f"cannot listen on {host}:{port}: {reason}", _sentence(advice))
-        what = f"a gateway of version {running.version} answers at {url}/v1"
+        source = f", its answers come from {running.upstream}" if running.upstream else ""
+        what = f"a gateway of version {running.version} is at {url}/v1{source}"
         if running.version != __version__:
             return Finding("port", "warning", f"{what}; this is {__version__}", "Stop it and start this one.")
         return Finding("port", "ok", what)
