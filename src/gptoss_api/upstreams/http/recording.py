@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
 from typing import Final
@@ -21,6 +22,7 @@ class RecordedExchange:
     """One request and its answer as they were, secrets and all; ``status`` is 0 where there was no answer.
 
     ``reads`` are the pieces of the body as they were read, each with the seconds since the request began.
+    ``whole`` says that its end was read, which is not so where the reader wanted no more.
     """
 
     method: str
@@ -31,6 +33,7 @@ class RecordedExchange:
     status: int = 0
     response_headers: list[tuple[str, str]] = field(default_factory=list, repr=False)
     reads: list[tuple[float, bytes]] = field(default_factory=list, repr=False)
+    whole: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     @property
@@ -56,9 +59,13 @@ class RecordingClient(HttpClient):
     ) -> Exchange:
         """See :meth:`HttpClient.request`."""
         recorded = RecordedExchange(method, url, dict(headers), body, time.monotonic())
-        self.exchanges.append(recorded)
+        self.keep(recorded)
         exchange = super().request(method, url, headers=headers, body=body, idle_timeout=idle_timeout)
         return _Recording(exchange, recorded)
+
+    def keep(self, recorded: RecordedExchange) -> None:
+        """Adds what has just begun to where it is looked for."""
+        self.exchanges.append(recorded)
 
     async def settle(self, timeout: float) -> None:
         """Waits for the ends of answers that are still being read, for at most ``timeout`` seconds."""
@@ -67,6 +74,19 @@ class RecordingClient(HttpClient):
                 for exchange in self.exchanges:
                     if exchange.status:
                         await exchange.ended.wait()
+
+
+# Where the exchanges of the present task are kept by a :class:`TapingClient`, if anywhere.
+TAPE: Final[ContextVar[list[RecordedExchange] | None]] = ContextVar("TAPE", default=None)
+
+
+class TapingClient(RecordingClient):
+    """A client that keeps what each task asks for on the :data:`TAPE` of that task's context."""
+
+    def keep(self, recorded: RecordedExchange) -> None:
+        """See :meth:`RecordingClient.keep`; what is not taped is soon forgotten."""
+        if (tape := TAPE.get()) is not None:
+            tape.append(recorded)
 
 
 class _Recording(Exchange):
@@ -104,6 +124,8 @@ class _RecordedResponse(HttpResponse):
         """See :meth:`HttpResponse.take`."""
         if data := super().take():
             self._recorded.reads.append((time.monotonic() - self._recorded.began, data))
+        elif data is not None:
+            self._recorded.whole = True
         return data
 
     async def finish(self, timeout: float) -> bool:
