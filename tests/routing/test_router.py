@@ -238,6 +238,18 @@ async def test_equals_share_the_load_by_weight_and_conversations_stay() -> None:
     assert 250 <= answered["heavy"] <= 350
 
 
+async def test_a_rank_comes_before_the_order_and_failures_go_on_as_ever() -> None:
+    first, best = Played("first"), Played("best", ANSWER, [UpstreamFailure("broken")])
+    routes = [Route(first, order=0), Route(best, order=1)]
+    ranks = {("first", "gpt-oss-120b"): 0, ("best", "gpt-oss-120b"): -1}
+    router = Router(routes, rank=lambda upstream, model: ranks.get((upstream, model), 1))
+    assert router.first(turn()) == 1
+    assert await who_answers(router) == "best"
+    assert await who_answers(router) == "first"
+    # Of a model of which nothing is known, the order decides.
+    assert await who_answers(router, turn(model="gpt-oss-20b")) == "first"
+
+
 def test_a_conversation_is_known_by_how_it_began_and_by_who_speaks() -> None:
     opening = turn(messages=(InstructionMessage("be kind"), UserMessage("hi")))
     later = turn(messages=(*opening.messages, AssistantMessage("hello"), UserMessage("more")))

@@ -17,6 +17,7 @@ _COMMANDS = (
     "keys",
     "usage",
     "config",
+    "verify",
     "completion",
 )
 

@@ -18,13 +18,14 @@ RELOADABLE: Final = frozenset(
         "api_keys_file",
         "cors_origin",
         "log_level",
+        "prefer",
         "require_keys",
         "upstream",
         "upstream_key",
         "upstreams",
     }
 )
-UPSTREAMS: Final = frozenset({"upstream", "upstream_key", "upstreams"})
+UPSTREAMS: Final = frozenset({"prefer", "upstream", "upstream_key", "upstreams"})
 _NAMES: Final = {option.name: option.toml or option.env for option in OPTIONS}
 
 

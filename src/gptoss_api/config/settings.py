@@ -168,6 +168,13 @@ class Settings:
     upstreams: tuple[UpstreamSettings, ...] = _setting(
         (), "GPTOSS_UPSTREAMS", upstream_tables, "Several upstreams, each with settings of its own.", shown=""
     )
+    prefer: Literal["order", "verified"] = _setting(
+        "order",
+        "GPTOSS_PREFER",
+        choice("order", "verified"),
+        "Which of several upstreams comes first: by their order and weight, or the one with the best recent "
+        "result of 'gptoss-api verify'.",
+    )
     upstream_key: str | None = _setting(
         None,
         "GPTOSS_UPSTREAM_KEY",

@@ -23,8 +23,11 @@ from ..threads import Notes
 from ..upstreams.base import Backend, Health, Sink, Upstream
 from ..upstreams.demo import DemoUpstream
 from ..upstreams.http import HttpClient
+from ..verification.card import Subject
+from ..verification.history import History
 from .building import UpstreamBuilder
 from .models import LIST_TIME, list_models
+from .preference import Preference, subject_of
 from .selection import Selection, choose_upstreams, read_credentials, select_login
 from .state import GatewayState
 
@@ -69,7 +72,7 @@ class Gateway:
         self._http = HttpClient(
             connect_timeout=settings.connect_timeout, max_idle_per_origin=settings.max_concurrency
         )
-        self.tokens = Tokens(_ranks)
+        self.tokens = Tokens(load_ranks)
         self.state = GatewayState(settings, notes)
         self._emulation = EmulationSettings(
             style=settings.tool_style, secret=self.state.secret, repair=settings.repair
@@ -79,7 +82,10 @@ class Gateway:
         self._builder = UpstreamBuilder(settings, self._credentials, self._http, environ, self.waits)
         self._awaits_login = selection.is_demo and settings.upstream == AUTO
         self._credentials.hide_with(hide_from_logs)
+        self._settings = settings
         self._use(selection)
+
+    _preference: Preference | None
 
     def _use(self, selection: Selection) -> None:
         """Has every turn from now on answered by ``selection``."""
@@ -100,13 +106,17 @@ class Gateway:
         ]
         # A lone upstream needs no router: there is nobody else to ask while it would rest.
         self._router = None
+        self._preference = None
         if len(self._emulated) > 1:
-            self._router = Router(
-                [
-                    Route(upstream, entry.order or 0, entry.weight or 1.0, entry.first_byte_timeout)
-                    for upstream, entry in zip(self._emulated, entries, strict=True)
-                ]
-            )
+            routes = [
+                Route(upstream, entry.order or 0, entry.weight or 1.0, entry.first_byte_timeout)
+                for upstream, entry in zip(self._emulated, entries, strict=True)
+            ]
+            if self._settings.prefer == "verified":
+                self._preference = Preference(History(self.state.store), self.subjects)
+                self._router = Router(routes, rank=self._preference.rank)
+            else:
+                self._router = Router(routes)
         self._upstream: Upstream = self._router or self._emulated[0]
 
     async def reload(self, settings: Settings) -> None:
@@ -123,6 +133,7 @@ class Gateway:
             # To see that it can be made.
             builder.build(entry, alone=len(selection.upstreams) == 1)
         self._builder = builder
+        self._settings = settings
         self._awaits_login = selection.is_demo and settings.upstream == AUTO
         self._use(selection)
 
@@ -144,6 +155,16 @@ class Gateway:
         return self._selection
 
     @property
+    def subjects(self) -> list[Subject]:
+        """What results of the upstreams are kept under."""
+        return [subject_of(entry, self._settings) for entry in self._selection.upstreams]
+
+    @property
+    def prefers_verified(self) -> bool:
+        """Whether the best upstream of a model is the one with the best result."""
+        return self._settings.prefer == "verified"
+
+    @property
     def upstream(self) -> Upstream:
         """What answers every turn."""
         self._look_for_login()
@@ -160,6 +181,8 @@ class Gateway:
 
     async def answer(self, turn: Turn, sink: Sink) -> None:
         """Answers ``turn``; see :class:`gptoss_api.upstreams.base.Upstream`."""
+        if self._preference is not None:
+            await self._preference.known()
         await self.upstream.answer(turn, sink)
 
     async def count(self, turn: Turn) -> int:
@@ -217,6 +240,8 @@ class Gateway:
         return await list_models([upstream for upstream in self._upstreams if upstream.reached])
 
     async def close(self) -> None:
+        if self._preference is not None:
+            await self._preference.close()
         for upstream in self._upstreams:
             await upstream.close()
         await self._http.close()
@@ -224,7 +249,7 @@ class Gateway:
 
 
 @cache
-def _ranks() -> Ranks:
+def load_ranks() -> Ranks:
     """Those of this process and of all that are forked from it."""
     path = cache_folder() / f"o200k_base-{TABLE_SHA256[:12]}.ranks"
     return Ranks(map_cached(path, TABLE_SHA256, build_table))

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -52,12 +52,16 @@ class Route(Struct):
 class Router:
     """Answers turns through the best of ``routes``; itself an upstream.
 
+    ``rank`` says of an upstream and a model where it comes before the routes' own order counts: lower first.
     Raises what the most telling upstream raised, or :class:`UpstreamUnavailable` where all of them rest.
     """
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(
+        self, routes: Sequence[Route], *, rank: Callable[[str, str], float] = lambda upstream, model: 0
+    ) -> None:
         if not routes:
             raise ValueError("a router needs at least one upstream")
+        self._rank = rank
         self._routes = tuple(routes)
         self.name = ", ".join(route.name for route in routes)
 
@@ -178,7 +182,11 @@ class Router:
         if len(self._routes) == 1:
             return iter(self._routes)
         key = conversation_key(turn)
-        return iter(sorted(self._routes, key=lambda route: (route.order, -_share(route, key))))
+
+        def place(route: Route) -> tuple[float, int, float]:
+            return self._rank(route.name, turn.model), route.order, -_share(route, key)
+
+        return iter(sorted(self._routes, key=place))
 
     def _all_rest(self) -> UpstreamUnavailable:
         soonest = min(route.breaker.remaining for route in self._routes)

@@ -39,7 +39,7 @@ class Administration:
 
     @property
     def handlers(self) -> dict[str, Handler]:
-        """What answers at each of :data:`~gptoss_api.server.surface.ADMIN`, and at ``OWN_USAGE``."""
+        """What answers at :data:`~gptoss_api.server.surface.ADMIN` but ``VERIFY``, and at ``OWN_USAGE``."""
         return {
             "/admin/keys": self.keys,
             "/admin/usage": self.usage,

@@ -25,8 +25,9 @@ from .pages import Pages
 from .reloading import Reloader
 from .request import RequestRecord
 from .routes import Routes
-from .surface import ADMIN, OWN_USAGE, PAGES, RELOAD, Surface
+from .surface import ADMIN, OWN_USAGE, PAGES, RELOAD, VERIFY, Surface
 from .turns import Serving
+from .verified import Verified
 
 # Asked every few seconds by machines.
 PROBES = frozenset({"/healthz", "/readyz"})
@@ -81,7 +82,7 @@ class App:
         )
         administration = Administration(state.keys, state.accounts, state.usage, self._following)
         endpoints = [each for dialect in surface.dialects for each in self._operations.endpoints(dialect)]
-        own = pages.handlers | administration.handlers
+        own = pages.handlers | administration.handlers | {VERIFY: Verified(state.keys, gateway).verify}
         endpoints += [("GET", path, own[path]) for path in (*PAGES, OWN_USAGE, *ADMIN)]
         endpoints.append(("POST", RELOAD, administration.reload))
         return Routes(endpoints), surface

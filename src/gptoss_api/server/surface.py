@@ -38,9 +38,11 @@ PAGES: Final = (
     "/docs",
     ICON,
 )
+# What was found out about the upstreams.
+VERIFY: Final = "/admin/verify"
 # What administers the gateway.
 _ADMIN: Final = "/admin"
-ADMIN: Final = ("/admin/keys", "/admin/usage", "/admin/requests")
+ADMIN: Final = ("/admin/keys", "/admin/usage", "/admin/requests", VERIFY)
 RELOAD: Final = "/admin/reload"
 # What a key is told about itself.
 OWN_USAGE: Final = "/v1/usage"

@@ -81,11 +81,12 @@ TAPE: Final[ContextVar[list[RecordedExchange] | None]] = ContextVar("TAPE", defa
 
 
 class TapingClient(RecordingClient):
-    """A client that keeps what each task asks for on the :data:`TAPE` of that task's context."""
+    """A client that keeps what each task posts on the :data:`TAPE` of that task's context."""
 
     def keep(self, recorded: RecordedExchange) -> None:
         """See :meth:`RecordingClient.keep`; what is not taped is soon forgotten."""
-        if (tape := TAPE.get()) is not None:
+        tape = TAPE.get()
+        if tape is not None and recorded.method == "POST":
             tape.append(recorded)
 
 
