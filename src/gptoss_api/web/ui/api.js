@@ -42,6 +42,7 @@ export class Api {
     this.forgetKey();
     this.#key = key;
     write(remember ? localStorage : sessionStorage, key);
+    dispatchEvent(new Event("gptoss:key"));
   }
 
   forgetKey() {

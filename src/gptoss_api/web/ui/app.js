@@ -1,6 +1,7 @@
 // The shell: which view is shown, the theme, the key, and what is said above every view.
 
 import { Api } from "./api.js";
+import { labelled, openDialog } from "./dialog.js";
 import { announce, h, icon, iconButton } from "./dom.js";
 
 const VIEWS = {
@@ -20,12 +21,15 @@ const main = document.getElementById("main");
 let shown = null;
 let leave = () => {};
 
-async function show() {
-  const name = location.hash.slice(1).split("/")[0] || "chat";
-  if (name === shown || !(name in VIEWS)) {
+/** Shows the view that the address names; `again` where it is shown already. */
+async function show(again = false) {
+  if (!location.hash) history.replaceState(null, "", "#chat");
+  const name = location.hash.slice(1).split("/")[0];
+  if (!(name in VIEWS)) {
     if (shown === null) location.replace("#chat");
     return;
   }
+  if (name === shown && !again) return;
   const first = shown === null;
   shown = name;
   leave();
@@ -33,7 +37,7 @@ async function show() {
   const { title, load } = VIEWS[name];
   document.title = `${title} · gptoss-api`;
   for (const link of document.querySelectorAll(".views a")) {
-    if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
+    if (link.dataset.view === name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   const section = h("section", { class: `view view-${name}`, "aria-label": title });
@@ -88,54 +92,66 @@ api.askForKey = (reason) => {
   return asking;
 };
 
-function askForKey(reason) {
-  const field = h("input", { type: "password", id: "key", autocomplete: "off", spellcheck: "false", required: true });
-  const remember = h("input", { type: "checkbox", id: "remember" });
-  const forget =
-    api.hasKey &&
-    h("button", { type: "button", class: "button", on: { click: () => (api.forgetKey(), dialog.close("forgotten")) } }, "Forget the key");
-  const form = h(
-    "form",
-    {
-      on: {
-        submit: (event) => {
-          event.preventDefault();
-          const key = field.value.trim();
-          if (!key) return;
-          api.useKey(key, remember.checked);
-          dialog.close("given");
-        },
-      },
-    },
-    h("h2", { id: "key-title" }, "API key"),
-    h("p", { id: "key-reason" }, reason),
-    h("label", { for: "key" }, "Key"),
-    field,
-    h("label", { class: "check" }, remember, h("span", {}, "Remember it in this browser")),
-    h("p", { class: "hint" }, "Otherwise it is forgotten when this tab closes. It is sent to this gateway only, never in an address."),
-    h(
-      "div",
-      { class: "row end" },
-      forget,
-      h("button", { type: "button", class: "button", on: { click: () => dialog.close("") } }, "Cancel"),
-      h("button", { type: "submit", class: "button primary" }, "Use this key"),
-    ),
-  );
-  const dialog = h("dialog", { class: "dialog", "aria-labelledby": "key-title", "aria-describedby": "key-reason" }, form);
-  document.body.append(dialog);
-  dialog.showModal();
-  field.focus();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve(dialog.returnValue === "given");
-    });
+async function askForKey(reason) {
+  const field = h("input", { type: "password", autocomplete: "off", spellcheck: "false", required: true });
+  const remember = h("input", { type: "checkbox" });
+  const forget = () => {
+    api.forgetKey();
+    field.closest("dialog").close();
+    announce("The key is forgotten");
+  };
+  const key = await openDialog({
+    title: "API key",
+    content: [
+      h("p", {}, reason),
+      labelled("Key", field),
+      h("label", { class: "check" }, remember, h("span", {}, "Remember it in this browser")),
+      h("p", { class: "hint" }, "Otherwise it is forgotten when this tab closes. It is sent to this gateway only, never in an address."),
+    ],
+    confirm: "Use this key",
+    extra: api.hasKey && h("button", { type: "button", class: "button", on: { click: forget } }, "Forget the key"),
+    submit: () => field.value.trim() || null,
   });
+  if (key) api.useKey(key, remember.checked);
+  return key !== null;
+}
+
+// -- what is said above every view ---------------------------------------------------------------------------
+
+const notices = document.getElementById("notices");
+let told = "";
+
+/** Says loudly where no model answers, and that the gateway cannot be reached or is not ready. */
+async function tellStatus() {
+  let notice = null;
+  let demo = false;
+  try {
+    const { upstream, ready } = await api.json("/", { ask: false });
+    demo = Boolean(upstream?.demo);
+    if (demo) notice = ["", h("strong", {}, "Demo: no model is behind these answers."), h("span", {}, withCode(upstream.detail.replace(/^No model is behind the demo\. /, "")))];
+    else if (!ready && upstream) notice = ["bad", h("strong", {}, "Not ready."), h("span", {}, upstream.detail)];
+    else if (!ready) notice = ["bad", h("strong", {}, "The gateway is not ready.")];
+  } catch (error) {
+    notice = ["bad", h("strong", {}, error.message)];
+  }
+  if (demo) document.documentElement.dataset.demo = "";
+  else delete document.documentElement.dataset.demo;
+  const shown = notice ? h("p", { class: `notice ${notice[0]}` }, notice.slice(1)) : null;
+  // What is the same is not read out again.
+  if ((shown?.textContent ?? "") !== told) notices.replaceChildren(...(shown ? [shown] : []));
+  told = shown?.textContent ?? "";
+  dispatchEvent(new Event("gptoss:status"));
+}
+
+/** A sentence that ends in a command after a colon, with the command as code. */
+function withCode(text) {
+  const [, before, command] = /^(.*?: )(\S*gptoss-api .*)$/.exec(text) ?? [];
+  return command ? [before, h("code", {}, command)] : text;
 }
 
 document.getElementById("tools").append(
   iconButton("key", "API key", async () => {
-    if (await api.askForKey("The key that this page sends to the gateway.")) location.reload();
+    if (await api.askForKey("The key that this page sends to the gateway.")) show(true);
   }),
   themeButton(),
 );
@@ -145,5 +161,11 @@ document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-addEventListener("hashchange", show);
+addEventListener("hashchange", () => show());
+addEventListener("gptoss:key", tellStatus);
+addEventListener("gptoss:answered", ({ detail }) => {
+  if (detail.error || (detail.upstream === "demo") !== ("demo" in document.documentElement.dataset)) tellStatus();
+});
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && tellStatus());
 show();
+tellStatus();
