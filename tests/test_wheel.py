@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-MAX_SIZE = 1_500_000
+# More than half of it is what tokens are counted by.
+MAX_SIZE = 1_800_000
 
 
 @pytest.fixture(scope="module")
