@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 E2E := $(VENV)-e2e/bin
 # What drives the machines that pyproject.toml lists for coverage, and opens few sockets.
-MACHINES := tests/text tests/test_corpus.py tests/emulation tests/backends \
-	$(wildcard $(foreach name,wire calls gaps,tests/upstreams/*/test_$(name).py))
+MACHINES := tests/text tests/test_corpus.py tests/emulation tests/backends tests/cli/test_anonymous.py \
+	$(wildcard $(foreach name,wire calls gaps cookies session,tests/upstreams/*/test_$(name).py))
 CLIENTS := tests/clients/node
 export PYTHON
 

@@ -171,3 +171,31 @@ def test_headers_keep_their_names() -> None:
         "reads": ["0.250 s: 5 bytes", "0.500 s: 7 bytes"],
     }
     assert says_nothing(repr(recorded))
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        (b'{"error": {"message": "no Grace"}}', ['{"error":{"message":"no Xxxxx"}}']),
+        (b'data: {"id": ""}\r\n\r\n', ['data: {"id":""}', ""]),
+        (b"data: Grace {\nGrace: 12\nretry: 3", ["data: Xxxxx {", "Xxxxx: 00", "retry: 0"]),
+        (b"event: Grace!", ["event: Xxxxx!"]),
+        (b'{"done": true}\n{"Grace', ['{"done":true}', '{"Xxxxx']),
+        ("data: \u201cGrace\u201d \u00fc \U0001f600 \u0664".encode(), ["data: \u201cXxxxx\u201d x x 0"]),
+        (b"\xff\xfe", ["\ufffd\ufffd"]),
+    ],
+)
+def test_bodies_of_every_kind(body: bytes, lines: list[str]) -> None:
+    assert Anonymizer().lines(body) == lines
+
+
+def test_words_of_the_protocol_stay_in_headers() -> None:
+    headers = {"cache-control": "no-cache, grace=9", "x-show-reasoning": "true", "date": "Grace"}
+    recorded = RecordedExchange("GET", "http://host/", headers, b"", time.monotonic())
+    shown = Anonymizer().exchange(recorded)["request"]
+    assert shown["headers"] == [
+        "cache-control: no-cache, xxxxx=0",
+        "x-show-reasoning: true",
+        "date: (removed)",
+    ]
+    assert shown["body"] == ""

@@ -167,6 +167,14 @@ def test_it_does_so_whatever_is_asked_first(
     assert "instead of the demo" in running.log()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="workers are not possible there")
+def test_every_worker_does_so_at_once_though_nothing_is_asked(auto: Callable[..., RunningGateway]) -> None:
+    running = auto(GPTOSS_WORKERS="2")
+    workers(running)
+    log_in(running, "user_id=u; session=s")
+    wait_for(lambda: running.log().count("instead of the demo") == 2)
+
+
 def test_a_demo_that_was_asked_for_stays(gateway: StartGateway, simulator: Simulator) -> None:
     running = gateway(GPTOSS_UPSTREAM="demo")
     log_in(running, simulator.cookie)

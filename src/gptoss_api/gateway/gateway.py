@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 # As long as a balancer waits for the state, in seconds.
 _STATE_TIME = 0.8
+# Seconds between looks for a login where the demo answers.
+_LOGIN_PAUSE = 1.0
 
 
 class UpstreamState(Struct, frozen=True):
@@ -147,6 +149,12 @@ class Gateway:
             self._use(site)
             log = _log.warning if site.unreadable else _log.info
             log("answers come from %s instead of the demo: %s", site.names, site.because)
+
+    async def watch_login(self) -> None:
+        """Lets the demo make room for a login also while nobody asks for anything; ends when cancelled."""
+        while True:
+            await asyncio.sleep(_LOGIN_PAUSE)
+            self._look_for_login()
 
     @property
     def selection(self) -> Selection:

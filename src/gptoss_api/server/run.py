@@ -323,7 +323,10 @@ async def serve_on(
     )
     warming = asyncio.create_task(_warm_up(gateway, server))
     looking = asyncio.create_task(_look(gateway, tells=number == 1))
-    following = [asyncio.create_task(each) for each in (gateway.state.keys.watch(), reloader.follow())]
+    following = [
+        asyncio.create_task(each)
+        for each in (gateway.state.keys.watch(), gateway.watch_login(), reloader.follow())
+    ]
     await metrics.start()
     apart = [await _serve_metrics(listener, metrics, edge.surface) for listener in metrics_listeners]
     await server.serve(listeners)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptoss_api.upstreams.chatkit.cookies import parse_cookies
+from gptoss_api.upstreams.chatkit.pastes import decoded
 
 USER = "3f0c7d8e-0000-4000-8000-1234567890ab"
 SESSION = "eyJoZl9hY2Nlc3NfdG9rZW4iOiAiaGZfeCJ9.aQ1b2C.sig-NAT_ure=="
@@ -342,6 +343,11 @@ def test_a_long_body_costs_no_time() -> None:
     assert parse_cookies(BASH.replace("threads.create", "x" * 2_000_000)) == BOTH
     assert parse_cookies(CMD.replace("text/event-stream", "x" * 2_000_000)) == BOTH
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_files_of_any_system_are_read(encoding: str) -> None:
+    assert parse_cookies(decoded(PAIRS.encode(encoding))) == BOTH
 
 
 def test_one_of_them_is_enough() -> None:
