@@ -66,7 +66,7 @@ class Fields:
             raise missing(self.at(name)) from None
 
     def string(self, name: str) -> str | None:
-        return None if self.get(name) is None else self.required_string(name)
+        return None if self.members.get(name) is None else self.required_string(name)
 
     def required_string(self, name: str) -> str:
         value = self.required(name)
@@ -75,14 +75,14 @@ class Fields:
         return value
 
     def boolean(self, name: str) -> bool | None:
-        value = self.get(name)
+        value = self.members.get(name)
         if value is not None and not isinstance(value, bool):
             raise wrong_type(self.at(name), "a boolean", value)
         return value
 
     def integer(self, name: str, low: int = INT64_MIN, high: int = INT64_MAX) -> int | None:
         """A whole number; ``100.0`` is one, as JSON has only one kind of number."""
-        value = self.get(name)
+        value = self.members.get(name)
         if value is None:
             return None
         if isinstance(value, float) and value.is_integer():
@@ -93,7 +93,7 @@ class Fields:
         return value
 
     def number(self, name: str, low: float, high: float) -> float | None:
-        value = self.get(name)
+        value = self.members.get(name)
         if value is None:
             return None
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -103,7 +103,7 @@ class Fields:
 
     def choice(self, name: str, choices: Sequence[str]) -> str | None:
         """One of ``choices``."""
-        return None if self.get(name) is None else self.required_choice(name, choices)
+        return None if self.members.get(name) is None else self.required_choice(name, choices)
 
     def required_choice(self, name: str, choices: Sequence[str]) -> str:
         value = self.required(name)
@@ -114,7 +114,7 @@ class Fields:
         return value
 
     def object(self, name: str) -> "Fields | None":
-        return None if self.get(name) is None else self.required_object(name)
+        return None if self.members.get(name) is None else self.required_object(name)
 
     def required_object(self, name: str) -> "Fields":
         return as_object(self.required(name), self.at(name))
@@ -125,7 +125,7 @@ class Fields:
         return None if fields is None else fields.members
 
     def array(self, name: str, *, of: str = "objects", most: int | None = None) -> list[Any] | None:
-        return None if self.get(name) is None else self.required_array(name, of=of, most=most)
+        return None if self.members.get(name) is None else self.required_array(name, of=of, most=most)
 
     def required_array(
         self, name: str, *, of: str = "objects", least: int = 0, most: int | None = None

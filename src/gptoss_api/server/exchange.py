@@ -195,9 +195,10 @@ class Exchange:
         """
         self.record.status = status
         lines = [STATUS_LINES[status], self._connection.shared.date]
-        for name, value in (*headers, *self.common):
-            if _FORBIDDEN.search(value):
-                raise ValueError(f"the header {name!r} cannot be sent")
+        told = (*headers, *self.common)
+        if _FORBIDDEN.search(b"".join([value for _, value in told])):
+            raise ValueError(f"one of the headers {[name for name, _ in told]} cannot be sent")
+        for name, value in told:
             if name == b"connection" and value == b"close":
                 self.keep_alive = False
             else:

@@ -27,6 +27,8 @@ _REQUESTS: Final = "server"
 _requests: Final = logging.getLogger(f"{_PACKAGE}.{_REQUESTS}")
 _redactor: Final = Redactor()
 
+# An id that this gateway gave: no other request has it, and nobody else chose it.
+_OWN_ID: Final = re.compile(r"req_[0-9a-f]{24}")
 # Values of fields whose form in the log is remembered, and up to which length in characters.
 _VALUES: Final = 256
 _VALUE: Final = 128
@@ -63,6 +65,7 @@ def hide_from_logs(secrets: Iterable[str]) -> None:
     """Adds secrets that must not appear in the log from now on."""
     _redactor.hide(secrets)
     _redacted.cache_clear()
+    _known.cache_clear()
 
 
 def log_request(
@@ -213,9 +216,14 @@ class TextLines(logging.Formatter):
     def request(self, moment: float, level: int, fields: Mapping[str, object]) -> str:
         """The line of a request that ended at ``moment``, a POSIX time."""
         if (colours := self._colours) is None:
-            shown = [f"{name}={_shown(_clean(value))}" for name, value in fields.items()]
+            shown = [
+                f"{name}={_text(value) if type(value) is str else value}" for name, value in fields.items()
+            ]
         else:
-            shown = [colours.field(name, _shown(_clean(value))) for name, value in fields.items()]
+            shown = [
+                colours.field(name, _text(value) if type(value) is str else str(value))
+                for name, value in fields.items()
+            ]
         name = self._level(logging.getLevelName(level))
         return f"{_moment(moment)} {name} {_REQUESTS}: request {' '.join(shown)}"
 
@@ -279,17 +287,20 @@ def _redacted(text: str) -> str:
     return _redactor(text)
 
 
-def _shown(value: object) -> str:
-    if type(value) is not str:
-        return str(value)
-    return _known(value) if len(value) <= _VALUE else _quoted(value)
+def _text(value: str) -> str:
+    """A field's text as a line of text shows it."""
+    if _OWN_ID.fullmatch(value):
+        return value
+    return _known(value) if len(value) <= _VALUE else _quoted(_redactor(value))
 
 
 def _quoted(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else f'"{_escaped(text.replace(chr(34), chr(39)))}"'
 
 
-_known: Final = lru_cache(_VALUES)(_quoted)
+@lru_cache(_VALUES)
+def _known(text: str) -> str:
+    return _quoted(_redactor(text))
 
 
 def _escaped(text: str) -> str:

@@ -24,7 +24,7 @@ from ..parameters import (
     take_responses_only,
 )
 from .messages import read_messages
-from .tools import read_toolbox
+from .tools import Toolbox, read_toolbox
 
 # What the turn itself carries, or what changes nothing; every other parameter is an option.
 _NO_OPTIONS: Final = frozenset(
@@ -54,6 +54,13 @@ _NO_OPTIONS: Final = frozenset(
     }
 )
 
+_ABOUT_MEDIA: Final = frozenset({"audio", "modalities"})
+_ABOUT_REASONING: Final = frozenset(
+    {"reasoning_effort", "include_reasoning", "reasoning", "chat_template_kwargs"}
+)
+_ABOUT_TOOLS: Final = frozenset({"tools", "tool_choice", "functions", "function_call"})
+_NO_TOOLS: Final = Toolbox()
+
 
 class Parsed(Struct, frozen=True):
     """What a body asks for: the turn, and how its answer is to be shaped."""
@@ -76,12 +83,13 @@ def read_request(body: Fields, *, max_n: int, aliases: ModelAliases = NO_ALIASES
     stream = body.boolean("stream") or False
     include_usage = read_include_usage(body, stream)
     _refuse_unsupported(body)
-    toolbox = read_toolbox(body)
+    # Most requests set little: what none of them names need not be looked for member by member.
+    toolbox = _NO_TOOLS if _ABOUT_TOOLS.isdisjoint(body.members) else read_toolbox(body)
     parallel = body.boolean("parallel_tool_calls")
     extras: dict[str, Any] = {}
     effort, show_reasoning = _reasoning(body, extras)
     options = _options(body) | extras
-    ignored = take_responses_only(options)
+    ignored = take_responses_only(options) if options else ()
     turn = Turn(
         model=model.id,
         messages=messages,
@@ -114,6 +122,8 @@ def _top_logprobs(body: Fields) -> int | None:
 
 
 def _refuse_unsupported(body: Fields) -> None:
+    if _ABOUT_MEDIA.isdisjoint(body.members):
+        return
     if body.get("audio") is not None:
         raise UnsupportedParameter(
             "Unsupported parameter: 'audio'. gpt-oss models write only text.", param="audio"
@@ -137,6 +147,8 @@ def _reasoning(body: Fields, extras: dict[str, Any]) -> tuple[Effort | None, boo
     OpenAI's ``reasoning_effort`` wins over OpenRouter's ``reasoning`` object and vLLM's
     ``chat_template_kwargs``. Members of those that mean nothing here go to ``extras``.
     """
+    if _ABOUT_REASONING.isdisjoint(body.members):
+        return None, True
     levels = tuple(EFFORTS)
     effort = body.choice("reasoning_effort", levels)
     shown = body.boolean("include_reasoning") is not False
@@ -178,10 +190,12 @@ def _max_tokens(body: Fields) -> int | None:
 
 def _options(body: Fields) -> dict[str, Any]:
     """Every parameter that is neither part of the turn nor neutral, its value checked where it is known."""
+    options = options_of(body, _NO_OPTIONS)
+    if not options:
+        return options
     check_options(body)
     body.choice("verbosity", ("low", "medium", "high"))
     body.object("prediction")
-    options = options_of(body, _NO_OPTIONS)
     if not body.boolean("store"):
         options.pop("store", None)
     if not read_metadata(body):

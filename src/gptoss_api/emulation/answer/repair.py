@@ -4,7 +4,6 @@ Source: docs/design/emulation.md, "Repairs".
 """
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -64,7 +63,7 @@ class RepairBudget:
     """How many further upstream turns one answer may cost, by what is wrong with it."""
 
     def __init__(self, *, strict_format: bool) -> None:
-        self._left: Counter[Kind] = Counter({"empty": 1, "tools": 1, "format": 2 if strict_format else 1})
+        self._left: dict[Kind, int] = {"empty": 1, "tools": 1, "format": 2 if strict_format else 1}
 
     def allows(self, kind: Kind) -> bool:
         return self._left[kind] > 0

@@ -13,6 +13,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -164,8 +165,7 @@ class Credentials:
     @property
     def account(self) -> str:
         """A short name of the account that tells nothing about it; ``""`` without a ``user_id``."""
-        user_id = self._values["user_id"]
-        return hashlib.sha256(user_id.encode()).hexdigest()[:12] if user_id else ""
+        return _account_of(self._values["user_id"])
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -276,6 +276,11 @@ def go_back(path: Path) -> Credentials:
     else:
         _write(place, msgspec.json.encode(now))
     return Credentials(user_id=before.user_id, session=before.session, path=path)
+
+
+@lru_cache(4)
+def _account_of(user_id: str) -> str:
+    return hashlib.sha256(user_id.encode()).hexdigest()[:12] if user_id else ""
 
 
 def _fingerprint(user_id: str, session: str) -> str:

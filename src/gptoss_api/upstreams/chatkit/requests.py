@@ -4,7 +4,9 @@ Source: docs/design/gpt-oss-com.md, "Requests" and "Requests of the SDK".
 """
 
 import logging
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import lru_cache
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -83,17 +85,22 @@ def encode_body(turn: Turn, text: str, dialect: Dialect) -> bytes:
     return _encode({"type": "threads.add_user_message", "params": params, "metadata": {}})
 
 
-def request_headers(turn: Turn, cookie: str) -> dict[str, str]:
+def request_headers(turn: Turn, cookie: str) -> Mapping[str, str]:
     """The headers of a turn; they choose model and effort anew each time."""
+    return _headers(turn.model, turn.effort or DEFAULT_EFFORT, turn.show_reasoning, cookie)
+
+
+@lru_cache(16)
+def _headers(model: str, effort: Effort, show_reasoning: bool, cookie: str) -> Mapping[str, str]:
     headers = {
         "accept": "text/event-stream",
         "content-type": "application/json",
         "origin": ORIGIN,
         "referer": f"{ORIGIN}/",
         "user-agent": f"gptoss-api/{__version__}",
-        "x-selected-model": turn.model,
-        "x-reasoning-effort": turn.effort or DEFAULT_EFFORT,
-        "x-show-reasoning": "true" if turn.show_reasoning else "false",
+        "x-selected-model": model,
+        "x-reasoning-effort": effort,
+        "x-show-reasoning": "true" if show_reasoning else "false",
     }
     if cookie:
         headers["cookie"] = cookie

@@ -101,26 +101,46 @@ def encode_request_head(
     ``extra`` holds defaults that ``headers`` override. Raises :class:`ValueError` for a method,
     name or value that would break the framing, without repeating the value.
     """
+    start = _request_start(method, target, authority, tuple(headers.items()), tuple(extra.items()))
+    if length or method in ("POST", "PUT", "PATCH"):
+        return b"%bContent-Length: %d\r\n\r\n" % (start, length)
+    return start + b"\r\n"
+
+
+# All requests of a kind to one server begin alike, but for those that are traced.
+@lru_cache(maxsize=64)
+def _request_start(
+    method: str,
+    target: str,
+    authority: str,
+    headers: tuple[tuple[str, str], ...],
+    extra: tuple[tuple[str, str], ...],
+) -> bytes:
+    """The request line and the headers that do not depend on the body."""
     if not _TOKEN(method):
         raise ValueError("the HTTP method is not a token")
     lines = [f"{method} {target} HTTP/1.1"]
-    given = set(map(_lower_name, headers))
+    given = {_lower_name(name) for name, _ in headers}
     if "host" not in given:
         lines.append(f"Host: {authority}")
-    for name, value in headers.items():
+    for name, value in headers:
         if _NOT_IN_VALUE(value):
             raise ValueError(f"the value of the header {name!r} has a line break or a NUL")
         lines.append(f"{name}: {value}")
-    for name, value in extra.items():
+    for name, value in extra:
         if name.lower() not in given:
             lines.append(f"{name}: {value}")
-    if length or method in ("POST", "PUT", "PATCH"):
-        lines.append(f"Content-Length: {length}")
-    lines.append("\r\n")
+    lines.append("")
     try:
         return "\r\n".join(lines).encode("latin-1")
     except UnicodeEncodeError:
         raise ValueError("a header value has characters outside Latin-1") from None
+
+
+# Every answer of a server has the same ones.
+@lru_cache(maxsize=256)
+def _received_name(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 class ResponseHeaders:
@@ -132,8 +152,11 @@ class ResponseHeaders:
         self._values: dict[str, list[str]] = {}
 
     def add(self, name: bytes, value: bytes) -> None:
-        key = name.decode("latin-1").lower()
-        self._values.setdefault(key, []).append(value.decode("latin-1").strip(" \t"))
+        key, text = _received_name(name), value.decode("latin-1").strip(" \t")
+        if (known := self._values.get(key)) is None:
+            self._values[key] = [text]
+        else:
+            known.append(text)
 
     def get(self, name: str) -> str | None:
         """The value; several occurrences are joined by a comma, as RFC 9110, section 5.3 allows."""
