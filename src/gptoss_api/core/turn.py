@@ -68,7 +68,10 @@ Message = InstructionMessage | UserMessage | AssistantMessage | ToolResultMessag
 
 def leading_instructions(messages: Sequence[Message]) -> int:
     """How many instructions come before everything else."""
-    return next((i for i, m in enumerate(messages) if not isinstance(m, InstructionMessage)), len(messages))
+    for index, message in enumerate(messages):
+        if not isinstance(message, InstructionMessage):
+            return index
+    return len(messages)
 
 
 def last_answer(messages: Sequence[Message]) -> int:

@@ -41,16 +41,19 @@ Edited = tuple[Turn, tuple[ContextEdited, ...]]
 
 def truncates(turn: Turn) -> bool:
     """Whether ``turn`` may lose its beginning."""
-    return any(isinstance(edit, Truncate) for edit in turn.context_edits)
+    return bool(turn.context_edits) and any(isinstance(edit, Truncate) for edit in turn.context_edits)
 
 
 def clears(turn: Turn) -> bool:
     """Whether :func:`cleared` could change ``turn``."""
-    return any(isinstance(edit, ClearThinking | ClearToolUses) for edit in turn.context_edits)
+    edits = turn.context_edits
+    return bool(edits) and any(isinstance(edit, ClearThinking | ClearToolUses) for edit in edits)
 
 
 def compaction(turn: Turn) -> Compact | None:
     """How ``turn`` is to be summed up where it is too long, if it is."""
+    if not turn.context_edits:
+        return None
     return next((edit for edit in turn.context_edits if isinstance(edit, Compact)), None)
 
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from ..core.errors import GatewayError, Overloaded, ThreadLost
 from ..core.events import ChoiceStarted, Events, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
+from ..loop import Limit
 from ..text.tokens import Tokens
 from ..threads import ReasoningCache, ThreadHead
 from ..upstreams.base import Brake, Sink, Upstream
@@ -70,7 +71,7 @@ class TurnDriver:
         self._ending = False
         self._failure: GatewayError | None = None
         self._aside: asyncio.Task[None] | None = None
-        self._limit: asyncio.Timeout
+        self._limit: Limit
         # What the last batch let out. It leaves with what follows it: an upstream that is not wanted any more
         # must not wait for a slow client.
         self._last: Events = ()
@@ -117,7 +118,7 @@ class TurnDriver:
         self._failure = self._aside = None
         self._last = ()
         try:
-            async with asyncio.timeout(None) as self._limit:
+            with Limit() as self._limit:
                 await self._upstream.answer(turn, self)
             if self._aside is not None:
                 await self._aside
@@ -173,7 +174,7 @@ class TurnDriver:
         """Gives a complete answer a moment to end by itself: a thread that was cancelled cannot go on."""
         self._ending = self._plan.conversation is not None and self._choice.may_end
         if self._ending:
-            self._limit.reschedule(asyncio.get_running_loop().time() + END_TIME)
+            self._limit.set(asyncio.get_running_loop().time() + END_TIME)
         return self._ending
 
     def _pass_on(self, out: Events) -> bool:
@@ -210,7 +211,7 @@ class TurnDriver:
             self.flow.release()
         if self._over:
             # The upstream may say nothing for a long time.
-            self._limit.reschedule(asyncio.get_running_loop().time())
+            self._limit.set(asyncio.get_running_loop().time())
 
     async def _feed_aside(self, events: Events) -> bool:
         out = await in_checker_thread(self._choice.feed, events)

@@ -4,8 +4,8 @@ The whole conversation is sent, or only its end to a thread that knows the rest.
 """
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Final
+from functools import lru_cache, partial
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -140,12 +140,11 @@ def make_plan(
         mended = prompt is not None or emulated
         _check_logprobs(available=capabilities.logprobs and not mended)
     spec = _spec(turn, capabilities, prompt, sent)
-    honoured = {name: value for name, value in turn.options.items() if name in capabilities.options}
-    ours = {
-        "max_tokens": spec.max_tokens is not None,
-        "stop": bool(spec.stop) and not spec.sends_stop,
-        "n": turn.n > 1,
-    }
+    honoured: dict[str, Any] = {}
+    if turn.options:
+        honoured = {name: value for name, value in turn.options.items() if name in capabilities.options}
+    if ours := _counted_here(spec):
+        emulated = (*emulated, *ours)
     return Plan(
         spec=spec,
         upstream_turn=replace(
@@ -156,17 +155,25 @@ def make_plan(
             options=honoured,
         ),
         counted=counted,
-        emulated=(*emulated, *(name for name, done in ours.items() if done)),
-        ignored=(
-            *turn.ignored,
-            *(name for name in turn.options if name not in honoured),
-            *_left_out(spec),
-        ),
+        emulated=emulated,
+        ignored=(*turn.ignored, *[name for name in turn.options if name not in honoured], *_left_out(spec)),
         preamble=preamble,
         conversation=conversation,
         thread=_thread_use(turn, continued) if capabilities.threads else None,
         head=None if continued is None else continued.head,
     )
+
+
+def _counted_here(spec: AnswerSpec) -> list[str]:
+    """Which limits of the answer are the gateway's to keep."""
+    ours = []
+    if spec.max_tokens is not None:
+        ours.append("max_tokens")
+    if spec.stop and not spec.sends_stop:
+        ours.append("stop")
+    if spec.turn.n > 1:
+        ours.append("n")
+    return ours
 
 
 def _check_logprobs(*, available: bool) -> None:
@@ -243,6 +250,8 @@ def _sent_limit(turn: Turn) -> int | None:
 def _left_out(spec: AnswerSpec) -> tuple[str, ...]:
     """``pattern``, where a schema that is checked here has one that cannot be."""
     turn = spec.turn
+    if not turn.tools and not spec.checks_format:
+        return ()
     strict = turn.tools if spec.reads_calls else spec.bound_calls.values()
     bound = [tool.parameters for tool in strict if tool.strict]
     if spec.checks_format:
@@ -250,11 +259,20 @@ def _left_out(spec: AnswerSpec) -> tuple[str, ...]:
     return ("pattern",) if any(compile_schema(schema).left_out for schema in bound if schema) else ()
 
 
+@lru_cache(64)
+def _place(preamble: bytes, upstream: str) -> bytes:
+    return digest((preamble, upstream.encode()))
+
+
 def _thread_use(turn: Turn, continued: Continued | None) -> ThreadUse:
     if continued is not None:
         return "reused"
-    answered = any(isinstance(message, AssistantMessage | ToolResultMessage) for message in turn.messages)
-    return "replayed" if answered and not turn.new_thread else "new"
+    if turn.new_thread:
+        return "new"
+    for message in turn.messages:
+        if isinstance(message, AssistantMessage | ToolResultMessage):
+            return "replayed"
+    return "new"
 
 
 class Planner:
@@ -304,7 +322,7 @@ class Planner:
         """The conversation that may go on upstream; several answers at once cannot share a thread."""
         if self._conversations is None or turn.n > 1:
             return None
-        place = digest((preamble.digest, self._upstream.name.encode()))
+        place = _place(preamble.digest, self._upstream.name)
         return self._conversations.conversation(turn, place)
 
     async def _whole(

@@ -147,16 +147,16 @@ class Costs:
         thoughts that were not shown count no more than they did then.
         """
         asked = self._asked
-        told = len(self._reports) == self._turns == len(delivered)
-        told = told and all(report.completion_tokens for report in self._reports)
-        written = sum(report.completion_tokens for report in self._reports) if told else 0
-        thought = sum(report.reasoning_tokens for report in self._reports) if written else 0
+        told = bool(self._reports) and len(self._reports) == self._turns == len(delivered)
+        told = told and all([report.completion_tokens for report in self._reports])
+        written = sum([report.completion_tokens for report in self._reports]) if told else 0
+        thought = sum([report.reasoning_tokens for report in self._reports]) if written else 0
         counted = not written
         if counted or not thought:
             hidden = not (counted and bounded)
             counts = [await _count(each, tokens, hidden) for each in delivered if counted or each.thoughts]
-            thought = sum(reasoning for reasoning, _ in counts)
-            written = written or thought + sum(said for _, said in counts)
+            thought = sum([reasoning for reasoning, _ in counts])
+            written = written or thought + sum([said for _, said in counts])
         return Usage(
             prompt_tokens=(asked and asked.prompt_tokens) or await prompt.total(),
             completion_tokens=written,

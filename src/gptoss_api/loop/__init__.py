@@ -2,5 +2,6 @@
 
 from .beside import LIGHT, beside, in_thread
 from .flow import Flow
+from .limit import Limit
 
-__all__ = ["LIGHT", "Flow", "beside", "in_thread"]
+__all__ = ["LIGHT", "Flow", "Limit", "beside", "in_thread"]

@@ -160,11 +160,13 @@ class Exchange:
         """More of the body came."""
         self._parts.append(part)
         self.unread += len(part)
-        self._wake()
+        if self._news is not None:
+            self._wake()
 
     def arrived_whole(self) -> None:
         self.more_body = False
-        self._wake()
+        if self._news is not None:
+            self._wake()
 
     def lost(self) -> None:
         """The client left: ends what waits for it."""
@@ -235,7 +237,8 @@ class Exchange:
         self._send(last)
         if not self.gone:
             self.complete = True
-            self._wake()
+            if self._news is not None:
+                self._wake()
             self._connection.answered(self)
 
     def respond(self, status: int, body: bytes, headers: RawHeaders = ()) -> None:
@@ -255,7 +258,7 @@ class Exchange:
     def limit(self, flow: Flow) -> None:
         """Has ``flow`` held whenever the client reads too slowly."""
         self._flow = flow
-        if self.congested:
+        if self._connection.congested and not self.gone:
             flow.hold()
 
     def congestion_changed(self) -> None:
@@ -268,7 +271,7 @@ class Exchange:
 
     async def writable(self) -> None:
         """Waits while the client reads too slowly."""
-        while self.congested:
+        while self._connection.congested and not self.gone:
             await self._connection.relief()
 
     def abort(self) -> None:

@@ -166,5 +166,7 @@ class RequestRecord:
 
 def _header_list(names: tuple[str, ...]) -> bytes:
     # Unknown fields are named by the client: only harmless ones may go into a header, and not without end.
+    if not names:
+        return b""
     safe = [name for name in names if len(name) <= 64 and _ID_CHARACTERS.issuperset(name)]
     return ",".join(safe[:64]).encode()

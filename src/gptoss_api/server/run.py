@@ -450,7 +450,7 @@ async def _warm_up(gateway: Gateway, server: DrainingServer) -> int:
             if server.should_exit:
                 return 0
     # What lives now lives for ever: the collector need not look at it again. A turn makes hundreds of objects
-    # and leaves no cycle behind, so that it need not look at each of them either.
+    # of which few need it, so that it is not called for each turn either.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_EVERY, *gc.get_threshold()[1:])

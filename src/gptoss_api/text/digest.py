@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 def digest(parts: Iterable[bytes]) -> bytes:
     """16 bytes that stand for ``parts`` and for the borders between them."""
-    state = hashlib.blake2b(digest_size=16)
+    framed: list[bytes] = []
     for part in parts:
-        state.update(len(part).to_bytes(8, "big"))
-        state.update(part)
-    return state.digest()
+        framed += (len(part).to_bytes(8, "big"), part)
+    return hashlib.blake2b(b"".join(framed), digest_size=16).digest()

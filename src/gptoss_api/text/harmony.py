@@ -37,14 +37,29 @@ from .tool_calls import (
     ToolCallParser,
 )
 from .tool_calls.grammar import TOKEN
-from .tool_calls.judge import ToolNames
+from .tool_calls.judge import NO_TOOLS, ToolNames
 
 _LONGEST_NAME: Final = 80
 
 
 def mentions_tokens(texts: Iterable[str]) -> bool:
     """Whether any of ``texts`` has a control token of Harmony, written out."""
-    return any("<|" in text and TOKEN.search(text) for text in texts)
+    for text in texts:
+        if "<|" in text and TOKEN.search(text):
+            return True
+    return False
+
+
+def _readings(
+    tools: Mapping[str, DeclaredTool], clients: Mapping[str, str], *, parallel: bool
+) -> tuple[ParserConfig, ParserConfig]:
+    """How content is read, and how thoughts are."""
+    content = ParserConfig(tools=tools, clients=clients, parallel=parallel, harmony_only=True)
+    return content, replace(content, thought=True)
+
+
+# Without tools no call is one, whatever else is asked for.
+_TOOLLESS: Final = _readings({}, {}, parallel=True)
 
 
 class HarmonyRepair:
@@ -64,11 +79,10 @@ class HarmonyRepair:
         clean: bool = True,
         parallel: bool = True,
     ) -> None:
-        self._names = ToolNames(tools, clients)
+        self._names = ToolNames(tools, clients) if tools else NO_TOOLS
         self._clean = clean
         self._parallel = parallel
-        self._content = ParserConfig(tools=tools, clients=clients, parallel=parallel, harmony_only=True)
-        self._thought = replace(self._content, thought=True)
+        self._content, self._thought = _readings(tools, clients, parallel=parallel) if tools else _TOOLLESS
         self._parser: ToolCallParser | None = None
         self._speaking: type[Event] | None = None
         # The kind of event of which a piece that is easy text goes on with the one before, and what that is.
@@ -145,9 +159,9 @@ class HarmonyRepair:
     def _pause(self, out: list[Event], *, truncated: bool = False) -> None:
         """Something else begins: what was held back is what it seems to be."""
         self._easily = None
-        if self._parser is not None:
-            if not self._stopped:
-                self._read(self._parser.finish(truncated), out)
+        if (parser := self._parser) is not None:
+            if not self._stopped and (held := parser.finish(truncated)):
+                self._read(held, out)
             self._parser = None
 
     def _read(self, parsed: list[ParserEvent], out: list[Event]) -> None:

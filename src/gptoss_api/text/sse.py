@@ -82,6 +82,8 @@ class SseDecoder:
 
     def finish(self) -> list[bytes]:
         """The payload of a last event that lacks its blank line, if there is one."""
+        if not self._pending and self._long is None:
+            return []
         block = bytes(self._pending)
         self._pending.clear()
         return self._payloads([block], len(block))

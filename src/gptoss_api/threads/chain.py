@@ -8,6 +8,7 @@ text, the reasoning, the spelling of arguments' JSON. Source: docs/design/emulat
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
@@ -50,7 +51,7 @@ class Chain:
     """
 
     def __init__(self, preamble: bytes) -> None:
-        self.digest = digest((_VERSION, preamble))
+        self.digest = _begin(preamble)
         # Where the latest call with an id stands among all calls.
         self._calls: dict[str, int] = {}
         self._made = 0
@@ -98,6 +99,11 @@ class Chain:
         if is_long:
             _steps.put(step, following, len(data) + _BESIDE)
         return following
+
+
+@lru_cache(64)
+def _begin(preamble: bytes) -> bytes:
+    return digest((_VERSION, preamble))
 
 
 class _Begun(Struct, frozen=True):

@@ -5,7 +5,7 @@ gpt-oss needs it until its final answer is given: otherwise it forgets why the t
 whole gets it from here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -73,7 +73,7 @@ class ReasoningCache:
                 end = (await _places(turn)).end
                 thought = answer.reasoning[-_LONGEST:].encode("utf-8", "surrogatepass")
                 self._writes.put(_key(end, answer), thought, caller=turn.caller)
-        elif any(_calling(turn.messages)):
+        elif _calling(turn.messages):
             self._writes.delete(*(await _places(turn)).keys.values())
 
     async def close(self) -> None:
@@ -109,13 +109,17 @@ def _bounded(call: ToolCall) -> ToolCall:
     return call if len(call.arguments) <= _LONGEST_ARGUMENTS else replace(call, arguments="")
 
 
-def _calling(messages: Sequence[Message]) -> Iterator[tuple[int, AssistantMessage]]:
+def _calling(messages: Sequence[Message]) -> Sequence[tuple[int, AssistantMessage]]:
     """The answers with tool calls since the last user message."""
-    last = next((i for i in reversed(range(len(messages))) if isinstance(messages[i], UserMessage)), -1)
-    for index in range(last + 1, len(messages)):
+    found = []
+    for index in range(len(messages) - 1, -1, -1):
         message = messages[index]
+        if isinstance(message, UserMessage):
+            break
         if isinstance(message, AssistantMessage) and message.tool_calls:
-            yield index, message
+            found.append((index, message))
+    found.reverse()
+    return found
 
 
 def _key(before: bytes, answer: AssistantMessage) -> bytes:

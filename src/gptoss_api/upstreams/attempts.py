@@ -16,6 +16,7 @@ from ..core.events import Events, Started
 from ..core.redaction import Redactor
 from ..core.tracing import ATTEMPTED, TRACED, AttemptTrace
 from ..core.turn import Turn
+from ..loop import Limit
 from .admission import Admission, Slot
 from .base import Brake, Sink, log_fields
 from .clock import TurnClock
@@ -239,7 +240,7 @@ async def post(
         headers = {**headers, **trace.addressed(origin.host, origin.port)}
     request = http.request("POST", url, headers=headers, body=body, idle_timeout=idle_timeout)
     try:
-        async with asyncio.timeout_at(clock.deadline):
+        with Limit(clock.deadline):
             return await connections.enter_async_context(request)
     except TimeoutError:
         raise clock.timeout() from None

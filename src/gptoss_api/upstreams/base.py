@@ -48,11 +48,12 @@ class ServedModel(Struct, frozen=True):
 
 # What an upstream serves that calls the models as everybody does.
 BOTH_MODELS: Final = tuple(ServedModel(model.id, model.id) for model in MODELS)
+_USUAL: Final = frozenset(served.id for served in BOTH_MODELS)
 
 
 def check_usual(model: str, upstream: str) -> None:
     """Raises: ModelNotFound, where ``model`` is none of :data:`BOTH_MODELS`, all that ``upstream`` has."""
-    if all(served.id != model for served in BOTH_MODELS):
+    if model not in _USUAL:
         there = " and ".join(served.id for served in BOTH_MODELS)
         raise ModelNotFound(f"{upstream} does not serve {model}; it serves {there}.", param="model")
 

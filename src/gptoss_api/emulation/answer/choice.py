@@ -220,14 +220,14 @@ class ChoiceMachine:
         if self._passes:
             shown = self._shown
             out = [event for event in batch if type(event) in shown]
-            if len(out) == len(batch):
-                self.delivered.add(out)
-                return out
-            frame = [event for event in batch if type(event) in _FRAME]
+            frame = []
+            if len(out) < len(batch):
+                frame = [event for event in batch if type(event) in _FRAME]
             if len(out) + len(frame) == len(batch):
                 for event in frame:
                     self._event(event)
-                self.delivered.add(out)
+                if out:
+                    self.delivered.add(out)
                 return out
         try:
             for event in batch:
@@ -383,7 +383,8 @@ class ChoiceMachine:
     @property
     def _called(self) -> bool:
         """Whether a call was let go that was read here, or kept."""
-        return any(calls is not None and calls.begun for calls in (self._calls, self._collected))
+        calls, collected = self._calls, self._collected
+        return (calls is not None and calls.begun) or (collected is not None and collected.begun)
 
     def _note(self, text: str) -> None:
         if len(self._notes) < _MOST_NOTES:

@@ -4,7 +4,9 @@ Names and kinds of tools are those that the client gave them. What leaks of Harm
 for every answer whose text nobody else reads for calls.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -25,6 +27,9 @@ from ..prompt.tool_section import offered_tools, parameters_of
 from .calls import begun_input, custom_input
 
 
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
 class NativeAnswer:
     """Reads one upstream turn's answer to ``turn``; ``offers_tools`` says that the upstream got the tools."""
 
@@ -35,13 +40,18 @@ class NativeAnswer:
             known = (*map(Tool, turn.hidden_tools), *tools)
             self._tools = {names.shown(tool.name): tool for tool in known}
         self._named = turn.tool_choice.mode == "named"
-        self._repair = HarmonyRepair(
-            {
+        declared: Mapping[str, DeclaredTool] = _NOTHING
+        clients: Mapping[str, str] = _NOTHING
+        if self._tools:
+            declared = {
                 shown: DeclaredTool(parameters_of(tool), tool.strict, tool.kind)
                 for shown, tool in self._tools.items()
-            },
+            }
             # Instructions speak of a tool as the client names it.
-            clients={name: shown for shown, tool in self._tools.items() if (name := tool.name) != shown},
+            clients = {name: shown for shown, tool in self._tools.items() if (name := tool.name) != shown}
+        self._repair = HarmonyRepair(
+            declared,
+            clients=clients,
             clean=not mentions_tokens(_texts(turn)),
             parallel=turn.parallel_tool_calls,
         )
@@ -88,7 +98,5 @@ class NativeAnswer:
 
 
 def _texts(turn: Turn) -> Sequence[str]:
-    return [
-        *(message.text for message in turn.messages),
-        *(tool.description for tool in turn.tools),
-    ]
+    texts = [message.text for message in turn.messages]
+    return [*texts, *[tool.description for tool in turn.tools]] if turn.tools else texts

@@ -72,7 +72,7 @@ class Delivered:
     @property
     def empty(self) -> bool:
         """Nothing a client would call an answer was delivered; reasoning alone is none."""
-        return not self._calls and not self.text.strip()
+        return not self._calls and not self._answer.getvalue().strip()
 
     @property
     def text(self) -> str:
@@ -81,11 +81,15 @@ class Delivered:
     @property
     def message(self) -> AssistantMessage:
         """The answer as its client will send it back."""
-        calls = (
-            ToolCall(call.id, call.name, arguments.getvalue(), call.kind)
-            for call, arguments in self._calls.values()
-        )
-        return AssistantMessage(self.text, self._reasoning.getvalue(), tool_calls=tuple(calls))
+        calls: tuple[ToolCall, ...] = ()
+        if self._calls:
+            calls = tuple(
+                [
+                    ToolCall(call.id, call.name, arguments.getvalue(), call.kind)
+                    for call, arguments in self._calls.values()
+                ]
+            )
+        return AssistantMessage(self._answer.getvalue(), self._reasoning.getvalue(), tool_calls=calls)
 
     @property
     def called(self) -> bool:
@@ -101,7 +105,9 @@ class Delivered:
 
     @property
     def characters(self) -> int:
-        calls = sum(arguments.tell() for _, arguments in self._calls.values())
+        calls = 0
+        if self._calls:
+            calls = sum([arguments.tell() for _, arguments in self._calls.values()])
         return self._reasoning.tell() + self._hidden.tell() + self._answer.tell() + calls
 
 
@@ -181,7 +187,8 @@ class Output:
     def take(self) -> list[Event]:
         """Raises: UpstreamFailure, where the answer has no end."""
         events, self._events = self._events, []
-        self.delivered.add(events)
+        if events:
+            self.delivered.add(events)
         return events
 
     def _put(self, segment: Segment, text: str) -> None:

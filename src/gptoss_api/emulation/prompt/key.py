@@ -6,6 +6,7 @@ one holds it by chance or by leak the next key is taken. Source: docs/design/emu
 
 import hashlib
 import hmac
+import sys
 from base64 import b32encode
 from collections.abc import Callable
 from functools import cached_property
@@ -14,12 +15,18 @@ from typing import Final
 from ...core.errors import InternalError
 from ...core.turn import Turn, leading_instructions
 from ...text.digest import digest
+from ...text.memo import Memo
 from .tool_section import Style, tools_digest
 
 _VERSION: Final = "gptoss-api prompt 1"
 # Each attempt searches all client text once.
 _SHORT_ATTEMPTS: Final = 32
 _ATTEMPTS: Final = 64
+
+
+# Every turn of an application begins with the same. In bytes.
+_REMEMBERED: Final = 1024 * 1024
+_digests: Final[Memo[tuple[str | bytes, ...], bytes]] = Memo(_REMEMBERED)
 
 
 class Preamble:
@@ -40,10 +47,15 @@ class Preamble:
     def digest(self) -> bytes:
         turn = self._turn
         names = (_VERSION, turn.model, turn.effort or "", self.style, turn.caller)
-        head = (*map(_encoded, names), self.tools)
         instructions = turn.messages[: leading_instructions(turn.messages)]
-        texts = (message.text.replace("\r\n", "\n").strip() for message in instructions)
-        return digest((*head, *(_encoded(text) for text in texts if text)))
+        said: tuple[str | bytes, ...] = (*names, self.tools, *[message.text for message in instructions])
+        if (known := _digests.get(said)) is not None:
+            return known
+        head = (*map(_encoded, names), self.tools)
+        texts = [message.text.replace("\r\n", "\n").strip() for message in instructions]
+        found = digest((*head, *(_encoded(text) for text in texts if text)))
+        _digests.put(said, found, sum(map(sys.getsizeof, said)))
+        return found
 
 
 def _encoded(text: str) -> bytes:

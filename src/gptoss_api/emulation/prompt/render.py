@@ -44,6 +44,9 @@ _AFTER_NOTHING: Final = "The user has not written anything yet. Begin as the ins
 _EMPTY_MESSAGE: Final = "(The user sent an empty message.)"
 
 
+_TOOL_FEATURES: Final = (("tools", "function"), ("custom_tools", "custom"))
+
+
 class Prompt(Struct, frozen=True):
     """One text that stands for a whole turn, and what is needed to read its answer.
 
@@ -69,7 +72,7 @@ class Prompt(Struct, frozen=True):
     @property
     def shown_tools(self) -> tuple[str, ...]:
         """The names of the tools on offer as the model knows them."""
-        return tuple(self.names.shown(tool.name) for tool in self.tools)
+        return tuple([self.names.shown(tool.name) for tool in self.tools])
 
     def block(self, call: ToolCall) -> str:
         """``call`` in the form in which the model was told to write one."""
@@ -201,13 +204,20 @@ class _Draft:
         self._instructions = [client.plain(m.text) for m in messages[: self.front] if m.text.strip()]
         self._format_name = ""
         self._format = self._format_section()
-        self._format_id = f"format:{hashlib.blake2b(self._format.encode(), digest_size=8).hexdigest()}"
+        self._format_id = ""
+        if self._format:
+            self._format_id = f"format:{hashlib.blake2b(self._format.encode(), digest_size=8).hexdigest()}"
         self._current = self._current_message()
-        names = self.tools.names.extended(called_names(messages))
-        client.include(" ".join(names.to_client), control_tokens=False, tags=False)
-        self._entries = Transcript(client, self.tools.names, names).entries(
-            messages, self.front, skip=self._current
-        )
+        self._entries: list[TaggedBlock] = []
+        if len(messages) == 1 + self.front and self._current is not None:
+            # A question and nothing before it.
+            client.include(" ".join(self.tools.names.to_client), control_tokens=False, tags=False)
+        else:
+            names = self.tools.names.extended(called_names(messages))
+            client.include(" ".join(names.to_client), control_tokens=False, tags=False)
+            self._entries = Transcript(client, self.tools.names, names).entries(
+                messages, self.front, skip=self._current
+            )
         self._heading, self._question = self._asked()
 
     # The parts
@@ -287,15 +297,17 @@ class _Draft:
         )
 
     def _features(self, history: bool) -> tuple[str, ...]:
-        kinds = {tool.kind for tool in self.tools.tools}
-        features = {
-            "instructions": bool(self._instructions),
-            "history": history,
-            "tools": "function" in kinds,
-            "custom_tools": "custom" in kinds,
-            self.turn.output_format.kind: self.turn.output_format.kind != "text",
-        }
-        return tuple(name for name, present in features.items() if present)
+        features = []
+        if self._instructions:
+            features.append("instructions")
+        if history:
+            features.append("history")
+        if self.tools.tools:
+            kinds = {tool.kind for tool in self.tools.tools}
+            features += [name for name, kind in _TOOL_FEATURES if kind in kinds]
+        if self.turn.output_format.kind != "text":
+            features.append(self.turn.output_format.kind)
+        return tuple(features)
 
     # Pieces of client text
 

@@ -146,7 +146,8 @@ class Delivery:
     def plain(self, text: str) -> None:
         """Text for sure, and so is the wrapper before it."""
         if text:
-            self.unwrap()
+            if self.wrapper:
+                self.unwrap()
             self.content(text)
 
     def unwrap(self) -> None:
@@ -165,7 +166,11 @@ class Delivery:
         if not text:
             return
         solid = text.rstrip(_SPACE)
-        self._see(text, solid)
+        newline = text.rfind("\n")
+        if newline >= 0:
+            self.line_start = len(solid) <= newline
+        elif solid:
+            self.line_start = False
         if self.calls:
             if self.gap or solid:
                 self.gap += len(text if self.gap else text.lstrip(_SPACE))
@@ -246,7 +251,8 @@ class Delivery:
         """The events since the last time; the ``last`` time with the space held back."""
         if last:
             self._let_go()
-        self._flush()
+        if self._text:
+            self._flush()
         events, self._events = self._events, []
         return events
 
@@ -260,10 +266,3 @@ class Delivery:
             text = "".join(self._text)
             self._events.append(Reasoning(text) if self.thought else Content(text))
             self._text.clear()
-
-    def _see(self, text: str, solid: str) -> None:
-        newline = text.rfind("\n")
-        if newline >= 0:
-            self.line_start = len(solid) <= newline
-        elif solid:
-            self.line_start = False

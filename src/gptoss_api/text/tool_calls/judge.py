@@ -101,6 +101,9 @@ def _fold(name: str) -> str:
     return name.casefold().translate(_JOINTS)
 
 
+NO_TOOLS: Final = ToolNames(())
+
+
 class Verdict(Struct, frozen=True):
     """Calls as (shown name, arguments' JSON text), and what a strict tool's schema says against them."""
 
@@ -114,9 +117,11 @@ class Judge:
     def __init__(self, config: ParserConfig) -> None:
         self.config = config
         shown = () if config.mode == "none" else config.tools
-        self.names = ToolNames(
-            (name for name in shown if not config.names or name in config.names), config.clients
-        )
+        self.names = NO_TOOLS
+        if shown:
+            self.names = ToolNames(
+                (name for name in shown if not config.names or name in config.names), config.clients
+            )
         self.required = config.mode in ("required", "named")
         self.most_calls = MAX_CALLS if config.parallel else 1
         self._client: str | None = None

@@ -118,7 +118,8 @@ class ToolCallParser:
         self._tags = bool(self._judge.names) and not config.harmony_only
         self._leaks = config.clean_leaks
         self._out = Delivery(thought=config.thought, at_once=config.harmony_only)
-        self._code = CodeReader(self._judge, self._out, tags=self._tags, keyed_only=keyed_only)
+        # Most answers have no code.
+        self._code: CodeReader | None = None
         self._thought: ThoughtReader | None = None
         self._call: CallReader | None = None
         self._message: list[str] = []
@@ -135,7 +136,8 @@ class ToolCallParser:
     @property
     def undecided(self) -> int:
         """How many characters wait for what follows, to be judged together with it."""
-        return self._message_size + self._code.size + (0 if self._call is None else self._call.size)
+        code = 0 if self._code is None else self._code.size
+        return self._message_size + code + (0 if self._call is None else self._call.size)
 
     @property
     def thinks(self) -> bool:
@@ -174,7 +176,7 @@ class ToolCallParser:
             self._advance(call.returned if call.cut else call.returned + self._held, True)
         if self._message:
             self._judge_message()
-        elif held := self._code.take_held():
+        elif self._code is not None and (held := self._code.take_held()):
             self._judge_code(held)
         if truncated and self._out.wrapper:
             self._cut_off()
@@ -302,14 +304,20 @@ class ToolCallParser:
     # -- Code -----------------------------------------------------------------------------------------
 
     def _open_code(self, text: str, begin: int, at: int, end: int, final: bool) -> int:
-        after = self._code.open(text, begin, at, end, final)
-        if not self._code.over:
+        code = self._code
+        if code is None:
+            code = CodeReader(self._judge, self._out, tags=self._tags, keyed_only=self._keyed_only)
+            self._code = code
+        after = code.open(text, begin, at, end, final)
+        if not code.over:
             self._state = self._in_code
         return after
 
     def _in_code(self, text: str, at: int, final: bool) -> int:
-        after = self._code.read(text, at, final)
-        if self._code.over:
+        code = self._code
+        assert code is not None
+        after = code.read(text, at, final)
+        if code.over:
             self._state = self._in_text
         return after
 

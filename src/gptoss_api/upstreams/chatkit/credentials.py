@@ -170,11 +170,11 @@ class Credentials:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown."""
-        return tuple(value for value in self._values.values() if value)
+        return tuple(filter(None, self._values.values()))
 
     def cookie_header(self) -> str:
         """The value of the ``Cookie`` request header; ``""`` if there is nothing to send."""
-        return "; ".join(f"{name}={value}" for name, value in self._values.items() if value)
+        return "; ".join([f"{name}={value}" for name, value in self._values.items() if value])
 
     def update_from_set_cookie(self, lines: list[str], request_id: str = "") -> bool:
         """Takes refreshed values from ``Set-Cookie`` headers; says whether anything changed.

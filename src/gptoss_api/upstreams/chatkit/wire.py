@@ -39,6 +39,7 @@ _UPDATED: Final = frozenset({"thread.item_updated", "thread.item.updated"})
 _TEXT_DELTA: Final = "assistant_message.content_part.text_delta"
 _BEFORE_DELTA: Final = b'"delta":'
 _AFTER_DELTA: Final = b"}}"
+_INDEXES: Final = ("contentIndex", "content_index", "entryIndex", "entry_index", "task_index", "taskIndex")
 _CARD_KEYS: Final = ("value", "label", "text", "title")
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -85,8 +86,12 @@ class _Message:
 
     def says(self, texts: list[str]) -> bool:
         """Whether the full ``texts`` of the parts are what was sent."""
-        sent = {index: "".join(pieces) for index, pieces in self.parts.items()}
-        return all(sent.pop(index, "") == text for index, text in enumerate(texts)) and not any(sent.values())
+        for index, text in enumerate(texts):
+            if "".join(self.parts.get(index, ())) != text:
+                return False
+        return len(self.parts) <= len(texts) or not any(
+            "".join(pieces) for index, pieces in self.parts.items() if index >= len(texts)
+        )
 
 
 class _Block:
@@ -157,7 +162,12 @@ class ChatKitWire:
     @property
     def complete(self) -> bool:
         """Whether an answer was completed and no other one is under way."""
-        return self._answers > 0 and all(message.done for message in self._messages.values())
+        if not self._answers:
+            return False
+        for message in self._messages.values():
+            if not message.done:
+                return False
+        return True
 
     @property
     def answered(self) -> bool:
@@ -216,7 +226,13 @@ class ChatKitWire:
                         if self._hear(item_id, index, update.delta, events):
                             self._same = _before_delta(payload, update.delta)
                         continue
-            self._read(payload, events)
+            if payload and payload != b"[DONE]":
+                try:
+                    read = _decode(payload)
+                except _NOT_JSON:
+                    self._read_loosely(payload, events)
+                else:
+                    self._event(read, events)
             if self._hidden:
                 # What follows is to know that there are thoughts.
                 self._hidden, self._tells_hidden = False, False
@@ -270,16 +286,6 @@ class ChatKitWire:
         return [Finished("stop")]
 
     # -- events ----------------------------------------------------------------------------------
-
-    def _read(self, payload: bytes, events: list[Event]) -> None:
-        if not payload or payload == b"[DONE]":
-            return
-        try:
-            event = _decode(payload)
-        except _NOT_JSON:
-            self._read_loosely(payload, events)
-        else:
-            self._event(event, events)
 
     def _read_loosely(self, payload: bytes, events: list[Event]) -> None:
         """What a strict reader refuses: nearly JSON, or several events in one."""
@@ -497,7 +503,7 @@ class ChatKitWire:
         self._say(item_id, message, index, text[len(sent) :], events)
 
     def _message(self, item_id: str, content: object, events: list[Event], *, done: bool) -> None:
-        texts = [_text_of(part) for part in _objects(content)]
+        texts = [*map(_text_of, _objects(content))]
         if self._loose:
             texts = [joined(text) for text in texts]
         message = self._messages.get(item_id)
@@ -630,27 +636,34 @@ def _before_delta(payload: bytes, delta: str) -> bytes:
 def _thread_of(event: Mapping[str, Any]) -> str | None:
     item, thread = event.get("item"), event.get("thread")
     found = (
-        _string(event.get("threadId"))
-        or _string(event.get("thread_id"))
-        or (_string(item.get("thread_id")) if isinstance(item, dict) else "")
-        or (_string(thread.get("id")) if isinstance(thread, dict) else "")
+        event.get("threadId"),
+        event.get("thread_id"),
+        item.get("thread_id") if isinstance(item, dict) else None,
+        thread.get("id") if isinstance(thread, dict) else None,
     )
-    return joined(found) or None
+    for value in found:
+        if isinstance(value, str) and value:
+            return joined(value) or None
+    return None
 
 
 def _item_id_of(event: Mapping[str, Any]) -> str:
-    return _string(event.get("itemId")) or _string(event.get("item_id"))
+    for key in ("itemId", "item_id"):
+        if isinstance(value := event.get(key), str) and value:
+            return value
+    return ""
 
 
 def _index_of(update: Mapping[str, Any]) -> int | None:
-    for key in ("contentIndex", "content_index", "entryIndex", "entry_index", "task_index", "taskIndex"):
-        if isinstance(value := update.get(key), int):
+    for key in _INDEXES:
+        if key in update and isinstance(value := update[key], int):
             return value
     return None
 
 
 def _text_of(part: object) -> str:
-    return _string(part.get("text")) if isinstance(part, dict) else ""
+    text = part.get("text") if isinstance(part, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def _objects(value: object) -> list[Any]:
