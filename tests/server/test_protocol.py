@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import RunningGateway, Site, StartGateway, running_gateway
 from tests.server.talking import CHAT, HELLO, ask, connect, head_of, read_reply, read_until, request_bytes
-from tests.simulator import Answer, Simulator, Stall
+from tests.simulator import Answer, Pause, Simulator
 
 pytestmark = pytest.mark.waits
 
@@ -63,12 +63,42 @@ def test_what_is_not_http_gets_a_json_400(demo: RunningGateway, garbage: bytes) 
 
 
 def test_garbage_after_a_request_does_not_get_into_its_answer(site: Site) -> None:
-    site.simulator.always(Answer("", deltas=["word "] * 4, at={"half": [Stall()]}))
+    site.simulator.always(Answer("", deltas=["word "] * 4, pace=0.05))
     with connect(site.gateway) as connection:
         connection.sendall(request_bytes(CHAT, {**HELLO, "stream": True}))
         read_until(connection, b"word ")
         connection.sendall(b"\x00garbage\r\n\r\n")
-        assert b"HTTP/1.1" not in read_until(connection, b"never")
+        rest = read_until(connection, b"never")
+    assert b"HTTP/1.1" not in rest
+    assert rest.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize("stray", [b"x", b"\x00", b"\r\n\r\nGET\r\n\r\n", b"y: " + b"z" * 100_000])
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_is_no_request_behind_one_does_not_cost_it_its_answer(
+    site: Site, stray: bytes, stream: bool
+) -> None:
+    site.simulator.always(Answer("", deltas=["word "] * 4, pace=0.05))
+    with connect(site.gateway) as connection:
+        connection.sendall(request_bytes(CHAT, {**HELLO, "stream": stream}) + stray)
+        answer = read_until(connection, b"never")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.count(b"word ") == 4
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("silence", ["headers", "half"])
+def test_who_ends_its_side_behind_a_request_gets_the_answer(site: Site, stream: bool, silence: str) -> None:
+    site.simulator.always(Answer("", ["Hm."], deltas=["word "] * 4, at={silence: [Pause(0.2)]}))
+    with connect(site.gateway) as connection:
+        connection.sendall(request_bytes(CHAT, {**HELLO, "stream": stream}))
+        connection.shutdown(socket.SHUT_WR)
+        answer = read_until(connection, b"never")
+    head, _, rest = answer.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert rest.count(b"word ") == 4
+    assert (b"[DONE]" in rest) is stream
 
 
 def test_endless_headers_are_cut_off(demo: RunningGateway) -> None:
@@ -177,6 +207,32 @@ def test_a_body_that_is_announced_with_expect_is_not_asked_for_in_vain(impatient
         answer = read_until(connection, b"never")
     assert answer.startswith(b"HTTP/1.1 413")
     assert b"connection: close" in answer
+
+
+@pytest.mark.parametrize(
+    ("version", "line"),
+    [("1.1", "connection: close"), ("1.0", "connection: close"), ("1.1", "expect: 100-continue")],
+)
+def test_who_sends_a_refused_body_to_its_end_can_read_why(
+    impatient: RunningGateway, version: str, line: str
+) -> None:
+    head = head_of(CHAT, 3_000_000, line).replace(b"HTTP/1.1", f"HTTP/{version}".encode(), 1)
+    with connect(impatient) as connection:
+        connection.sendall(head)
+        # The refusal is under way while most of it is still to be sent.
+        for _ in range(30):
+            connection.sendall(b"x" * 100_000)
+        answer = read_until(connection, b"never")
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b'"error"' in answer
+
+
+def test_who_sends_headers_without_end_can_read_why_not(impatient: RunningGateway) -> None:
+    with connect(impatient) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n")
+        for _ in range(30):
+            connection.sendall(b"x: " + b"y" * 100_000)
+        assert read_until(connection, b"never").startswith(b"HTTP/1.1 431")
 
 
 def test_after_a_refusal_the_rest_of_the_body_is_dropped_and_the_connection_serves_on(
@@ -346,6 +402,27 @@ def test_a_request_without_one_plain_host_is_refused(demo: RunningGateway, hosts
             assert status == 400
             assert json.loads(answer)["error"]["type"] == "invalid_request_error"
             assert "Host" in json.loads(answer)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        ("http://localhost/healthz", "evil.example", 200),
+        ("HTTP://127.0.0.1:8080/healthz?x=1", "evil.example", 200),
+        ("http://localhost", "localhost", 200),
+        ("http://evil.example/healthz", "localhost", 403),
+        ("http://user@localhost/healthz", "localhost", 400),
+        ("ftp://localhost/healthz", "localhost", 400),
+    ],
+)
+def test_a_request_that_names_its_host_in_its_first_line_is_for_that_host(
+    demo: RunningGateway, target: str, host: str, status: int
+) -> None:
+    with connect(demo) as connection:
+        connection.sendall(
+            f"GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode()
+        )
+        assert read_until(connection, b"never").startswith(b"HTTP/1.1 %d" % status)
 
 
 def test_a_missing_host_is_told_in_its_turn(demo: RunningGateway) -> None:

@@ -36,6 +36,9 @@ class TakesAll(asyncio.Transport):
 
     abort = close
 
+    def can_write_eof(self) -> bool:
+        return False
+
     def pause_reading(self) -> None:
         assert self.reading
         self.reading = False

@@ -73,6 +73,7 @@ class Exchange:
         "path",
         "query",
         "record",
+        "sign_of_life",
         "stays",
         "unread",
         "upgrades",
@@ -116,6 +117,8 @@ class Exchange:
         self._news: asyncio.Future[None] | None = None
         self._watcher: Callable[[], None] | None = None
         self._flow: Flow | None = None
+        # What writes a sign of life into a stream that has one.
+        self.sign_of_life: Callable[[], None] | None = None
 
     @property
     def peer(self) -> str:
@@ -228,7 +231,9 @@ class Exchange:
 
     def write(self, data: bytes) -> None:
         """Sends ``data`` as more of the answer's body."""
-        self._send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked and data else data)
+        if self._chunked and data:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._send(data)
 
     def end(self, last: bytes = b"") -> None:
         """Sends the ``last`` bytes of the answer's body."""
@@ -273,6 +278,13 @@ class Exchange:
         """Waits while the client reads too slowly."""
         while self._connection.congested and not self.gone:
             await self._connection.relief()
+
+    def show_life(self, sign: bytes) -> None:
+        """Sends what changes nothing: ``sign`` before the answer, in a stream what that has for it."""
+        if not self.started and self._head is None and self.http_version != "1.0":
+            self._connection.transport.write(sign)
+        elif self.sign_of_life is not None:
+            self.sign_of_life()
 
     def abort(self) -> None:
         """Breaks an answer off that cannot be completed; the client sees the connection close."""
@@ -338,6 +350,8 @@ class ClientStream:
             self._sign = self._sign.removesuffix(b"\n")
         self.headers: RawHeaders = ()
         self.started = False
+        if self._sign:
+            exchange.sign_of_life = self._show_life
 
     async def write(self, data: bytes) -> None:
         """Sends ``data``; waits while the client reads more slowly than the model writes."""
@@ -363,6 +377,7 @@ class ClientStream:
 
     def stop(self) -> None:
         """Ends the keep-alive; the stream itself may already be closed or was never opened."""
+        self._exchange.sign_of_life = None
         if self._timer is not None:
             self._timer.cancel()
 
@@ -374,8 +389,12 @@ class ClientStream:
     def _tick(self) -> None:
         quiet = self._loop.time() - self._last_write
         if quiet >= self._keep_alive:
-            # A client that has not read what was sent last needs no sign of life.
-            if self._sign and not self._exchange.congested:
-                self.feed(self._sign)
+            if self._sign:
+                self._show_life()
             quiet = 0.0
         self._timer = self._loop.call_later(self._keep_alive - quiet, self._tick)
+
+    def _show_life(self) -> None:
+        # A client that has not read what was sent last needs no sign of life.
+        if not self._exchange.congested:
+            self.feed(self._sign)

@@ -7,6 +7,7 @@ to hold a server down with a few connections.
 
 import asyncio
 import logging
+import re
 import socket
 import struct
 import time
@@ -29,13 +30,17 @@ from .surface import Surface
 # Seconds and bytes for the headers of one request.
 HEADER_TIMEOUT: Final = 15.0
 HEADER_LIMIT: Final = 64 * 1024
-# Seconds and bytes for what is left of a request's body after its answer has been sent.
+# Seconds and bytes for what a peer still sends after its answer has been sent.
 LINGER_TIMEOUT: Final = 10.0
 LINGER_LIMIT: Final = 64 * 1024 * 1024
 # Seconds in which a connection may wait for its next request.
 KEEP_ALIVE: Final = 75.0
 # How often it is looked, in seconds, whether the time of a connection is over.
 SWEEP_EVERY: Final = 0.1
+# Seconds after which it is looked whether who sends nothing more has left.
+_FIRST_LOOK: Final = 0.03
+# What a client has to skip before any answer (RFC 9110, section 15.2): one that has left refuses it.
+_SIGN: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 # A linger of no time: closing discards what was not sent.
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -63,6 +68,8 @@ class Shared:
         self.read_timeout = read_timeout
         self.descriptors = descriptors
         self.connections: set[HttpProtocol] = set()
+        # Those whose client sends nothing more, and may have left.
+        self.one_sided: set[HttpProtocol] = set()
         # The event loop itself keeps no strong reference to a task.
         self.tasks: set[asyncio.Task[None]] = set()
         self.date = b""
@@ -76,15 +83,19 @@ class Shared:
         """Ends what has had its time on any connection; to be called every :data:`SWEEP_EVERY` seconds."""
         for connection in [each for each in self.connections if each.deadline <= now]:
             connection.overdue()
+        for connection in tuple(self.one_sided):
+            connection.look()
 
 
 class HttpProtocol(asyncio.Protocol):
     """One connection of a client.
 
-    Broken HTTP is refused in JSON. Requests that come before the last one is answered wait for their turn. An
-    answer that comes before the whole request body does not close the connection: the client would find it
-    reset while it still sends, and never read the answer. The rest is read and dropped. An answer that waits
-    too long in all until its client reads on is reset, which ends the turn as every departure does.
+    Broken HTTP is refused in JSON. Requests that come before the last one is answered wait for their turn;
+    what is no request behind them costs none of them its answer. An answer that comes before the whole
+    request body does not close the connection: the client would find it reset while it still sends, and never
+    read the answer. The rest is read and dropped. A client that ends its side gets its answer all the same,
+    unless it shows that it has left. An answer that waits too long in all until its client reads on is reset,
+    which ends the turn as every departure does.
     """
 
     def __init__(self, shared: Shared, loop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -104,6 +115,10 @@ class HttpProtocol(asyncio.Protocol):
         self._asks_to_continue = False
         # Whether what arrives is HTTP no longer.
         self._switched = False
+        # Whether what arrives is for nobody: nothing is answered any more but what has come already.
+        self._discards = False
+        # Whether only the client's reading is waited for.
+        self._lingers = False
         self._in_head = True
         self._head_bytes = 0
         self._dropped_bytes = 0
@@ -132,6 +147,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.shared.connections.discard(self)
+        self.shared.one_sided.discard(self)
         self._stop_timer()
         self._stop_read_timer()
         self.congested = False
@@ -145,6 +161,9 @@ class HttpProtocol(asyncio.Protocol):
         if self._switched:
             self.on_body(data)
             return
+        if self._discards:
+            self._drop(data)
+            return
         if self._quiet:
             self._stop_timer()
         if self._in_head:
@@ -152,14 +171,38 @@ class HttpProtocol(asyncio.Protocol):
         try:
             self._feed(data)
         except httptools.HttpParserError:
-            self._refuse(400, "This is not a valid HTTP request.")
+            self._break_off(400, "This is not a valid HTTP request.")
             return
         # A head that came in one piece together with its body never counts as slow or too large.
         if self._in_head and self._head_bytes and not self.transport.is_closing():
             if self._head_bytes > HEADER_LIMIT:
-                self._refuse(431, "The request headers are too large.")
+                self._break_off(431, "The request headers are too large.")
             elif self.deadline == inf and self._is_idle():
                 self._start_timer(HEADER_TIMEOUT, self._head_timed_out)
+
+    def eof_received(self) -> bool:
+        """The client ends its side, or has left: a request that has come whole is answered all the same.
+
+        The network tells the two apart only once something was sent. The value says whether the connection
+        stays.
+        """
+        exchange = self._exchange
+        if self._switched or exchange is None or exchange.complete or exchange.more_body:
+            return False
+        exchange.keep_alive = False
+        self._discards = True
+        self.shared.one_sided.add(self)
+        if self._answered is not None:
+            self._answered.show_life(_SIGN)
+        self._loop.call_later(_FIRST_LOOK, self.look)
+        return True
+
+    def look(self) -> None:
+        """Ends a connection that the other end has shown to be gone from."""
+        if self in self.shared.one_sided and not self.transport.is_closing():
+            gone = self.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if gone:
+                self.transport.abort()
 
     def pause_writing(self) -> None:
         self._set_congested(True)
@@ -198,9 +241,11 @@ class HttpProtocol(asyncio.Protocol):
         self._in_head = False
         self._head_bytes = 0
         self._stop_timer()
-        url = httptools.parse_url(self._url)
-        path = url.path.decode("ascii")
         version = parser.get_http_version()
+        url = httptools.parse_url(self._url)
+        if url.schema is not None:
+            self._headers = _for_host(self._authority(url), self._headers, version)
+        path = (url.path or b"/").decode("ascii")
         exchange = Exchange(
             self,
             parser.get_method().decode("ascii"),
@@ -224,9 +269,7 @@ class HttpProtocol(asyncio.Protocol):
         exchange = self._exchange
         assert exchange is not None
         if exchange.complete:
-            self._dropped_bytes += len(body)
-            if self._dropped_bytes > LINGER_LIMIT:
-                self._close()
+            self._drop(body)
             return
         exchange.arrived(body)
         if exchange.unread > UNREAD_LIMIT:
@@ -253,13 +296,16 @@ class HttpProtocol(asyncio.Protocol):
 
     def shut_down(self) -> None:
         """Closes the connection, or has it closed after the answer that is under way."""
-        if self._is_idle():
+        if self._is_idle() or self._lingers:
             self.transport.close()
         elif self._answered is not None:
             self._answered.keep_alive = self._answered.stays = False
 
     def answered(self, exchange: Exchange) -> None:
         """The whole answer was written: the next request has its turn."""
+        if not exchange.keep_alive and (exchange.more_body or self._discards):
+            self._linger()
+            return
         if not exchange.keep_alive:
             self.transport.close()
         if self.transport.is_closing():
@@ -282,7 +328,9 @@ class HttpProtocol(asyncio.Protocol):
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if not self._reading and not self._waiting and not self.transport.is_closing():
+        if self._reading or self._waiting or self in self.shared.one_sided:
+            return
+        if not self.transport.is_closing():
             self._reading = True
             self.transport.resume_reading()
 
@@ -327,9 +375,20 @@ class HttpProtocol(asyncio.Protocol):
             self._parser = self._new_parser()
             self._parser.feed_data(b"%s %s HTTP/%s\r\n%s\r\n" % (method, self._url, version, b"".join(kept)))
 
+    def _authority(self, url: "httptools.parser.url_parser.URL") -> bytes:
+        """Whom a request is for that says so in its first line, as those to a proxy do.
+
+        Raises:
+            HttpParserError: for what is asked of no server of the web.
+        """
+        if url.schema.lower() not in (b"http", b"https"):
+            raise httptools.HttpParserError("no address of the web")
+        return re.split(rb"[/?#]", self._url.partition(b"://")[2], maxsplit=1)[0]
+
     def _offers_websocket(self, method: bytes) -> bool:
         """Whether the head offers a WebSocket where one can be had."""
-        path = self.shared.surface.canonical_path(self._url.partition(b"?")[0].decode("latin-1"))
+        target = httptools.parse_url(self._url).path or b"/"
+        path = self.shared.surface.canonical_path(target.decode("latin-1"))
         offered = [value.lower() for name, value in self._headers if name == b"upgrade"]
         return method == b"GET" and offered == [b"websocket"] and path in self.shared.surface.websockets
 
@@ -346,7 +405,7 @@ class HttpProtocol(asyncio.Protocol):
             await self.shared.serve(exchange)
         finally:
             # An answer that stays incomplete has no other honest end.
-            if not exchange.complete:
+            if not exchange.complete and not self._lingers:
                 exchange.abort()
 
     def _start_read_timer(self) -> None:
@@ -375,6 +434,31 @@ class HttpProtocol(asyncio.Protocol):
         """Closes the connection once the client has read what it was sent, or did not in time."""
         self.transport.close()
         self._start_read_timer()
+
+    def _break_off(self, status: int, message: str) -> None:
+        """What arrives is no request. Those before it are answered, and then the connection ends."""
+        exchange = self._exchange
+        if self._is_idle() or exchange is None or exchange.more_body:
+            self._refuse(status, message)
+            return
+        exchange.keep_alive = False
+        self._discards = True
+
+    def _drop(self, data: bytes) -> None:
+        self._dropped_bytes += len(data)
+        if self._dropped_bytes > LINGER_LIMIT:
+            self._close()
+
+    def _linger(self) -> None:
+        """Ends the connection once the client has had time to read its answer.
+
+        If it were closed before what still arrives is read, the client would find it reset instead.
+        """
+        self._discards = self._lingers = True
+        self.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._start_timer(LINGER_TIMEOUT, self._close)
 
     def _set_congested(self, congested: bool) -> None:
         self.congested = congested
@@ -436,4 +520,21 @@ class HttpProtocol(asyncio.Protocol):
                 b"%scontent-type: application/json\r\ncontent-length: %d\r\n%s%sconnection: close\r\n\r\n%s"
                 % (STATUS_LINES[status], len(body), identified, self.shared.date, body)
             )
+            if exchange is not None:
+                exchange.lost()
+            self._linger()
+            return
         self._close()
+
+
+def _for_host(
+    authority: bytes, headers: list[tuple[bytes, bytes]], version: str
+) -> list[tuple[bytes, bytes]]:
+    """``headers`` with ``authority`` as host, whatever they say (RFC 9112, section 3.2.2).
+
+    One that is missing or there twice stays so, but for HTTP/1.0, which had none.
+    """
+    count = sum(name == b"host" for name, _ in headers)
+    if count == 0 and version == "1.0":
+        return [*headers, (b"host", authority)]
+    return [(name, authority if name == b"host" and count == 1 else value) for name, value in headers]
