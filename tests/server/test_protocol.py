@@ -419,9 +419,7 @@ def test_a_request_that_names_its_host_in_its_first_line_is_for_that_host(
     demo: RunningGateway, target: str, host: str, status: int
 ) -> None:
     with connect(demo) as connection:
-        connection.sendall(
-            f"GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode()
-        )
+        connection.sendall(f"GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode())
         assert read_until(connection, b"never").startswith(b"HTTP/1.1 %d" % status)
 
 

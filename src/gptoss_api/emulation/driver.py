@@ -159,10 +159,14 @@ class TurnDriver:
             return self._watches_end()
         if not out:
             return True
-        if self._needs_prompt:
-            self._do_aside(self._pass_on_counted(out))
-            return True
-        return self._pass_on(out)
+        if not self._begun:
+            if self._needs_prompt:
+                self._do_aside(self._pass_on_counted(out))
+                return True
+            out = self._opened(out)
+        wanted = self._sink.feed(out)
+        self._unwanted = self._over = not wanted
+        return wanted
 
     def _broken(self, failure: GatewayError) -> bool:
         self._over = True

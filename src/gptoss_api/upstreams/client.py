@@ -1,7 +1,7 @@
 """An upstream over HTTP, made of the requests of its protocol and of what all of them do alike."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
 
 from ..core.turn import Turn
 from .admission import Admission
@@ -79,9 +79,9 @@ class UpstreamClient:
     def capabilities(self) -> Capabilities:
         return self._requests.capabilities
 
-    async def answer(self, turn: Turn, sink: Sink) -> None:
+    def answer(self, turn: Turn, sink: Sink) -> Coroutine[Any, Any, None]:
         """See :class:`gptoss_api.upstreams.base.Upstream`."""
-        await self._attempts.answer(self._requests.turn(turn), sink)
+        return self._attempts.answer(self._requests.turn(turn), sink)
 
     async def health(self) -> Health:
         """What the last turn or look told, or what is missing that the server needs."""

@@ -216,11 +216,16 @@ class StreamReader:
         self._go_on()
 
     def _take(self, recipient: Recipient, chunk: bytes) -> None:
+        wire = self._wire
         payloads = self._decoder.feed(chunk)
         if is_large(chunk, payloads):
             self._work = asyncio.get_running_loop().create_task(self._take_large(recipient, chunk, payloads))
             return
-        events = self._read(recipient, chunk, self._wire.feed(payloads))
+        events = wire.feed(payloads)
+        if not chunk or wire.failure is not None or wire.done:
+            events = self._read(recipient, chunk, events)
+        elif events:
+            self._delivered = True
         if (events and not recipient.feed(events)) or self.over:
             self._stop(None)
 

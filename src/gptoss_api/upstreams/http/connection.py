@@ -238,7 +238,9 @@ class Connection(asyncio.Protocol):
             self._barren += len(data)
             if self._barren > HEAD_LIMIT:
                 self._break("sent headers without end")
-        self._wake()
+        if (waiter := self._waiter) is not None:
+            self._waiter = None
+            waiter()
 
     def eof_received(self) -> None:
         # Handled here, not in connection_lost, which a blocked request body would hold up.

@@ -39,7 +39,9 @@ class HttpResponse:
         ``b""`` is the end. Raises :class:`UpstreamIncomplete` or :class:`UpstreamTimeout`, after
         everything that had arrived before was given out.
         """
-        connection = self._open
+        connection = self._connection
+        if connection is None:
+            raise _left()
         if self._inflater is not None:
             return self._take_inflated(connection, self._inflater)
         if data := connection.take():
@@ -115,7 +117,7 @@ class HttpResponse:
     @property
     def _open(self) -> Connection:
         if self._connection is None:
-            raise RuntimeError("the response was left already")
+            raise _left()
         return self._connection
 
     def abandon(self) -> None:
@@ -126,3 +128,7 @@ class HttpResponse:
     def detach(self) -> None:
         """Cuts the response off from its connection, which may carry another one soon."""
         self._connection = None
+
+
+def _left() -> RuntimeError:
+    return RuntimeError("the response was left already")
