@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import RunningGateway, Site, StartGateway, running_gateway
 from tests.server.talking import CHAT, HELLO, ask, connect, head_of, read_reply, read_until, request_bytes
 from tests.simulator import Answer, Pause, Simulator
+from tests.simulator.answers import Mark
 
 pytestmark = pytest.mark.waits
 
@@ -89,7 +90,7 @@ def test_what_is_no_request_behind_one_does_not_cost_it_its_answer(
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("silence", ["headers", "half"])
-def test_who_ends_its_side_behind_a_request_gets_the_answer(site: Site, stream: bool, silence: str) -> None:
+def test_who_ends_its_side_behind_a_request_gets_the_answer(site: Site, stream: bool, silence: Mark) -> None:
     site.simulator.always(Answer("", ["Hm."], deltas=["word "] * 4, at={silence: [Pause(0.2)]}))
     with connect(site.gateway) as connection:
         connection.sendall(request_bytes(CHAT, {**HELLO, "stream": stream}))

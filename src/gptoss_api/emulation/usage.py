@@ -148,7 +148,7 @@ class Costs:
         """
         asked = self._asked
         told = bool(self._reports) and len(self._reports) == self._turns == len(delivered)
-        told = told and all([report.completion_tokens for report in self._reports])
+        told = told and 0 not in [report.completion_tokens for report in self._reports]
         written = sum([report.completion_tokens for report in self._reports]) if told else 0
         thought = sum([report.reasoning_tokens for report in self._reports]) if written else 0
         counted = not written

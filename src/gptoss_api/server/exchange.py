@@ -23,6 +23,8 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 # A body that is not read is not received without end, in bytes.
 UNREAD_LIMIT: Final = 64 * 1024
 
+# Which a client has to skip where it did not ask for it (RFC 9110, section 15.2).
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STREAM_HEADERS: Final[RawHeaders] = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
@@ -117,8 +119,8 @@ class Exchange:
         self._news: asyncio.Future[None] | None = None
         self._watcher: Callable[[], None] | None = None
         self._flow: Flow | None = None
-        # What writes a sign of life into a stream that has one.
-        self.sign_of_life: Callable[[], None] | None = None
+        # That of the stream, once that is open.
+        self.sign_of_life = b""
 
     @property
     def peer(self) -> str:
@@ -143,7 +145,7 @@ class Exchange:
             ClientGone: if the client leaves before it is complete.
         """
         if self.asks_to_continue and not self._parts and self.more_body:
-            self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._connection.transport.write(_CONTINUE)
         self.asks_to_continue = False
         while not self._parts and self.more_body:
             if self.gone:
@@ -279,12 +281,13 @@ class Exchange:
         while self._connection.congested and not self.gone:
             await self._connection.relief()
 
-    def show_life(self, sign: bytes) -> None:
-        """Sends what changes nothing: ``sign`` before the answer, in a stream what that has for it."""
-        if not self.started and self._head is None and self.http_version != "1.0":
-            self._connection.transport.write(sign)
-        elif self.sign_of_life is not None:
-            self.sign_of_life()
+    @property
+    def harmless(self) -> bytes:
+        """What can be sent now and changes nothing for the client; empty where there is nothing."""
+        if not self.started:
+            return b"" if self.http_version == "1.0" else _CONTINUE
+        sign = self.sign_of_life
+        return b"%x\r\n%b\r\n" % (len(sign), sign) if self._chunked and sign else sign
 
     def abort(self) -> None:
         """Breaks an answer off that cannot be completed; the client sees the connection close."""
@@ -350,8 +353,6 @@ class ClientStream:
             self._sign = self._sign.removesuffix(b"\n")
         self.headers: RawHeaders = ()
         self.started = False
-        if self._sign:
-            exchange.sign_of_life = self._show_life
 
     async def write(self, data: bytes) -> None:
         """Sends ``data``; waits while the client reads more slowly than the model writes."""
@@ -377,7 +378,7 @@ class ClientStream:
 
     def stop(self) -> None:
         """Ends the keep-alive; the stream itself may already be closed or was never opened."""
-        self._exchange.sign_of_life = None
+        self._exchange.sign_of_life = b""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -385,16 +386,13 @@ class ClientStream:
         self.started = True
         kind = (b"content-type", self._form.content_type)
         self._exchange.start(200, (kind, *_STREAM_HEADERS, *self.headers), sized=False)
+        self._exchange.sign_of_life = self._sign
 
     def _tick(self) -> None:
         quiet = self._loop.time() - self._last_write
         if quiet >= self._keep_alive:
-            if self._sign:
-                self._show_life()
+            # A client that has not read what was sent last needs no sign of life.
+            if self._sign and not self._exchange.congested:
+                self.feed(self._sign)
             quiet = 0.0
         self._timer = self._loop.call_later(self._keep_alive - quiet, self._tick)
-
-    def _show_life(self) -> None:
-        # A client that has not read what was sent last needs no sign of life.
-        if not self._exchange.congested:
-            self.feed(self._sign)

@@ -6,7 +6,9 @@ to hold a server down with a few connections.
 """
 
 import asyncio
+import contextlib
 import logging
+import os
 import re
 import socket
 import struct
@@ -37,10 +39,8 @@ LINGER_LIMIT: Final = 64 * 1024 * 1024
 KEEP_ALIVE: Final = 75.0
 # How often it is looked, in seconds, whether the time of a connection is over.
 SWEEP_EVERY: Final = 0.1
-# Seconds after which it is looked whether who sends nothing more has left.
-_FIRST_LOOK: Final = 0.03
-# What a client has to skip before any answer (RFC 9110, section 15.2): one that has left refuses it.
-_SIGN: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Seconds after which it is looked once more whether who sends nothing more has left.
+_SECOND_LOOK: Final = 0.03
 
 # A linger of no time: closing discards what was not sent.
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -192,10 +192,17 @@ class HttpProtocol(asyncio.Protocol):
         exchange.keep_alive = False
         self._discards = True
         self.shared.one_sided.add(self)
-        if self._answered is not None:
-            self._answered.show_life(_SIGN)
-        self._loop.call_later(_FIRST_LOOK, self.look)
-        return True
+        self._try_to_send()
+        self.look()
+        self._loop.call_later(_SECOND_LOOK, self.look)
+        return not self.transport.is_closing()
+
+    def _try_to_send(self) -> None:
+        """Lets the system find out whether the client has left; the transport would wait a moment."""
+        if self._answered is None or self.transport.get_write_buffer_size():
+            return
+        with contextlib.suppress(OSError):
+            os.write(self.transport.get_extra_info("socket").fileno(), self._answered.harmless)
 
     def look(self) -> None:
         """Ends a connection that the other end has shown to be gone from."""

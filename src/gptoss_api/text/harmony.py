@@ -44,10 +44,7 @@ _LONGEST_NAME: Final = 80
 
 def mentions_tokens(texts: Iterable[str]) -> bool:
     """Whether any of ``texts`` has a control token of Harmony, written out."""
-    for text in texts:
-        if "<|" in text and TOKEN.search(text):
-            return True
-    return False
+    return any("<|" in text and TOKEN.search(text) for text in texts)
 
 
 def _readings(

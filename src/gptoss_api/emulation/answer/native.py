@@ -26,7 +26,6 @@ from ..prompt.names import NameMap
 from ..prompt.tool_section import offered_tools, parameters_of
 from .calls import begun_input, custom_input
 
-
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 

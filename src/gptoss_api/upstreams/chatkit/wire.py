@@ -164,10 +164,7 @@ class ChatKitWire:
         """Whether an answer was completed and no other one is under way."""
         if not self._answers:
             return False
-        for message in self._messages.values():
-            if not message.done:
-                return False
-        return True
+        return False not in [message.done for message in self._messages.values()]
 
     @property
     def answered(self) -> bool:
