@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 E2E := $(VENV)-e2e/bin
 # What drives the machines that pyproject.toml lists for coverage, and opens few sockets.
 MACHINES := tests/text tests/test_corpus.py tests/emulation tests/backends tests/cli/test_anonymous.py \
-	$(wildcard $(foreach name,wire calls gaps cookies session,tests/upstreams/*/test_$(name).py))
+	$(wildcard $(foreach name,wire calls gaps cookies session,tests/upstreams/*/test_$(name).py)) \
+	$(foreach name,card cases judges raw statistics,tests/verification/test_$(name).py)
 CLIENTS := tests/clients/node
 export PYTHON
 

@@ -17,7 +17,16 @@ from gptoss_api.verification.cases import plan
 from gptoss_api.verification.judges import CHECKS
 from tests.backends.server import Backend, json_reply
 from tests.simulator import Answer, Exchange, Simulator
-from tests.upstreams.chatkit.scripted import Asked, Reply
+from tests.upstreams.chatkit.scripted import Asked, Reply, stream
+from tests.upstreams.responses.reference import (
+    added,
+    call,
+    completed,
+    done,
+    message_begun,
+    message_done,
+    thinking,
+)
 
 from .servers import knowing_backend
 
@@ -260,3 +269,27 @@ async def test_only_a_task_with_a_tape_is_recorded() -> None:
     (recorded,) = tape
     assert (recorded.status, recorded.body, recorded.response_body) == (200, body, said)
     assert recorded.whole
+
+
+async def test_a_server_of_responses_is_read_in_its_own_protocol(tmp_path: Path) -> None:
+    """Given by its address alone, it is first asked in a protocol that it has not."""
+    backend = Backend("vllm")
+
+    def answer(asked: Asked) -> Reply:
+        if not asked.path.endswith("/responses"):
+            return json_reply(404, {"error": {"message": "Not Found"}})
+        said = [item for item in asked.body["input"] if item.get("role") == "user"]
+        named = [tool["name"] for tool in asked.body.get("tools", ())]
+        thoughts = "Hm. " * {"low": 1, "high": 9}.get(asked.body.get("reasoning", {}).get("effort"), 3)
+        if "get_weather" not in named or "word" in str(said):
+            return stream(*thinking(thoughts), *message_begun("Well."), *message_done("Well."), completed())
+        broken = call("get_weather", "{'city': 'Oslo', 'unit': 'celsius'}")
+        return stream(*thinking(thoughts), added(broken, 1), done(broken, 1), completed())
+
+    backend.reply = answer
+    card = await measured(backend, tmp_path, Order(1, True, concurrency=ALL), kind="generic")
+    line = lines(card)["tool_arguments"]
+    assert (line.raw and line.raw.failures, line.gateway and line.gateway.passed) == ({"not_json": 1}, 1)
+    assert raw(card)["reasoning"] == raw(card)["effort"] == 1.0
+    # What it was asked at first, and has not, is no refusal of thoughts.
+    assert all("refused" not in (line.raw.failures if line.raw else {}) for line in card.checks)

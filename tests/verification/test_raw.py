@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptoss_api.verification.raw import Counts, RawAnswer, RawCall, read_raw
+from gptoss_api.core.events import Finished, ReasoningDelta, Started, TextDelta, Usage, UsageReported
+from gptoss_api.core.result import Collector
+from gptoss_api.text.sse import MAX_EVENT_BYTES
+from gptoss_api.verification.raw import Counts, RawAnswer, RawCall, delivered, read_raw
 from tests.backends.shapes import SHAPES, Answer
 from tests.upstreams.chatkit.transcripts import sse
 
@@ -102,6 +105,32 @@ def test_items_of_the_responses_api_are_read(streamed: bool) -> None:
     assert read_raw(RESPONSES, body) == RawAnswer(
         "Well.", "Hm.", [RawCall("clock", '{"zone"')], "tool_calls", Counts(9, 7, 3)
     )
+
+
+def test_what_a_response_says_of_a_kind_that_nobody_knows_is_passed_over() -> None:
+    response = {"object": "response", "status": "failed", "output": [7, {"type": "web_search_call"}]}
+    answer = read_raw(RESPONSES, json.dumps(response).encode())
+    assert answer == RawAnswer()
+    assert read(RESPONSES, {"type": "response.completed", "response": 7}) == RawAnswer()
+
+
+def test_choices_of_no_known_form_say_nothing() -> None:
+    answer = read(CHAT, {"choices": [7, {"index": 0}, {"delta": {"tool_calls": [7]}}]}, {"choices": None})
+    assert answer == RawAnswer()
+
+
+def test_an_event_that_is_longer_than_any_client_reads_is_unreadable() -> None:
+    answer = read_raw(CHAT, b"data: " + b" " * (MAX_EVENT_BYTES + 1))
+    assert answer is not None
+    assert answer.unreadable == 1
+
+
+def test_what_is_delivered_is_told_with_what_the_gateway_counted() -> None:
+    collector = Collector()
+    collector.feed([Started("box", "gpt-oss-20b"), ReasoningDelta("Hm."), TextDelta("Hi"), Finished("stop")])
+    assert delivered(collector) == RawAnswer("Hi", "Hm.", [], "stop")
+    collector.feed([UsageReported(Usage(5, 3, 1))])
+    assert delivered(collector).usage == Counts(5, 3, 1)
 
 
 def test_a_response_that_was_cut_says_so() -> None:

@@ -82,7 +82,7 @@ class App:
         )
         administration = Administration(state.keys, state.accounts, state.usage, self._following)
         endpoints = [each for dialect in surface.dialects for each in self._operations.endpoints(dialect)]
-        own = pages.handlers | administration.handlers | {VERIFY: Verified(state.keys, gateway).verify}
+        own = pages.handlers | administration.handlers | {VERIFY: Verified(gateway).verify}
         endpoints += [("GET", path, own[path]) for path in (*PAGES, OWN_USAGE, *ADMIN)]
         endpoints.append(("POST", RELOAD, administration.reload))
         return Routes(endpoints), surface

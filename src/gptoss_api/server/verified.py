@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..access import ApiKeys
 from ..core.errors import StateUnavailable
 from ..gateway import Gateway
 from ..state import StoreUnavailable
@@ -18,13 +17,15 @@ from .exchange import Exchange
 class Verified:
     """The results that are kept, by upstream and model."""
 
-    def __init__(self, keys: ApiKeys, gateway: Gateway) -> None:
-        self._keys = keys
+    def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
     async def verify(self, exchange: Exchange) -> None:
-        """The latest score card of each, what came before, and whether routing may go by it."""
-        self._keys.authenticate_admin(exchange.record.headers)
+        """The latest score card of each, what came before, and whether routing may go by it.
+
+        Raises:
+            StateUnavailable: where the store does not answer.
+        """
         try:
             cards = await History(self._gateway.state.store).cards()
         except StoreUnavailable:

@@ -136,14 +136,15 @@ def _counted(said: Collector, answer: RawAnswer, tokens: Tokens) -> Counted | No
 
 
 def refused(tape: Sequence[RecordedExchange], members: Sequence[str]) -> bool:
-    """Whether a request with one of ``members`` was refused and then made without it."""
-    answered = next((_names(each) for each in tape if each.status == 200), None)
+    """Whether a request with one of ``members`` was refused and then made without it, at the same place."""
+    answered = next((each for each in tape if each.status == 200), None)
     if answered is None:
         return False
+    sent = _names(answered)
     return any(
-        name in _names(each) and name not in answered
+        name in _names(each) and name not in sent
         for each in tape
-        if 400 <= each.status < 500
+        if 400 <= each.status < 500 and each.url == answered.url
         for name in members
     )
 
