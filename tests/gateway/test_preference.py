@@ -11,6 +11,7 @@ import pytest
 
 from gptoss_api.config import Settings, UpstreamSettings
 from gptoss_api.gateway import Gateway, preference
+from gptoss_api.state import StoreUnavailable
 from gptoss_api.verification.card import Subject
 from gptoss_api.verification.history import History
 from tests.backends.server import Backend, ask, json_reply, turn
@@ -94,15 +95,34 @@ async def test_results_that_say_nothing_now_change_nothing(changes: dict[str, An
     assert await two.who() == "first"
 
 
+async def test_a_store_that_does_not_answer_is_soon_looked_at_again(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await two.verified(other=0.9)
+    monkeypatch.setattr(preference, "LOOK_AGAIN", 0.0)
+    with monkeypatch.context() as down:
+        down.setattr(History, "cards", _down)
+        assert await two.who() == "first"
+    await two.who()
+    assert await two.who() == "other"
+
+
+async def _down(self: History) -> None:
+    raise StoreUnavailable("down")
+
+
 async def test_new_results_are_gone_by_soon(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     assert await two.who() == "first"
     await two.verified(other=0.9)
     # Not before the time for another look.
     assert await two.who() == "first"
     monkeypatch.setattr(preference, "LOOK_EVERY", 0.0)
-    # The turn that has it made does not wait for it.
-    await two.who()
+    await two.gateway.reload(two.settings)
     assert await two.who() == "other"
+    await two.verified(first=0.99)
+    # The turn that has the look made does not wait for it.
+    await two.who()
+    assert await two.who() == "first"
 
 
 async def test_the_setting_changes_while_the_gateway_runs(two: Two) -> None:

@@ -11,8 +11,9 @@ from ..state import StoreUnavailable
 from ..verification.card import Subject
 from ..verification.history import NO_SCORES, History, Scores, scores_of
 
-# Seconds between two looks at the results.
+# Seconds between two looks at the results, and after one that the store did not answer.
 LOOK_EVERY: Final = 30.0
+LOOK_AGAIN: Final = 2.0
 
 
 def subject_of(entry: UpstreamSettings, settings: Settings, model: str = "") -> Subject:
@@ -28,14 +29,15 @@ class Preference:
         self._history = history
         self._subjects = subjects
         self._scores: Scores = NO_SCORES
-        self._looked: float | None = None
+        # When to look again, by the monotonic clock; ``None`` before the first look.
+        self._next: float | None = None
         self._look: asyncio.Task[None] | None = None
 
     async def known(self) -> None:
         """Waits for the first look, and has another made where the last was long ago."""
-        if self._looked is None:
+        if self._next is None:
             await asyncio.shield(self._looking())
-        elif time.monotonic() - self._looked > LOOK_EVERY:
+        elif time.monotonic() >= self._next:
             self._looking()
 
     def rank(self, upstream: str, model: str) -> int:
@@ -54,8 +56,9 @@ class Preference:
     async def _read(self) -> None:
         try:
             cards = await self._history.cards()
-            self._scores = scores_of(cards, self._subjects, time.time())
         except StoreUnavailable:
             # The order of the last look is better than none.
-            pass
-        self._looked = time.monotonic()
+            self._next = time.monotonic() + LOOK_AGAIN
+            return
+        self._scores = scores_of(cards, self._subjects, time.time())
+        self._next = time.monotonic() + LOOK_EVERY
