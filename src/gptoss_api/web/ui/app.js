@@ -143,10 +143,10 @@ async function tellStatus() {
   dispatchEvent(new Event("gptoss:status"));
 }
 
-/** A sentence that ends in a command after a colon, with the command as code. */
+/** A sentence with a command after a colon, and maybe a remark behind it: the command as code. */
 function withCode(text) {
-  const [, before, command] = /^(.*?: )(\S*gptoss-api .*)$/.exec(text) ?? [];
-  return command ? [before, h("code", {}, command)] : text;
+  const [, before, command, remark] = /^(.*?: )([^(]*gptoss[-_]api [^(]*?)(\s*\(.*)?$/.exec(text) ?? [];
+  return command ? [before, h("code", {}, command), remark] : text;
 }
 
 document.getElementById("tools").append(

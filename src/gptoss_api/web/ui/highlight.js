@@ -3,14 +3,13 @@
 const MAX_LENGTH = 50_000;
 
 const WORDS = new Set(
-  `abstract and as assert async await begin bool boolean break case catch char class const constexpr continue
-  data def default defer del delete do double elif else elsif end enum except export extends extern false
-  final finally float fn for from func function global go goto if impl implements import in instanceof int
-  interface internal is lambda let local long loop match mod module move mut namespace new nil none nonlocal
-  not null operator or override package pass private protected pub public raise readonly rescue return self
-  short signed sizeof static str string struct super switch template then this throw throws trait true try
-  type typedef typeof undefined union unless unsafe unsigned until use using val var virtual void volatile
-  where while with yield None True False`.split(/\s+/),
+  `abstract and as assert async await bool boolean break case catch char class const constexpr continue
+  def default defer del delete do double elif else elsif enum except export extends extern false
+  finally float fn for from func function goto if impl implements import in instanceof int
+  interface is lambda let mut namespace new nil nonlocal not null operator or override package pass private
+  protected pub public raise readonly rescue return self sizeof static struct super switch this throw
+  throws trait true try typedef typeof undefined unless unsafe unsigned until using val var virtual void
+  volatile while with yield None True False`.split(/\s+/),
 );
 const SQL = new Set(
   `add all alter and as asc avg begin between by case check column commit constraint count create cross cte

@@ -7,6 +7,9 @@ import { Markdown } from "./markdown.js";
 /** What is told of an answer that the demo gave: people must not take it for a model's. */
 const DEMO = "demo";
 
+/** The answers whose thoughts somebody opened; they stay open when the answer is shown anew. */
+const opened = new WeakSet();
+
 /** A message of the person; `edit` is there for the last one. */
 export function userMessage(message, edit) {
   return h(
@@ -46,7 +49,12 @@ export class AnswerView {
     this.thoughts = h("div", { class: "thoughts" });
     this.summary = h("summary");
     this.thinking = h("details", { class: "thinking", hidden: true }, this.summary, this.thoughts);
-    this.thinking.addEventListener("toggle", () => this.#showThoughts());
+    this.thinking.open = opened.has(answer);
+    this.thinking.addEventListener("toggle", () => {
+      if (this.thinking.open) opened.add(answer);
+      else opened.delete(answer);
+      this.#showThoughts();
+    });
     this.body = h("div", { class: "md" });
     this.calls = h("div", { class: "calls" });
     this.foot = h("footer", { class: "foot" });
