@@ -55,7 +55,7 @@ def completed(home: Path, *words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["ser"], ["plain,serve"]),
+        (["ser"], ["plain,serve", "plain,service"]),
         (["serve", "--max-b"], ["plain,--max-body"]),
         (["serve", "--tool-style", "h"], ["plain,harmony"]),
         (["serve", "--upstream", "gpt"], ["plain,gpt-oss.com"]),

@@ -18,6 +18,7 @@ _COMMANDS = (
     "usage",
     "config",
     "verify",
+    "service",
     "completion",
 )
 
