@@ -13,7 +13,7 @@ CLIENTS := tests/clients/node
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test measure coverage e2e conformance deploy-check fuzz check lint fmt bench lock dev e2e-dev clean
+.PHONY: help run test measure coverage e2e conformance deploy-check fuzz check lint fmt bench release lock dev e2e-dev clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,10 @@ fmt: dev ## Format the code and mend what can be mended
 bench: dev ## Compare with other programs, side by side (bench/README.md)
 	@$(BIN)/python -m bench.run $(ARGS)
 
+release: ## Build what is published into dist/, install it in empty environments and try it
+	@scripts/venv $(VENV)-release release
+	@$(VENV)-release/bin/python scripts/release.py
+
 lock: ## Pin the dependencies of pyproject.toml anew; ARGS=--upgrade takes newer releases
 	@scripts/venv $(VENV)-tools tools
 	@scripts/lock $(VENV)-tools/bin/uv $(ARGS)
@@ -85,5 +89,5 @@ $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package-lock.json | e2e-d
 	@touch $@
 
 clean: ## Remove what make and the tools have made
-	rm -rf $(VENV) $(VENV)-* $(CLIENTS)/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-* $(CLIENTS)/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis
 	find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +
