@@ -87,6 +87,22 @@ async def test_turns_are_summed_up_by_whatever_is_asked(usage: UsageStore, now: 
     assert list(await usage.sums(NOW - 2 * DAY, NOW - DAY, "day")) == ["2026-08-04"]
 
 
+async def test_turns_are_summed_up_over_time_by_what_is_asked(usage: UsageStore, now: None) -> None:
+    small = "gpt-oss-20b"
+    await usage.add([turn(), turn(NOW - HOUR, model=small), turn(NOW - DAY, model=small, key="key_b")])
+    await usage.add([turn(prompt=1)])
+    days = await usage.series(NOW - 7 * DAY, NOW, "day", "model")
+    assert {place: sums.requests for place, sums in days.items()} == {
+        ("2026-08-04", small): 1,
+        ("2026-08-05", "gpt-oss-120b"): 2,
+        ("2026-08-05", small): 1,
+    }
+    assert days["2026-08-05", "gpt-oss-120b"].prompt == 11
+    hours = await usage.series(NOW - 2 * HOUR, NOW, "hour", "key")
+    assert list(hours) == [("2026-08-05T13:00Z", "key_a"), ("2026-08-05T14:00Z", "key_a")]
+    assert list(await usage.series(NOW - 7 * DAY, NOW, "day", "model", "key_b")) == [("2026-08-04", small)]
+
+
 async def test_the_latest_are_kept_each_the_newest_first(usage: UsageStore, now: None) -> None:
     turns = [turn(request_id=f"req_{n}") for n in range(LATEST + 305)]
     for at in range(0, len(turns), 100):

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, NamedTuple, ParamSpec, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 from msgspec.structs import replace
 
 from ..config import ConfigError, Settings, UpstreamSettings
 from ..core.histogram import Histogram
-from ..core.servers import GENERIC, SERVER_KINDS, ServerKind
+from ..core.servers import GENERIC, SERVER_KINDS, SITE, ServerKind
 from ..upstreams.admission import Admission
 from ..upstreams.base import Backend
 from ..upstreams.chatkit import ChatKitUpstream, Credentials
@@ -104,6 +105,15 @@ class UpstreamBuilder:
                 entry.total_timeout or settings.total_timeout,
             )
         )
+
+    def address(self, entry: UpstreamSettings) -> str:
+        """Where its server is, without what may be secret in it; "" for what is in this process."""
+        kind = SERVER_KINDS.get(entry.kind)
+        if kind is None:
+            return ""
+        site = self._settings.chatkit_url if kind.name == SITE else None
+        parts = urlsplit(entry.url or site or kind.url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
     def _key(self, entry: UpstreamSettings, kind: ServerKind) -> str:
         key = self._find_key(entry, kind)

@@ -1,17 +1,20 @@
 """What the server asks for answers: the chosen upstreams, put together."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Mapping
 from functools import cache
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from ..config import Settings
+from ..config import Settings, UpstreamSettings
 from ..core.catalog import Model
+from ..core.errors import GatewayError
 from ..core.histogram import Histogram
-from ..core.servers import AUTO
+from ..core.servers import AUTO, DEMO, SITE
 from ..core.turn import Turn
 from ..emulation import EmulatedUpstream, EmulationSettings
 from ..routing import BreakerState, Route, Router
@@ -45,6 +48,26 @@ class UpstreamState(Struct, frozen=True):
     name: str
     kind: str
     health: Health
+
+
+class UpstreamDetails(Struct, frozen=True):
+    """One upstream as whoever runs the gateway wants to see it, without any secret.
+
+    ``address`` has no user and no query. ``models`` are its own names, as far as it tells. ``login`` is where
+    a website needs one: ``kept``, ``missing``, or why it cannot be read. The demo has no slots.
+    """
+
+    name: str
+    kind: str
+    address: str
+    health: Health
+    breaker: BreakerState
+    models: tuple[str, ...]
+    login: str = ""
+    running: int = 0
+    waiting: int = 0
+    slots: int = 0
+    most_waiting: int = 0
 
 
 class Gateway:
@@ -225,6 +248,47 @@ class Gateway:
             UpstreamState(entry.name, entry.kind, health)
             for entry, health in zip(entries, healths, strict=True)
         ]
+
+    async def details(self) -> list[UpstreamDetails]:
+        """Every upstream; as :meth:`health` found them."""
+        if self._router is None:
+            healths = [await self.upstream.health()]
+        else:
+            healths = await self._router.healths()
+        entries = self.selection.upstreams or (UpstreamSettings(DEMO, DEMO),)
+        breakers = self.breakers
+        return [
+            await self._details(upstream, entry, health, breakers[entry.name])
+            for upstream, entry, health in zip(self._upstreams, entries, healths, strict=True)
+        ]
+
+    async def _details(
+        self, upstream: Backend, entry: UpstreamSettings, health: Health, breaker: BreakerState
+    ) -> UpstreamDetails:
+        models: tuple[str, ...] = ()
+        if upstream.reached:
+            with contextlib.suppress(GatewayError, TimeoutError):
+                async with asyncio.timeout(_STATE_TIME):
+                    models = tuple(served.name for served in await upstream.models())
+        found = UpstreamDetails(
+            entry.name, entry.kind, self._builder.address(entry), health, breaker, models, self._login(entry)
+        )
+        if (admission := self._builder.admissions.get(entry.name)) is None:
+            return found
+        return replace(
+            found,
+            running=admission.active,
+            waiting=admission.waiting,
+            slots=admission.limit,
+            most_waiting=admission.max_waiting,
+        )
+
+    def _login(self, entry: UpstreamSettings) -> str:
+        if entry.kind != SITE:
+            return ""
+        if self._credentials.configured:
+            return "kept"
+        return self._credentials.unreadable or "missing"
 
     @property
     def waiting(self) -> dict[str, int]:

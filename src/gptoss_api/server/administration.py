@@ -4,22 +4,21 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 import msgspec
 
 from ..access import Accounts, ApiKeys, Caller, public_record
 from ..config import ConfigError
-from ..core.accounting import DAY, GROUPS, Group, moment_meant, told
-from ..core.errors import InvalidRequest, InvalidValue, StateUnavailable
+from ..core.accounting import Group, told
+from ..core.errors import InvalidRequest, InvalidValue
 from ..state import StoreUnavailable, UsageBehind
 from .exchange import Exchange
 from .reloading import Reloader
 from .routes import Handler
 from .surface import OWN_USAGE
+from .usage_query import group_in, query_of, span_in, unavailable
 
 _LATEST: Final = 1_000
-_USUAL_SPAN: Final = "30d"
 
 
 class Administration:
@@ -55,22 +54,22 @@ class Administration:
 
     async def usage(self, exchange: Exchange) -> None:
         """Sums of what ended ``since`` (30 days) and ``until`` (now), ``by`` day unless asked otherwise."""
-        asked = _query(exchange)
-        by = _group(asked)
-        since, until = _span(asked)
-        data = await self._summed(since, until, by)
+        asked = query_of(exchange)
+        by = group_in(asked)
+        since, until = span_in(asked)
+        data = await self.summed(since, until, by)
         exchange.respond_json(200, msgspec.json.encode({"object": "list", "by": by, "data": data}))
 
     async def requests(self, exchange: Exchange) -> None:
         """The last turns, the newest first: what they cost and how they ended, never what was said."""
-        asked = _query(exchange).get("limit", str(_LATEST))
+        asked = query_of(exchange).get("limit", str(_LATEST))
         if not asked.isdecimal() or not 0 < int(asked[:9]) <= _LATEST:
             raise InvalidValue(f"Invalid 'limit': expected a number from 1 to {_LATEST}.", param="limit")
         try:
             turns = await self._usage.latest(int(asked))
         except StoreUnavailable:
-            raise _unavailable() from None
-        names = self._names()
+            raise unavailable() from None
+        names = self.names()
         data = [{"name": names.get(turn.key, "")} | msgspec.to_builtins(turn) for turn in turns]
         exchange.respond_json(200, msgspec.json.encode({"object": "list", "data": data}))
 
@@ -89,9 +88,9 @@ class Administration:
     async def own_usage(self, exchange: Exchange) -> None:
         """What the key of this request used, by day and by model, and how its limits stand."""
         key = exchange.record.key
-        since, until = _span(_query(exchange))
-        days = await self._summed(since, until, "day", key.id)
-        models = await self._summed(since, until, "model", key.id)
+        since, until = span_in(query_of(exchange))
+        days = await self.summed(since, until, "day", key.id)
+        models = await self.summed(since, until, "model", key.id)
         body: dict[str, Any] = {
             "object": "usage",
             "key": {"id": key.id or None, "name": key.name or None},
@@ -107,11 +106,11 @@ class Administration:
             },
             "days": days,
             "models": models,
-            "limits": await self._limits(key),
+            "limits": await self.limits(key),
         }
         exchange.respond_json(200, msgspec.json.encode(body))
 
-    async def _limits(self, key: Caller) -> dict[str, Any]:
+    async def limits(self, key: Caller) -> dict[str, Any]:
         """By limit: how much it allows, what is used and what is left of it, and when nothing is used."""
         if key.record is None or not key.limited:
             return {}
@@ -126,45 +125,20 @@ class Administration:
             for name, allowance in standing.items()
         }
 
-    async def _summed(
+    async def summed(
         self, since: float, until: float, by: Group, key: str | None = None
     ) -> list[dict[str, Any]]:
+        """The sums of all keys or of one, as they are told.
+
+        Raises:
+            StateUnavailable: where the store does not answer.
+        """
         try:
             groups = await self._usage.sums(since, until, by, key)
         except StoreUnavailable:
-            raise _unavailable() from None
-        return told(groups, by, self._names())
+            raise unavailable() from None
+        return told(groups, by, self.names())
 
-    def _names(self) -> Mapping[str, str]:
+    def names(self) -> Mapping[str, str]:
+        """Of keys that were created, by their ids."""
         return {record.id: record.name for record in self._keys.records}
-
-
-def _query(exchange: Exchange) -> dict[str, str]:
-    return dict(parse_qsl(exchange.query.decode("latin-1")))
-
-
-def _group(asked: Mapping[str, str]) -> Group:
-    by = asked.get("by", "day")
-    for group in GROUPS:
-        if by == group:
-            return group
-    raise InvalidValue(f"Invalid 'by': expected one of {', '.join(GROUPS)}.", param="by")
-
-
-def _span(asked: Mapping[str, str]) -> tuple[float, float]:
-    now = time.time()
-    moments = []
-    for name, usual in (("since", _USUAL_SPAN), ("until", "0m")):
-        try:
-            moments.append(moment_meant(asked.get(name, usual), now))
-        except (ValueError, OverflowError):
-            raise InvalidValue(
-                f"Invalid '{name}': expected a span such as 7d, 24h or 30m, or a date such as 2026-08-05.",
-                param=name,
-            ) from None
-    # A year beside what is kept at most: nobody reads an hour for each of ten thousand years.
-    return max(moments[0], now - 4_000 * DAY), moments[1]
-
-
-def _unavailable() -> StateUnavailable:
-    return StateUnavailable("Usage cannot be read now: the store does not answer. Try again in a moment.")

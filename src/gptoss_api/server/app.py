@@ -25,9 +25,10 @@ from .pages import Pages
 from .reloading import Reloader
 from .request import RequestRecord
 from .routes import Routes
-from .surface import ADMIN, OWN_USAGE, PAGES, RELOAD, VERIFY, Surface
+from .surface import ADMIN, OWN, PAGES, RELOAD, VERIFY, Surface
 from .turns import Serving
 from .verified import Verified
+from .views import Views
 
 # Asked every few seconds by machines.
 PROBES = frozenset({"/healthz", "/readyz"})
@@ -82,8 +83,10 @@ class App:
         )
         administration = Administration(state.keys, state.accounts, state.usage, self._following)
         endpoints = [each for dialect in surface.dialects for each in self._operations.endpoints(dialect)]
-        own = pages.handlers | administration.handlers | {VERIFY: Verified(gateway).verify}
-        endpoints += [("GET", path, own[path]) for path in (*PAGES, OWN_USAGE, *ADMIN)]
+        views = Views(settings, gateway, self._drain, administration, self._metrics, self._following)
+        own = pages.handlers | administration.handlers | views.handlers
+        own |= {VERIFY: Verified(gateway).verify}
+        endpoints += [("GET", path, own[path]) for path in (*PAGES, *OWN, *ADMIN)]
         endpoints.append(("POST", RELOAD, administration.reload))
         return Routes(endpoints), surface
 

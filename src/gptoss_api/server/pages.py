@@ -35,6 +35,12 @@ _ALONE = ("exclude", "upstream")
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
+def is_near(exchange: Exchange) -> bool:
+    """Whether a request comes from this machine itself; through a proxy on it, it does not."""
+    forwarded = any(name in exchange.record.headers for name in _FORWARDED)
+    return not forwarded and is_loopback(exchange.peer)
+
+
 class Pages:
     """The pages of ``surface`` as bound ASGI callables.
 
@@ -160,10 +166,8 @@ class Pages:
 
     async def metrics(self, exchange: Exchange) -> None:
         """For loopback, and for keys of administrators; a proxy on this machine is neither."""
-        headers = exchange.record.headers
-        forwarded = any(name in headers for name in _FORWARDED)
-        if forwarded or not is_loopback(exchange.peer):
-            self._keys.authenticate_admin(headers)
+        if not is_near(exchange):
+            self._keys.authenticate_admin(exchange.record.headers)
         await tell_metrics(self._metrics, exchange)
 
     async def openapi(self, exchange: Exchange) -> None:

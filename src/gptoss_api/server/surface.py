@@ -46,6 +46,11 @@ ADMIN: Final = ("/admin/keys", "/admin/usage", "/admin/requests", VERIFY)
 RELOAD: Final = "/admin/reload"
 # What a key is told about itself.
 OWN_USAGE: Final = "/v1/usage"
+# What the page shows: of all to administrators, and to everybody on this machine where there are no keys.
+REPORT: Final = "/v1/usage/report"
+STATUS: Final = "/v1/status"
+# Those of the API that are no dialect's.
+OWN: Final = (OWN_USAGE, REPORT, STATUS)
 # What answers without a key. What a stranger sees there is decided by each of them.
 OPEN: Final = frozenset(PAGES) - {BASE}
 
@@ -62,7 +67,7 @@ class Surface:
         self.listed: Final = (
             f"GET {INDEX}",
             *(f"{endpoint.method} {endpoint.shown_path}" for endpoint in endpoints),
-            *(f"GET {page.replace(':path', '')}" for page in (*PAGES, OWN_USAGE, *ADMIN) if page != INDEX),
+            *(f"GET {page.replace(':path', '')}" for page in (*PAGES, *OWN, *ADMIN) if page != INDEX),
             f"POST {RELOAD}",
         )
         self.websockets: Final = frozenset(
@@ -81,7 +86,7 @@ class Surface:
         # First segments behind the version: clients with a base URL that lacks it find them all the same.
         self._segments = frozenset(
             path.split("/")[2]
-            for path in (OWN_USAGE, *(endpoint.path for endpoint in endpoints))
+            for path in (*OWN, *(endpoint.path for endpoint in endpoints))
             if path.startswith(f"{_VERSION}/")
         )
 

@@ -2,11 +2,14 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, Protocol
 
 from ..core.accounting import ALL, DAY, HOUR, Group, Place, Sums, TurnAccount, places, summed_up
 from ..core.events import NO_UPSTREAM
+
+Period = Literal["hour", "day"]
+SPANS: Final[dict[Period, int]] = {"hour": HOUR, "day": DAY}
 
 # Turns that are kept each.
 LATEST: Final = 1_000
@@ -26,6 +29,15 @@ class UsageStore(Protocol):
 
         Of all keys, or of one ``by`` day, hour or model. Hours count as a whole; days do where more is asked
         than there are hours of.
+        """
+        ...
+
+    async def series(
+        self, since: float, until: float, per: Period, by: Group, key: str | None = None
+    ) -> dict[tuple[str, str], Sums]:
+        """The same for each hour or day: by its label and by that of what is asked ``by``, in their order.
+
+        Of all keys by key, model or upstream; of one by model. Hours are those of the last 31 days.
         """
         ...
 
@@ -83,14 +95,27 @@ class MemoryUsage:
         span = span_of(since, time.time())
         asked, of_key = member_of(by), ALL if key is None else key
         groups: dict[str, Sums] = {}
-        for (kept, place), sums in self._sums.items():
-            if (kept, place.by, place.key) == (
-                span,
-                asked,
-                of_key,
-            ) and since // span * span <= place.since <= until:
-                groups.setdefault(label(by, place.since, place.label), Sums()).merge(sums)
+        for place, sums in self._found(span, asked, of_key, since, until):
+            groups.setdefault(label(by, place.since, place.label), Sums()).merge(sums)
         return dict(sorted(groups.items()))
+
+    async def series(
+        self, since: float, until: float, per: Period, by: Group, key: str | None = None
+    ) -> dict[tuple[str, str], Sums]:
+        of_key = ALL if key is None else key
+        groups: dict[tuple[str, str], Sums] = {}
+        for place, sums in self._found(SPANS[per], member_of(by), of_key, since, until):
+            at = label(per, place.since, "")
+            groups.setdefault((at, label(by, place.since, place.label)), Sums()).merge(sums)
+        return dict(sorted(groups.items()))
+
+    def _found(
+        self, span: int, by: str, key: str, since: float, until: float
+    ) -> Iterator[tuple[Place, Sums]]:
+        first, wanted = since // span * span, (span, by, key)
+        for (kept, place), sums in self._sums.items():
+            if (kept, place.by, place.key) == wanted and first <= place.since <= until:
+                yield place, sums
 
     async def latest(self, most: int) -> list[TurnAccount]:
         return list(reversed(self._latest))[:most]

@@ -8,7 +8,7 @@ from typing import Final
 
 from ..core.accounting import Group, Sums, TurnAccount
 from .store import StoreUnavailable
-from .usage import UsageStore
+from .usage import Period, UsageStore
 
 # Seconds: what a process that is killed may take with it.
 EVERY: Final = 0.5
@@ -39,6 +39,13 @@ class UsageBehind:
         """See :class:`~.usage.UsageStore`; what ended a moment ago is in it."""
         await self.flush()
         return await self._store.sums(since, until, by, key)
+
+    async def series(
+        self, since: float, until: float, per: Period, by: Group, key: str | None = None
+    ) -> dict[tuple[str, str], Sums]:
+        """See :class:`~.usage.UsageStore`; what ended a moment ago is in it."""
+        await self.flush()
+        return await self._store.series(since, until, per, by, key)
 
     async def latest(self, most: int) -> list[TurnAccount]:
         """See :class:`~.usage.UsageStore`; what ended a moment ago is in it."""

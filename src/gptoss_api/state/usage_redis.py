@@ -3,7 +3,7 @@
 import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from ..core.accounting import ALL, DAY, HOUR, SUMS, Group, Place, Sums, TurnAccount, places, summed_up
 from .redis import connect, failures_told
-from .usage import HOURLY, LATEST, label, member_of, span_of
+from .usage import HOURLY, LATEST, SPANS, Period, label, member_of, span_of
 
 _PREFIX: Final = "{gptoss-api}:2:usage:"
 _LATEST: Final = _PREFIX + "latest"
@@ -44,12 +44,29 @@ class RedisUsage:
                 await pipeline.execute()
 
     async def sums(self, since: float, until: float, by: Group, key: str | None = None) -> dict[str, Sums]:
+        groups: dict[str, Sums] = {}
+        span = span_of(since, time.time())
+        async for moment, told, member, amount in self._read(since, until, span, by, key):
+            _add(groups.setdefault(label(by, moment, told), Sums()), member, amount)
+        return dict(sorted(groups.items()))
+
+    async def series(
+        self, since: float, until: float, per: Period, by: Group, key: str | None = None
+    ) -> dict[tuple[str, str], Sums]:
+        groups: dict[tuple[str, str], Sums] = {}
+        async for moment, told, member, amount in self._read(since, until, SPANS[per], by, key):
+            place = label(per, moment, ""), label(by, moment, told)
+            _add(groups.setdefault(place, Sums()), member, amount)
+        return dict(sorted(groups.items()))
+
+    async def _read(
+        self, since: float, until: float, span: int, by: Group, key: str | None
+    ) -> AsyncIterator[tuple[int, str, str, float]]:
+        """Each amount with its time, its label and which of the sums it is part of."""
         now = time.time()
-        span = span_of(since, now)
         first = max(since, now - self._days * DAY)
         moments = range(int(first // span) * span, int(min(until, now)) + 1, span)
         asked, of_key = member_of(by), ALL if key is None else key
-        groups: dict[str, Sums] = {}
         for at in range(0, len(moments), _READ):
             part = moments[at : at + _READ]
             with failures_told():
@@ -60,10 +77,7 @@ class RedisUsage:
             for moment, fields in zip(part, hashes, strict=True):
                 for name, amount in fields.items():
                     told, member = json.loads(name)
-                    sums = groups.setdefault(label(by, moment, told), Sums())
-                    more = float(amount)
-                    setattr(sums, member, getattr(sums, member) + _number(member, more))
-        return dict(sorted(groups.items()))
+                    yield moment, told, member, float(amount)
 
     async def latest(self, most: int) -> list[TurnAccount]:
         with failures_told():
@@ -83,5 +97,6 @@ def _field(place: Place, member: str) -> str:
     return json.dumps([place.label, member], separators=(",", ":"))
 
 
-def _number(member: str, amount: float) -> float:
-    return amount if member.endswith("_ms") else round(amount)
+def _add(sums: Sums, member: str, amount: float) -> None:
+    more = amount if member.endswith("_ms") else round(amount)
+    setattr(sums, member, getattr(sums, member) + more)

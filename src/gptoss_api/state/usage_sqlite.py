@@ -16,7 +16,7 @@ from ..core.accounting import ALL, DAY, HOUR, SUMS, Group, Place, Sums, TurnAcco
 from .files import close_to_others
 from .sqlite import transaction
 from .store import StoreUnavailable
-from .usage import HOURLY, LATEST, label, member_of, span_of
+from .usage import HOURLY, LATEST, SPANS, Period, label, member_of, span_of
 
 T = TypeVar("T")
 
@@ -70,6 +70,11 @@ class SqliteUsage:
 
     async def sums(self, since: float, until: float, by: Group, key: str | None = None) -> dict[str, Sums]:
         return await self._run(lambda connection: _sums(connection, since, until, by, key))
+
+    async def series(
+        self, since: float, until: float, per: Period, by: Group, key: str | None = None
+    ) -> dict[tuple[str, str], Sums]:
+        return await self._run(lambda connection: _series(connection, since, until, per, by, key))
 
     async def latest(self, most: int) -> list[TurnAccount]:
         return await self._run(lambda connection: _latest(connection, most))
@@ -156,6 +161,18 @@ def _sums(
     groups: dict[str, Sums] = {}
     for began, name, *amounts in connection.execute(_ASK + ("label" if asked[1] else "since"), asked):
         groups.setdefault(label(by, began, name), Sums()).merge(Sums(*amounts))
+    return dict(sorted(groups.items()))
+
+
+def _series(
+    connection: sqlite3.Connection, since: float, until: float, per: Period, by: Group, key: str | None
+) -> dict[tuple[str, str], Sums]:
+    span = SPANS[per]
+    asked = (span, member_of(by), ALL if key is None else key, int(since // span) * span, int(until))
+    groups: dict[tuple[str, str], Sums] = {}
+    for began, name, *amounts in connection.execute(_ASK + "since, label", asked):
+        place = label(per, began, ""), label(by, began, name)
+        groups.setdefault(place, Sums()).merge(Sums(*amounts))
     return dict(sorted(groups.items()))
 
 

@@ -49,6 +49,16 @@ class Admission:
         self._average_hold = 0.0
 
     @property
+    def limit(self) -> int:
+        """Slots that there are."""
+        return self._limit
+
+    @property
+    def max_waiting(self) -> int:
+        """Turns that may wait at the same time."""
+        return self._max_waiting
+
+    @property
     def active(self) -> int:
         """Slots that are held now."""
         return self._active

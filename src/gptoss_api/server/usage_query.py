@@ -1,0 +1,47 @@
+"""What requests ask of usage in their query: from when until when, and by what."""
+
+import time
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl
+
+from ..core.accounting import DAY, GROUPS, Group, moment_meant
+from ..core.errors import InvalidValue, StateUnavailable
+from .exchange import Exchange
+
+_USUAL_SPAN: Final = "30d"
+
+
+def query_of(exchange: Exchange) -> dict[str, str]:
+    """Of several with one name the last."""
+    return dict(parse_qsl(exchange.query.decode("latin-1")))
+
+
+def group_in(asked: Mapping[str, str]) -> Group:
+    """``by``, a day unless given. Raises: InvalidValue."""
+    by = asked.get("by", "day")
+    for group in GROUPS:
+        if by == group:
+            return group
+    raise InvalidValue(f"Invalid 'by': expected one of {', '.join(GROUPS)}.", param="by")
+
+
+def span_in(asked: Mapping[str, str]) -> tuple[float, float]:
+    """``since`` and ``until`` in Unix seconds, the last thirty days unless given. Raises: InvalidValue."""
+    now = time.time()
+    moments = []
+    for name, usual in (("since", _USUAL_SPAN), ("until", "0m")):
+        try:
+            moments.append(moment_meant(asked.get(name, usual), now))
+        except (ValueError, OverflowError):
+            raise InvalidValue(
+                f"Invalid '{name}': expected a span such as 7d, 24h or 30m, or a date such as 2026-08-05.",
+                param=name,
+            ) from None
+    # A year beside what is kept at most: nobody reads an hour for each of ten thousand years.
+    return max(moments[0], now - 4_000 * DAY), moments[1]
+
+
+def unavailable() -> StateUnavailable:
+    """What is said where usage cannot be read now."""
+    return StateUnavailable("Usage cannot be read now: the store does not answer. Try again in a moment.")
