@@ -114,6 +114,38 @@ async def test_another_process_streams_every_event_once_it_has_ended(store: Memo
     assert events[-1]["type"] == "response.completed"
 
 
+async def test_who_has_seen_all_of_it_gets_its_end_again(store: MemoryStore, quick: None) -> None:
+    worker, other = Process(store), Process(store)
+    run = await worker.start()
+    worker.go.set()
+    await run.wait()
+    last = len(run.events) - 1
+    for process in (worker, other):
+        events = await process.ask("retrieve", run.request.id, f"stream=true&starting_after={last}")
+        assert [(event["type"], event["sequence_number"]) for event in events] == [
+            ("response.completed", last)
+        ]
+
+
+async def test_a_number_that_no_event_has_is_refused(store: MemoryStore, quick: None) -> None:
+    worker, other = Process(store), Process(store)
+    run = await worker.start()
+    beyond = "stream=true&starting_after=99999"
+    with pytest.raises(InvalidRequest, match="no event number 99999") as refused:
+        await worker.ask("retrieve", run.request.id, beyond)
+    assert refused.value.param == "starting_after"
+    # Another process knows only at the end how many there are.
+    following = asyncio.create_task(other.ask("retrieve", run.request.id, beyond))
+    await asyncio.sleep(0.05)
+    worker.go.set()
+    await run.wait()
+    [event] = await following
+    assert (event["type"], event["param"]) == ("error", "starting_after")
+    for process in (worker, other):
+        with pytest.raises(InvalidRequest, match="no event number 99999"):
+            await process.ask("retrieve", run.request.id, beyond)
+
+
 async def test_another_process_can_have_it_cancelled(store: MemoryStore, quick: None) -> None:
     worker, other = Process(store), Process(store)
     run = await worker.start()

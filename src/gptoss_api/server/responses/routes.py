@@ -12,11 +12,12 @@ from msgspec.structs import replace
 from ...core.errors import InvalidRequest, NotFound, StateUnavailable
 from ...dialects.base import SERVER_SENT_EVENTS
 from ...dialects.fields import Fields
+from ...dialects.openai_errors import error_object
 from ...dialects.responses import error_event
 from ...loop import beside
 from ..exchange import ClientStream, Departure, Exchange
 from ..turns import Serving
-from .background import DEAD_AFTER, BackgroundRuns
+from .background import DEAD_AFTER, BackgroundRuns, Run
 from .conversation import page, read_chain
 from .stored import RUNNING, StoredResponse, StoredResponses, now
 
@@ -114,12 +115,17 @@ class ResponseRoutes:
     async def _events(self, caller: str, response_id: str, start: int) -> AsyncIterator[bytes]:
         run = self._runs.get(caller, response_id)
         if run is not None:
-            return run.follow(start)
+            if start > len(run.events):
+                raise _beyond(start, len(run.events))
+            return _to_the_end(run, start)
         if not (await self._stored.get(caller, response_id)).background:
             raise InvalidRequest(
                 "Only a response that was made with background set to true can be streamed again.",
                 param="stream",
             )
+        events = await self._stored.events(caller, response_id)
+        if events is not None and start > (count := events.count(_END)):
+            raise _beyond(start, count)
         return self._stored_events(caller, response_id, start)
 
     async def _stored_events(self, caller: str, response_id: str, start: int) -> AsyncIterator[bytes]:
@@ -133,9 +139,11 @@ class ResponseRoutes:
                 yield error_event(said, start)
                 return
             await asyncio.sleep(_LOOK_SECONDS)
-        rest = events.split(_END)[start:-1]
-        if rest:
-            yield _END.join(rest) + _END
+        every = events.split(_END)[:-1]
+        if start > len(every):
+            yield error_event(error_object(_beyond(start, len(every))), start)
+            return
+        yield _END.join(every[start:] or every[-1:]) + _END
 
     async def _no_events(self, caller: str, response_id: str) -> str | None:
         """Why there will be no events; ``None`` as long as there may be some."""
@@ -158,6 +166,24 @@ class ResponseRoutes:
                 await stream.close()
             finally:
                 stream.stop()
+
+
+async def _to_the_end(run: Run, start: int) -> AsyncIterator[bytes]:
+    """The rest of the stream. Who has seen all of it gets the last event again, which tells of the end."""
+    told = False
+    async for data in run.follow(start):
+        told = True
+        yield data
+    if not told:
+        yield run.events[-1]
+
+
+def _beyond(start: int, count: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"The stream of this response has no event number {start - 1} to go on after: it has {count} so far, "
+        "and the first is number 0.",
+        param="starting_after",
+    )
 
 
 _DIED: Final = "The process that worked on this response ended before it was complete. Ask again."
