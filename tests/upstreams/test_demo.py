@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gptoss_api.core.errors import UnsupportedValue
+from gptoss_api.core.errors import UnsupportedValue, UpstreamSchemaMismatch
 from gptoss_api.core.events import Events, Finished, ReasoningDelta, Started, TextDelta
 from gptoss_api.core.result import Choice, Collector
 from gptoss_api.core.turn import (
@@ -221,6 +221,26 @@ async def test_a_schema_gets_a_value_that_fits() -> None:
     choice = await answer(output_format=OutputFormat("json_schema", "forecast", FORECAST, True))
     assert compile_schema(FORECAST).complaints(json.loads(choice.text)) == []
     assert isinstance(json.loads((await answer(output_format=OutputFormat("json_object"))).text), dict)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"not": {}},
+        {"enum": []},
+        {"type": "integer", "minimum": 5, "maximum": 2},
+        {"type": "object", "properties": {"a": {"type": "string", "minLength": 5, "maxLength": 2}}}
+        | {"required": ["a"]},
+    ],
+)
+async def test_a_schema_that_nothing_fits_is_no_success(schema: dict[str, Any]) -> None:
+    with pytest.raises(UpstreamSchemaMismatch, match="found no value that fits the response format"):
+        await answer(output_format=OutputFormat("json_schema", "x", schema, True))
+    tools = (
+        Tool("strict_one", "", {"type": "object", "properties": {"x": schema}, "required": ["x"]}, True),
+    )
+    with pytest.raises(UpstreamSchemaMismatch, match="parameters of strict_one"):
+        await answer(UserMessage("demo: call strict_one"), tools=tools)
 
 
 async def test_a_call_that_is_asked_for_comes_before_the_schema() -> None:

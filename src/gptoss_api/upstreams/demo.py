@@ -10,9 +10,9 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from ..core.errors import UnsupportedValue
+from ..core.errors import UnsupportedValue, UpstreamSchemaMismatch
 from ..core.events import (
     Event,
     Finished,
@@ -28,6 +28,7 @@ from ..core.events import (
 from ..core.program import command
 from ..core.servers import DEMO
 from ..core.turn import InstructionMessage, OutputFormat, Tool, ToolResultMessage, Turn, UserMessage
+from ..text.schema import Unchecked, compile_schema
 from ..text.schema_sample import sample
 from .base import BOTH_MODELS, Capabilities, Health, ServedModel, Sink, check_usual
 
@@ -72,6 +73,7 @@ class DemoUpstream:
         Raises:
             ModelNotFound: for a model that few have.
             UnsupportedValue: for a choice among tools that only a model could make.
+            UpstreamSchemaMismatch: for a form that none of its values fits.
         """
         check_usual(turn.model, "The demo")
         for event in _answer(turn, _tool_to_call(turn), self._connect):
@@ -154,7 +156,8 @@ def _call(tool: Tool) -> Iterator[Event]:
     if tool.kind == "custom":
         arguments = "demo"
     else:
-        value = sample(tool.parameters or {"type": "object"})
+        schema = tool.parameters or {"type": "object"}
+        value = _fitting(schema, f"the parameters of {tool.name}") if tool.strict else sample(schema)
         arguments = json.dumps(value if isinstance(value, dict) else {}, ensure_ascii=False)
     for start in range(0, len(arguments), 16):
         yield ToolCallDelta(0, arguments[start : start + 16])
@@ -189,8 +192,24 @@ def _on_tools(turn: Turn) -> str:
 
 
 def _value(form: OutputFormat) -> str:
-    value = sample(form.schema) if form.schema is not None else {"demo": True, "message": LABEL}
-    return json.dumps(value, ensure_ascii=False)
+    if form.schema is None:
+        return json.dumps({"demo": True, "message": LABEL}, ensure_ascii=False)
+    return json.dumps(_fitting(form.schema, "the response format"), ensure_ascii=False)
+
+
+def _fitting(schema: dict[str, Any], what: str) -> Any:
+    """Raises: UpstreamSchemaMismatch, as for a model that finds no value either."""
+    value = sample(schema)
+    try:
+        if not (wrong := compile_schema(schema).complaints(value, 1)):
+            return value
+        why = wrong[0]
+    except Unchecked as unchecked:
+        why = str(unchecked)
+    raise UpstreamSchemaMismatch(
+        f"The demo has no model and found no value that fits {what}, which may be because there is none: "
+        f"{_excerpt(why)}."
+    )
 
 
 def _words(text: str) -> list[str]:
