@@ -237,13 +237,32 @@ def test_a_tool_that_only_an_instruction_names_may_be_called(site: Site) -> None
     assert len(site.simulator.requests) == 1
 
 
+SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8}
+
+
 def test_a_search_of_the_web_is_told_to_be_unavailable(site: Site) -> None:
-    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8}
-    whole = post(site.gateway, tools=[search]).json()
-    streamed = named_events(post(site.gateway, tools=[search], stream=True).body)
-    assert "not available" in whole["content"][0]["text"]
-    assert [name for name, _ in streamed][-1] == "message_stop"
+    asked = [{"role": "user", "content": "Perform a web search for the query: rain in Paris"}]
+    whole = post(site.gateway, tools=[SEARCH], messages=asked)
+    streamed = post(site.gateway, tools=[SEARCH], messages=asked, stream=True)
+    assert "not available" in whole.json()["content"][0]["text"]
+    events = named_events(streamed.body)
+    assert [name for name, _ in events][-1] == "message_stop"
+    assert "not available" in streamed.body.decode()
     assert site.simulator.requests == []
+    for reply in (whole, streamed):
+        assert reply.headers["x-gptoss-upstream"] == "gateway"
+        assert reply.headers["x-gptoss-model"] == "gpt-oss-120b"
+        assert reply.headers["x-gptoss-ignored"] == "tools.web_search_20250305"
+
+
+def test_who_only_offers_a_search_of_the_web_is_answered_by_the_model(site: Site) -> None:
+    site.simulator.script(Answer("Paris."))
+    asked = [{"role": "user", "content": "What is the capital of France?"}]
+    reply = post(site.gateway, tools=[SEARCH], messages=asked)
+    (block,) = reply.json()["content"]
+    assert (block["type"], block["text"]) == ("text", "Paris.")
+    assert reply.headers["x-gptoss-upstream"] == "gpt-oss.com"
+    assert reply.headers["x-gptoss-ignored"] == "tools.web_search_20250305"
 
 
 def test_models_are_listed_with_ids_that_claude_code_keeps(demo: RunningGateway) -> None:

@@ -68,6 +68,12 @@ class DialectRequest(Protocol):
         ...
 
 
+class PreparedAnswer(Struct, kw_only=True):
+    """A request without a turn, whose answer is known beforehand: ``events`` stand for a model's."""
+
+    events: Events
+
+
 class ModelProbe(Struct, kw_only=True):
     """A request without a turn, which only asks whether the ``model`` with this canonical id can be used."""
 

@@ -14,7 +14,7 @@ from ..core.errors import GatewayError
 from ..core.events import Events, Finished, UsageReported
 from ..core.result import Collector
 from ..core.turn import Turn
-from ..dialects.base import Answer, DialectRequest, Headers, ModelProbe, StreamRenderer
+from ..dialects.base import Answer, DialectRequest, Headers, ModelProbe, PreparedAnswer, StreamRenderer
 from ..loop import Flow, beside
 from ..upstreams.base import Sink
 from .body import read_body, weight_of
@@ -67,6 +67,8 @@ class AnswerEndpoint(ABC, Generic[R]):
         """Feeds the events that answer ``request``."""
         if len(request.turns) == 1:
             await self._answer_turn(request.turns[0], sink)
+        elif isinstance(request, PreparedAnswer):
+            sink.feed(request.events)
         else:
             await Series(self._answer_turn, request.turns, sink).answer()
 

@@ -231,11 +231,26 @@ class TestConfigurationUpdates:
             ({"reasoning": {"effort": "huge"}}, "input[0].reasoning.effort"),
             ({"reasoning": "high"}, "input[0].reasoning"),
             ({"text": {"format": {"type": "xml"}}}, "input[0].text.format.type"),
+            ({}, "input[0].reasoning"),
+            ({"effort": "high"}, "input[0].reasoning"),
+            ({"configuration": {"reasoning": {"effort": "high"}}}, "input[0].reasoning"),
         ],
     )
     def test_what_is_wrong_with_one_is_named(self, update: dict[str, Any], param: str) -> None:
         item = {"type": "configuration_update", **update}
         assert refusal(input=[item, {"role": "user", "content": "x"}]).param == param
+
+    def test_what_it_cannot_change_is_told(self) -> None:
+        more = {"id": "cu_1", "model": "gpt-oss-20b", "reasoning": {"effort": "low", "summary": "auto"}}
+        text = {"verbosity": "low"}
+        item = {"type": "configuration_update", **more, "text": text}
+        turn = parse(input=[item, {"role": "user", "content": "x"}]).turn
+        assert turn.effort == "low"
+        assert {name for name in turn.ignored if "update" in name} == {
+            "input.configuration_update.model",
+            "input.configuration_update.reasoning.summary",
+            "input.configuration_update.text.verbosity",
+        }
 
     def test_what_it_leaves_away_stays(self) -> None:
         silent = {"type": "configuration_update", "reasoning": {"effort": None}, "text": {}}

@@ -19,7 +19,7 @@ from .models import CLAUDE_ALIASES
 from .parse import read_request
 from .signatures import Signer
 from .stream import PING, MessageStream
-from .unavailable import NoWebSearch
+from .unavailable import NoWebSearch, no_web_search
 
 _EVENTS: Final = StreamFormat(b"text/event-stream; charset=utf-8", PING)
 
@@ -73,7 +73,7 @@ class MessagesDialect:
         parsed = read_request(Fields(decode_object(body)), self._aliases, self._signer)
         turn = replace(parsed.turn, conversation=headers.get("x-claude-code-session-id", ""))
         if parsed.only_web_search:
-            return NoWebSearch(parsed.stream, parsed.model, self._signer)
+            return no_web_search(turn, parsed.stream, parsed.model, self._signer)
         return MessagesRequest((turn,), parsed.stream, parsed.model, self._signer)
 
     def _to_count(self, body: bytes, headers: Headers) -> Turn:

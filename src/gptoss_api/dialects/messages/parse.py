@@ -3,6 +3,7 @@
 Source: docs/design/conformance.md, "Messages".
 """
 
+import re
 from typing import Any, Final
 
 from msgspec import Struct
@@ -24,6 +25,9 @@ _NO_LIMIT: Final = 2**31
 # The characters of a model's name that come back in an answer. Names that mean a model may have any number.
 _SHOWN_NAME: Final = 256
 
+# "Perform a web search for the query: …", and how others may ask for one and nothing else.
+_SEARCH: Final = re.compile(r"\b(?:web|internet|online)[ -]?search|\bsearch(?:es|ing)?\b", re.I)
+_LONGEST_ASKING: Final = 2_000
 # Tokens of thinking up to which a budget asks for little effort, and for a medium one.
 _LITTLE: Final = 4_096
 _MEDIUM: Final = 16_384
@@ -112,7 +116,7 @@ def read_request(body: Fields, aliases: ModelAliases, signer: Signer, *, counted
         provider=provider,
         wants_prompt_tokens=stream,
     )
-    return Parsed(turn, stream, asked, toolbox.only_web_search and _is_one_question(turn))
+    return Parsed(turn, stream, asked, toolbox.only_web_search and _asks_for_a_search(turn))
 
 
 def _model(body: Fields, aliases: ModelAliases) -> tuple[str, Model, str]:
@@ -138,8 +142,10 @@ def _refuse_unsupported(body: Fields) -> None:
         )
 
 
-def _is_one_question(turn: Turn) -> bool:
-    return sum(not isinstance(message, InstructionMessage) for message in turn.messages) == 1
+def _asks_for_a_search(turn: Turn) -> bool:
+    """Whether a search is all that is wanted, as Claude Code asks for one in a request of its own."""
+    said = [message for message in turn.messages if not isinstance(message, InstructionMessage)]
+    return len(said) == 1 and _SEARCH.search(said[0].text[:_LONGEST_ASKING]) is not None
 
 
 def _thinking(body: Fields) -> _Thinking:

@@ -6,12 +6,10 @@ without asking a model, which would make results up.
 
 from typing import Final
 
-from msgspec import Struct
-
-from ...core.catalog import DEFAULT_MODEL
-from ...core.events import Event, Events, Finished, Started, TextDelta, Usage, UsageReported
+from ...core.events import Event, Finished, Started, TextDelta, Usage, UsageReported
 from ...core.result import Collector
 from ...core.turn import Turn
+from ..base import PreparedAnswer
 from .message import render_message
 from .signatures import Signer
 from .stream import MessageStream
@@ -20,15 +18,9 @@ _TEXT: Final = (
     "Web search is not available: this gateway has no search engine behind it. Nothing was searched and "
     "there are no results. Answer from what you know and say that it was not looked up, or use another tool."
 )
-_ANSWER: Final[tuple[Event, ...]] = (
-    Started("gateway", DEFAULT_MODEL),
-    TextDelta(_TEXT),
-    Finished("stop"),
-    UsageReported(Usage(0, 0)),
-)
 
 
-class NoWebSearch(Struct):
+class NoWebSearch(PreparedAnswer):
     """A request that is answered without a turn; see :class:`gptoss_api.dialects.base.DialectRequest`."""
 
     stream: bool
@@ -37,18 +29,18 @@ class NoWebSearch(Struct):
     turns: tuple[Turn, ...] = ()
 
     def renderer(self) -> MessageStream:
-        return _Prepared(self.model, self.signer)
+        return MessageStream(self.model, self.signer)
 
     def render(self, result: Collector) -> bytes:
-        result.feed(_ANSWER)
         return render_message(result, self.model, self.signer)
 
 
-class _Prepared(MessageStream):
-    """A stream that says what is known beforehand."""
-
-    def feed(self, events: Events) -> bytes:
-        return b""
-
-    def end(self) -> bytes:
-        return super().feed(_ANSWER) + super().end()
+def no_web_search(turn: Turn, stream: bool, model: str, signer: Signer) -> NoWebSearch:
+    """The answer to ``turn``, which asks for a search and is not to be asked of a model."""
+    events: tuple[Event, ...] = (
+        Started("gateway", turn.model, ignored=turn.ignored, prompt_tokens=0),
+        TextDelta(_TEXT),
+        Finished("stop"),
+        UsageReported(Usage(0, 0)),
+    )
+    return NoWebSearch(stream, model, signer, events=events)

@@ -1,9 +1,11 @@
 """How a response is to be made, as its request or an item says: the effort, and the form of its text."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 from msgspec import Struct
 
+from ...core.errors import MissingParameter
 from ...core.turn import Effort, OutputFormat
 from ..fields import Fields
 from ..parameters import EFFORTS, read_json_schema
@@ -15,15 +17,36 @@ class Configuration(Struct):
     effort: Effort | None = None
     output_format: OutputFormat | None = None
 
-    def update(self, item: Fields) -> None:
-        """Takes what a ``configuration_update`` says; it holds until another one replaces it."""
+    def update(self, item: Fields) -> Iterator[str]:
+        """Takes what a ``configuration_update`` says; it holds until another one replaces it.
+
+        Gives the names of what it says without effect.
+
+        Raises:
+            MissingParameter: for one that says nothing of what can be changed.
+        """
+        if not {"reasoning", "text"} & item.members.keys():
+            raise MissingParameter(
+                f"Missing required parameter: '{item.at('reasoning')}'. A configuration_update changes "
+                "reasoning.effort or text.format.",
+                param=item.at("reasoning"),
+            )
+        yield from (name for name in item.members if name not in _OF_AN_UPDATE)
         reasoning = item.object("reasoning")
         effort = None if reasoning is None else reasoning.choice("effort", tuple(EFFORTS))
         if effort is not None:
             self.effort = EFFORTS[effort]
+        if reasoning is not None:
+            yield from (f"reasoning.{name}" for name in reasoning.members if name != "effort")
         text = item.object("text")
-        if text is not None and text.get("format") is not None:
+        if text is None:
+            return
+        yield from (f"text.{name}" for name in text.members if name != "format")
+        if text.get("format") is not None:
             self.output_format, _ = read_text(item)
+
+
+_OF_AN_UPDATE: Final = frozenset({"type", "id", "object", "status", "reasoning", "text"})
 
 
 def read_text(body: Fields) -> tuple[OutputFormat, str | None]:

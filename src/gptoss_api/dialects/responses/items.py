@@ -164,7 +164,8 @@ class ItemReader:
             case "compaction":
                 self._summary(item)
             case "configuration_update":
-                self.configuration.update(item)
+                for name in self.configuration.update(item):
+                    self.ignored[f"input.configuration_update.{name}"] = None
             case kind if kind in CLIENT_CALLS:
                 self._typed_call(item, kind)
             case kind if kind in _FOREIGN_CALLS:
