@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,13 @@ class Visit:
             "count => document.querySelectorAll('.message.assistant[aria-busy=false]').length === count",
             arg=count,
         )
+
+    def until(self, script: str) -> None:
+        """Waits until an asynchronous function says so; ``wait_for_function`` does not await those."""
+        deadline = time.monotonic() + 10
+        while not self.page.evaluate(script):
+            assert time.monotonic() < deadline, script
+            self.page.wait_for_timeout(50)
 
     def is_alone(self) -> None:
         """Nothing was asked of anybody else, and the browser refused or mourned nothing."""

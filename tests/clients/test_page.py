@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.backends.server import Backend, backend_thread, json_reply
 from tests.backends.shapes import Answer
-from tests.conftest import RunningGateway, running_gateway
+from tests.conftest import RunningGateway, Site, running_gateway
 from tests.upstreams.chatkit.scripted import Reply
 from tests.upstreams.chatkit.transcripts import sse
 
@@ -127,7 +128,11 @@ def test_a_chat_shows_the_answer_with_its_thinking_folded(visiting: Visit, backe
     (asked,) = backend.asked
     assert asked.body["reasoning_effort"] == "high"
     assert [message["role"] for message in asked.body["messages"]] == ["system", "user"]
-    assert "Answer complete" in page.locator("#announcer").inner_text()
+    assert page.locator("#announcer p").all_text_contents() == [
+        "Thinking",
+        "Hello there.",
+        "Answer complete, 12 tokens.",
+    ]
 
 
 def test_a_tool_that_is_called_is_shown_and_answered_by_hand(visiting: Visit, backend: Backend) -> None:
@@ -221,6 +226,24 @@ def test_conversations_are_kept_in_the_browser_and_can_be_renamed_exported_and_d
     expect(page.get_by_text("No conversations yet.")).to_be_visible()
 
 
+def test_what_came_of_an_answer_is_kept_when_the_page_goes(visiting: Visit, backend: Backend) -> None:
+    page = visiting.page
+    play(backend, held(backend, "Half an answer that goes on"))
+    visiting.say("Tell me")
+    visiting.until(
+        """async () => {
+            const {list, load} = await import("/ui/conversations.js");
+            const [{id}] = await list();
+            return (await load(id)).messages[1].content !== "";
+        }"""
+    )
+    page.reload()
+    answer = page.get_by_role("article", name="Answer")
+    expect(answer).to_contain_text("Half an")
+    expect(answer).to_contain_text("The page was closed before this answer was complete.")
+    expect(answer.get_by_role("button", name="Ask again")).to_be_visible()
+
+
 def test_an_answer_goes_on_while_another_view_is_shown(visiting: Visit, backend: Backend) -> None:
     page = visiting.page
     events = list(backend.shape.events(Answer("", "Slowly it comes.")))
@@ -252,6 +275,7 @@ def test_with_keys_it_asks_for_one_and_keeps_it_out_of_every_address(
         visiting.answered()
         expect(page.get_by_role("article", name="Answer")).to_contain_text("Hello.")
         assert all(KEY not in request.url for request in visiting.requests)
+        assert any(request.headers.get("authorization") == f"Bearer {KEY}" for request in visiting.requests)
         assert page.evaluate("() => [sessionStorage.length, 'gptoss.key' in localStorage]") == [1, False]
         page.reload()
         visiting.answered()
@@ -332,6 +356,38 @@ def test_the_policy_refuses_a_script_that_got_into_an_answer_all_the_same(visiti
     visiting.complaints.clear()
 
 
+def test_what_the_gateway_did_is_said_beside_the_answer(browser: Browser, site: Site) -> None:
+    site.simulator.always("s01_happy_path")
+    with visit(browser, site.gateway.base_url) as visiting:
+        visiting.open()
+        settings(visiting.page, system="Be brief.")
+        visiting.say("Hello")
+        visiting.answered()
+        expect(visiting.page.locator(".who")).to_contain_text("Emulated: instructions")
+
+
+@pytest.mark.parametrize("path", ["/ui/", "/under/a/prefix/ui"])
+def test_it_works_wherever_a_proxy_puts_it(
+    browser: Browser, gateway: RunningGateway, backend: Backend, path: str
+) -> None:
+    play(backend, Answer("", "Hello."))
+
+    def strip(route: Route) -> None:
+        response = route.fetch(url=route.request.url.replace("/under/a/prefix", ""))
+        route.fulfill(response=response)
+
+    with visit(browser, gateway.base_url) as visiting:
+        visiting.page.route("**/under/a/prefix/**", strip)
+        visiting.page.goto(gateway.base_url + path)
+        visiting.say("Hello")
+        visiting.answered()
+        expect(visiting.page.get_by_role("article", name="Answer")).to_contain_text("Hello.")
+        prefix = path.partition("/ui")[0]
+        asked = {urlsplit(request.url).path.removeprefix(prefix) for request in visiting.requests}
+        assert {"/v1/models", "/v1/chat/completions"} <= asked
+        assert all(urlsplit(request.url).path.startswith(prefix) for request in visiting.requests)
+
+
 def test_the_demo_is_loudly_labelled(browser: Browser, demo: RunningGateway) -> None:
     with visit(browser, demo.base_url) as visiting:
         page = visiting.page
@@ -391,7 +447,7 @@ def test_an_answer_and_the_code_in_it_are_copied(
         visiting.answered()
         for button, text in (("Copy the code", "ls -l"), ("Copy the answer", "Run:\n\n```sh\nls -l\n```\n")):
             page.get_by_role("button", name=button).click()
-            page.wait_for_function("() => document.getElementById('announcer').textContent === 'Copied'")
+            page.wait_for_function("() => announcer.lastElementChild?.textContent === 'Copied'")
             assert page.evaluate("() => navigator.clipboard.readText()") == text
 
 

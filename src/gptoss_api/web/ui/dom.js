@@ -90,7 +90,9 @@ async function copy(text) {
   }
 }
 
-/** Has screen readers say `text` once they are done with what they say. */
+/** Has screen readers say `text` once they are done with what they say, which may be what came just before. */
 export function announce(text) {
-  document.getElementById("announcer").textContent = text;
+  const said = h("p", {}, text);
+  document.getElementById("announcer").append(said);
+  setTimeout(() => said.remove(), 30_000);
 }

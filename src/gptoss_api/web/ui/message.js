@@ -42,6 +42,8 @@ export class AnswerView {
 
   /** `actions`: {retry, results, announce}; `results(list)` hands back what calls gave, where they wait for it. */
   constructor(answer, actions, shown = () => {}) {
+    // What was said before is not said again.
+    const live = Boolean(answer.running);
     this.#answer = answer;
     this.#actions = actions;
     this.#shown = shown;
@@ -59,7 +61,7 @@ export class AnswerView {
     this.calls = h("div", { class: "calls" });
     this.foot = h("footer", { class: "foot" });
     this.element = h("article", { class: "message assistant", "aria-label": "Answer" }, this.who, this.thinking, this.body, this.calls, this.foot);
-    this.#written = new Markdown(this.body, (text) => answer.running && actions.announce(text));
+    this.#written = new Markdown(this.body, (text) => live && actions.announce(text));
     this.#show();
   }
 
