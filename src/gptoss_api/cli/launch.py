@@ -33,6 +33,8 @@ def command(
     runs, one with your settings is started, and ends with the client.
     """
     client = find_client(name)
+    # A first -- is ours, as it is elsewhere; any other is the client's.
+    arguments = arguments[1:] if arguments[:1] == ("--",) else arguments
     if client.start is None:
         raise click.ClickException(
             f"{client.why_not}; '{program()} setup {name}' sets it up, and --undo takes that back."

@@ -101,11 +101,12 @@ def start(tmp_path: Path, temp: Path, gateway: RunningGateway) -> Iterator[Start
 def test_a_client_is_started_with_the_gateway_and_nothing_is_left(
     start: Start, tmp_path: Path, temp: Path, gateway: RunningGateway, name: str
 ) -> None:
-    process = start(name, "--", "exec", "--flag", "hello")
+    process = start(name, "--", "exec", "--flag", "--", "hello")
     output = process.communicate(timeout=30)[0]
     assert process.returncode == 7, output
     seen = json.loads((tmp_path / "seen.json").read_text())
-    assert seen["arguments"][-3:] == ["exec", "--flag", "hello"]
+    assert seen["arguments"][-4:] == ["exec", "--flag", "--", "hello"]
+    assert seen["arguments"].count("--") == 1
     told = json.dumps([seen["arguments"], seen["environment"], *seen["files"].values()])
     assert gateway.base_url in told
     assert "gpt-oss-120b" in told
