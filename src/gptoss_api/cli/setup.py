@@ -99,7 +99,12 @@ def _undo(client: Client, setup: Setup, *, show: bool) -> None:
         return
     undo(client, setup)
     for change in setup.changes:
-        done = "is removed, as it was not there before" if change.becomes is None else "is what it was before"
+        if not change.is_whole:
+            done = "has nothing of ours any more; what has changed there since stays"
+        elif change.becomes is None:
+            done = "is gone, as it was before"
+        else:
+            done = "is what it was before"
         click.echo(f"{change.was.path} {done}.")
 
 

@@ -21,13 +21,17 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One file: what it ``was`` on the disk, and what it ``becomes``, where ``None`` is no file."""
+    """One file: what it ``was`` on the disk, and what it ``becomes``, where ``None`` is no file.
+
+    ``is_whole`` is whether that is all it was before us, and nothing that came since.
+    """
 
     was: Found
     becomes: bytes | None
     mode: int
     entry: Entry | None = None
     backup: bytes | None = None
+    is_whole: bool = True
 
     @property
     def is_none(self) -> bool:
@@ -179,7 +183,8 @@ def plan_undo(client: Client) -> Setup:
     for entry in receipts.read(client.name).entries.values():
         found = files.find(Path(entry.path))
         base, mode = _without_ours(client, found, entry)
-        changes.append(Change(found, base, mode, entry))
+        original = receipts.read_backup(client.name, entry) if entry.existed else None
+        changes.append(Change(found, base, mode, entry, is_whole=base == original))
     return Setup(changes)
 
 
