@@ -56,19 +56,15 @@ class Terminal:
 
 
 @contextmanager
-def at_a_terminal(home: Path, *arguments: str, **variables: str) -> Iterator[Terminal]:
-    """``gptoss-api`` with ``arguments``, the terminal its controlling one, so that Ctrl-C is a signal."""
+def running_at_a_terminal(command: list[str], environment: dict[str, str]) -> Iterator[Terminal]:
+    """``command``, the terminal its controlling one, so that Ctrl-C is a signal."""
     master, slave = os.openpty()
-    given = {"TERM": "xterm", "XDG_STATE_HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), **variables}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gptoss_api", *arguments],
-        env=clean_environment(home, **given),
-        preexec_fn=lambda: os.login_tty(slave),
-        pass_fds=(slave,),
-    )
-    os.close(slave)
     # A line wider than the terminal is redrawn in pieces.
     termios.tcsetwinsize(master, (40, 500))
+    process = subprocess.Popen(
+        command, env=environment, preexec_fn=lambda: os.login_tty(slave), pass_fds=(slave,)
+    )
+    os.close(slave)
     try:
         yield Terminal(master, process)
     finally:
@@ -76,3 +72,12 @@ def at_a_terminal(home: Path, *arguments: str, **variables: str) -> Iterator[Ter
             process.kill()
         process.wait()
         os.close(master)
+
+
+@contextmanager
+def at_a_terminal(home: Path, *arguments: str, **variables: str) -> Iterator[Terminal]:
+    """``gptoss-api`` with ``arguments``."""
+    given = {"TERM": "xterm", "XDG_STATE_HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), **variables}
+    command = [sys.executable, "-m", "gptoss_api", *arguments]
+    with running_at_a_terminal(command, clean_environment(home, **given)) as terminal:
+        yield terminal
