@@ -249,6 +249,17 @@ def test_what_was_changed_in_ours_since_is_not_taken_back(cli: Cli, home: Path, 
     assert path.read_text() == changed
 
 
+def test_what_a_client_notes_in_ours_is_no_change(cli: Cli, home: Path) -> None:
+    cli("cline")
+    path = home / ".cline/data/settings/providers.json"
+    ours = json.loads(path.read_text())
+    ours["providers"]["openai-compatible"]["updatedAt"] = "2026-05-05T05:05:05.000Z"
+    path.write_text(json.dumps({**ours, "modes": {}}))
+    assert cli("cline").output.startswith("Cline was set up already")
+    assert cli("cline", "--undo").exit_code == 0
+    assert json.loads(path.read_text()) == {"version": 1, "modes": {}}
+
+
 def test_another_address_replaces_the_one_before_and_undo_still_gives_everything_back(
     cli: Cli, home: Path
 ) -> None:

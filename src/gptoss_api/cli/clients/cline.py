@@ -10,7 +10,7 @@ from .formats import Edit, Json, Put
 
 _BEGIN = '{\n  "version": 1\n}\n'
 _KIND = "openai-compatible"
-# When its settings were made, which it insists on. The same each time, so that nothing changes by itself.
+# The same each time, so that nothing changes by itself.
 _MADE = datetime(2026, 1, 1, tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
@@ -24,7 +24,8 @@ def _provider(target: Target) -> dict[str, Json]:
 def _edits(target: Target) -> Sequence[Edit]:
     return (
         Put(("lastUsedProvider",), _KIND, choice=True),
-        Put(("providers", _KIND), _provider(target)),
+        # It notes there when it was last used.
+        Put(("providers", _KIND), _provider(target), loose=("updatedAt",)),
     )
 
 

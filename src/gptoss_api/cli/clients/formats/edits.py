@@ -23,11 +23,15 @@ class CannotEdit(Exception):
 
 
 class Put(Struct, frozen=True, tag="put"):
-    """``value`` under the keys of ``path``. A ``choice`` is only made where the person made none."""
+    """``value`` under the keys of ``path``. A ``choice`` is only made where the person made none.
+
+    The members of the value that are ``loose`` are changed by the client itself.
+    """
 
     path: tuple[str, ...]
     value: Json
     choice: bool = False
+    loose: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -133,12 +133,12 @@ class Jsonc:
     def standing(self, text: str, edit: Edit) -> Standing:
         tree = self._parse(text).value
         match edit:
-            case Put(path, value):
+            case Put(path):
                 _refuse_no_object(tree, path)
                 there = found(tree, path)
                 if there is MISSING:
                     return Standing.FREE
-                return Standing.SAME if same(there, value) else Standing.OTHER
+                return Standing.SAME if same(_firm(there, edit), _firm(edit.value, edit)) else Standing.OTHER
             case Add(path, value):
                 _refuse_no_object(tree, path)
                 there = found(tree, path)
@@ -212,6 +212,12 @@ class Jsonc:
                 return _insert(text, node, path[depth], value)
             node, depth = item.node, depth + 1
         return _replace(text, node, value)
+
+
+def _firm(value: Json, edit: Put) -> Json:
+    if not isinstance(value, dict):
+        return value
+    return {name: member for name, member in value.items() if name not in edit.loose}
 
 
 def _alike(element: Json, edit: Add) -> bool:
