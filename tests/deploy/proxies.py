@@ -88,7 +88,7 @@ def _caddy(folder: Path, port: int, replicas: Sequence[str], changes: Changes) -
         ("reverse_proxy 127.0.0.1:8000 {", f"reverse_proxy {' '.join(replicas)} {{"),
         *changes,
     )
-    (folder / "Caddyfile").write_text("{\n\tadmin off\n\tpersist_config off\n}\n" + site)
+    (folder / "Caddyfile").write_text("{\n\tadmin off\n}\n" + site)
     home = {name: str(folder) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
     file = str(folder / "Caddyfile")
     return [program("caddy"), "run", "--config", file, "--adapter", "caddyfile"], home
