@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +31,11 @@ class Proxy:
     name: str
     base_url: str
     log_file: Path
+    process: "subprocess.Popen[bytes]"
+
+    def signal(self, number: signal.Signals) -> None:
+        """To it and to the processes that it has started."""
+        os.killpg(self.process.pid, number)
 
     def log(self) -> str:
         return self.log_file.read_text(errors="replace")
@@ -102,9 +108,9 @@ def _haproxy(folder: Path, port: int, replicas: Sequence[str], changes: Changes)
             f"    bind 127.0.0.1:{port}\n",
         ),
         (
-            "    server replica1 127.0.0.1:8000 check inter 2s fall 1 rise 1\n",
+            "    server replica1 127.0.0.1:8000 check inter 1s fall 2 rise 1\n",
             "".join(
-                f"    server replica{number} {replica} check inter 2s fall 1 rise 1\n"
+                f"    server replica{number} {replica} check inter 1s fall 2 rise 1\n"
                 for number, replica in enumerate(replicas, 1)
             ),
         ),
@@ -161,11 +167,16 @@ def running_proxy(
     log_file = folder / "log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, env={"PATH": os.environ["PATH"], **variables}, cwd=folder
+            command,
+            stdout=log,
+            stderr=log,
+            env={"PATH": os.environ["PATH"], **variables},
+            cwd=folder,
+            start_new_session=True,
         )
-    proxy = Proxy(name, f"http://127.0.0.1:{port}", log_file)
+    proxy = Proxy(name, f"http://127.0.0.1:{port}", log_file, process)
     try:
-        _wait_until_it_passes(proxy, process)
+        _wait_until_it_passes(proxy)
         yield proxy
     finally:
         process.terminate()
@@ -176,11 +187,11 @@ def running_proxy(
             process.wait()
 
 
-def _wait_until_it_passes(proxy: Proxy, process: "subprocess.Popen[bytes]") -> None:
+def _wait_until_it_passes(proxy: Proxy) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"{proxy.name} ended with code {process.returncode}:\n{proxy.log()}")
+        if proxy.process.poll() is not None:
+            raise RuntimeError(f"{proxy.name} ended with code {proxy.process.returncode}:\n{proxy.log()}")
         try:
             with urlopen(f"{proxy.base_url}/healthz", timeout=2):
                 return

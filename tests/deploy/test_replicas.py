@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import time
 from collections import Counter
@@ -18,12 +17,13 @@ from tests.conftest import RunningGateway, running_gateway
 from tests.simulator import Answer, Simulator, simulator_thread
 from tests.stores import RedisServer
 
-from .proxies import PROXIES, running_proxy
+from .proxies import PROXIES, Proxy, running_proxy
 from .streams import CHAT, Arrival, stream
 
+# Through all proxies together.
 STREAMS = 100
-# Health is looked at every two seconds; a replica that stops is left alone by then.
-DRAIN_DELAY = 2.5
+# A proxy that looks at health every two seconds leaves a replica that stops alone by then.
+DRAIN_DELAY = 4
 
 
 @dataclass(slots=True)
@@ -101,46 +101,50 @@ def test_a_conversation_goes_on_at_either_replica(name: str, cluster: Cluster, t
     cluster.simulator.reset()
     messages: list[dict[str, str]] = []
     with running_proxy(name, tmp_path, cluster.gateways) as proxy:
-        seen = [turn(proxy.base_url, messages, f"{name}: turn {number}") for number in range(8)]
-    assert seen == ["new", *["reused"] * 7]
+        seen = [turn(proxy.base_url, messages, f"{name}: turn {number}") for number in range(4)]
+    assert seen == ["new", *["reused"] * 3]
     assert len({each.thread_id for each in cluster.simulator.requests if each.thread_id}) == 1
     # And it is no matter of luck: once from each to the other.
     first, second = (gateway.base_url for gateway in cluster.gateways)
     assert [turn(each, messages, f"at {each}") for each in (first, second, first)] == ["reused"] * 3
 
 
-@pytest.mark.parametrize("name", PROXIES)
 async def test_an_update_of_both_replicas_under_a_hundred_streams_loses_none(
-    name: str, cluster: Cluster, tmp_path: Path
+    cluster: Cluster, tmp_path: Path
 ) -> None:
     cluster.simulator.reset()
     cluster.simulator.always(Answer("", deltas=["word "] * 8, pace=0.25))
     over = False
-    arrivals: list[Arrival] = []
+    arrivals: dict[str, list[Arrival]] = {name: [] for name in PROXIES}
 
-    async def ask_again_and_again(number: int, base_url: str) -> None:
+    async def ask_again_and_again(number: int, proxy: Proxy) -> None:
         await asyncio.sleep(number * 0.02)
         while not over:
-            arrivals.append(await stream(base_url, CHAT))
+            arrivals[proxy.name].append(await stream(proxy.base_url, CHAT))
 
-    with running_proxy(name, tmp_path, cluster.gateways) as proxy:
-        clients = [asyncio.create_task(ask_again_and_again(each, proxy.base_url)) for each in range(STREAMS)]
+    with ExitStack() as stack:
+        proxies = []
+        for name in PROXIES:
+            (tmp_path / name).mkdir()
+            proxies.append(stack.enter_context(running_proxy(name, tmp_path / name, cluster.gateways)))
+        clients = [
+            asyncio.create_task(ask_again_and_again(number, proxies[number % len(proxies)]))
+            for number in range(STREAMS)
+        ]
         await asyncio.sleep(2)
         for replica in cluster.replicas:
-            before = len(arrivals)
             started = time.monotonic()
             assert await asyncio.to_thread(replica.stop) == 0
             assert time.monotonic() - started >= DRAIN_DELAY
             await asyncio.to_thread(replica.start)
-            # Until the proxy has found it again.
+            # Until the proxies have found it again.
             await asyncio.sleep(2.5)
-            assert len(arrivals) > before
         over = True
         await asyncio.gather(*clients)
-    statuses = Counter(arrival.status for arrival in arrivals)
-    assert set(statuses) == {200}, (statuses, next(bytes(a.text[:500]) for a in arrivals if a.status != 200))
-    broken = [arrival for arrival in arrivals if not arrival.whole or arrival.words != 8]
-    assert not broken, (len(broken), bytes(broken[0].text[-300:]))
-    assert len(arrivals) > 2 * STREAMS
-    if os.environ.get("GPTOSS_TEST_FIGURES"):
-        print(f"{name}: {len(arrivals)} streams, none lost")
+    for name, found in arrivals.items():
+        statuses = Counter(arrival.status for arrival in found)
+        other = [bytes(arrival.text[:500]) for arrival in found if arrival.status != 200]
+        assert not other, (name, statuses, other[0])
+        broken = [bytes(each.text[-300:]) for each in found if not each.whole or each.words != 8]
+        assert not broken, (name, len(broken), broken[0])
+        assert len(found) > 2 * STREAMS / len(PROXIES)
