@@ -176,6 +176,8 @@ def test_gateways_at_the_store_show_the_results_and_prefer_by_them(
         soon(lambda: ask(gateway, "GET", "/admin/verify", None, as_admin).status == 200)
         told = ask(gateway, "GET", "/admin/verify", None, as_admin).json()
         assert ask(gateway, "GET", "/admin/verify").status == 401
+        status = ask(gateway, "GET", "/v1/status", None, as_admin).json()
+        assert status["details"]["verified"] == told["data"]
     assert (told["object"], told["case_set"], told["prefer"]) == ("list", "1", "verified")
     assert {entry["upstream"]: entry["latest"] for entry in told["data"]} == cards
     assert all(entry["counts"] and len(entry["history"]) == 1 for entry in told["data"])

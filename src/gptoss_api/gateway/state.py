@@ -8,6 +8,7 @@ from ..access.origins import is_loopback
 from ..config import ConfigError, Settings
 from ..core.sealing import load_cipher
 from ..state import (
+    OPERATION_TIME,
     GuardedStore,
     KeyStore,
     SealedStore,
@@ -40,15 +41,19 @@ class GatewayState:
     ``conversations`` is ``None`` where none is to be continued. ``secret`` is empty where it need not outlive
     the process. What outlives it is sealed, but for the ``keys``, of which there are only digests, and for
     what the ``accounts`` of keys with limits hold. ``notes`` are those of a worker whose fellows are all that
-    share the store with it.
+    share the store with it. The store may take ``operation_time`` seconds for each operation.
     """
 
-    def __init__(self, settings: Settings, notes: Notes | None = None) -> None:
+    def __init__(
+        self, settings: Settings, notes: Notes | None = None, *, operation_time: float = OPERATION_TIME
+    ) -> None:
         self._settings = settings
         self._url = state_url(settings)
         store = open_state(settings)
         self.secret = _secret(settings.server_key, self._url)
-        self.store = GuardedStore(SealedStore(store, self.secret) if is_shared(self._url) else store)
+        self.store = GuardedStore(
+            SealedStore(store, self.secret) if is_shared(self._url) else store, operation_time=operation_time
+        )
         created = keys_of(store)
         self.keys = self._api_keys(created)
         self.accounts = Accounts(

@@ -32,6 +32,8 @@ from .state import GatewayState
 
 # Seconds within which a server has to show that it is there.
 LOOK_TIME: Final = 10.0
+# Seconds that the store may take to keep a result: minutes were spent on it, and nobody else waits.
+KEEP_TIME: Final = 15.0
 
 
 class Order(Struct, frozen=True):
@@ -155,7 +157,7 @@ async def keep(card: Card, settings: Settings) -> None:
     Raises:
         StoreUnavailable: where it could not.
     """
-    state = GatewayState(settings)
+    state = GatewayState(settings, operation_time=KEEP_TIME)
     try:
         await History(state.store).keep(card)
     finally:

@@ -31,6 +31,7 @@ from .reloading import Reloader
 from .routes import Handler
 from .surface import REPORT, STATUS
 from .usage_query import query_of, span_in, unavailable
+from .verified import listed
 
 # The longest span that is shown by hours, in seconds.
 _BY_HOURS: Final = 2 * DAY
@@ -172,16 +173,12 @@ class Views:
         }
 
     async def _verified(self) -> list[dict[str, Any]]:
-        """The latest score of each upstream and model that was measured; none while the store is away."""
+        """What is known of each upstream and model that was measured; nothing while the store is away."""
         try:
             cards = await History(self._gateway.state.store).cards()
         except StoreUnavailable:
             return []
-        latest = {(card.upstream, card.model): card for card in cards}
-        return [
-            {"upstream": card.upstream, "model": card.model, "score": card.score, "at": card.started}
-            for card in latest.values()
-        ]
+        return listed(cards, self._gateway.subjects, time.time())
 
     def _sees_all(self, exchange: Exchange) -> bool:
         if self._keys.required:

@@ -1,7 +1,7 @@
 """What the gateway remembers between requests, in this process or shared with others."""
 
 from .cached_file import map_cached
-from .guard import GuardedStore
+from .guard import OPERATION_TIME, GuardedStore
 from .memory import MemoryStore
 from .sealed import SealedStore
 from .secret import load_secret
@@ -25,6 +25,7 @@ from .usage import UsageStore
 from .usage_behind import UsageBehind
 
 __all__ = [
+    "OPERATION_TIME",
     "STORE_URLS",
     "Change",
     "Entry",

@@ -20,8 +20,8 @@ _SIZE: Final = 512 * 1024
 _SPACE: Final = Space("verification", ttl=400 * 86_400.0, entries=1, value_size=_SIZE)
 _KEY: Final = b"cards"
 _LEASE: Final = b"verification"
-_LEASE_TIME: Final = 10.0
-_PATIENCE: Final = 12.0
+_LEASE_TIME: Final = 20.0
+_PATIENCE: Final = 25.0
 
 _decode: Final = msgspec.json.Decoder(tuple[Card, ...]).decode
 _encode: Final = msgspec.json.Encoder().encode

@@ -3,8 +3,9 @@
 import { meter } from "./charts.js";
 import { clients } from "./clients.js";
 import { announce, copyButton, h, icon, iconButton } from "./dom.js";
-import { count, moment, share, span } from "./figures.js";
+import { count, span } from "./figures.js";
 import { limitList } from "./limits.js";
+import { measured, scoreCards } from "./verified.js";
 
 const EVERY = 10_000;
 const STATES = { "in use": "good", "on trial": "warn", resting: "bad" };
@@ -104,6 +105,7 @@ class StatusView {
         details?.settings?.problem && notice("The configuration file cannot be used, and the settings stay as they were", details.settings.problem),
         details?.settings?.needs_restart.length > 0 && notice("Changed settings wait for a restart", details.settings.needs_restart.join(", ")),
         details && h("div", { class: "columns" }, details.upstreams.map((found) => upstream(found, details.verified))),
+        details?.verified.length > 0 && scoreCards(details.verified),
         h("div", { class: "columns" }, details ? [running(status), storing(details)] : [own(status)], limits && h("section", { class: "card", "aria-labelledby": "limits" }, h("h2", { id: "limits" }, "Limits of this key"), limitList(key.limits))),
       ].filter(Boolean),
     );
@@ -176,11 +178,6 @@ function facts(pairs) {
 }
 
 const LOGINS = { kept: "kept", missing: "missing: gptoss-api login" };
-
-/** What `gptoss-api verify` found of a model. */
-function measured({ model, score, at }) {
-  return `${model} ${score === null ? "not to its end" : share(score, 1)} (${moment(at)})`;
-}
 
 function upstream(found, verified) {
   const id = `upstream-${found.name}`;
