@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from typing import Any
 
 import pytest
@@ -37,6 +38,67 @@ def said(*events: Any) -> Choice:
 
 
 END = chunk(finish="stop")
+
+TEXTS = st.text(st.sampled_from('ab _\\"\n<é😀'), max_size=4)
+DELTAS = st.one_of(
+    TEXTS.map(lambda text: {"content": text}),
+    TEXTS.map(lambda text: {"content": text, "reasoning": "", "tool_calls": []}),
+    TEXTS.map(lambda text: {"reasoning": text}),
+    TEXTS.map(lambda text: {"reasoning_content": text, "content": None}),
+    TEXTS.map(lambda text: {"reasoning": text, "reasoning_content": text}),
+    TEXTS.map(lambda text: {"thinking": text}),
+    TEXTS.map(lambda text: {"content": [{"type": "text", "text": text}]}),
+    TEXTS.map(lambda text: {"refusal": text}),
+    st.just({"content": "x", "tool_calls": [{"index": 0, "id": "1", "function": {"name": "f"}}]}),
+    st.just({}),
+)
+MORE: list[dict[str, Any]] = [
+    *[{}] * 8,
+    {"usage": {"prompt_tokens": 1, "completion_tokens": 2}},
+    {"timings": {"prompt_n": 3}},
+    {"choices": []},
+    {"choices": [{"delta": {"content": "m"}, "message": {"content": "m"}}]},
+    {"choices": [{"message": {"content": "m"}}]},
+    {"choices": [{"delta": {"content": "1"}}, {"delta": {"content": "2"}}]},
+    {"choices": [{"delta": {"content": "1"}, "logprobs": {"content": [{"token": "1"}]}}]},
+    {"choices": [{"delta": {"content": "a"}, "finish_reason": "length"}]},
+]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(DELTAS, st.sampled_from(MORE)), max_size=12),
+    st.sampled_from([(",", ":"), (", ", ": ")]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_chunks_that_are_alike_read_like_those_that_are_not(
+    said: list[tuple[Any, dict[str, Any]]], separators: tuple[str, str], ascii: bool, shown: bool
+) -> None:
+    def events(ids: bool) -> tuple[list[Any], Any]:
+        wire = ChatWire(SERVER_KINDS["generic"], show_reasoning=shown)
+        payloads = [
+            json.dumps(
+                {"id": str(number * ids)} | chunk(delta) | more, separators=separators, ensure_ascii=ascii
+            ).encode()
+            for number, (delta, more) in enumerate(said)
+        ]
+        return [wire.feed([payload]) for payload in payloads], wire.answered
+
+    without_ids = [[str(event) for event in batch] for batch in events(ids=False)[0]]
+    with_ids = [[str(event) for event in batch] for batch in events(ids=True)[0]]
+    pattern = r"call_[0-9a-f]+"
+    assert re.sub(pattern, "", str(without_ids)) == re.sub(pattern, "", str(with_ids))
+
+
+def test_what_only_begins_and_ends_like_the_last_text_is_read_whole() -> None:
+    wire = ChatWire(SERVER_KINDS["generic"])
+    first = json.dumps(chunk({"content": "a"}), separators=(",", ":")).encode()
+    odd = first.replace(b'"a"', b'"a","reasoning":"b"')
+    texts = [event.text for event in wire.feed([first, odd, first]) if not isinstance(event, ReasoningDelta)]
+    assert texts == ["a", "a", "a"]
+    wire.feed([first.replace(b'"a"', b'{"a')])
+    assert wire.failure is not None or not wire.answered
 
 
 @pytest.mark.parametrize("content", ["Hello", {"text": "Hello"}], ids=["strict", "loose"])

@@ -64,10 +64,50 @@ class Chunk(Struct, gc=False):
     groq: Any = field(default=None, name="x_groq")
 
 
+# The members that servers write texts of an answer to, one of them at a time.
+_SPOKEN: Final = ("content", "reasoning", "reasoning_content")
+_encode: Final = msgspec.json.Encoder().encode
 _TEXTS: Final = ("content", "reasoning", "reasoning_content", "reasoning_text", "thinking", "refusal")
 _INDEX: Final = re.compile(r"([0-9]{1,9})(?:\.0)?")
 
 decode_chunk: Final = msgspec.json.Decoder(Chunk).decode
+
+
+class AroundText(Struct, frozen=True, gc=False):
+    """What stands before and after the text of a chunk that says nothing else, which may be a thought.
+
+    A chunk that begins and ends so says the same but for its text.
+    """
+
+    before: bytes
+    after: bytes
+    is_thought: bool
+
+
+def around_text(chunk: Chunk, payload: bytes) -> AroundText | None:
+    """What is around the text of ``chunk``, read from ``payload``; ``None`` where it says something else."""
+    if chunk.choices is None or len(chunk.choices) != 1 or chunk.usage is not None:
+        return None
+    choice = chunk.choices[0]
+    delta = choice.delta
+    if delta is None or choice.finish_reason is not None or choice.message is not None:
+        return None
+    if delta.refusal or delta.tool_calls or delta.function_call or delta.reasoning_details:
+        return None
+    if chunk.error is not None or chunk.timings is not None or chunk.groq is not None:
+        return None
+    said = [(name, text) for name in _SPOKEN if (text := getattr(delta, name))]
+    if len(said) != 1 or delta.reasoning_text or delta.thinking:
+        return None
+    name, text = said[0]
+    member = b'"%b":' % name.encode()
+    written = _encode(text)
+    # Inside of a string its quotes would be escaped, so that only a member can look like this.
+    begin = payload.find(member) + len(member)
+    begin += payload.startswith(b" ", begin)
+    if payload.count(member) != 1 or type(text) is not str or not payload.startswith(written, begin):
+        return None
+    return AroundText(payload[:begin], payload[begin + len(written) :], name != "content")
 
 
 def usable_chunk(value: Mapping[str, Any]) -> Chunk:

@@ -33,7 +33,7 @@ from ..openai.calls import CallAssembler, CallDelta
 from ..openai.failures import failure_of_event
 from ..openai.usage import read_timings, read_usage
 from ..refusals import LOOKS
-from .chunks import Chunk, ChunkChoice, Delta, decode_chunk, usable_chunk
+from .chunks import AroundText, Chunk, ChunkChoice, Delta, around_text, decode_chunk, usable_chunk
 
 # Seconds. After the last chunk that says something or ends the answer, usage may follow, or more of the
 # answer where a proxy ends every chunk; comments and empty chunks buy no time.
@@ -59,6 +59,10 @@ _SEPARATOR_FORM: Final = re.compile(_SEPARATOR + r"[0-9a-fA-F]*_{2}")
 
 _LONGEST_REASON: Final = 40
 
+# Of the chunks of some servers no two are alike.
+_MOST_LOOKS: Final = 16
+
+_decode_text: Final = msgspec.json.Decoder(str).decode
 _decode_object: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 _log = logging.getLogger(__name__)
@@ -116,6 +120,9 @@ class ChatWire:
         self._thought_halves = HalfJoiner()
         self._refusal_halves = HalfJoiner()
         self._at_rest = False
+        # The last chunk, if it was one of text, and how often it is still worth to look for that.
+        self._same: AroundText | None = None
+        self._looks = 0 if logprobs else _MOST_LOOKS
 
     @property
     def answered(self) -> bool:
@@ -131,8 +138,26 @@ class ChatWire:
         """The reasoning, text and calls in these payloads, in order."""
         out: list[Event] = []
         for payload in payloads:
+            same = self._same
+            if (
+                same is not None
+                and type(payload) is bytes
+                and payload.startswith(same.before)
+                and payload.endswith(same.after)
+            ):
+                try:
+                    text = _decode_text(payload[len(same.before) : -len(same.after)])
+                except _NOT_JSON:
+                    pass
+                else:
+                    if same.is_thought and text:
+                        out.append(ReasoningDelta(text))
+                    elif text:
+                        self._text(text, out)
+                    continue
             if self.failure is not None or self.done:
                 break
+            self._same = None
             if payload == b"[DONE]":
                 self.done = True
             elif type(payload) is Stray:
@@ -144,7 +169,16 @@ class ChatWire:
                     self._read_loosely(payload, out)
                 else:
                     self._chunk(chunk, payload, out)
+                    if self._looks and self._reason is None and not self._loose:
+                        self._look_around(chunk, payload)
         return out
+
+    def _look_around(self, chunk: Chunk, payload: bytes) -> None:
+        """Remembers how a text was written, so that the next ones are read at a glance."""
+        self._looks -= 1
+        same = around_text(chunk, payload)
+        if same is not None and not (same.is_thought and not self._show_reasoning):
+            self._same = same
 
     def feed_rest(self, payloads: Sequence[bytes]) -> list[Event]:
         """What the end of the stream left of its last event: nothing is missing if only that is cut off."""
