@@ -33,6 +33,8 @@ class Attempt:
         self._text = StringIO()
         self._thoughts = StringIO()
         self.scans = self._restorer is not None or self._scanner is not None
+        # Whether the next piece goes on with the text so far, if it shows no sign of anything else.
+        self._goes_on = False
         self.plain = self._parser is None and not self.scans
 
     @property
@@ -71,10 +73,31 @@ class Attempt:
         Raises:
             UpstreamFailure: where the answer has no end.
         """
+        self._write(text)
+        parser = self._parser
+        if parser is None:
+            return None
+        events = parser.feed(text)
+        self._goes_on = parser.settled and not parser.thinks
+        return events
+
+    def passes(self, text: str) -> bool:
+        """Takes ``text`` where all of it is content like that before it; else it has to be fed.
+
+        Raises:
+            UpstreamFailure: where the answer has no end.
+        """
+        parser = self._parser
+        if parser is None or not self._goes_on or not parser.is_plain(text):
+            return False
+        self.said = True
+        self._write(text)
+        return True
+
+    def _write(self, text: str) -> None:
         self._text.write(text)
         if self._text.tell() > output.MAX_ANSWER:
             raise output.endless()
-        return None if self._parser is None else self._parser.feed(text)
 
     def scan(self, content: str) -> str:
         """What of ``content`` may pass: as the client spells it, and up to a stop string."""

@@ -187,7 +187,10 @@ class ChoiceMachine:
         self._shown: tuple[type[Event], ...] = (TextDelta, LogprobsDelta)
         if spec.turn.show_reasoning:
             self._shown = (TextDelta, ReasoningDelta, LogprobsDelta)
-        self._passes = self._attempt.plain and self._gate is None and spec.max_tokens is None
+        unchecked = self._gate is None and spec.max_tokens is None
+        self._passes = self._attempt.plain and unchecked
+        # Whether content leaves as it is.
+        self._straight = unchecked and not self._attempt.scans
 
     # What a turn says
 
@@ -233,6 +236,13 @@ class ChoiceMachine:
             for event in batch:
                 if self.cut:
                     self.ending.watch(event)
+                elif (
+                    type(event) is TextDelta
+                    and self._straight
+                    and self._state is State.READING
+                    and self._attempt.passes(event.text)
+                ):
+                    self._output.passed(event)
                 else:
                     self._event(event)
         except JsonBroken as broken:

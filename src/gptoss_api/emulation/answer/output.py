@@ -158,6 +158,10 @@ class Output:
         if not self.reached:
             self._events.append(ToolCallFinished(index, complete))
 
+    def passed(self, text: TextDelta) -> None:
+        """Text that there is nothing to hold to."""
+        self._events.append(text)
+
     def checked(self, text: str) -> None:
         """Text that passed limit and gate already."""
         if text:

@@ -65,8 +65,10 @@ class NameMap(Struct, frozen=True):
 
     def extended(self, names: Iterable[str]) -> "NameMap":
         """This map with further names, none of which takes a shown name already given."""
+        new = [name for name in dict.fromkeys(names) if name not in self.to_model]
+        if not new:
+            return self
         to_model, to_client = dict(self.to_model), dict(self.to_client)
-        new = [name for name in dict.fromkeys(names) if name not in to_model]
         # Of each shown name the last number given, as a client may call many tools by the same.
         numbers: dict[str, int] = {}
         for name in sorted(new, key=needs_alias):  # stable: usable names first, else as they came

@@ -68,10 +68,15 @@ class ToolNames:
         self._shown = frozenset(shown)
         own = {client: name for client, name in clients.items() if name in self._shown}
         self._exact = own | {name: name for name in self._shown}
-        self._loose: dict[str, str | None] = {}
+
+    @cached_property
+    def _loose(self) -> dict[str, str | None]:
+        """By what is left of a name that is written otherwise; ``None`` for what may mean two of them."""
+        loose: dict[str, str | None] = {}
         for written, name in self._exact.items():
             folded = _fold(written)
-            self._loose[folded] = name if self._loose.get(folded, name) == name else None
+            loose[folded] = name if loose.get(folded, name) == name else None
+        return loose
 
     def __bool__(self) -> bool:
         return bool(self._shown)
