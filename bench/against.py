@@ -42,6 +42,10 @@ class Setting:
     workers: int = 1
     both_cores: bool = False
 
+    @property
+    def cores(self) -> set[int]:
+        return {GATEWAY_CORE, LOAD_CORE} if self.both_cores else {GATEWAY_CORE}
+
 
 _CHATKIT: Final = Setting("ChatKit", contenders.chatkit_settings)
 _SERVER: Final = Setting("OpenAI server", contenders.server_settings)
@@ -90,6 +94,16 @@ class Case:
         if report.broken or not counted:
             raise BenchError(f"{self.title}: {report.broken} answers were not whole ({report.reason[:200]})")
         return spent / counted * 1e6
+
+    def answered(self, native: Native, port: int, rounds: int) -> int:
+        """Has so many requests answered on each connection: how many answers there were, or deltas."""
+        target, spread = self._target(port), self.answer.pace if self.per_delta else 0
+        report = native.run(
+            target, self.body, self.answer, self.connections, rounds=1 if spread else rounds, spread=spread
+        )
+        if report.broken or not report.completed:
+            raise BenchError(f"{self.title}: {report.broken} answers were not whole ({report.reason[:200]})")
+        return report.deltas if self.per_delta else report.completed
 
     def _target(self, port: int) -> Target:
         return Target(port, self.path or PATHS[self.api], NEEDLES[self.api])
@@ -169,16 +183,18 @@ class Build:
     def start(self, setting: Setting, stub_port: int, home: Path) -> tuple[Running, int]:
         """The running gateway and its port."""
         port = free_port()
-        environment = {
+        environment = self.environment(setting, stub_port, port, home)
+        command = [str(self.python), "-m", "gptoss_api", "serve"]
+        return Running(command, environment, port, "/healthz", home / "log", setting.cores, 30), port
+
+    def environment(self, setting: Setting, stub_port: int, port: int, home: Path) -> dict[str, str]:
+        return {
             **contenders.gateway_environment(port, setting.upstream(stub_port)),
             "PYTHONPATH": str(self.source),
             "GPTOSS_WORKERS": str(setting.workers),
             "XDG_STATE_HOME": str(home / "state"),
             "XDG_CACHE_HOME": str(home / "cache"),
         }
-        cores = {GATEWAY_CORE, LOAD_CORE} if setting.both_cores else {GATEWAY_CORE}
-        command = [str(self.python), "-m", "gptoss_api", "serve"]
-        return Running(command, environment, port, "/healthz", home / "log", cores, 30), port
 
 
 def compare(commit: str, *, quick: bool, only: list[str] | None) -> str:

@@ -73,13 +73,13 @@ MORE: list[dict[str, Any]] = [
     st.booleans(),
 )
 def test_chunks_that_are_alike_read_like_those_that_are_not(
-    said: list[tuple[Any, dict[str, Any]]], separators: tuple[str, str], ascii: bool, shown: bool
+    said: list[tuple[Any, dict[str, Any]]], separators: tuple[str, str], escaped: bool, shown: bool
 ) -> None:
     def events(ids: bool) -> tuple[list[Any], Any]:
         wire = ChatWire(SERVER_KINDS["generic"], show_reasoning=shown)
         payloads = [
             json.dumps(
-                {"id": str(number * ids)} | chunk(delta) | more, separators=separators, ensure_ascii=ascii
+                {"id": str(number * ids)} | chunk(delta) | more, separators=separators, ensure_ascii=escaped
             ).encode()
             for number, (delta, more) in enumerate(said)
         ]
