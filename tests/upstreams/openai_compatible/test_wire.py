@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptoss_api.core.errors import UpstreamEmpty, UpstreamFailure, UpstreamIncomplete
-from gptoss_api.core.events import ReasoningDelta
+from gptoss_api.core.events import ReasoningDelta, TextDelta
 from gptoss_api.core.result import Choice, Collector
 from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.text.sse import SseDecoder
@@ -95,7 +95,7 @@ def test_what_only_begins_and_ends_like_the_last_text_is_read_whole() -> None:
     wire = ChatWire(SERVER_KINDS["generic"])
     first = json.dumps(chunk({"content": "a"}), separators=(",", ":")).encode()
     odd = first.replace(b'"a"', b'"a","reasoning":"b"')
-    texts = [event.text for event in wire.feed([first, odd, first]) if not isinstance(event, ReasoningDelta)]
+    texts = [event.text for event in wire.feed([first, odd, first]) if isinstance(event, TextDelta)]
     assert texts == ["a", "a", "a"]
     wire.feed([first.replace(b'"a"', b'{"a')])
     assert wire.failure is not None or not wire.answered
