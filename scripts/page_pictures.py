@@ -1,4 +1,4 @@
-"""Takes the pictures of the page in docs/images, before a scripted server and the demo.
+"""Takes the pictures of the page in docs/images, before scripted servers and the demo.
 
 Run it from the environment of ``make e2e``, on a machine with Chromium and the fonts Inter and JetBrains
 Mono (in Debian ``fonts-inter`` and ``fonts-jetbrains-mono``); ``pngquant`` makes the pictures small:
@@ -17,11 +17,26 @@ from tests.backends.server import Backend, backend_thread
 from tests.backends.shapes import Answer
 from tests.clients.browser import Visit, chromium, visit
 from tests.clients.test_page import before, play, settings
+from tests.clients.test_page_views import enter
+from tests.clients.traffic import ADMIN, busy_gateway
 from tests.conftest import running_gateway
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
 WIDE = {"width": 1200, "height": 780}
 NARROW = {"width": 390, "height": 780}
+TALL = {"width": 1200, "height": 1000}
+# Turns that were just made are told as if they had been in the last week, more of them by day.
+SPREAD = """
+import random
+import msgspec
+from gptoss_api.server import app
+made, chosen = app.account_of, random.Random(16)
+def spread(record, dialect, **more):
+    turn = made(record, dialect, **more)
+    back = min(6.5, abs(chosen.gauss(2.5, 2)))
+    return msgspec.structs.replace(turn, at=turn.at - back * 86400)
+app.account_of = spread
+"""
 
 TOOL = {
     "name": "get_forecast",
@@ -79,6 +94,8 @@ def main() -> None:
             running_gateway(folder(home, "server"), None, **before(backend)) as gateway,
         ):
             chats(browser, gateway.base_url, backend)
+        with busy_gateway(folder(home, "busy"), before=SPREAD, turns=1000) as busy:
+            views(browser, busy.base_url)
 
 
 def folder(home: str, name: str) -> Path:
@@ -138,6 +155,19 @@ def tool(visiting: Visit, backend: Backend) -> None:
     page.get_by_role("button", name="Hand back").click()
     visiting.answered(2)
     page.locator(".facts summary").last.blur()
+
+
+def views(browser: Browser, base_url: str) -> None:
+    with visit(browser, base_url) as visiting:
+        page = visiting.page
+        page.set_viewport_size(TALL)
+        enter(visiting, ADMIN, "usage")
+        page.locator(".tile").first.wait_for()
+        take(page, "page-usage")
+        page.set_viewport_size({"width": 1200, "height": 825})
+        page.goto(f"{base_url}/ui#status")
+        page.locator("main .card").nth(2).wait_for()
+        take(page, "page-status")
 
 
 def take(page: Page, name: str) -> None:
