@@ -1,6 +1,7 @@
 """Limits while the store is there, while it is away, and afterwards."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import TypeVar
 
@@ -114,6 +115,16 @@ async def test_while_the_store_is_away_a_process_goes_on_from_what_it_saw_last(
     assert accounts.alone == 2
     await second.settle()
     await accounts.reserve(limited, ASKED, Meter(0))
+
+
+async def test_while_the_store_is_away_its_clock_goes_on(shelf: Shelf, accounts: Accounts) -> None:
+    # By the clock of this machine its minute is over.
+    shelf.now = round(time.time() * 1000) - 300_000
+    limited = key(requests=1)
+    await accounts.reserve(limited, ASKED, Meter(0))
+    shelf.away = True
+    with pytest.raises(RateLimited):
+        await accounts.reserve(limited, ASKED, Meter(0))
 
 
 async def test_what_is_used_meanwhile_is_owed_to_the_store(shelf: Shelf, accounts: Accounts) -> None:

@@ -19,6 +19,7 @@ from gptoss_api.state import Entry, Space, StoreUnavailable, sqlite
 from gptoss_api.state.sqlite import SqliteStore
 from tests.stores import ROOT
 
+from .counting import Count
 from .waiting import until
 
 SPACE = Space("things", ttl=600, entries=100_000, value_size=100_000)
@@ -362,7 +363,7 @@ async def test_a_file_without_keys_gets_a_place_for_them(tmp_path: Path, version
     connection.close()
     again = SqliteStore(path)
     assert await again.write_key("key_1", b"record", b"")
-    assert await again.change("key_1", lambda value, now: (b"left", value)) is None
+    assert (await again.change("key_1", Count()))[0] == 1
     assert await again.get(SPACE, b"a") == [b"1"]
     await again.close()
 

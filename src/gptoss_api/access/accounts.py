@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from ..core.account import Meter
@@ -16,17 +16,13 @@ from .ledger import (
     Decision,
     Demand,
     Holding,
-    Ledger,
     budgets_left,
-    charge,
-    hold,
     read_ledger,
-    reserve,
-    settle,
     standing,
     write_ledger,
 )
 from .records import KeyRecord, Period
+from .steps import Hold, Look, Reserve, Settle, Step
 
 T = TypeVar("T")
 
@@ -82,6 +78,8 @@ class Accounts:
         self._renewing: asyncio.Task[None] | None = None
         self._settling: set[asyncio.Task[None]] = set()
         self.alone = 0
+        # Milliseconds by which the store's clock is ahead of this machine's.
+        self._ahead = 0
 
     async def reserve(self, key: KeyRecord, demand: Demand, meter: Meter) -> "Reservation":
         """Admits a request of ``key``, whose costs ``meter`` adds up.
@@ -94,7 +92,7 @@ class Accounts:
         async with account.lock:
             held = self._holding(account)
             verdict = await self._step(
-                key.id, account, lambda ledger, now: reserve(ledger, key.limits, demand, held, now, MINUTE)
+                key.id, account, Reserve(account.owed, MINUTE, key.limits, demand, held)
             )
             if verdict.refusal is not None:
                 raise verdict.refusal
@@ -110,7 +108,9 @@ class Accounts:
         account = self._accounts.setdefault(key.id, Account())
         async with account.lock:
             return await self._step(
-                key.id, account, lambda ledger, now: standing(ledger, key.limits, now, MINUTE)
+                key.id,
+                account,
+                Look(account.owed, MINUTE, lambda ledger, now: standing(ledger, key.limits, now, MINUTE)),
             )
 
     async def budgets_left(self, key: KeyRecord) -> dict[Period, int]:
@@ -118,7 +118,9 @@ class Accounts:
         account = self._accounts.setdefault(key.id, Account())
         async with account.lock:
             return await self._step(
-                key.id, account, lambda ledger, now: budgets_left(ledger, key.limits, now)
+                key.id,
+                account,
+                Look(account.owed, MINUTE, lambda ledger, now: budgets_left(ledger, key.limits, now)),
             )
 
     async def settle(self, key_id: str, demand: Demand, since: int, used: int) -> None:
@@ -130,12 +132,8 @@ class Accounts:
         account.most -= demand.most
         async with account.lock:
             held = self._holding(account)
-
-            def work(ledger: Ledger, now: int) -> None:
-                settle(ledger, since, demand.tokens, used, held, now, MINUTE)
-
             alone = self.alone
-            await self._step(key_id, account, work)
+            await self._step(key_id, account, Settle(account.owed, MINUTE, since, demand, used, held))
             if self.alone > alone:
                 account.owed += used
 
@@ -155,29 +153,21 @@ class Accounts:
     def _holding(self, account: Account) -> Holding:
         return Holding(self._process, account.turns, Demand(account.tokens, account.most))
 
-    async def _step(self, key_id: str, account: Account, work: Callable[[Ledger, int], T]) -> T:
+    async def _step(self, key_id: str, account: Account, step: Step[T]) -> T:
         """One step in the store, or in this process where that is away."""
-        owed = account.owed
-
-        def change(value: bytes | None, now: int) -> tuple[bytes, tuple[bytes, T]]:
-            ledger = read_ledger(value)
-            if owed:
-                charge(ledger, owed, now)
-            found = work(ledger, now)
-            written = write_ledger(ledger)
-            return written, (written, found)
-
         if self._change is not None:
             try:
-                account.ledger, found = await self._change(key_id, change)
+                account.ledger, found = await self._change(key_id, step)
             except StoreUnavailable:
                 pass
             else:
-                account.owed -= owed
+                account.owed -= step.owed
+                if step.now is not None:
+                    self._ahead = step.now - _milliseconds()
                 return found
         self.alone += 1
         ledger = read_ledger(account.ledger)
-        found = work(ledger, round(time.time() * 1000))
+        found = step.work(ledger, _milliseconds() + self._ahead)
         account.ledger = write_ledger(ledger)
         return found
 
@@ -190,11 +180,12 @@ class Accounts:
                     continue
                 async with account.lock:
                     held = self._holding(account)
+                    await self._step(key_id, account, Hold(account.owed, MINUTE, held))
 
-                    def work(ledger: Ledger, now: int, held: Holding = held) -> None:
-                        hold(ledger, held, now)
 
-                    await self._step(key_id, account, work)
+def _milliseconds() -> int:
+    """Since 1970."""
+    return round(time.time() * 1000)
 
 
 class Reservation:

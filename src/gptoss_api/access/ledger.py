@@ -18,7 +18,7 @@ from .records import KeyLimits, Period, moment
 # Milliseconds.
 MINUTE: Final = 60_000
 # Requests of one such part of the window come back together, when the last of them does.
-_PARTS: Final = 120
+PARTS: Final = 120
 # Milliseconds for which a process is believed to hold what it said it holds.
 HELD: Final = 15_000
 # Seconds after which something else may have changed that no clock tells.
@@ -93,7 +93,7 @@ def reserve(
     hold(ledger, holding, now)
     refusal = _refusal(ledger, limits, demand, now, minute)
     if refusal is None:
-        part = minute // _PARTS or 1
+        part = minute // PARTS or 1
         last = ledger.window[-1] if ledger.window else (0, 0, 0)
         if ledger.window and last[0] // part == now // part:
             ledger.window.pop()
@@ -101,7 +101,7 @@ def reserve(
             last = (now, 0, 0)
         ledger.window.append((max(now, last[0]), last[1] + 1, last[2] + demand.tokens))
         hold(ledger, holding.and_one(demand), now)
-    allowances = _allowances(ledger, limits, now, minute)
+    allowances = allowances_of(ledger, limits, now, minute)
     if refusal is not None:
         refusal.allowances = allowances
     return Decision(now, allowances, refusal)
@@ -121,7 +121,7 @@ def settle(
     ``holding`` is what its process holds afterwards.
     """
     _age(ledger, now, minute)
-    part = minute // _PARTS or 1
+    part = minute // PARTS or 1
     for place, (time, requests, tokens) in enumerate(ledger.window):
         if time // part == since // part:
             ledger.window[place] = (time, requests, max(0, tokens + used - reserved))
@@ -209,7 +209,8 @@ def _over_budget(ledger: Ledger, limits: KeyLimits, demand: Demand, now: int) ->
     return None
 
 
-def _allowances(ledger: Ledger, limits: KeyLimits, now: int, minute: int) -> Allowances:
+def allowances_of(ledger: Ledger, limits: KeyLimits, now: int, minute: int) -> Allowances:
+    """What is left of ``limits``, of a ledger that has been changed at the time ``now``."""
     requests, tokens = _used(ledger)
     reset = (ledger.window[-1][0] + minute - now) / 1000 if ledger.window else 0.0
     of_tokens = [] if limits.tokens is None else [_allowance(limits.tokens, tokens, reset)]

@@ -14,6 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from .store import Change, Entry, Lease, Space, StoreUnavailable, new_revision
@@ -145,16 +146,6 @@ local revision = redis.call('GET', KEYS[1]) or ''
 if revision == ARGV[1] then return nil end
 return {revision, redis.call('HVALS', KEYS[2])}
 """
-# KEYS: ledger. Gives its value and the time.
-_READ_LEDGER: Final = "return {redis.call('GET', KEYS[1]), redis.call('TIME')}"
-# KEYS: ledger. ARGV: the value that was read or "", the next one.
-_WRITE_LEDGER: Final = """
-if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2])
-return 1
-"""
-# Attempts to change a ledger that others change meanwhile, one of whom succeeds every time.
-_CHANGES: Final = 50
 # KEYS: revision, records, ledger. ARGV: the revision that was seen, the next one, id, record or "".
 _WRITE_KEY: Final = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
@@ -188,8 +179,7 @@ class RedisStore:
         self._lease = self._client.register_script(_LEASE)
         self._read_keys = self._client.register_script(_READ_KEYS)
         self._write_key = self._client.register_script(_WRITE_KEY)
-        self._read_ledger = self._client.register_script(_READ_LEDGER)
-        self._write_ledger = self._client.register_script(_WRITE_LEDGER)
+        self._changes: dict[str, AsyncScript] = {}
         self._cleaned = False
 
     async def get(self, space: Space, *keys: bytes) -> Sequence[bytes | None]:
@@ -238,14 +228,12 @@ class RedisStore:
 
     async def change(self, account: str, change: Change[T]) -> T:
         """See :class:`~.store.LedgerStore`."""
-        keys = [_ledger(account)]
+        script = self._changes.get(change.lua)
+        if script is None:
+            script = self._changes[change.lua] = self._client.register_script(change.lua)
         with failures_told():
-            for _ in range(_CHANGES):
-                value, (seconds, microseconds) = await self._read_ledger(keys=keys)
-                changed, found = change(value, int(seconds) * 1000 + int(microseconds) // 1000)
-                if await self._write_ledger(keys=keys, args=[value or b"", changed]):
-                    return found
-        raise StoreUnavailable("others change the same value all the time")
+            value, now, verdict = await script(keys=[_ledger(account)], args=[change.arguments])
+        return change.found(value, now, verdict)
 
     async def close(self) -> None:
         with contextlib.suppress(RedisError, OSError):

@@ -5,7 +5,7 @@ it must be able to do without.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
@@ -57,9 +57,26 @@ class Entry(Struct, frozen=True):
 
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
-# What becomes of a value at a time in milliseconds since 1970: the next one, and what was found out.
-Change = Callable[[bytes | None, int], tuple[bytes, T]]
+
+class Change(Protocol[T_co]):
+    """What becomes of a value at a time in milliseconds since 1970, and what is found out by it.
+
+    Who is called with them gives the next value and what was found. Redis does it by itself instead, so that
+    nobody can do anything in between: the script ``lua`` has the value's key in KEYS and ``arguments`` in
+    ARGV, and gives the next value, the time and a number, of which ``found`` makes the same.
+    """
+
+    @property
+    def lua(self) -> str: ...
+
+    @property
+    def arguments(self) -> bytes: ...
+
+    def __call__(self, value: bytes | None, now: int, /) -> tuple[bytes, T_co]: ...
+
+    def found(self, value: bytes, now: int, verdict: int, /) -> T_co: ...
 
 
 class LedgerStore(Protocol):
@@ -71,8 +88,7 @@ class LedgerStore(Protocol):
     async def change(self, account: str, change: Change[T]) -> T:
         """Replaces a value by what ``change`` makes of it, as one step; gives what it found out.
 
-        ``change`` may be called again where another process was quicker, and in another thread. The time is
-        that of the store.
+        ``change`` may be called in another thread. The time is that of the store.
         """
         ...
 
