@@ -1,6 +1,9 @@
 """The Helm chart, rendered by Helm's own engine and held to the schemas of several Kubernetes releases."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import helm_python as helm
@@ -9,6 +12,7 @@ import pytest
 import yaml
 
 from gptoss_api.config import OPTIONS
+from tests.conftest import running_gateway
 
 from .proxies import DEPLOY
 
@@ -161,6 +165,31 @@ def test_a_replica_has_the_time_that_it_takes_to_go() -> None:
     assert period * misses < 5, "balancers know before the delay is over"
     assert probes["livenessProbe"]["httpGet"]["path"] == "/healthz", "no upstream has a replica killed"
     assert render(SECRET)["Deployment"]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_probes_ask_by_a_name_that_is_always_answered() -> None:
+    container = pod(render(SECRET))["containers"][0]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["httpHeaders"] == [{"name": "Host", "value": "localhost"}]
+
+
+def test_the_test_pod_tells_a_gateway_with_keys_from_one_without(tmp_path: Path) -> None:
+    script = render(SECRET)["Pod"]["spec"]["containers"][0]["args"][0]
+
+    def tried(home: Path, keys: str, known: str = "") -> "subprocess.CompletedProcess[str]":
+        home.mkdir()
+        with running_gateway(home, GPTOSS_UPSTREAM="demo", GPTOSS_API_KEYS=known) as gateway:
+            variables = {"BASE_URL": gateway.base_url, "KEYS": keys}
+            return subprocess.run(
+                [sys.executable, "-c", script], env=variables, capture_output=True, text=True
+            )
+
+    keyed = tried(tmp_path / "keyed", "first-key, second-key", "first-key,second-key")
+    assert keyed.returncode == 0, keyed.stderr
+    assert "gpt-oss-20b" in keyed.stdout
+    wrong = tried(tmp_path / "wrong", "another-key", "first-key,second-key")
+    assert wrong.returncode != 0
+    assert tried(tmp_path / "open", "").returncode != 0
 
 
 def test_every_setting_is_one_of_the_gateway() -> None:

@@ -8,7 +8,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -173,13 +173,29 @@ def test_what_the_gateway_learns_of_the_client_is_true_and_what_the_client_makes
     with urlopen(Request(f"{proxy.base_url}/", headers=made_up), timeout=10) as response:
         status = json.load(response)
     host = proxy.base_url.removeprefix("http://")
-    # nginx passes the name alone.
-    assert status["base_url"] in (f"http://{host}/v1", "http://127.0.0.1/v1")
+    assert status["base_url"] == f"http://{host}/v1"
     deadline = time.monotonic() + 5
     while f"id=liar-by-{proxy.name}" not in gateway.log():
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert "203.0.113.9" not in gateway.log()
+
+
+async def test_proxies_find_a_gateway_healthy_that_answers_to_its_own_name_alone(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        gateway = stack.enter_context(
+            running_gateway(tmp_path, GPTOSS_UPSTREAM="demo", GPTOSS_ALLOWED_HOSTS="gptoss.example")
+        )
+        proxies = []
+        for name in PROXIES:
+            (tmp_path / name).mkdir()
+            proxies.append(stack.enter_context(running_proxy(name, tmp_path / name, [gateway])))
+        # Each has looked twice by then.
+        await asyncio.sleep(4.5)
+        for proxy in proxies:
+            asked = Request(f"{proxy.base_url}/v1/models", headers={"host": "gptoss.example"})
+            with await asyncio.to_thread(urlopen, asked, timeout=10) as response:
+                assert response.status == 200, proxy.name
 
 
 def test_a_websocket_passes(proxied: tuple[Simulator, Proxy]) -> None:

@@ -44,6 +44,15 @@ def test_the_name_that_the_proxy_was_asked_for_is_the_one_that_must_be_allowed(
     assert ask(proxied, "GET", "/v1/models", headers={**VIA, "host": "inner.example"}).status == 200
 
 
+def test_the_page_of_the_gateway_may_use_it_under_the_name_that_the_proxy_was_asked_for(
+    proxied: RunningGateway,
+) -> None:
+    page = {**VIA, "origin": "https://gate.example"}
+    assert ask(proxied, "POST", CHAT, HELLO, page).status == 200
+    other = {**VIA, "origin": "https://evil.example", "x-forwarded-host": "gate.example"}
+    assert ask(proxied, "POST", CHAT, HELLO, other).status == 403
+
+
 def test_the_log_names_the_address_of_the_client_and_none_of_this_machine(proxied: RunningGateway) -> None:
     assert ask(proxied, "POST", CHAT, HELLO, {**VIA, "x-request-id": "from-afar"}).status == 200
     assert ask(proxied, "POST", CHAT, HELLO, {"x-request-id": "from-here"}).status == 200

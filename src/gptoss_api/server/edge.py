@@ -102,8 +102,9 @@ class Edge:
     def _admit(self, exchange: Exchange, origin: str | None, allowed_origin: str | None) -> None:
         record = exchange.record
         _check_host(exchange)
-        host = self._proxies.told(exchange.peer, exchange.headers, b"x-forwarded-host")
-        if not self._hosts.allowed(host or record.headers.get("host")):
+        told = self._proxies.told(exchange.peer, exchange.headers, b"x-forwarded-host")
+        host = told or record.headers.get("host")
+        if not self._hosts.allowed(host):
             raise HostNotAllowed(
                 "This gateway does not answer to the Host name of this request. "
                 + (_HOSTS_WITH_KEYS if self._keys.required else _HOSTS_WITHOUT_KEYS)
@@ -112,7 +113,7 @@ class Edge:
             origin is not None
             and allowed_origin is None
             and not self._keys.required
-            and not self._hosts.own(origin, record.headers.get("host"))
+            and not self._hosts.own(origin, host)
         ):
             # A page of another origin can send a simple request without a preflight and need not read the
             # answer to spend the account; where keys are set it lacks one.
