@@ -10,8 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from gptoss_api.cli import main
+from gptoss_api.cli.chat.command import without_version
 from tests.cli.conftest import clean_environment
 from tests.conftest import RunningGateway, Site, StartGateway, free_port, running_gateway
 from tests.simulator import Answer, HttpReply, Simulator, Stall
@@ -112,23 +116,35 @@ def test_an_answer_that_breaks_off_is_shown_as_far_as_it_came(site: Site, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "stdin", "told"),
+    ("question", "stdin", "told"),
     [
         ([], "", "Nothing is asked"),
         ([], " \n", "Nothing is asked"),
         (["What is it?"], b"\xff\xfe\x00", "no UTF-8 text"),
         (["What is it?"], "x" * 2_000, "More than 1024 bytes"),
-        (["--base-url", "localhost:8000", "Hi"], "", "is an address such as"),
-        (["--base-url", "http://u:p4ss@127.0.0.1:1", "Hi"], "", "holds no password"),
     ],
 )
 def test_what_cannot_be_asked_is_a_usage_error(
-    tmp_path: Path, arguments: list[str], stdin: str | bytes, told: str
+    tmp_path: Path, question: list[str], stdin: str | bytes, told: str
 ) -> None:
-    done = chat(tmp_path, None, *arguments, stdin=stdin, GPTOSS_MAX_BODY="1024")
-    assert done.returncode == 2
-    assert told in done.stderr
-    assert "p4ss" not in done.stderr
+    environment = {"GPTOSS_MAX_BODY": "1024", "XDG_CONFIG_HOME": str(tmp_path)}
+    done = CliRunner().invoke(main, ["chat", *question], input=stdin, env=environment)
+    assert done.exit_code == 2
+    assert told in done.output
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("localhost:8000", "is an address such as"),
+        ("http://127.0.0.1:99999", "is an address such as"),
+        ("http://u:p4ss@127.0.0.1:1", "holds no password"),
+    ],
+)
+def test_what_is_no_address_is_a_usage_error(address: str, told: str) -> None:
+    with pytest.raises(click.UsageError, match=told) as refused:
+        without_version(address)
+    assert "p4ss" not in refused.value.message
 
 
 def test_an_interrupt_ends_it_with_130_and_the_turn_upstream(site: Site, tmp_path: Path) -> None:
@@ -195,13 +211,9 @@ def test_without_a_gateway_this_process_answers_and_no_port_is_open(
     answer = json.loads(chat(tmp_path, None, "--json", "Hello", GPTOSS_UPSTREAM="demo").stdout)
     assert answer["upstream"] == "demo"
     assert answer["usage"]["total_tokens"] > 10
-    for wrong in (
-        {"GPTOSS_UPSTREAM": "nothing-known"},
-        {"GPTOSS_UPSTREAM": "groq", "GROQ_API_KEY": " bad key"},
-    ):
-        refused = chat(tmp_path, None, "Hello", **wrong)
-        assert refused.returncode == 2
-        assert refused.stderr.startswith("Error: ")
+    refused = chat(tmp_path, None, "Hello", GPTOSS_UPSTREAM="groq", GROQ_API_KEY=" bad key")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("Error: ")
     assert chat(tmp_path, None, "-m", "gpt-9", "Hello", GPTOSS_UPSTREAM="demo").returncode == 1
 
 
@@ -222,7 +234,6 @@ def test_a_key_comes_from_the_environment_or_the_configuration(keyed: RunningGat
     done = chat(tmp_path, keyed, "Hello")
     assert done.returncode == 1
     assert "GPTOSS_API_KEY" in done.stderr
-    assert chat(tmp_path, keyed, "Hello", GPTOSS_API_KEY="wrong-key-9999").returncode == 1
     for variables in ({"GPTOSS_API_KEY": KEYS[1]}, {"GPTOSS_API_KEYS": KEYS[0]}):
         done = chat(tmp_path, keyed, "Hello", **variables)
         assert done.returncode == 0, done.stderr

@@ -1,12 +1,16 @@
 """What a person types wrong is told with what is near, and shells complete what there is."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from click.testing import CliRunner
 
-from tests.cli.conftest import Run, clean_environment
+from gptoss_api.cli import main
+
+
+def told(*typed: str) -> str:
+    """What is said of a command line that cannot be."""
+    done = CliRunner().invoke(main, typed, prog_name="gptoss-api")
+    assert done.exit_code == 2
+    return done.output
 
 
 @pytest.mark.parametrize(
@@ -20,36 +24,23 @@ from tests.cli.conftest import Run, clean_environment
         (["config", "--jsn"], "--json"),
     ],
 )
-def test_what_is_near_is_told(run: Run, typed: list[str], meant: str) -> None:
-    done = run(*typed)
-    assert done.returncode == 2
-    told = done.stderr.splitlines()[-1]
-    assert "Did you mean" in told
-    assert meant in told
+def test_what_is_near_is_told(typed: list[str], meant: str) -> None:
+    last = told(*typed).splitlines()[-1]
+    assert "Did you mean" in last
+    assert meant in last
 
 
-def test_where_nothing_is_near_nothing_is_guessed(run: Run) -> None:
-    done = run("frobnicate")
-    assert done.returncode == 2
-    assert done.stderr.endswith("Error: No such command 'frobnicate'.\n")
+def test_where_nothing_is_near_nothing_is_guessed() -> None:
+    assert told("frobnicate").endswith("Error: No such command 'frobnicate'.\n")
 
 
-def completed(home: Path, *words: str) -> list[str]:
+def completed(*words: str) -> list[str]:
     """What bash is told for the last word."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gptoss_api"],
-        env=clean_environment(
-            home,
-            COMP_WORDS=" ".join(("gptoss-api", *words)),
-            COMP_CWORD=str(len(words)),
-            _GPTOSS_API_COMPLETE="bash_complete",
-        ),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
+    asked = {"COMP_WORDS": " ".join(("gptoss-api", *words)), "COMP_CWORD": str(len(words))}
+    done = CliRunner().invoke(
+        main, env={**asked, "_GPTOSS_API_COMPLETE": "bash_complete"}, prog_name="gptoss-api"
     )
-    return done.stdout.split()
+    return done.output.split()
 
 
 @pytest.mark.parametrize(
@@ -64,14 +55,12 @@ def completed(home: Path, *words: str) -> list[str]:
         (["completion", "z"], ["plain,zsh"]),
     ],
 )
-def test_commands_options_and_values_are_completed(
-    tmp_path: Path, words: list[str], offered: list[str]
-) -> None:
-    assert completed(tmp_path, *words) == offered
+def test_commands_options_and_values_are_completed(words: list[str], offered: list[str]) -> None:
+    assert completed(*words) == offered
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_asks_the_program_itself(run: Run, shell: str) -> None:
-    done = run("completion", shell)
-    assert done.returncode == 0
-    assert f"_GPTOSS_API_COMPLETE={shell}_complete" in done.stdout
+def test_the_script_asks_the_program_itself(shell: str) -> None:
+    done = CliRunner().invoke(main, ["completion", shell], prog_name="gptoss-api")
+    assert done.exit_code == 0
+    assert f"_GPTOSS_API_COMPLETE={shell}_complete" in done.output

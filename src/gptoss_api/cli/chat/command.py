@@ -57,8 +57,8 @@ def command(
     everything else to standard error. The exit code is 1 where there is no answer, 130 after Ctrl-C.
     """
     settings = read_settings({"config_file": config_file}).settings
-    configure_logging("error", settings.log_format, secrets=settings.secrets)
     asked = _asked(" ".join(question), settings.max_body)
+    configure_logging("error", settings.log_format, secrets=settings.secrets)
     conversation = Conversation(full_name(model), effort, system)
     screen = Screen(thinking=not (no_thinking or as_json), answers=not as_json)
     try:
@@ -110,7 +110,7 @@ def _source(settings: Settings, base_url: str | None, key: str, screen: Screen) 
     """
     from ...server.neighbour import address_of, find_neighbour, patience_for
 
-    url = _without_version(base_url) if base_url else address_of(settings.host, settings.port)
+    url = without_version(base_url) if base_url else address_of(settings.host, settings.port)
     found = find_neighbour(url, {}, patience_for(url)) if base_url or settings.port else None
     if found is not None:
         # The gateway's own keys are there for whoever may read its configuration.
@@ -141,11 +141,19 @@ def _opened(remote: Remote) -> Remote:
     return remote
 
 
-def _without_version(base_url: str) -> str:
-    """Raises: UsageError, for what is no address."""
+def without_version(base_url: str) -> str:
+    """The address of a gateway, which clients are given with ``/v1``.
+
+    Raises:
+        UsageError: for what is no address.
+    """
     url = base_url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
         raise click.UsageError(f"{BASE_URL} is an address such as http://127.0.0.1:8000/v1.")
     if "@" in parts.netloc:
         raise click.UsageError(f"{BASE_URL} holds no password; the API key is {KEY}.")
