@@ -62,7 +62,11 @@ class Session:
             except KeyboardInterrupt:
                 self._screen.note("\nCtrl-D ends.")
                 continue
-            self._take(text)
+            try:
+                self._take(text)
+            except KeyboardInterrupt:
+                # A second one, or one that came while nothing was asked.
+                self._screen.note("\nStopped.")
 
     def _take(self, text: str) -> None:
         if text.startswith("//"):
@@ -77,10 +81,7 @@ class Session:
         # What others have for it.
         name = {"/quit": "/exit", "/bye": "/exit", "/clear": "/new", "/?": "/help"}.get(name, name)
         if (command := self._commands.get(name)) is not None:
-            try:
-                command(rest)
-            except KeyboardInterrupt:
-                self._screen.note("\nStopped.")
+            command(rest)
             return
         near = difflib.get_close_matches(name, self._commands, 1, 0.5)
         hint = f" Did you mean {near[0]}?" if near else ""
@@ -94,7 +95,18 @@ class Session:
         conversation.said.append(Said("user", question))
         heard = Heard(screen)
         try:
-            self._source.ask(conversation, heard)
+            self._hear(heard)
+        finally:
+            if text := "".join(heard.text):
+                # Also one that was stopped: the person saw it and may refer to it.
+                conversation.said.append(Said("assistant", text))
+            else:
+                conversation.said.pop()
+
+    def _hear(self, heard: Heard) -> None:
+        screen = self._screen
+        try:
+            self._source.ask(self._conversation, heard)
         except KeyboardInterrupt:
             screen.end()
             screen.note("Stopped. /retry asks again.")
@@ -104,11 +116,6 @@ class Session:
         else:
             screen.end()
             self._tell(heard)
-        if text := "".join(heard.text):
-            # Also one that was stopped: the person saw it and may refer to it.
-            conversation.said.append(Said("assistant", text))
-        else:
-            conversation.said.pop()
 
     def _tell(self, heard: Heard) -> None:
         if heard.finish_reason == "length":
