@@ -16,6 +16,11 @@ from click.testing import CliRunner
 
 from gptoss_api.cli import main
 from gptoss_api.cli.chat.command import without_version
+from gptoss_api.cli.chat.conversation import Conversation
+from gptoss_api.cli.chat.lines import Lines
+from gptoss_api.cli.chat.screen import Screen
+from gptoss_api.cli.chat.session import Session
+from gptoss_api.cli.chat.source import Heard
 from tests.cli.conftest import clean_environment
 from tests.conftest import RunningGateway, Site, StartGateway, free_port, running_gateway
 from tests.simulator import Answer, HttpReply, Simulator, Stall
@@ -251,3 +256,46 @@ def test_an_error_of_the_upstream_is_shown_harmless(site: Site, tmp_path: Path) 
     assert done.returncode == 1
     assert "\x1b" not in done.stderr
     assert "\x07" not in done.stderr
+
+
+class Impatient(Screen):
+    """Somebody presses Ctrl-C again while the first one is being told."""
+
+    pressed = False
+
+    def end(self) -> None:
+        if not self.pressed:
+            self.pressed = True
+            raise KeyboardInterrupt
+        super().end()
+
+
+class Interrupted:
+    where = "nobody"
+
+    def ask(self, conversation: Conversation, heard: Heard) -> None:
+        heard.answer("One two")
+        raise KeyboardInterrupt
+
+    def models(self) -> list[str]:
+        return []
+
+    def close(self) -> None: ...
+
+
+def test_a_second_interrupt_ends_no_chat_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = iter(["Count."])
+
+    def message(lines: Lines) -> str:
+        try:
+            return next(typed)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr(Lines, "message", message)
+    conversation = Conversation("gpt-oss-120b")
+    Session(Interrupted(), conversation, Impatient()).run()
+    assert [said.text for said in conversation.said] == ["Count.", "One two"]
+    assert "Stopped." in capsys.readouterr().err
