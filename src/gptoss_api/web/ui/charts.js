@@ -69,10 +69,9 @@ function draw({ columns, series, format, short, label, read }, width) {
       );
       below += value;
     });
-    const target = s("rect", { x: LEFT + index * step, y: TOP, width: step, height: floor - TOP, class: "target" });
-    target.addEventListener("pointerenter", () => read(column));
-    target.addEventListener("pointerleave", () => read(null));
-    group.prepend(target);
+    group.prepend(s("rect", { x: LEFT + index * step, y: TOP, width: step, height: floor - TOP, class: "target" }));
+    group.addEventListener("pointerenter", () => read(column));
+    group.addEventListener("pointerleave", () => read(null));
     svg.append(group);
     if (index % every === 0 && LEFT + (index + 0.5) * step < width - 18) {
       svg.append(

@@ -4,7 +4,8 @@ const MODEL = "gpt-oss-120b";
 const SMALL = "gpt-oss-20b";
 
 /**
- * The clients: `name`, `steps` to be done by hand in words, and `texts` to be pasted, each [where, text].
+ * The clients: `name`, `steps` to be done by hand in words, and `texts` to be pasted, each [where, text];
+ * `setup` is what 'gptoss-api setup' calls those that it sets up by itself.
  * `root` is the gateway's address without a slash at the end, `key` what stands in the place of a key.
  */
 export function clients(root, key) {
@@ -55,6 +56,7 @@ console.log(answer.choices[0].message.content);`,
     },
     {
       name: "Codex",
+      setup: "codex",
       texts: [
         [
           "~/.codex/config.toml",
@@ -76,6 +78,7 @@ model_catalog_url = "${base}/models"`,
     },
     {
       name: "Claude Code",
+      setup: "claude-code",
       texts: [
         [
           "In a terminal; the address has no /v1",
@@ -95,11 +98,13 @@ claude`,
     },
     {
       name: "Open WebUI",
+      setup: "open-webui",
       steps: "From a container the gateway on the same machine is at host.docker.internal instead; it must then listen on more than loopback, which needs keys.",
       texts: [["In a terminal", `OPENAI_API_BASE_URL=${base} OPENAI_API_KEY=${key} open-webui serve`]],
     },
     {
       name: "Cline",
+      setup: "cline",
       steps: `In the extension: API Provider "OpenAI Compatible", with this address as the Base URL, ${MODEL} as the Model ID and a Context Window of 131072.`,
       texts: [
         ["Base URL", base],
@@ -108,6 +113,7 @@ claude`,
     },
     {
       name: "Continue",
+      setup: "continue",
       texts: [
         [
           "~/.continue/config.yaml",
@@ -127,6 +133,7 @@ models:
     },
     {
       name: "VS Code",
+      setup: "vscode",
       steps: 'In Copilot\'s chat choose "Manage Models…", then Ollama. The gateway speaks its API at this address.',
       texts: [["settings.json", `{ "github.copilot.chat.byok.ollamaEndpoint": "${root}" }`]],
     },
@@ -153,6 +160,7 @@ print(model.invoke("Say hello.").content)`,
     },
     {
       name: "opencode",
+      setup: "opencode",
       texts: [
         [
           "opencode.json",
@@ -174,10 +182,12 @@ print(model.invoke("Say hello.").content)`,
     },
     {
       name: "aider",
+      setup: "aider",
       texts: [["In a terminal", `export OPENAI_API_BASE=${base}\nexport OPENAI_API_KEY=${key}\naider --model openai/${MODEL}`]],
     },
     {
       name: "Zed",
+      setup: "zed",
       texts: [
         [
           "settings.json",

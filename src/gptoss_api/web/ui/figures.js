@@ -12,8 +12,8 @@ export const NOTHING = "–";
 
 export const count = (number) => whole.format(number);
 
-/** A number of at most five characters: 950, 12.4K, 3.1M. */
-export const compact = (number) => short.format(number);
+/** A number of at most six characters: 9,500, 12.4K, 3.1M. */
+export const compact = (number) => (number < 10_000 ? whole : short).format(number);
 
 export const share = (of, all) => (all ? part.format(of / all) : NOTHING);
 

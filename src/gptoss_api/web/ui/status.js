@@ -135,7 +135,8 @@ function pasting(api, { keys_required: wantsKey }) {
     client = name;
     const found = all.find((each) => each.name === name);
     buttons.forEach((button, nth) => button.setAttribute("aria-pressed", String(all[nth] === found)));
-    panel.replaceChildren(...[found.steps && h("p", {}, found.steps), ...found.texts.map(([where, text]) => snippet(where, text, found.name))].filter(Boolean));
+    const parts = [found.steps && h("p", {}, found.steps), ...found.texts.map(([where, text]) => snippet(where, text, found.name)), found.setup && byItself(found.setup)];
+    panel.replaceChildren(...parts.filter(Boolean));
   };
   choose(client);
   return h(
@@ -158,6 +159,10 @@ function pasting(api, { keys_required: wantsKey }) {
     h("div", { class: "clients", role: "group", "aria-label": "Clients" }, buttons),
     panel,
   );
+}
+
+function byItself(name) {
+  return h("p", { class: "hint" }, "Where the gateway's program is, ", h("code", {}, `gptoss-api setup ${name}`), " writes this for you, keeps a backup, and takes it back with ", h("code", {}, "--undo"), ".");
 }
 
 function address(name, url) {

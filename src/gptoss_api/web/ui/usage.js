@@ -263,7 +263,7 @@ function tiles({ series, recent }) {
     tile("First token", took(times.first_ms.p50), `95% within ${took(times.first_ms.p95)}`),
     tile("Whole answer", took(times.total_ms.p50), `95% within ${took(times.total_ms.p95)}`),
     tile("Errors", share(errors, asked), `${count(errors)} of ${count(asked)}`),
-    tile("Repairs", count(repairs), repairs ? "asked again, or made to fit" : "nothing had to be mended"),
+    tile("Repairs", count(repairs), repairs ? "asked again or fitted" : "nothing had to be mended"),
   );
 }
 
@@ -298,13 +298,14 @@ function groups({ groups: found }) {
   return Object.entries(GROUPS).filter(told).map(([by, title]) => {
     const rows = [...found[by]].sort((one, other) => tokens(other) - tokens(one));
     const most = tokens(rows[0]);
+    const heading = `By ${title === "API" ? title : title.toLowerCase()}`;
     const name = (row) => row.name || row[by] || "(none)";
     return h(
       "section",
       { class: "card flush", "aria-labelledby": `by-${by}` },
-      h("h2", { id: `by-${by}` }, `By ${title === "API" ? title : title.toLowerCase()}`),
+      h("h2", { id: `by-${by}` }, heading),
       table(
-        `By ${title}`,
+        heading,
         [title, "Requests", "Tokens", "Errors"],
         rows.map((row) => [
           h("div", { class: "named" }, h("span", { class: "name", title: row[by] }, name(row)), meter(tokens(row), most)),
