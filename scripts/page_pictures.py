@@ -154,7 +154,7 @@ def tool(visiting: Visit, backend: Backend) -> None:
     page.get_by_label("Result of get_forecast").fill(FORECAST)
     page.get_by_role("button", name="Hand back").click()
     visiting.answered(2)
-    page.locator(".facts summary").last.blur()
+    page.locator(".about summary").last.blur()
 
 
 def views(browser: Browser, base_url: str) -> None:

@@ -54,10 +54,10 @@ def test_failures_are_told_by_their_code(demo: RunningGateway, gateway: StartGat
     assert outcomes == [(400, "invalid_request_error"), (404, "not_found"), (404, "model_not_found")]
 
 
-def test_probes_are_told_at_debug_only(gateway: StartGateway) -> None:
+def test_probes_and_files_of_the_page_are_told_at_debug_only(gateway: StartGateway) -> None:
     quiet, loud = gateway(GPTOSS_UPSTREAM="demo"), gateway(GPTOSS_UPSTREAM="demo", GPTOSS_LOG_LEVEL="debug")
     for running in (quiet, loud):
-        for path in ("/healthz", "/readyz", "/v1/models"):
+        for path in ("/healthz", "/readyz", "/ui", "/ui/app.js", "/v1/models"):
             assert ask(running, "GET", path).status == 200
         deadline = time.monotonic() + 5
         while "/v1/models" not in running.log():
@@ -65,6 +65,8 @@ def test_probes_are_told_at_debug_only(gateway: StartGateway) -> None:
             time.sleep(0.01)
     assert "/healthz" not in quiet.log()
     assert "/readyz" not in quiet.log()
+    assert "/ui" in quiet.log()
+    assert "/ui/" not in quiet.log()
     assert " DEBUG   server: request " in loud.log()
 
 

@@ -25,7 +25,7 @@ from .pages import Pages
 from .reloading import Reloader
 from .request import RequestRecord
 from .routes import Routes
-from .surface import ADMIN, OWN, PAGES, RELOAD, VERIFY, Surface
+from .surface import ADMIN, OWN, PAGE, PAGES, RELOAD, VERIFY, Surface
 from .turns import Serving
 from .verified import Verified
 from .views import Views
@@ -155,5 +155,6 @@ def _log(exchange: Exchange) -> None:
         completion_tokens=usage.completion_tokens if usage else None,
         first_byte_ms=None if meter.first is None else (meter.first - arrived) * 1000,
         total_ms=(time.perf_counter() - arrived) * 1000,
-        probe=exchange.path in PROBES,
+        # A view of the page is many files.
+        probe=exchange.path in PROBES or exchange.path.startswith(f"{PAGE}/"),
     )

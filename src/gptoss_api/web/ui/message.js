@@ -190,7 +190,7 @@ export class AnswerView {
           { class: "actions" },
           answer.content && copyButton(() => answer.content, "Copy the answer"),
           retry && !answer.error && iconButton("retry", "Ask again", retry, { class: "icon-button small" }),
-          this.#facts(),
+          this.#about(),
         ),
       ].filter(Boolean),
     );
@@ -217,7 +217,7 @@ export class AnswerView {
     );
   }
 
-  #facts() {
+  #about() {
     const { usage, totalMs, firstMs, upstream, emulated = [], ignored = [], repairs, notes = [], thread, repeat, context, effort, requestId } = this.#answer;
     const short = [usage && counted(usage.completion_tokens, "token"), totalMs !== undefined && duration(totalMs), ignored.length > 0 && `${ignored.length} ignored`].filter(Boolean);
     if (!short.length) return null;
@@ -241,7 +241,7 @@ export class AnswerView {
     ].filter(([, value]) => value);
     return h(
       "details",
-      { class: "facts" },
+      { class: "about", on: { toggle: ({ target }) => target.open && target.scrollIntoView({ block: "nearest" }) } },
       h("summary", { title: "About this answer" }, short.join(" · ")),
       h("dl", {}, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
     );
