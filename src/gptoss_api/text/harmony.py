@@ -38,6 +38,7 @@ from .tool_calls import (
 )
 from .tool_calls.grammar import TOKEN
 from .tool_calls.judge import NO_TOOLS, ToolNames
+from .tool_calls.parser import begins_plainly, goes_on_plainly
 
 _LONGEST_NAME: Final = 80
 
@@ -85,6 +86,8 @@ class HarmonyRepair:
         # The kind of event of which a piece that is easy text goes on with the one before, and what that is.
         self._easily: type[Event] | None = None
         self._easy: Callable[[str], object] = bool
+        # Whether what has been said so far shows no sign of anything but text.
+        self._plainly = False
         self._stopped = False
         self._calls = 0
         self._leaked: dict[int, int] = {}
@@ -140,11 +143,20 @@ class HarmonyRepair:
         return out
 
     def _hear(self, event: TextDelta | ReasoningDelta, kind: type[Event], out: list[Event]) -> None:
-        if kind is not self._speaking or self._parser is None:
+        parser = self._parser
+        if kind is not self._speaking or (parser is None and not self._plainly):
             self._pause(out)
             self._speaking = kind
-            self._parser = ToolCallParser(self._content if kind is TextDelta else self._thought)
-        parser = self._parser
+            if not self._stopped and begins_plainly(event.text):
+                # Most texts are nothing but text to their end, and need no parser.
+                self._answered |= kind is TextDelta
+                self._plainly, self._easily, self._easy = True, kind, goes_on_plainly
+                out.append(event)
+                return
+            parser = None
+        if parser is None:
+            config = self._content if kind is TextDelta else self._thought
+            parser = self._parser = ToolCallParser(config, begun=self._plainly)
         self._easily = None
         if self._stopped:
             return
@@ -156,6 +168,7 @@ class HarmonyRepair:
     def _pause(self, out: list[Event], *, truncated: bool = False) -> None:
         """Something else begins: what was held back is what it seems to be."""
         self._easily = None
+        self._plainly = False
         if (parser := self._parser) is not None:
             if not self._stopped and (held := parser.finish(truncated)):
                 self._read(held, out)

@@ -116,7 +116,8 @@ class Delivery:
     a ``wrapper`` ("<tool_calls>" and the like): a call takes it along, :meth:`plain` text makes it text.
     Once a call has begun no text is delivered any more; it is only counted (``gap``). ``line_start`` and
     ``blank`` tell where the next character stands: at a line's beginning, in a message without text.
-    ``thought`` says that the text is a chain of thought. Where ``at_once``, no space waits.
+    ``thought`` says that the text is a chain of thought. Where ``at_once``, no space waits. ``begun`` says
+    that text has come before.
     """
 
     __slots__ = (
@@ -124,13 +125,12 @@ class Delivery:
         "blank", "calls", "cancelled", "gap", "line_start", "thought", "wrapper",
     )  # fmt: skip
 
-    def __init__(self, *, thought: bool = False, at_once: bool = False) -> None:
+    def __init__(self, *, thought: bool = False, at_once: bool = False, begun: bool = False) -> None:
         self.thought = thought
         self._at_once = at_once
         self.calls = 0
         self.gap = 0
-        self.line_start = True
-        self.blank = True
+        self.line_start = self.blank = not begun
         self.cancelled = False
         self.wrapper = ""
         self._events: list[ParserEvent] = []

@@ -92,6 +92,10 @@ _MAX_HELD_MESSAGE: Final = 64 * 1024
 _BLANK: Final = re.compile(rf"[ \t\r\n{UNSEEN}]*+")
 _PLAIN: Final = re.compile(rf"[^<`\n]*[^<`\s{UNSEEN}]")
 _PLAIN_AT_ONCE: Final = re.compile(r"[^<`\n]+")
+# How a message may begin that shows no sign of anything but text: no header that lost its tokens either.
+_PLAIN_BEGINNING: Final = re.compile(rf"[^<`~\s{UNSEEN}a{BARE_LETTERS}][^<`\n]*")
+begins_plainly: Final = _PLAIN_BEGINNING.fullmatch
+goes_on_plainly: Final = _PLAIN_AT_ONCE.fullmatch
 # What tags and tokens begin with.
 _ANGLE: Final = r"<(?=[ \t]{0,2}(?:[tTfFiI]|\Z)|\|(?:\Z|[semcr]))"
 _INDENT: Final = rf"[ \t\r{UNSEEN}]"
@@ -108,16 +112,24 @@ class ToolCallParser:
     """Feed the answer's text in pieces, then :meth:`finish`.
 
     ``keyed_only`` accepts nothing but calls with the key: for text that is not the final answer. ``judge`` is
-    that of an enclosing parser, which knows the client's text already.
+    that of an enclosing parser, which knows the client's text already. ``begun`` says that text came before
+    that :func:`begins_plainly` and :func:`goes_on_plainly`, of one that reads leaked Harmony only.
     """
 
-    def __init__(self, config: ParserConfig, *, judge: Judge | None = None, keyed_only: bool = False) -> None:
+    def __init__(
+        self,
+        config: ParserConfig,
+        *,
+        judge: Judge | None = None,
+        keyed_only: bool = False,
+        begun: bool = False,
+    ) -> None:
         self._config = config
         self._judge = judge or Judge(config)
         self._keyed_only = keyed_only
         self._tags = bool(self._judge.names) and not config.harmony_only
         self._leaks = config.clean_leaks
-        self._out = Delivery(thought=config.thought, at_once=config.harmony_only)
+        self._out = Delivery(thought=config.thought, at_once=config.harmony_only, begun=begun)
         # Most answers have no code.
         self._code: CodeReader | None = None
         self._thought: ThoughtReader | None = None
