@@ -310,7 +310,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def answered(self, exchange: Exchange) -> None:
         """The whole answer was written: the next request has its turn."""
-        if not exchange.keep_alive and (exchange.more_body or self._discards):
+        more_comes = (exchange.more_body or self._discards) and self not in self.shared.one_sided
+        if not exchange.keep_alive and more_comes:
             self._linger()
             return
         if not exchange.keep_alive:
