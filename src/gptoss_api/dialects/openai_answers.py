@@ -1,8 +1,8 @@
 """What the answers of OpenAI's older two APIs, chat and text completions, have in common."""
 
-import secrets
 import time
 from collections.abc import Callable
+from os import urandom
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +19,7 @@ _EMULATED_FINGERPRINT: Final = "gptoss-emulated"
 def opening(prefix: str, kind: str, started: Started) -> dict[str, Any]:
     """The members every answer starts with; ``created`` in Unix seconds."""
     return {
-        "id": f"{prefix}-{secrets.token_hex(16)}",
+        "id": f"{prefix}-{urandom(16).hex()}",
         "object": kind,
         "created": int(time.time()),
         "model": started.model,

@@ -15,7 +15,7 @@ from ..core.catalog import find_model
 from ..core.errors import ContextLengthExceeded
 from ..core.events import ContextEdited, Events, Finished, Started, Usage, UsageReported
 from ..core.result import Collector
-from ..core.turn import Turn
+from ..core.turn import Compact, Turn
 from ..loop import Flow, beside, in_thread
 from ..text.tokens import Tokens
 from ..threads import Conversations, ReasoningCache
@@ -106,7 +106,10 @@ class EmulatedUpstream:
             sink.feed(await self._counted(turn))
             return
         edit = compaction(turn)
-        turn, compacted, spent = await self._compacted(turn)
+        compacted: tuple[ContextEdited, ...] = ()
+        spent: Usage | None = None
+        if edit is not None:
+            turn, compacted, spent = await self._compacted(turn, edit)
         if spent is not None and edit is not None and edit.pauses:
             started = Started(
                 self.name,
@@ -120,7 +123,8 @@ class EmulatedUpstream:
         if spent is not None:
             sink = _AlsoSpent(sink, spent)
         plan = await self._fitting_plan(turn)
-        plan = replace(plan, context_edits=(*compacted, *plan.context_edits))
+        if compacted:
+            plan = replace(plan, context_edits=(*compacted, *plan.context_edits))
         window = find_model(turn.model).context_window
         with PromptCount(plan.counted, self._tokens, window) as prompt:
             await prompt.check(turn)
@@ -138,11 +142,10 @@ class EmulatedUpstream:
             )
             await driver.answer(sink)
 
-    async def _compacted(self, turn: Turn) -> tuple[Turn, tuple[ContextEdited, ...], Usage | None]:
+    async def _compacted(
+        self, turn: Turn, edit: Compact
+    ) -> tuple[Turn, tuple[ContextEdited, ...], Usage | None]:
         """``turn`` with a summary where it is too long, what was summed up, and what the summary cost."""
-        edit = compaction(turn)
-        if edit is None:
-            return turn, (), None
         reserve = min(turn.max_tokens or LEAST_ANSWER, LEAST_ANSWER)
         size = await self.count(turn)
         if size <= min(edit.over, find_model(turn.model).context_window - reserve):

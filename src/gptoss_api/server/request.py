@@ -1,9 +1,9 @@
 """What the server knows of one request: its id, headers, caller, and what became of it."""
 
 import logging
-import secrets
 import time
 from collections.abc import Iterable, Sequence
+from os import urandom
 
 from msgspec.structs import replace
 
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def new_request_id() -> str:
-    return f"req_{secrets.token_hex(12)}"
+    return f"req_{urandom(12).hex()}"
 
 
 def id_headers(request_id: str) -> tuple[tuple[bytes, bytes], ...]:

@@ -215,17 +215,15 @@ class TextLines(logging.Formatter):
 
     def request(self, moment: float, level: int, fields: Mapping[str, object]) -> str:
         """The line of a request that ended at ``moment``, a POSIX time."""
-        if (colours := self._colours) is None:
-            shown = [
-                f"{name}={_text(value) if type(value) is str else value}" for name, value in fields.items()
-            ]
-        else:
-            shown = [
-                colours.field(name, _text(value) if type(value) is str else str(value))
-                for name, value in fields.items()
-            ]
-        name = self._level(logging.getLevelName(level))
-        return f"{_moment(moment)} {name} {_REQUESTS}: request {' '.join(shown)}"
+        colours = self._colours
+        shown: list[str] = []
+        for name, value in fields.items():
+            if type(value) is str:
+                # No two requests have one id, so that none is worth to be remembered.
+                value = _text(value) if name == "id" or len(value) > _VALUE else _known(value)
+            shown.append(f"{name}={value}" if colours is None else colours.field(name, str(value)))
+        severity = self._level(logging.getLevelName(level))
+        return f"{_moment(moment)} {severity} {_REQUESTS}: request {' '.join(shown)}"
 
 
 class JsonLines(logging.Formatter):
@@ -288,10 +286,10 @@ def _redacted(text: str) -> str:
 
 
 def _text(value: str) -> str:
-    """A field's text as a line of text shows it."""
+    """A field's text as a line of text shows it, where it is not worth to be remembered."""
     if _OWN_ID.fullmatch(value):
         return value
-    return _known(value) if len(value) <= _VALUE else _quoted(_redactor(value))
+    return _quoted(_redactor(value))
 
 
 def _quoted(text: str) -> str:
