@@ -136,6 +136,19 @@ async def test_an_upstream_that_only_lacks_gpt_oss_is_told_by_its_list(gateway: 
         assert (await asyncio.to_thread(get, running, "/v1/models/gpt-oss-120b")).status == 404
 
 
+async def test_of_several_the_start_says_which_are_there_and_why_the_others_are_not(
+    gateway: StartGateway,
+) -> None:
+    backend = Backend("vllm")
+    async with backend.running():
+        words = f"{backend.address}, http://127.0.0.1:{free_port()}/v1"
+        running = await asyncio.to_thread(gateway, GPTOSS_UPSTREAM=words)
+        await asyncio.to_thread(logged, running, "is not ready: Nothing answers at 127.0.0.1")
+        await asyncio.to_thread(logged, running, "is ready: It is there")
+        assert (await asyncio.to_thread(get, running, "/readyz")).status == 200
+        assert backend.asked == []
+
+
 async def test_many_who_ask_whether_it_is_ready_ask_the_upstream_once(gateway: StartGateway) -> None:
     backend = Backend("vllm")
     async with backend.running():
