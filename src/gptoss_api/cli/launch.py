@@ -56,7 +56,7 @@ def command(
                 tell(f"The gateway's built-in demo answers, not a model: run '{program()} login' for one.")
             environment = dict(os.environ)
             if target.keyed:
-                key = find_key(("GPTOSS_API_KEY", client.key_variable))
+                key = find_key()
                 if look_at(target.address, key).keyed:
                     raise NoGateway("The gateway does not take this key")
                 environment[client.key_variable] = key
@@ -64,7 +64,7 @@ def command(
             place.mkdir()
             start = client.start(target, place)
             environment.update(start.environment)
-            code = supervisor.run([found, *start.arguments, *arguments], environment)
+            code = supervisor.run([found, *start.arguments, *(arguments or client.alone)], environment)
         except (NoGateway, NotStarted, CannotUse) as error:
             raise click.ClickException(str(error).rstrip(".") + ".") from None
     sys.exit(code)

@@ -1,5 +1,8 @@
 """``gptoss-api setup``: writes a client's configuration, and takes it back."""
 
+import shlex
+import shutil
+
 import click
 
 from ..config import Settings
@@ -124,8 +127,10 @@ def _report(client: Client, setup: Setup, target: Target, seen: Sighting) -> Non
         click.echo(f"The gateway wants a key. {client.title} reads it from {client.key_variable}.")
     if after := client.with_key if target.keyed else client.without_key:
         click.echo(after)
-    files = [str(config.find()) for config in client.files]
-    click.echo(f"Try it: {client.first.format(file=files[0])}")
+    if client.start and shutil.which(client.command) is None:
+        click.echo(f"{client.title} is not on the PATH; to install it: {client.install}")
+    file = shlex.quote(str(client.files[0].find()))
+    click.echo(f"Try it: {client.first.format(file=file)}")
     click.echo(f"To take it back: {program()} setup {client.name} --undo")
     if not seen.answers:
         click.echo(f"Warning: nothing answers at {target.address} yet: {program()} serve", err=True)

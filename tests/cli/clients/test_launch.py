@@ -1,6 +1,8 @@
 """``gptoss-api launch``: a client with the gateway's address for this once, and nothing left of it."""
 
 import json
+import os
+import select
 import signal
 import subprocess
 import sys
@@ -36,6 +38,14 @@ if told[-1] == "wait":
     time.sleep(60)
 if told[-1] == "die":
     os.kill(os.getpid(), signal.SIGKILL)
+if told[-1] == "count":
+    counted = []
+    signal.signal(signal.SIGINT, lambda *_: counted.append(1))
+    pathlib.Path(os.environ["HOME"], "ready").touch()
+    while not counted:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    sys.exit(50 + len(counted))
 sys.exit(7)
 """
 COMMANDS = {
@@ -135,6 +145,37 @@ def test_signals_reach_the_client_and_nothing_is_left(
     assert not list(temp.iterdir())
 
 
+def test_at_a_terminal_the_key_is_asked_for_unseen_and_ctrl_c_comes_once(
+    start: Start, tmp_path: Path, gateway: RunningGateway
+) -> None:
+    import pty
+
+    # Of the fixture only its programs.
+    place = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "TMPDIR": str(tmp_path / "temp")}
+    environment = clean_environment(tmp_path, **place, PORT=gateway.base_url.rpartition(":")[2])
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execve(
+            sys.executable, [sys.executable, "-m", "gptoss_api", "launch", "codex", "count"], environment
+        )
+    try:
+        seen = b""
+        while b"Key of the gateway" not in seen:
+            seen += _read(terminal)
+        os.write(terminal, KEY.encode() + b"\n")
+        deadline = time.monotonic() + 40
+        while not (tmp_path / "ready").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert json.loads((tmp_path / "seen.json").read_text())["environment"]["GPTOSS_API_KEY"] == KEY
+        os.write(terminal, b"\x03")
+        seen += _read(terminal)
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 51
+        assert KEY.encode() not in seen
+    finally:
+        os.close(terminal)
+
+
 def test_a_client_that_a_signal_ends_is_told_as_shells_tell_it(start: Start, temp: Path) -> None:
     process = start("claude-code", "die")
     process.communicate(timeout=30)
@@ -191,6 +232,14 @@ def test_what_stands_in_the_way_is_told(
     assert process.returncode == 1
     assert told in output
     assert not (tmp_path / "seen.json").exists()
+
+
+def _read(terminal: int) -> bytes:
+    assert select.select([terminal], [], [], 40)[0]
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:
+        return b""
 
 
 def _wait_for(path: Path, process: "subprocess.Popen[str]") -> None:

@@ -34,7 +34,8 @@ def _start(target: Target, folder: Path) -> Start:
     settings = folder / "settings.json"
     key = {} if target.keyed else {_KEY: NO_KEY}
     settings.write_text(json.dumps({"env": {**_variables(target), **key}}), encoding="utf-8")
-    return Start(("--settings", str(settings)))
+    # A key for Anthropic would be sent along.
+    return Start(("--settings", str(settings)), {"ANTHROPIC_API_KEY": ""})
 
 
 CLIENT = Client(

@@ -90,7 +90,8 @@ class Client:
 
     ``key_variable`` is what it reads a key from. ``choose`` says how ours is chosen in it where the person
     has chosen another, ``with_key`` and ``without_key`` what is left to do. ``start`` gets a folder that is
-    removed when the client has ended; a client that cannot be started so has ``why_not``.
+    removed when the client has ended; a client that cannot be started so has ``why_not``. ``alone`` is what
+    it is told where the person tells it nothing.
     """
 
     name: str
@@ -105,3 +106,4 @@ class Client:
     without_key: str = ""
     why_not: str = ""
     start: Callable[[Target, Path], Start] | None = None
+    alone: Sequence[str] = ()

@@ -43,4 +43,5 @@ CLIENT = Client(
     first="set -a; . {file}; open-webui serve (or docker run --env-file {file} …)",
     key_variable=_KEY,
     start=_start,
+    alone=("serve",),
 )

@@ -96,15 +96,16 @@ def wants_keys(settings: Settings) -> bool:
     return bool(settings.api_keys) or settings.require_keys or created_keys_exist(settings)
 
 
-def find_key(names: tuple[str, ...]) -> str:
-    """The key in the first of the variables that is set, or asked for at a terminal; never shown.
+def find_key() -> str:
+    """The key in :data:`KEY_VARIABLE`, or asked for at a terminal; never shown.
+
+    A client's own variable is not read: what it holds may be a key for somebody else.
 
     Raises:
         NoGateway: where there is neither.
     """
-    for name in names:
-        if key := os.environ.get(name, "").strip():
-            return key
+    if key := os.environ.get(KEY_VARIABLE, "").strip():
+        return key
     if not sys.stdin.isatty():
         raise NoGateway(f"The gateway wants a key: set {KEY_VARIABLE} to one")
     key = read_hidden("Key of the gateway (it is not shown): ").strip()
