@@ -39,13 +39,22 @@ if told[-1] == "wait":
 if told[-1] == "die":
     os.kill(os.getpid(), signal.SIGKILL)
 if told[-1] == "count":
-    counted = []
-    signal.signal(signal.SIGINT, lambda *_: counted.append(1))
+    counted, count = os.pipe()
+    os.set_blocking(count, False)
+    signal.set_wakeup_fd(count)
+    signal.signal(signal.SIGINT, lambda *_: None)
     pathlib.Path(os.environ["HOME"], "ready").touch()
-    while not counted:
-        time.sleep(0.02)
+    seen = b""
+    while len(seen) < 3:
+        seen += os.read(counted, 9)
+        pathlib.Path(os.environ["HOME"], f"seen{{len(seen)}}").touch()
     time.sleep(0.5)
-    sys.exit(50 + len(counted))
+    os.set_blocking(counted, False)
+    try:
+        seen += os.read(counted, 9)
+    except BlockingIOError:
+        pass
+    sys.exit(50 + len(seen))
 sys.exit(7)
 """
 COMMANDS = {
@@ -163,14 +172,15 @@ def test_at_a_terminal_the_key_is_asked_for_unseen_and_ctrl_c_comes_once(
         while b"Key of the gateway" not in seen:
             seen += _read(terminal)
         os.write(terminal, KEY.encode() + b"\n")
-        deadline = time.monotonic() + 40
-        while not (tmp_path / "ready").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        _wait_for(tmp_path / "ready")
         assert json.loads((tmp_path / "seen.json").read_text())["environment"]["GPTOSS_API_KEY"] == KEY
-        os.write(terminal, b"\x03")
+        # One that is sent twice at once may arrive once: of three that hardly happens to all.
+        for number in (1, 2, 3):
+            os.write(terminal, b"\x03")
+            _wait_for(tmp_path / f"seen{number}")
+            time.sleep(0.1)
         seen += _read(terminal)
-        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 51
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 53
         assert KEY.encode() not in seen
     finally:
         os.close(terminal)
@@ -242,10 +252,11 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-def _wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
+def _wait_for(path: Path, process: "subprocess.Popen[str] | None" = None) -> None:
     deadline = time.monotonic() + 40
     while not path.exists():
-        assert process.poll() is None, process.communicate()[0]
+        if process is not None:
+            assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

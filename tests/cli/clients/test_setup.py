@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 
 from gptoss_api.cli import main
 from gptoss_api.cli.clients import NAMES, find_client
-from gptoss_api.cli.clients.client import Place
+from gptoss_api.cli.clients.changes import plan_setup, set_up
+from gptoss_api.cli.clients.client import Place, Target
 from tests.conftest import RunningGateway, running_gateway
 
 Cli = Callable[..., Result]
@@ -291,6 +292,14 @@ def test_a_key_is_never_written_and_one_that_is_no_longer_needed_neither(
         cli(name)
         assert _written(home) == without
         cli(name, "--undo")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_stands_for_no_key_goes_once_the_gateway_wants_one(home: Path, name: str) -> None:
+    client = find_client(name)
+    for keyed in (False, True):
+        set_up(client, plan_setup(client, Target("http://127.0.0.1:9", "gpt-oss-120b", keyed)))
+    assert not any(b'"none"' in content or b": none" in content for content, _ in _written(home).values())
 
 
 @posix
