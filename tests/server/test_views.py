@@ -9,7 +9,8 @@ import pytest
 from gptoss_api.server.views import _percentile
 from tests.conftest import RunningGateway, Site, running_gateway
 from tests.server.keyed import Shared, soon
-from tests.server.talking import CHAT, HELLO, ask
+from tests.server.talking import CHAT, HELLO, ask, connect, request_bytes
+from tests.simulator import Answer, Stall
 
 REPORT = "/v1/usage/report"
 STATUS = "/v1/status"
@@ -110,6 +111,19 @@ def test_without_keys_everything_is_shown_on_this_machine(site: Site) -> None:
     everything = ask(site.gateway, "GET", STATUS).body.decode()
     for secret in site.simulator.cookie.replace("; ", "=").split("=")[1::2]:
         assert secret not in everything
+
+
+def test_places_that_are_taken_are_told(site: Site) -> None:
+    def running() -> int:
+        (upstream,) = told(site.gateway, STATUS)["details"]["upstreams"]
+        return int(upstream["running"])
+
+    site.simulator.always(Answer("word word", at={"half": [Stall()]}))
+    with connect(site.gateway) as connection:
+        connection.sendall(request_bytes(CHAT, HELLO))
+        site.simulator.wait_until(lambda: len(site.simulator.requests) == 1)
+        soon(lambda: running() == 1)
+    soon(lambda: running() == 0)
 
 
 @pytest.mark.parametrize("path", [REPORT, STATUS])

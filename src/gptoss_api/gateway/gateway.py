@@ -64,8 +64,6 @@ class UpstreamDetails(Struct, frozen=True):
     breaker: BreakerState
     models: tuple[str, ...]
     login: str = ""
-    running: int = 0
-    waiting: int = 0
     slots: int = 0
     most_waiting: int = 0
 
@@ -277,8 +275,6 @@ class Gateway:
             return found
         return replace(
             found,
-            running=admission.active,
-            waiting=admission.waiting,
             slots=admission.limit,
             most_waiting=admission.max_waiting,
         )
@@ -294,6 +290,11 @@ class Gateway:
     def waiting(self) -> dict[str, int]:
         """How many turns wait for each upstream."""
         return {name: admission.waiting for name, admission in self._builder.admissions.items()}
+
+    @property
+    def running(self) -> dict[str, int]:
+        """How many turns hold a place at each upstream."""
+        return {name: admission.active for name, admission in self._builder.admissions.items()}
 
     @property
     def breakers(self) -> dict[str, BreakerState]:

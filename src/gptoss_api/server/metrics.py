@@ -28,6 +28,7 @@ from ..telemetry.metrics import (
     QUEUE,
     QUEUE_DEPTH,
     STORE_FAILURES,
+    UPSTREAM_IN_FLIGHT,
     UPSTREAM_STATE,
     USAGE_LOST,
     Snapshot,
@@ -173,6 +174,8 @@ def _add_gauges(into: Snapshot, gateway: Gateway, drain: Drain) -> None:
     into.set(IN_FLIGHT, drain.in_flight)
     for name, waiting in gateway.waiting.items():
         into.set(QUEUE_DEPTH, waiting, name)
+    for name, running in gateway.running.items():
+        into.set(UPSTREAM_IN_FLIGHT, running, name)
     for name, state in gateway.breakers.items():
         into.set(UPSTREAM_STATE, _STATES[state], name)
 

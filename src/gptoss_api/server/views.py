@@ -20,7 +20,14 @@ from ..core.errors import AdminKeyRequired, InvalidValue
 from ..gateway import Gateway
 from ..state import StoreUnavailable
 from ..state.usage import HOURLY, LATEST, SPANS, Period
-from ..telemetry.metrics import IN_FLIGHT, QUEUE_DEPTH, UPSTREAM_STATE, USAGE_LOST, Snapshot
+from ..telemetry.metrics import (
+    IN_FLIGHT,
+    QUEUE_DEPTH,
+    UPSTREAM_IN_FLIGHT,
+    UPSTREAM_STATE,
+    USAGE_LOST,
+    Snapshot,
+)
 from ..verification.history import History
 from .administration import Administration
 from .drain import Drain
@@ -150,7 +157,7 @@ class Views:
                     "state": _STATES[_gauge(numbers, UPSTREAM_STATE.name, found.name)],
                     "login": found.login or None,
                     "models": found.models,
-                    "running": found.running,
+                    "running": _gauge(numbers, UPSTREAM_IN_FLIGHT.name, found.name),
                     "waiting": _gauge(numbers, QUEUE_DEPTH.name, found.name),
                     "slots": found.slots * settings.workers,
                     "most_waiting": found.most_waiting * settings.workers,

@@ -83,6 +83,9 @@ BUDGET_REMAINING: Final = Metric(
 )
 IN_FLIGHT: Final = Metric("gptoss_in_flight", "gauge", (), "Requests that are being answered.")
 QUEUE_DEPTH: Final = Metric("gptoss_queue_depth", "gauge", ("upstream",), "Turns that wait for an upstream.")
+UPSTREAM_IN_FLIGHT: Final = Metric(
+    "gptoss_upstream_in_flight", "gauge", ("upstream",), "Turns that hold a place at an upstream."
+)
 UPSTREAM_STATE: Final = Metric(
     "gptoss_upstream_state", "gauge", ("upstream",), "0 broken off, 1 tried again, 2 in use."
 )
@@ -95,7 +98,8 @@ BUILD_INFO: Final = Metric("gptoss_build_info", "gauge", ("version",), "Always 1
 METRICS: Final = (
     *(REQUESTS, DURATION, FIRST_TOKEN, OVERHEAD, QUEUE),
     *(TOKENS, REPAIRS, THREADS, RATE_LIMITED, UPSTREAM_ERRORS),
-    *(IN_FLIGHT, QUEUE_DEPTH, UPSTREAM_STATE, BUDGET_REMAINING, STORE_FAILURES, USAGE_LOST, BUILD_INFO),
+    *(IN_FLIGHT, QUEUE_DEPTH, UPSTREAM_IN_FLIGHT, UPSTREAM_STATE),
+    *(BUDGET_REMAINING, STORE_FAILURES, USAGE_LOST, BUILD_INFO),
 )
 
 
