@@ -122,6 +122,32 @@ def test_a_hangup_takes_settings_over_and_stops_nothing(file: Path, gateway: Sta
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_hangup_cuts_no_stream(
+    workers: str, file: Path, simulator: Simulator, gateway: StartGateway
+) -> None:
+    running = gateway(simulator, GPTOSS_CONFIG=str(file), GPTOSS_WORKERS=workers)
+    simulator.always(Answer("", deltas=["word "] * 20, pace=0.1))
+    answers: list[bytes] = []
+
+    def stream() -> None:
+        answers.append(ask(running, "POST", CHAT, HELLO | {"stream": True}, {"x-api-key": FIRST}).body)
+
+    streams = [threading.Thread(target=stream) for _ in range(4)]
+    for each in streams:
+        each.start()
+    soon(lambda: len(simulator.requests) >= len(streams), 20)
+    for _ in range(5):
+        running.process.send_signal(signal.SIGHUP)
+        time.sleep(0.1)
+    for each in streams:
+        each.join()
+    assert all(answer.count(b"word ") == 20 and b"[DONE]" in answer for answer in answers)
+    # It was one, and not the signal's usual end: the process goes on.
+    assert "SIGHUP" in running.log() or "settings were read again" in running.log()
+    assert status(running, FIRST) == 200
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_running_streams_end_on_the_old_upstream_and_new_turns_go_to_the_new(
     workers: str, file: Path, simulator: Simulator, gateway: StartGateway
 ) -> None:

@@ -120,6 +120,25 @@ def test_a_worker_that_dies_is_replaced_while_the_other_serves(two: RunningGatew
     assert "worker 1 ended (signal 9) and is replaced" in two.log()
 
 
+def test_a_worker_that_dies_again_and_again_is_waited_for_longer_and_longer_and_that_is_told(
+    two: RunningGateway,
+) -> None:
+    gaps = []
+    for _ in range(2):
+        before = processes(two)
+        os.kill(before[1], signal.SIGKILL)
+        killed = time.monotonic()
+        assert say(two, [], "the other serves") == "new"
+        wait_for(lambda before=before: processes(two)[1] != before[1])
+        gaps.append(time.monotonic() - killed)
+    assert 1.0 <= gaps[0] < 2.0 <= gaps[1]
+    told = re.findall(
+        r"worker 1 ended \(signal 9\) and is replaced in (\d+) s: it had run for \d+\.\d s", two.log()
+    )
+    assert told == ["1", "2"]
+    assert processes(two)[2] == before[2]
+
+
 def test_a_worker_that_hangs_is_replaced_while_the_other_serves(
     simulator: Simulator, gateway: StartGateway
 ) -> None:

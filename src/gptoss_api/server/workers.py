@@ -293,9 +293,10 @@ class Supervisor:
         worker.pause = min(worker.pause * 2, _LONGEST_PAUSE) if young else _FIRST_PAUSE
         worker.due = now + worker.pause if young else now
         _log.warning(
-            "worker %d ended (%s) and is replaced",
+            "worker %d ended (%s) and is replaced%s",
             worker.number,
             f"signal {-code}" if code is not None and code < 0 else f"exit code {code}",
+            f" in {worker.pause:g} s: it had run for {now - worker.started:.1f} s" if young else "",
         )
 
     def _start(self, worker: _Worker) -> None:
