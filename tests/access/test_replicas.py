@@ -78,7 +78,7 @@ def scripts(server: RedisServer) -> int:
 async def test_what_replicas_let_through_in_the_same_moment_is_the_limit_and_no_more(
     limits: dict[str, object], most: int, redis_server: RedisServer
 ) -> None:
-    async with running(f"redis://127.0.0.1:{redis_server.port}/901") as replicas:
+    async with running(f"redis://127.0.0.1:{redis_server.port}/911") as replicas:
         limited = key(next(iter(limits)), **limits)
         before = scripts(redis_server)
         admitted = await at_once(replicas, limited, 10)
@@ -89,7 +89,7 @@ async def test_what_replicas_let_through_in_the_same_moment_is_the_limit_and_no_
 
 
 async def test_what_was_set_aside_and_not_used_is_there_for_every_replica(redis_server: RedisServer) -> None:
-    async with running(f"redis://127.0.0.1:{redis_server.port}/902") as replicas:
+    async with running(f"redis://127.0.0.1:{redis_server.port}/912") as replicas:
         limited = key("settled", budgets=(Budget(5_000, "total"),))
         rounds = 0
         while admitted := await at_once(replicas, limited, 1):

@@ -49,7 +49,7 @@ def steps(draw: st.DrawFn) -> Step[Any]:
 
 @pytest.fixture(scope="module")
 def client(redis_server: RedisServer) -> redis.Redis:
-    return redis.Redis(port=redis_server.port, db=900)
+    return redis.Redis(port=redis_server.port, db=910)
 
 
 def in_redis(client: redis.Redis, step: Step[Any], before: bytes | None, now: int) -> Any:

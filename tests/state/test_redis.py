@@ -19,6 +19,7 @@ from tests.upstreams.http.certificates import make_certificate
 
 SPACE = Space("things", ttl=600, entries=1000, value_size=10_000)
 OWNERS = b"{gptoss-api}:2:owners:small:"
+TOTAL = OWNERS + b"total"
 OPTIONS = ["--requirepass", "s3cret"]
 
 
@@ -73,7 +74,7 @@ async def test_the_server_itself_lets_everything_expire(redis_server: RedisServe
     await store.close()
     with redis.Redis(port=redis_server.port, db=database) as client:
         lives = {key: client.ttl(key) for key in client.keys()}  # noqa: SIM118  # not a dict
-    assert len(lives) == 9
+    assert len(lives) == 10
     assert all(0 < life <= 600 for key, life in lives.items() if not key.endswith(b":tokens"))
 
 
@@ -89,8 +90,8 @@ async def test_values_do_not_pile_up_in_the_index(redis_server: RedisServer) -> 
     await store.close()
     with redis.Redis(port=redis_server.port, db=database) as client:
         keys: Sequence[bytes] = client.keys()
-        owners, index = sorted(key for key in keys if b":owners:" in key)
-        assert client.zcard(index) == len(keys) - 2 == 1
+        owners, index = sorted(key for key in keys if b":owners:" in key and key != TOTAL)
+        assert client.zcard(index) == len(keys) - 3 == 1
         ((_, held),) = client.zrange(owners, 0, -1, withscores=True)
         assert held == 3
 
@@ -114,10 +115,31 @@ async def test_what_is_counted_is_what_is_there(redis_server: RedisServer) -> No
             keys = client.keys()
             held = sum(score for _, score in client.zrange(OWNERS, 0, -1, withscores=True))
             there = [client.strlen(key) - 8 for key in keys if b":small:" in key and b":owners:" not in key]
-            indexes = [key for key in keys if key.startswith(OWNERS) and key != OWNERS]
+            indexes = [key for key in keys if key.startswith(OWNERS) and key not in (OWNERS, TOTAL)]
+            assert int(client.get(TOTAL) or held) == held
             assert held == sum(there) <= small.total
             assert sum(client.zcard(index) for index in indexes) == len(there)
             assert all(client.zcard(index) <= small.entries for index in indexes)
+    await store.close()
+
+
+async def test_a_value_costs_no_more_where_there_are_many_owners(redis_server: RedisServer) -> None:
+    database = 907
+    store = open_store(f"redis://127.0.0.1:{redis_server.port}/{database}")
+    await store.put(SPACE, *(Entry(b"%d" % number, b"1", owner=b"%d" % number) for number in range(500)))
+    with redis.Redis(port=redis_server.port, db=database) as client:
+
+        def commands() -> int:
+            return sum(its["calls"] for its in client.info("commandstats").values())
+
+        before = commands()
+        await store.put(SPACE, Entry(b"more", b"1", owner=b"7"))
+        # With one for each owner Redis would do nothing else with some thousand keys.
+        assert commands() - before < 40
+        # And what is kept in all is known without any of them, also after something else has removed it.
+        client.delete(b"{gptoss-api}:2:owners:things:total")
+        await store.put(SPACE, Entry(b"more", b"12", owner=b"7"))
+        assert client.get(b"{gptoss-api}:2:owners:things:total") == b"502"
     await store.close()
 
 

@@ -35,11 +35,18 @@ _OWNER_BYTES: Final = 8
 
 # A value is stored behind 8 bytes that stand for its owner. Each owner's index orders its entries by their
 # expiry, "entry:bytes", and the owners of a space are ordered by their bytes: so the oldest of whoever has
-# the most is found without reading a value. KEYS[2] are the owners, before an owner its index.
+# the most is found without reading a value. KEYS[2] are the owners, before an owner its index, before "total"
+# the bytes of all: with thousands of owners, nobody can add them up for every value.
 _BOOKS: Final = """
+local total_key = KEYS[2] .. 'total'
+local function add_to_total(size)
+  -- Of nothing, minus nothing would be no integer.
+  if size ~= 0 and redis.call('EXISTS', total_key) == 1 then redis.call('INCRBY', total_key, size) end
+end
 local function forget(owner, member)
   local entry, size = string.match(member, '^(.*):(%d+)$')
   if redis.call('ZREM', KEYS[2] .. owner, member) == 1 then
+    add_to_total(-size)
     if tonumber(redis.call('ZINCRBY', KEYS[2], -size, owner)) <= 0 then
       redis.call('ZREM', KEYS[2], owner)
     end
@@ -67,15 +74,20 @@ local function oldest_goes(who)
   redis.call('DEL', forget(who, redis.call('ZRANGE', owners .. who, 0, 0)[1]))
 end
 local function expire(who, now)
-  if redis.call('EXISTS', owners .. who) == 0 then redis.call('ZREM', owners, who) end
+  if redis.call('EXISTS', owners .. who) == 0 then
+    add_to_total(-held(who))
+    redis.call('ZREM', owners, who)
+  end
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', owners .. who, '-inf', now)) do forget(who, member) end
 end
 local function sum(now)
   local all = 0
   for _, who in ipairs(redis.call('ZRANGE', owners, 0, -1)) do
-    if now then expire(who, now) end
+    expire(who, now)
     all = all + held(who)
   end
+  -- Counted anew from time to time, for what else may have happened to it: a version that knew no total.
+  redis.call('SET', total_key, all, 'PX', 600000)
   return all
 end
 
@@ -86,15 +98,17 @@ end
 if #value > largest then return 0 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('EXISTS', total_key) == 0 then sum(now) end
 remove(KEYS[1])
 expire(owner, now)
 redis.call('SET', KEYS[1], owner .. value, 'PX', ttl)
+add_to_total(#value)
 redis.call('ZADD', owners .. owner, now + ttl, KEYS[1] .. ':' .. #value)
 redis.call('ZINCRBY', owners, #value, owner)
 redis.call('PEXPIRE', owners .. owner, ttl)
 redis.call('PEXPIRE', owners, ttl)
 while redis.call('ZCARD', owners .. owner) > entries or held(owner) > size do oldest_goes(owner) end
-if sum() > total then
+if tonumber(redis.call('GET', total_key)) > total then
   local all = sum(now)
   while all > total do
     local most = redis.call('ZREVRANGE', owners, 0, 0)[1]
