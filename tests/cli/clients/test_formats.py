@@ -110,7 +110,7 @@ def test_a_choice_that_was_replaced_comes_back() -> None:
 
 
 # Beside other tests a machine makes inputs slowly.
-unhurried = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+unhurried = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
 _words = st.sampled_from(["a", "b", "provider", "model", "gptoss", "übung", "x y"])
 _values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-9, 99), st.sampled_from(["", "text", "{", "]"])),
