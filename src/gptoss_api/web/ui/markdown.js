@@ -135,7 +135,7 @@ function unhashed(text) {
 
 function beginsTable(lines, at) {
   const rule = (lines[at + 1] ?? "").trim();
-  if (!lines[at].includes("|") || rule.length > 1000 || !TABLE_RULE.test(rule)) return false;
+  if (!lines[at].includes("|") || !TABLE_RULE.test(rule)) return false;
   return cells(lines[at]).length === cells(rule).length;
 }
 
