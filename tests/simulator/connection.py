@@ -136,7 +136,10 @@ class Connection(asyncio.Protocol):
     # Writing
 
     async def write(self, data: bytes) -> None:
-        if self.gone_at is not None or self._transport.is_closing():
+        if self._transport.is_closing():
+            # A write has shown it before the loop told.
+            self._leave()
+        if self.gone_at is not None:
             raise ClientGone
         self._transport.write(data)
         self.bytes_sent += len(data)
