@@ -121,7 +121,8 @@ def test_strangers_are_told_only_whether_the_gateway_can_serve(
     assert (ready.status, ready.json()) == (503, {"ready": False})
     status = ask(broken, "GET", "/", None, headers)
     assert status.status == 200
-    assert set(status.json()) == {"name", "version", "status", "ready", "endpoints", "docs"}
+    # The base URL is what the stranger has reached it under.
+    assert set(status.json()) == {"name", "version", "status", "ready", "base_url", "endpoints", "docs"}
     assert status.json()["ready"] is False
     assert b"house" not in status.body + ready.body
 
