@@ -16,6 +16,7 @@ from gptoss_api.core.errors import GatewayError
 from gptoss_api.dialects.openai_errors import OPENAI_ERRORS
 from gptoss_api.dialects.registry import registered
 from gptoss_api.server.surface import Surface
+from gptoss_api.telemetry import metrics
 from gptoss_api.upstreams.openai_compatible import PROFILES
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +71,21 @@ def test_commands_and_settings_on_pages_exist(page: Path) -> None:
         assert flag in options
     for variable in re.findall(r"\bGPTOSS_[A-Z_]+", text):
         assert variable in {option.env for option in OPTIONS} | {BASE_URL, KEY}
+
+
+@pytest.mark.parametrize("name", ["scaling.md", "usage.md"])
+def test_metrics_on_pages_exist(name: str) -> None:
+    named = set(re.findall(r"`(gptoss_[a-z_]+)", (ROOT / "docs" / name).read_text(encoding="utf-8")))
+    known = {metric.name for metric in vars(metrics).values() if isinstance(metric, metrics.Metric)}
+    assert named
+    assert named <= known
+
+
+def test_the_tests_that_are_named_for_scaling_exist() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/scaling.md").read_text(encoding="utf-8")))
+    found = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/server/test_*.py"))
+    assert named
+    assert [name for name in named if f"def {name}(" not in found] == []
 
 
 def test_the_table_of_settings_is_up_to_date() -> None:
