@@ -143,6 +143,7 @@ def test_what_cannot_be_asked_is_a_usage_error(
     [
         ("localhost:8000", "is an address such as"),
         ("http://127.0.0.1:99999", "is an address such as"),
+        ("http://[::1", "is an address such as"),
         ("http://u:p4ss@127.0.0.1:1", "holds no password"),
     ],
 )
@@ -243,6 +244,36 @@ def test_a_key_comes_from_the_environment_or_the_configuration(keyed: RunningGat
         done = chat(tmp_path, keyed, "Hello", **variables)
         assert done.returncode == 0, done.stderr
         assert KEYS[0] not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("key", ["se-cret\nx", "se-cret x", "se-cret\u0142"])
+def test_what_cannot_be_a_key_is_told_and_not_shown(keyed: RunningGateway, tmp_path: Path, key: str) -> None:
+    done = chat(tmp_path, keyed, "Hello", GPTOSS_API_KEY=key)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: The API key has")
+    assert "se-cret" not in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is full")
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_an_answer_that_cannot_be_written_is_told(
+    keyed: RunningGateway, tmp_path: Path, arguments: list[str]
+) -> None:
+    port = keyed.base_url.rpartition(":")[2]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gptoss_api", "chat", "--no-thinking", *arguments, "Hello"],
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=clean_environment(tmp_path, PORT=port, GPTOSS_API_KEY=KEYS[0]),
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"Error: The answer cannot be written: No space left on device.\n",
+    )
 
 
 def test_the_address_of_a_gateway_is_no_misspelt_setting(gateway: StartGateway) -> None:

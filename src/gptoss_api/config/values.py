@@ -247,6 +247,11 @@ def _parse_networks(value: object) -> tuple[str, ...]:
     )
 
 
+def is_key(word: str) -> bool:
+    """Whether ``word`` can be an API key: printable ASCII without spaces, as it must fit into a header."""
+    return re.fullmatch("[!-~]+", word) is not None
+
+
 def parse_keys(value: object) -> tuple[str, ...]:
     """API keys: printable ASCII without spaces, as they must fit into a header.
 
@@ -254,7 +259,7 @@ def parse_keys(value: object) -> tuple[str, ...]:
         ValueError: without the key in its message.
     """
     words = word_list(value)
-    if not words or not all(re.fullmatch("[!-~]+", word) for word in words):
+    if not words or not all(map(is_key, words)):
         raise ValueError
     return tuple(dict.fromkeys(words))
 

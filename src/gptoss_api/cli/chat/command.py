@@ -63,7 +63,7 @@ def command(
     screen = Screen(thinking=not (no_thinking or as_json), answers=not as_json)
     try:
         key = click.prompt("API key", hide_input=True, err=True) if asks_key else os.environ.get(KEY, "")
-        source = _source(settings, base_url, key, screen)
+        source = _source(settings, base_url, key.strip(), screen)
         try:
             if asked is None:
                 Session(source, conversation, screen).run()
@@ -148,8 +148,8 @@ def without_version(base_url: str) -> str:
         UsageError: for what is no address.
     """
     url = base_url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_address = False
@@ -167,7 +167,7 @@ def _answer(source: Source, conversation: Conversation, screen: Screen, *, as_js
     if screen.gone:
         sys.exit(_NOBODY_READS)
     if as_json:
-        click.echo(json.dumps(_whole(heard), ensure_ascii=False, indent=2))
+        screen.result(json.dumps(_whole(heard), ensure_ascii=False, indent=2))
         return
     if heard.finish_reason == "length":
         screen.note("The answer was cut: it is as long as it may be.")

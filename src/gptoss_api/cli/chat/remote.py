@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ... import __version__
+from ...config.values import is_key
 from ...core.errors import GatewayError
 from ...text.sse import SseDecoder
 from .conversation import Conversation
@@ -83,7 +84,12 @@ class Remote:
     @property
     def _headers(self) -> dict[str, str]:
         headers = {"content-type": "application/json", "user-agent": f"gptoss-api-chat/{__version__}"}
-        return headers | ({"authorization": f"Bearer {self.key}"} if self.key else {})
+        if not self.key:
+            return headers
+        if not is_key(self.key):
+            # Not shown: it may be a key and something pasted after it.
+            raise Failed("The API key has a space, a line break or a letter that no key has. Copy it again.")
+        return headers | {"authorization": f"Bearer {self.key}"}
 
     def _path(self, path: str) -> str:
         return f"{urlsplit(self._url).path}/v1{path}"

@@ -5,6 +5,8 @@ import os
 import sys
 from typing import Final, TextIO
 
+import click
+
 _DIM: Final = "\x1b[2m"
 _PLAIN: Final = "\x1b[0m"
 
@@ -24,6 +26,10 @@ _SHOWN_AT_A_TERMINAL: Final = _SHOWN | _TURNING
 def harmless(text: str, *, at_a_terminal: bool = True) -> str:
     """``text`` without what a terminal would obey."""
     return text.translate(_SHOWN_AT_A_TERMINAL if at_a_terminal else _SHOWN)
+
+
+class Unwritable(click.ClickException):
+    """Standard output takes no more, as on a full disk."""
 
 
 class Screen:
@@ -70,6 +76,10 @@ class Screen:
             self._write("\n")
         self._last = "\n"
 
+    def result(self, text: str) -> None:
+        """All there is to say to a program, as it is."""
+        self._write(f"{text}\n")
+
     def note(self, text: str) -> None:
         """Something the program itself says."""
         shown = harmless(text)
@@ -90,10 +100,12 @@ class Screen:
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
-        except BrokenPipeError:
+        except OSError as error:
             self.gone = True
             # Python writes what it still holds as it ends, and complains where nobody takes it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not isinstance(error, BrokenPipeError):
+                raise Unwritable(f"The answer cannot be written: {error.strerror}.") from None
 
     @staticmethod
     def _say(text: str) -> None:

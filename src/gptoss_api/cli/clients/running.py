@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from ...config import Settings
+from ...config.values import is_key
 from ...gateway import created_keys_exist
 from ...server.neighbour import find_neighbour, patience_for
 from ..hidden_input import read_hidden
@@ -105,11 +106,13 @@ def find_key() -> str:
         NoGateway: where there is neither.
     """
     if key := os.environ.get(KEY_VARIABLE, "").strip():
+        if not is_key(key):
+            raise NoGateway(f"{KEY_VARIABLE} has a space, a line break or a letter that no key has")
         return key
     if not sys.stdin.isatty():
         raise NoGateway(f"The gateway wants a key: set {KEY_VARIABLE} to one")
     key = read_hidden("Key of the gateway (it is not shown): ").strip()
-    if not key or not key.isprintable():
+    if not is_key(key):
         raise NoGateway("That was no key")
     return key
 
