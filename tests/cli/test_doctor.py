@@ -272,6 +272,14 @@ def test_a_store_that_cannot_be_used_is_an_error(run_here: Run, tmp_path: Path) 
     assert found(run_here("doctor", "--json", GPTOSS_STATE="memory://", **OFFLINE))["store"]["level"] == "ok"
 
 
+def test_a_store_that_is_none_is_to_be_moved_away(run_here: Run, tmp_path: Path) -> None:
+    state = tmp_path / "state.db"
+    state.write_text("no database\n" * 100)
+    said = found(run_here("doctor", "--json", GPTOSS_STATE=f"sqlite://{state}", **OFFLINE))["store"]
+    assert said["level"] == "error"
+    assert said["advice"].startswith("Move that file away")
+
+
 # The recording
 
 

@@ -297,7 +297,7 @@ async def check_store(settings: Settings) -> Finding:
             keys = keys_of(store)
             created = await keys.read_keys(None) if keys is not None else None
     except StoreUnavailable as error:
-        return Finding("store", "error", f"{shown}: {error}", _mend_store(shown))
+        return Finding("store", "error", f"{shown}: {error}", _mend_store(shown, str(error)))
     except TimeoutError:
         return Finding("store", "error", f"{shown}: no answer in {_STORE_TIME:g} s", _mend_store(shown))
     finally:
@@ -311,7 +311,13 @@ async def check_store(settings: Settings) -> Finding:
     return Finding("store", "ok", f"{shown} answers; API keys in it: {many}")
 
 
-def _mend_store(shown: str) -> str:
+def _mend_store(shown: str, said: str = "") -> str:
+    if "not a database" in said or "malformed" in said:
+        return (
+            "Move that file away and start again with an empty one, put a backup there, or set GPTOSS_STATE."
+        )
+    if "Is a directory" in said:
+        return "Name a file in GPTOSS_STATE, such as one in that folder."
     if shown.startswith("sqlite"):
         return "Make its folder writable and see that the disk is not full, or set GPTOSS_STATE."
     return f"Start that server, or correct GPTOSS_STATE (`{command()} config` shows it)."
