@@ -193,3 +193,21 @@ def installed(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
 def test_the_command_is_one_of_the_program() -> None:
     done = installed(["service", "--help"])
     assert all(word in done.stdout for word in ("install", "remove", "status"))
+
+
+def test_what_cannot_be_started_is_not_left_behind(ask: Ask, tmp_path: Path) -> None:
+    systemctl = tmp_path / "programs" / "systemctl"
+    works = systemctl.read_text()
+    fails = '#!/bin/sh\necho "Failed to connect to bus" >&2\nexit 1\n'
+    systemctl.write_text(fails)
+    code, said = ask("install")
+    assert code == 1
+    assert "Failed to connect to bus; nothing is installed" in said
+    assert ask("remove") == (0, "The service is not installed.\n")
+    systemctl.write_text(works)
+    assert ask("install", "--port", "9001")[0] == 0
+    before = (tmp_path / UNIT).read_bytes()
+    systemctl.write_text(fails)
+    code, said = ask("install", "--port", "9002")
+    assert (code, (tmp_path / UNIT).read_bytes()) == (1, before)
+    assert "the service of before is back" in said

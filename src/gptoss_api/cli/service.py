@@ -1,5 +1,6 @@
 """``gptoss-api service``: the gateway as a service of the person's own session."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ import click
 from ..config import OPTIONS, ConfigError, Resolution, resolve
 from ..core.program import command as typed
 from .options import WrongSetting, setting_options
-from .session_managers import refuse_foreign, served, session_manager
+from .session_managers import Service, ServiceFailed, refuse_foreign, served, session_manager
 
 
 @click.group("service")
@@ -42,12 +43,18 @@ def install(only_print: bool, **given: object) -> None:
             f"configuration file ('{typed()} config' shows which is read).",
             err=True,
         )
+    before = service.file.read_bytes() if service.file.exists() else None
     try:
         service.file.parent.mkdir(parents=True, exist_ok=True)
         service.file.write_bytes(content)
     except OSError as error:
         raise click.ClickException(f"{service.file}: cannot be written: {error.strerror}") from None
-    service.start()
+    try:
+        service.start()
+    except ServiceFailed as failure:
+        _take_back(service, before)
+        kept = "the service of before is back" if before is not None else "nothing is installed"
+        raise ServiceFailed(f"{failure.message}; {kept}") from None
     click.echo(f"The service runs ({service.state()}); its file is {service.file}.\n{service.advice()}")
 
 
@@ -75,6 +82,21 @@ def remove() -> None:
     service.file.unlink()
     service.forgotten()
     click.echo(f"The service is stopped, and {service.file} is removed.")
+
+
+def _take_back(service: Service, before: bytes | None) -> None:
+    """Leaves the file as it was ``before`` a start that failed, and what ran on it running."""
+    if before is not None:
+        service.file.write_bytes(before)
+        with contextlib.suppress(ServiceFailed):
+            service.start()
+        return
+    # While the file is there: the manager finds by it what it has to forget.
+    with contextlib.suppress(ServiceFailed):
+        service.stop()
+    service.file.unlink(missing_ok=True)
+    with contextlib.suppress(ServiceFailed):
+        service.forgotten()
 
 
 def _as_the_service_reads(given: Mapping[str, object]) -> Resolution:
