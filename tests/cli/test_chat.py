@@ -246,6 +246,13 @@ def test_a_key_comes_from_the_environment_or_the_configuration(keyed: RunningGat
         assert KEYS[0] not in done.stdout + done.stderr
 
 
+def test_what_is_not_utf8_is_asked_with_question_marks(site: Site, tmp_path: Path) -> None:
+    site.simulator.script(Answer("Yes."))
+    done = chat(tmp_path, site.gateway, "--system", "Be\udcff.", "caf\udce9?")
+    assert (done.returncode, done.stdout) == (0, "Yes.\n"), done.stderr
+    assert "caf??" in site.simulator.last.text
+
+
 @pytest.mark.parametrize("key", ["se-cret\nx", "se-cret x", "se-cret\u0142"])
 def test_what_cannot_be_a_key_is_told_and_not_shown(keyed: RunningGateway, tmp_path: Path, key: str) -> None:
     done = chat(tmp_path, keyed, "Hello", GPTOSS_API_KEY=key)

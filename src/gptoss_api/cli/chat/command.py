@@ -11,7 +11,7 @@ import click
 from ...config import ConfigError, Settings
 from ...telemetry.logs import configure_logging
 from ..options import WrongSetting, read_settings
-from .conversation import Conversation, Said, full_name
+from .conversation import Conversation, Said, as_unicode, full_name
 from .remote import Remote
 from .screen import Screen
 from .session import EFFORTS, Session
@@ -57,9 +57,9 @@ def command(
     everything else to standard error. The exit code is 1 where there is no answer, 130 after Ctrl-C.
     """
     settings = read_settings({"config_file": config_file}).settings
-    asked = _asked(" ".join(question), settings.max_body)
+    asked = _asked(as_unicode(" ".join(question)), settings.max_body)
     configure_logging("error", settings.log_format, secrets=settings.secrets)
-    conversation = Conversation(full_name(model), effort, system)
+    conversation = Conversation(full_name(as_unicode(model)), effort, as_unicode(system))
     screen = Screen(thinking=not (no_thinking or as_json), answers=not as_json)
     try:
         key = click.prompt("API key", hide_input=True, err=True) if asks_key else os.environ.get(KEY, "")

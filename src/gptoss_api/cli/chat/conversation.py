@@ -11,6 +11,11 @@ class Said(Struct, frozen=True):
     text: str
 
 
+def as_unicode(text: str) -> str:
+    """``text`` that was typed, with ``?`` for each byte that is not of UTF-8: no JSON can hold it."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def full_name(model: str) -> str:
     """The name of a model that may be named by its size alone."""
     return f"gpt-oss-{model}" if model in ("120b", "20b") else model

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from .conversation import Conversation, Said, full_name
+from .conversation import Conversation, Said, as_unicode, full_name
 from .lines import Lines
 from .screen import Screen, harmless
 from .source import Failed, Heard, Source
@@ -69,6 +69,7 @@ class Session:
                 self._screen.note("\nStopped.")
 
     def _take(self, text: str) -> None:
+        text = as_unicode(text)
         if text.startswith("//"):
             self._ask(text[1:])
         elif text.startswith("/"):
