@@ -44,6 +44,19 @@ def test_the_name_that_the_proxy_was_asked_for_is_the_one_that_must_be_allowed(
     assert ask(proxied, "GET", "/v1/models", headers={**VIA, "host": "inner.example"}).status == 200
 
 
+def test_what_is_no_name_is_refused_from_a_trusted_proxy_too(proxied: RunningGateway) -> None:
+    refused = ask(proxied, "GET", "/", headers={**VIA, "x-forwarded-host": 'gate.example"><b>'})
+    assert (refused.status, "X-Forwarded-Host" in refused.error["message"]) == (400, True)
+
+
+@pytest.mark.parametrize("name", ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"])
+def test_a_request_that_came_through_a_proxy_did_not_come_from_this_machine(
+    proxied: RunningGateway, name: str
+) -> None:
+    assert ask(proxied, "GET", "/metrics").status == 200
+    assert ask(proxied, "GET", "/metrics", headers={name: VIA[name]}).status == 401
+
+
 def test_the_page_of_the_gateway_may_use_it_under_the_name_that_the_proxy_was_asked_for(
     proxied: RunningGateway,
 ) -> None:

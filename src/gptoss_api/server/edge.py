@@ -103,6 +103,8 @@ class Edge:
         record = exchange.record
         _check_host(exchange)
         told = self._proxies.told(exchange.peer, exchange.headers, b"x-forwarded-host")
+        if not _HOST.fullmatch(told.encode("latin-1")):
+            raise InvalidRequest("The X-Forwarded-Host header of this request is no host name.")
         host = told or record.headers.get("host")
         if not self._hosts.allowed(host):
             raise HostNotAllowed(

@@ -32,7 +32,7 @@ _STATE = ("application/json", "text/html", "*/*")
 # Asks at /readyz for the gateway alone, as at the API server of Kubernetes.
 _ALONE = ("exclude", "upstream")
 # What proxies add to the requests of others.
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 
 
 def is_near(exchange: Exchange) -> bool:
