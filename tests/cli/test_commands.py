@@ -1,9 +1,14 @@
 """What a person types wrong is told with what is near, and shells complete what there is."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
 from gptoss_api.cli import main
+from tests.cli.conftest import clean_environment
 
 
 def told(*typed: str) -> str:
@@ -64,3 +69,17 @@ def test_the_script_asks_the_program_itself(shell: str) -> None:
     done = CliRunner().invoke(main, ["completion", shell], prog_name="gptoss-api")
     assert done.exit_code == 0
     assert f"_GPTOSS_API_COMPLETE={shell}_complete" in done.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is full")
+def test_a_full_disk_is_told_without_a_stack_trace(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gptoss_api", "config"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=clean_environment(tmp_path),
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"Error: cannot be written: No space left on device\n")

@@ -1,7 +1,11 @@
 """The command line: ``gptoss-api serve``, ``chat``, ``login``, ``keys``, ``usage`` and others."""
 
 import difflib
+import errno
+import os
+import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -21,6 +25,9 @@ _COMMANDS = (
     "service",
     "completion",
 )
+
+# A disk, or a person's part of it, is full.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Commands(click.Group):
@@ -43,6 +50,17 @@ class _Commands(click.Group):
         if name in _COMMANDS or not near or name.startswith("-"):
             return super().resolve_command(ctx, args)
         raise click.UsageError(f"No such command {name!r}. Did you mean {near[0]!r}?", ctx)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            # Python writes what it still holds as it ends, and complains where there is no room.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}cannot be written: {error.strerror}") from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
