@@ -130,6 +130,22 @@ def test_what_is_no_text_is_refused(tmp_path: Path, kept: Path, written: bytes) 
     assert not kept.exists()
 
 
+@posix
+def test_a_link_to_the_file_stays_and_what_it_leads_to_is_the_new_login(
+    run: Run, kept: Path, tmp_path: Path
+) -> None:
+    real = tmp_path / "elsewhere" / "login.json"
+    real.parent.mkdir()
+    real.write_text(json.dumps({"session": "of-before"}))
+    real.chmod(0o600)
+    kept.parent.mkdir()
+    kept.symlink_to(real)
+    assert run("login", "--no-check", stdin=COOKIES).returncode == 0
+    assert kept.is_symlink()
+    assert json.loads(real.read_text())["session"] == "s3cret-s"
+    assert stat.S_IMODE(real.stat().st_mode) == 0o600
+
+
 def test_a_place_that_cannot_be_written_is_named(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run("login", "--no-check", "--credentials-file", str(tmp_path / "file" / "x.json"), stdin=COOKIES)

@@ -364,7 +364,9 @@ def _saved(text: str) -> _Saved:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replaces the file in one step; its folder is made for the owner only."""
+    """Replaces the file in one step; its folder is made for the owner only. A link to it stays one."""
+    # As it is where a home is kept elsewhere, or read from a volume: what is there has to be the new one.
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The temporary file has mode 0600 from its first byte on.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
