@@ -2,9 +2,11 @@
 
 import shlex
 import shutil
+from urllib.parse import urlsplit
 
 import click
 
+from ..access.origins import is_loopback
 from ..config import Settings
 from ..core.catalog import DEFAULT_MODEL, find_model
 from ..core.errors import ModelNotFound
@@ -58,7 +60,9 @@ def command(
         set_up(client, setup)
     except (Refused, NoGateway, CannotUse) as error:
         raise click.ClickException(str(error)) from None
-    _report(client, setup, target, seen)
+    _report(client, setup, target, "" if seen.answers else _start_first(target, base_url, config_file))
+    if seen.is_demo:
+        click.echo("Warning: the gateway's built-in demo answers, not a model.", err=True)
 
 
 def find_target(settings: Settings, base_url: str | None, model: str) -> tuple[Target, Sighting]:
@@ -111,7 +115,21 @@ def _undo(client: Client, setup: Setup, *, show: bool) -> None:
         click.echo(f"{change.was.path} {done}.")
 
 
-def _report(client: Client, setup: Setup, target: Target, seen: Sighting) -> None:
+def _start_first(target: Target, base_url: str | None, config_file: str | None) -> str:
+    """What is to be done before there is a gateway at the address of ``target``."""
+    command = [f"{program()} serve"]
+    if base_url:
+        parts = urlsplit(target.address)
+        if not is_loopback(parts.hostname or ""):
+            return f"First start the gateway there: nothing answers at {target.address} yet"
+        command.append(f"--port {parts.port or 80}")
+    if config_file:
+        command.append(f"--config {shlex.quote(config_file)}")
+    return f"First start the gateway, as nothing answers at {target.address} yet: {' '.join(command)}"
+
+
+def _report(client: Client, setup: Setup, target: Target, first: str) -> None:
+    """Says what was done and what is to do, with what has to come ``first``."""
     for change in setup.changes:
         click.echo(f"Written: {change.was.path}")
     if setup.changes:
@@ -130,9 +148,7 @@ def _report(client: Client, setup: Setup, target: Target, seen: Sighting) -> Non
     if client.start and shutil.which(client.command) is None:
         click.echo(f"{client.title} is not on the PATH; to install it: {client.install}")
     file = shlex.quote(str(client.files[0].find()))
-    click.echo(f"Try it: {client.first.format(file=file)}")
+    if first:
+        click.echo(first)
+    click.echo(f"{'Then try' if first else 'Try'} it: {client.first.format(file=file)}")
     click.echo(f"To take it back: {program()} setup {client.name} --undo")
-    if not seen.answers:
-        click.echo(f"Warning: nothing answers at {target.address} yet: {program()} serve", err=True)
-    if seen.is_demo:
-        click.echo("Warning: the gateway's built-in demo answers, not a model.", err=True)

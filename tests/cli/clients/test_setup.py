@@ -276,6 +276,22 @@ def test_another_address_replaces_the_one_before_and_undo_still_gives_everything
     assert _written(home) == mine
 
 
+def test_before_a_client_is_tried_its_gateway_is_to_be_started(
+    cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = cli("codex", base_url="http://127.0.0.1:9").output
+    begun = told.index("First start the gateway")
+    assert " serve --port 9\n" in told[begun:]
+    assert "Then try it: codex exec" in told[begun:]
+    monkeypatch.setenv("PORT", "9")
+    (home / "mine.toml").write_text("")
+    told = CliRunner().invoke(main, ["setup", "codex", "--config", str(home / "mine.toml")]).output
+    assert f" serve --config {home / 'mine.toml'}\n" in told
+    told = cli("codex").output
+    assert "First" not in told
+    assert "Try it: codex exec" in told
+
+
 def test_a_key_is_never_written_and_one_that_is_no_longer_needed_neither(
     cli: Cli, home: Path, keyed: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ CLIENT = Client(
     install="npm install -g @openai/codex",
     files=(ConfigFile(Place(".codex/config.toml", "CODEX_HOME").find, "toml", _edits),),
     choose=f"codex -c model_provider={PROVIDER} -m {{model}}",
-    first='codex exec "Say hello."',
+    # Outside a git folder it refuses without.
+    first='codex exec --skip-git-repo-check "Say hello."',
     start=_start,
 )

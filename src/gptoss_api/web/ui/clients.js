@@ -2,11 +2,12 @@
 
 const MODEL = "gpt-oss-120b";
 const SMALL = "gpt-oss-20b";
+const NO_KEY = "none";
 
 /**
  * The clients: `name`, `steps` to be done by hand in words, and `texts` to be pasted, each [where, text];
  * `setup` is what 'gptoss-api setup' calls those that it sets up by itself.
- * `root` is the gateway's address without a slash at the end, `key` what stands in the place of a key.
+ * `root` is the gateway's address without a slash at the end, `key` what stands in the place of a key, "none" where none is needed.
  */
 export function clients(root, key) {
   const base = `${root}/v1`;
@@ -70,10 +71,10 @@ api_key_model_discovery = true
 name = "gptoss-api"
 base_url = "${base}"
 wire_api = "responses"
-env_key = "OPENAI_API_KEY"
+${key === NO_KEY ? `experimental_bearer_token = "${key}"` : 'env_key = "GPTOSS_API_KEY"'}
 model_catalog_url = "${base}/models"`,
         ],
-        ["In a terminal", `export OPENAI_API_KEY=${key}\ncodex`],
+        ["In a terminal", key === NO_KEY ? "codex" : `export GPTOSS_API_KEY=${key}\ncodex`],
       ],
     },
     {
@@ -155,7 +156,7 @@ print(model.invoke("Say hello.").content)`,
     },
     {
       name: "n8n",
-      steps: `Make a credential of type "OpenAI" with this Base URL and ${key === "none" ? "any text" : "your key"} as the API Key. Choose it in an "OpenAI Chat Model" node and enter ${MODEL} as the model.`,
+      steps: `Make a credential of type "OpenAI" with this Base URL and ${key === NO_KEY ? "any text" : "your key"} as the API Key. Choose it in an "OpenAI Chat Model" node and enter ${MODEL} as the model.`,
       texts: [["Base URL", base]],
     },
     {
