@@ -35,6 +35,8 @@ from tests.watchdog import LONGEST_STOP
 
 from .repeated import ALL, HELD, is_quadratic, pieces_of, repeated
 
+pytestmark = pytest.mark.alone
+
 # Characters: upstreams give out no larger pieces.
 PIECE = 16 * 1024
 # What is quadratic takes many times as long as it may, or for ever.

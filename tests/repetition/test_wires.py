@@ -18,6 +18,8 @@ from tests.watchdog import LONGEST_STOP
 
 from .repeated import ALL, HELD, is_quadratic, pieces_of, repeated
 
+pytestmark = pytest.mark.alone
+
 Wire = ChatWire | ChatKitWire
 # What is sent of a text that comes in pieces.
 Send = Callable[[Sequence[str]], list[bytes]]

@@ -395,6 +395,7 @@ MEGABYTES = {
 }  # fmt: skip
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", MEGABYTES)
 def test_a_megabyte_takes_time_in_proportion(name: str) -> None:
     schema, text = MEGABYTES[name]
