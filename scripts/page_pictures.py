@@ -111,7 +111,7 @@ def first_run(browser: Browser, base_url: str) -> None:
         visiting.page.locator(".notice").wait_for()
         visiting.page.locator(".idea").first.wait_for()
         # As it is said after `make run`; here it names a folder of this machine.
-        visiting.page.locator(".notice span").evaluate(
+        visiting.page.locator(".notice .detail").evaluate(
             """(told, command) => {
                 told.querySelector("code").textContent = command;
                 told.lastChild.nodeName === "#text" && told.lastChild.remove();

@@ -399,7 +399,60 @@ def test_the_demo_is_loudly_labelled(browser: Browser, demo: RunningGateway) -> 
         page.keyboard.type("rain")
         page.keyboard.press("Enter")
         visiting.answered(2)
-        assert page.get_by_text("Demo: no model answered").count() == 2
+        assert page.locator(".who .badge", has_text="Demo").count() == 2
+
+
+def test_what_the_demo_says_above_all_is_folded_for_the_session_but_never_gone(
+    browser: Browser, demo: RunningGateway
+) -> None:
+    with visit(browser, demo.base_url) as visiting:
+        page = visiting.page
+        visiting.open()
+        loud, detail = page.get_by_text("Demo: no model is behind these answers."), page.locator(".detail")
+        expect(detail).to_contain_text("login")
+        page.get_by_role("button", name="Fold").click()
+        expect(detail).to_be_hidden()
+        page.reload()
+        expect(loud).to_be_visible()
+        expect(detail).to_be_hidden()
+        page.get_by_role("button", name="How to connect a model").click()
+        expect(detail).to_be_visible()
+    with visit(browser, demo.base_url) as visiting:
+        visiting.page.set_viewport_size({"width": 360, "height": 800})
+        visiting.open()
+        notice = visiting.page.locator(".notice")
+        expect(notice).to_be_visible()
+        assert notice.evaluate("notice => notice.offsetHeight") <= 40
+
+
+def test_the_demo_suggests_what_it_can_show(browser: Browser, demo: RunningGateway) -> None:
+    with visit(browser, demo.base_url) as visiting:
+        page = visiting.page
+        visiting.open()
+        expect(page.locator(".idea", has_text="Write code")).to_have_count(0)
+        page.get_by_role("button", name="See thoughts").click()
+        page.keyboard.press("Enter")
+        visiting.answered()
+        expect(page.locator(".thinking summary")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("asked", "title"),
+    [
+        (
+            "Write a **table** of *all* `**kwargs`, see [here](http://x.test/a)",
+            "Write a table of all **kwargs, see here",
+        ),
+        ("## What is 2 * 3 * 4, and __init__?", "What is 2 * 3 * 4, and __init__?"),
+        ("```python\nprint(1)\n```", "print(1)"),
+    ],
+)
+def test_a_title_is_plain_text(browser: Browser, demo: RunningGateway, asked: str, title: str) -> None:
+    with visit(browser, demo.base_url) as visiting:
+        visiting.open()
+        visiting.say(asked)
+        visiting.answered()
+        expect(visiting.page.get_by_role("heading", level=1)).to_have_text(title)
 
 
 def test_everything_can_be_done_by_keyboard(visiting: Visit, backend: Backend) -> None:

@@ -209,6 +209,38 @@ def test_the_status_says_what_answers_and_when_nothing_does(
         expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
 
 
+def test_the_card_of_a_lone_upstream_fills_its_row_and_says_how_to_connect(visiting: Visit) -> None:
+    page = open_view(visiting, "status")
+    card = page.locator("[aria-labelledby=upstream-demo]")
+    wide = "card => card.offsetWidth / card.parentElement.offsetWidth"
+    assert card.evaluate(wide) > 0.99
+    card.get_by_role("button", name="Copy: ").click()
+    assert page.evaluate("() => navigator.clipboard.readText()").endswith(" login")
+    expect(page.locator(".notice .detail")).to_be_hidden()
+    assert page.locator("dt", has_text="Models").count() == 1
+    page.set_viewport_size({"width": 360, "height": 800})
+    for code in page.locator(".snippet pre").all():
+        assert code.evaluate("code => code.scrollWidth <= code.clientWidth")
+
+
+def test_what_is_chosen_stands_out_from_its_track_in_the_dark(visiting: Visit) -> None:
+    visiting.page.emulate_media(color_scheme="dark")
+    page = open_view(visiting, "usage")
+    lightness = """element => {
+        const [red, green, blue] = getComputedStyle(element).backgroundColor.match(/[0-9.]+/g).map(Number);
+        return red + green + blue;
+    }"""
+    track, chosen = page.locator(".choice").first, page.locator(".choice input:checked + span").first
+    assert chosen.evaluate(lightness) > 1.5 * track.evaluate(lightness)
+
+
+def test_a_request_that_no_upstream_answered_says_so(visiting: Visit) -> None:
+    page = open_view(visiting, "usage")
+    choose(page, "30 days")
+    expect(page.get_by_text("(none)")).to_have_count(0)
+    expect(page.get_by_role("region", name="By upstream, table")).to_contain_text("none answered")
+
+
 def test_the_table_of_a_chart_and_what_a_key_may_are_for_everybody(browser: Browser, keyed: Keyed) -> None:
     with visit(browser, keyed.gateway.base_url) as visiting:
         visiting.open("/ui#usage")

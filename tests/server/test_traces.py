@@ -434,4 +434,4 @@ def test_a_missing_extra_is_said_in_the_log_and_stops_nothing(gateway: StartGate
     hidden = "import sys; sys.modules['opentelemetry'] = None"
     endpoint = "http://127.0.0.1:9"
     running = gateway(before=hidden, GPTOSS_UPSTREAM="demo", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
-    assert "pip install 'gptoss-api[otel]'" in running.log()
+    assert "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http" in running.log()

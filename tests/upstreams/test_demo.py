@@ -146,7 +146,7 @@ async def test_calls_that_agents_read_from_text_are_not_repeated_to_them() -> No
 
 async def test_an_answer_says_how_a_call_is_asked_for() -> None:
     text = (await answer(tools=TOOLS)).text
-    assert "3 tool(s) are on offer: get_forecast, now, note." in text
+    assert "3 tools are on offer: get_forecast, now, note." in text
     line = next(line.strip() for line in text.splitlines() if "demo: call" in line)
     assert len((await answer(UserMessage(line), tools=TOOLS)).tool_calls) == 1
     assert "demo: call" not in (await answer()).text
@@ -159,7 +159,7 @@ async def test_a_tool_that_is_not_on_offer_is_not_called() -> None:
     assert "No tool on offer is named shell." in choice.text
     choice = await answer(CALL, tools=TOOLS, tool_choice=ToolChoice("auto", ("note",)))
     assert choice.tool_calls == []
-    assert "1 tool(s) are on offer: note." in choice.text
+    assert "1 tool is on offer: note." in choice.text
 
 
 @pytest.mark.parametrize("name", ["shell", "apply_patch", "browser.search", "bash", "client_shell"])

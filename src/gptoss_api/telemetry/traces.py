@@ -41,7 +41,7 @@ def find_tracer(environ: Mapping[str, str]) -> Tracer | None:
     except ImportError:
         _log.warning(
             "an endpoint for traces is set, but they need other packages: "
-            "%s -m pip install 'gptoss-api[otel]'",
+            "%s -m pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http",
             sys.executable,
         )
         return None

@@ -172,8 +172,8 @@ def _text(turn: Turn, connect: Connect) -> str:
     asked = next((message.text for message in reversed(said) if isinstance(message, UserMessage)), "")
     return (
         f"{LABEL}\n\nYour request reached gptoss-api, and this answer takes the path of a real one. "
-        f"It asked {turn.model} with {len(turn.messages)} message(s); the last user message was:\n\n"
-        f"> {_excerpt(asked)}\n\n{_on_tools(turn)}To connect the real models, run in another terminal:"
+        f"It asked {turn.model} with {_counted(len(turn.messages), 'message')}; the last user message was:"
+        f"\n\n> {_excerpt(asked)}\n\n{_on_tools(turn)}To connect the real models, run in another terminal:"
         f"\n\n    {connect.command}\n\n{connect.then[0].upper()}{connect.then[1:]}.\n"
     )
 
@@ -184,9 +184,10 @@ def _on_tools(turn: Turn) -> str:
         return ""
     missing = _asked_for(turn)
     unknown = "" if missing is None else f"No tool on offer is named {_excerpt(missing)}. "
+    count = f"{_counted(len(offered), 'tool')} {'is' if len(offered) == 1 else 'are'}"
     names = _excerpt(", ".join(tool.name for tool in offered))
     return (
-        f"{unknown}{len(offered)} tool(s) are on offer: {names}. The demo calls none unasked. To see a call, "
+        f"{unknown}{count} on offer: {names}. The demo calls none unasked. To see a call, "
         f"send as the whole message:\n\n    {CALL} {offered[0].name}\n\n"
     )
 
@@ -210,6 +211,10 @@ def _fitting(schema: dict[str, Any], what: str) -> Any:
         f"The demo has no model and found no value that fits {what}, which may be because there is none: "
         f"{_excerpt(why)}."
     )
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 def _words(text: str) -> list[str]:

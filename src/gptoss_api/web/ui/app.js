@@ -2,7 +2,7 @@
 
 import { Api } from "./api.js";
 import { labelled, openDialog } from "./dialog.js";
-import { announce, h, icon, iconButton } from "./dom.js";
+import { announce, h, icon, iconButton, withCommand } from "./dom.js";
 
 const VIEWS = {
   chat: { title: "Chat", load: () => import("./chat.js") },
@@ -120,6 +120,9 @@ async function askForKey(reason) {
 
 const notices = document.getElementById("notices");
 let told = "";
+const narrow = matchMedia("(max-width: 40rem)");
+// Whether the reader has folded it; null where nothing was chosen.
+let folded = recallFolded();
 
 /** Says loudly where no model answers, and that the gateway cannot be reached or is not ready. */
 async function tellStatus() {
@@ -128,25 +131,56 @@ async function tellStatus() {
   try {
     const { upstream, ready } = await api.json("/", { ask: false });
     demo = Boolean(upstream?.demo);
-    if (demo) notice = ["", h("strong", {}, "Demo: no model is behind these answers."), h("span", {}, withCode(upstream.detail.replace(/^No model is behind the demo\. /, "")))];
-    else if (!ready && upstream) notice = ["bad", h("strong", {}, "Not ready."), h("span", {}, upstream.detail)];
-    else if (!ready) notice = ["bad", h("strong", {}, "The gateway is not ready.")];
+    if (demo) notice = { short: "Demo: no model is behind these answers.", detail: withCommand(upstream.detail.replace(/^No model is behind the demo\. /, "")) };
+    else if (!ready && upstream) notice = { bad: true, short: "Not ready.", detail: withCommand(upstream.detail) };
+    else if (!ready) notice = { bad: true, short: "The gateway is not ready." };
   } catch (error) {
-    notice = ["bad", h("strong", {}, error.message)];
+    notice = { bad: true, short: error.message };
   }
   if (demo) document.documentElement.dataset.demo = "";
   else delete document.documentElement.dataset.demo;
-  const shown = notice ? h("p", { class: `notice ${notice[0]}` }, notice.slice(1)) : null;
+  const shown = notice && noticeOf(notice);
   // What is the same is not read out again.
   if ((shown?.textContent ?? "") !== told) notices.replaceChildren(...(shown ? [shown] : []));
   told = shown?.textContent ?? "";
   dispatchEvent(new Event("gptoss:status"));
 }
 
-/** A sentence with a command after a colon, and maybe a remark behind it: the command as code. */
-function withCode(text) {
-  const [, before, command, remark] = /^(.*?: )([^(]*gptoss[-_]api [^(]*?)(\s*\(.*)?$/.exec(text) ?? [];
-  return command ? [before, h("code", {}, command), remark] : text;
+/** The few words that always stand there, and what may be folded away for as long as the tab lives: never an error. */
+function noticeOf({ bad, short, detail }) {
+  const more = detail && h("span", { class: "detail", id: "notice-detail" }, detail);
+  const told = h("p", {}, h("strong", {}, short), more && [" ", more]);
+  if (bad || !more) return h("div", { class: "notice bad" }, told);
+  const fold = iconButton("chevron", "", () => {
+    folded = !more.hidden;
+    keepFolded();
+    paint();
+  }, { class: "icon-button small fold", "aria-controls": more.id });
+  const paint = () => {
+    more.hidden = folded ?? narrow.matches;
+    const label = more.hidden ? "How to connect a model" : "Fold";
+    fold.title = label;
+    fold.setAttribute("aria-label", label);
+    fold.setAttribute("aria-expanded", String(!more.hidden));
+  };
+  paint();
+  return h("div", { class: "notice" }, told, fold);
+}
+
+function keepFolded() {
+  try {
+    sessionStorage.setItem("gptoss.folded", String(folded));
+  } catch {
+    // It lasts until the page is left.
+  }
+}
+
+function recallFolded() {
+  try {
+    return JSON.parse(sessionStorage.getItem("gptoss.folded"));
+  } catch {
+    return null;
+  }
 }
 
 document.getElementById("tools").append(

@@ -30,6 +30,11 @@ const IDEAS = [
   ["Compare", "Compare TCP and UDP in a table with four rows."],
   ["Write code", "Write a Python function that merges overlapping intervals, with a short test."],
 ];
+// What the demo can show: it has no model that could do the others.
+const DEMO_IDEAS = [
+  ["See an answer", "Hello!", "It repeats what you asked and says how to connect a model."],
+  ["See thoughts", "Think before you answer.", "They are folded above the answer."],
+];
 const PREFERENCES = "gptoss.chat";
 const SAVE_EVERY = 1000;
 
@@ -254,18 +259,18 @@ class Chat {
 
   #welcome() {
     const demo = document.documentElement.dataset.demo !== undefined;
-    const idea = ([name, text]) => h("button", { type: "button", class: "idea", on: { click: () => this.#suggest(text) } }, h("strong", {}, name), h("span", {}, text));
+    const idea = ([name, text, shown = text]) => h("button", { type: "button", class: "idea", on: { click: () => this.#suggest(text) } }, h("strong", {}, name), h("span", {}, shown));
     const tool = () => {
       this.current.tools = JSON.stringify([EXAMPLE_TOOL], null, 2);
       this.#showComposer();
-      this.#suggest(document.documentElement.dataset.demo !== undefined ? "demo: call get_weather" : "What is the weather in Paris?");
+      this.#suggest(demo ? "demo: call get_weather" : "What is the weather in Paris?");
     };
     return h(
       "div",
       { class: "welcome" },
       h("h2", {}, demo ? "Try it out" : "What would you like to know?"),
-      h("p", {}, demo ? "The demo answers without a model, so that you can see how everything works." : "gpt-oss thinks before it answers; you choose how hard. What it thought is folded above each answer."),
-      h("div", { class: "ideas" }, IDEAS.map(idea), h("button", { type: "button", class: "idea", on: { click: tool } }, h("strong", {}, "Use a tool"), h("span", {}, "Offer the model get_weather and answer its call yourself."))),
+      h("p", {}, demo ? "See how answers, thoughts and calls of tools arrive. Connect a model for the rest." : "gpt-oss thinks before it answers; you choose how hard. What it thought is folded above each answer."),
+      h("div", { class: "ideas" }, (demo ? DEMO_IDEAS : IDEAS).map(idea), h("button", { type: "button", class: "idea", on: { click: tool } }, h("strong", {}, "Use a tool"), h("span", {}, demo ? "It calls get_weather, and you answer the call yourself." : "Offer the model get_weather and answer its call yourself."))),
     );
   }
 
@@ -540,8 +545,20 @@ function newId() {
 }
 
 function titleOf(text) {
-  const line = text.split("\n")[0].trim();
+  const line = plain(text.split("\n").find((each) => each.trim() && !/^\s*(```|~~~)/.test(each)) ?? text.split("\n")[0]);
   return line.length > 60 ? `${line.slice(0, 58).trimEnd()}…` : line;
+}
+
+/** A line of Markdown as it reads: without the marks of headings, lists, quotations, links, emphasis and code. */
+function plain(line) {
+  const bare = (text) =>
+    text
+      .replace(/!?\[([^\]]*)\]\([^)\s]*\)/g, "$1")
+      .replace(/(\*\*|~~)(?=\S)(.+?)(?<=\S)\1/g, "$2")
+      .replace(/(?<![\w*])\*(?=[^\s*])([^*]+)(?<=\S)\*(?![\w*])/g, "$1")
+      .replace(/(?<!\w)_(?=[^\s_])([^_]+)(?<=\S)_(?!\w)/g, "$1");
+  const parts = line.replace(/^\s*(?:#{1,6}|>|[-*+])\s+/, "").split(/`+([^`]+)`+/);
+  return parts.map((part, nth) => (nth % 2 ? part : bare(part))).join("").trim() || line.trim();
 }
 
 function asMarkdown({ title, system, messages }) {

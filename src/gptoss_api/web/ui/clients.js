@@ -18,7 +18,8 @@ export function clients(root, key) {
         [
           "In a terminal",
           `curl ${base}/chat/completions \\
-  -H "Authorization: Bearer ${key}" -H "Content-Type: application/json" \\
+  -H "Authorization: Bearer ${key}" \\
+  -H "Content-Type: application/json" \\
   -d '{"model": "${MODEL}", "messages": [{"role": "user", "content": "Say hello."}]}'`,
         ],
       ],

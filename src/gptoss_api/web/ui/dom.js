@@ -90,6 +90,17 @@ async function copy(text) {
   }
 }
 
+/** A sentence with a command after a colon, and maybe a remark behind it: the command as code, with a button that copies it. */
+export function withCommand(text) {
+  const [, before, typed, remark] = /^(.*?: )([^(]*gptoss[-_]api [^(]*?)(\s*\(.*)?$/.exec(text) ?? [];
+  return typed ? [before, command(typed), remark] : text;
+}
+
+/** What is to be typed, as code with a button that copies it. */
+export function command(text) {
+  return h("span", { class: "command" }, h("code", {}, text), copyButton(() => text, `Copy: ${text}`));
+}
+
 /** Has screen readers say `text` once they are done with what they say, which may be what came just before. */
 export function announce(text) {
   const said = h("p", {}, text);

@@ -105,7 +105,7 @@ export class AnswerView {
     this.who.replaceChildren(
       h("span", { class: "name" }, model),
       ...[
-        upstream === DEMO && h("span", { class: "badge warn strong" }, icon("warning"), "Demo: no model answered"),
+        upstream === DEMO && h("span", { class: "badge warn strong" }, icon("warning"), "Demo"),
         emulated.length > 0 && h("span", { class: "badge", title: "What the gateway did because the upstream cannot" }, `Emulated: ${emulated.map(words).join(", ")}`),
         repairs > 0 && h("span", { class: "badge accent", title: "How often the gateway asked again or mended arguments" }, `Repaired${repairs > 1 ? ` ${repairs} times` : ""}`),
       ].filter(Boolean),

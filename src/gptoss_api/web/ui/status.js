@@ -2,7 +2,7 @@
 
 import { meter } from "./charts.js";
 import { clients } from "./clients.js";
-import { announce, copyButton, h, icon, iconButton } from "./dom.js";
+import { announce, command, copyButton, h, icon, iconButton, withCommand } from "./dom.js";
 import { count, span } from "./figures.js";
 import { limitList } from "./limits.js";
 import { measured, scoreCards } from "./verified.js";
@@ -104,9 +104,9 @@ class StatusView {
       ...[
         details?.settings?.problem && notice("The configuration file cannot be used, and the settings stay as they were", details.settings.problem),
         details?.settings?.needs_restart.length > 0 && notice("Changed settings wait for a restart", details.settings.needs_restart.join(", ")),
-        details && h("div", { class: "columns" }, details.upstreams.map((found) => upstream(found, details.verified))),
+        details && h("div", { class: "cards" }, details.upstreams.map((found) => upstream(found, details.verified))),
         details?.verified.length > 0 && scoreCards(details.verified),
-        h("div", { class: "columns" }, details ? [running(status), storing(details)] : [own(status)], limits && h("section", { class: "card", "aria-labelledby": "limits" }, h("h2", { id: "limits" }, "Limits of this key"), limitList(key.limits))),
+        h("div", { class: "cards" }, details ? [running(status), storing(details)] : [own(status)], limits && h("section", { class: "card", "aria-labelledby": "limits" }, h("h2", { id: "limits" }, "Limits of this key"), limitList(key.limits))),
       ].filter(Boolean),
     );
   }
@@ -153,7 +153,7 @@ function pasting(api, { keys_required: wantsKey }) {
       "p",
       { class: "hint" },
       wantsKey
-        ? "Put one of the gateway's keys where YOUR_KEY stands. Whoever runs the gateway makes them with 'gptoss-api keys create'."
+        ? ["Put one of the gateway's keys where YOUR_KEY stands. Whoever runs the gateway makes them: ", command("gptoss-api keys create NAME")]
         : "No key is needed here; clients that insist on one take any text.",
     ),
     h("div", { class: "clients", role: "group", "aria-label": "Clients" }, buttons),
@@ -162,7 +162,7 @@ function pasting(api, { keys_required: wantsKey }) {
 }
 
 function byItself(name) {
-  return h("p", { class: "hint" }, "Where the gateway's program is, ", h("code", {}, `gptoss-api setup ${name}`), " writes this for you, keeps a backup, and takes it back with ", h("code", {}, "--undo"), ".");
+  return h("p", { class: "hint" }, "Where the gateway's program is, ", command(`gptoss-api setup ${name}`), " writes this for you, keeps a backup, and takes it back with ", h("code", {}, "--undo"), ".");
 }
 
 function address(name, url) {
@@ -196,11 +196,11 @@ function upstream(found, verified) {
       h("span", { class: `badge ${found.ready ? "good" : "bad"}` }, found.ready ? "ready" : "not ready"),
       found.state !== "in use" && h("span", { class: `badge ${STATES[found.state]}` }, found.state),
     ),
-    found.detail && h("p", {}, found.detail),
+    found.detail && h("p", { class: "upstream-detail" }, withCommand(found.detail.replace(/^No model is behind the demo\. /, ""))),
     facts([
       ["Kind", found.kind === found.name ? "" : found.kind],
       ["Address", found.address ? h("code", {}, found.address) : ""],
-      ["Login", found.login ? (LOGINS[found.login] ?? found.login) : ""],
+      ["Login", found.login ? withCommand(LOGINS[found.login] ?? found.login) : ""],
       ["Models", found.models.join(", ")],
       ["Measured", verified.filter((card) => card.upstream === found.name).map(measured).join("; ")],
     ]),
@@ -214,7 +214,7 @@ function upstream(found, verified) {
   );
 }
 
-function running({ version, models, details }) {
+function running({ version, details }) {
   return h(
     "section",
     { class: "card", "aria-labelledby": "running" },
@@ -224,7 +224,6 @@ function running({ version, models, details }) {
       ["Running for", details.uptime_seconds < 60 ? "less than a minute" : span(Math.floor(details.uptime_seconds / 60) * 60)],
       ["Workers", count(details.workers)],
       ["Being answered", count(details.in_flight)],
-      ["Models", models.join(", ")],
       ["Upstream chosen", details.chosen_because],
       ["Keys", details.keys.created + details.keys.configured ? `${count(details.keys.created)} created, ${count(details.keys.configured)} configured` : "none needed"],
     ]),
@@ -243,7 +242,7 @@ function storing({ store }) {
     ),
     facts([
       ["Where", store.where],
-      ["Keeps", store.what],
+      ["Keeps", h("ul", {}, store.what.split("; ").map((kept) => h("li", {}, kept)))],
       ["Failures", count(store.failures)],
       ["Usage lost", store.usage_lost ? `${count(store.usage_lost)} turns` : ""],
     ]),

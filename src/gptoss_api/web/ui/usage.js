@@ -21,6 +21,8 @@ const GROUPS = { model: "Model", key: "Key", upstream: "Upstream", dialect: "API
 // Series that have a colour of their own; the others are shown together.
 const COLOURS = 4;
 const OTHER = "others";
+// Where a request ended before an upstream had begun an answer.
+const NOBODY = "none answered";
 const EVERY = 20_000;
 const HOUR = 3_600;
 const DAY = 24 * HOUR;
@@ -263,7 +265,7 @@ function tiles({ series, recent }) {
     tile("First token", took(times.first_ms.p50), `95% within ${took(times.first_ms.p95)}`),
     tile("Whole answer", took(times.total_ms.p50), `95% within ${took(times.total_ms.p95)}`),
     tile("Errors", share(errors, asked), `${count(errors)} of ${count(asked)}`),
-    tile("Repairs", count(repairs), repairs ? "asked again or fitted" : "nothing had to be mended"),
+    tile("Repairs", count(repairs), repairs ? "asked again, fitted" : "none needed"),
   );
 }
 
@@ -299,7 +301,7 @@ function groups({ groups: found }) {
     const rows = [...found[by]].sort((one, other) => tokens(other) - tokens(one));
     const most = tokens(rows[0]);
     const heading = `By ${title === "API" ? title : title.toLowerCase()}`;
-    const name = (row) => row.name || row[by] || "(none)";
+    const name = (row) => row.name || row[by] || (by === "upstream" ? NOBODY : "(none)");
     return h(
       "section",
       { class: "card flush", "aria-labelledby": `by-${by}` },
@@ -384,7 +386,7 @@ function requests({ requests: rows, scope }) {
           everybody && (row.name || row.key || NOTHING),
           row.dialect,
           h("span", { class: "nowrap" }, row.model || NOTHING),
-          h("span", { class: "nowrap" }, row.upstream || NOTHING),
+          h("span", { class: "nowrap" }, row.upstream || NOBODY),
           outcome(row),
           { number: count(row.prompt) },
           { number: count(row.completion) },
