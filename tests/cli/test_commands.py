@@ -39,6 +39,24 @@ def test_where_nothing_is_near_nothing_is_guessed() -> None:
     assert told("frobnicate").endswith("Error: No such command 'frobnicate'.\n")
 
 
+@pytest.mark.parametrize("group", [[], ["keys"], ["service"]])
+def test_no_description_of_a_command_is_cut(group: list[str]) -> None:
+    lines = CliRunner().invoke(main, [*group, "--help"], prog_name="gptoss-api").stdout.splitlines()
+    described = lines[lines.index("Commands:") + 1 :]
+    assert described
+    assert [line for line in described if line.endswith("...") or not line.endswith(".")] == []
+
+
+@pytest.mark.parametrize("command", ["setup", "launch", "completion"])
+def test_what_can_be_chosen_is_listed_alike_whether_nothing_or_something_else_is_given(command: str) -> None:
+    missing, other = (told(command, *words).partition("Choose one of:\n")[2] for words in ([], ["foo"]))
+    assert missing == other != ""
+    assert all(line.startswith("  ") and len(line) < 80 for line in missing.splitlines())
+    assert "\t" not in missing
+    if command != "completion":
+        assert "claude-code, opencode" in missing
+
+
 def completed(*words: str) -> list[str]:
     """What bash is told for the last word."""
     asked = {"COMP_WORDS": " ".join(("gptoss-api", *words)), "COMP_CWORD": str(len(words))}

@@ -1,15 +1,19 @@
 """``gptoss-api keys``: what it says, what it keeps, and what it never shows again."""
 
+import itertools
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from gptoss_api.cli import main
+from gptoss_api.core import program
 
 Keys = Callable[..., Result]
 
@@ -73,6 +77,36 @@ def test_everything_a_key_may_do_is_in_its_json(keys: Keys) -> None:
     assert shown(keys("show", "anna", "--json")) == made
     assert shown(keys("show", made["id"], "--json")) == made
     assert shown(keys("list", "--json")) == [made]
+
+
+def test_a_span_begins_when_the_key_is_created(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(1_767_225_600.3, 0.4)
+    monkeypatch.setattr("gptoss_api.cli.keys.time", SimpleNamespace(time=lambda: next(clock)))
+    for name in ("anna", "bea", "carl"):
+        made = shown(keys("create", name, "--expires", "90d", "--json"))
+        created, expires = (datetime.fromisoformat(made[member]) for member in ("created", "expires"))
+        assert expires - created == timedelta(days=90)
+
+
+def test_a_created_key_is_told_with_what_it_may_do(keys: Keys) -> None:
+    limited = ("--models", "gpt-oss-20b", "--rpm", "6000", "--budget", "2M/month", "--expires", "2099-01-01")
+    first = keys("create", "anna", *limited).stderr
+    assert "Models: gpt-oss-20b. Expires: 2099-01-01T00:00:00Z. " in first
+    assert "Limits: 6,000 requests/minute, 2,000,000 tokens/month." in first
+    assert "from now on requests without a key are refused" in first
+    second = keys("create", "bea", "--admin").stderr
+    assert "Models: all. Expires: never. Limits: none. It opens /admin too." in second
+    assert "from now on" not in second
+    assert "6,000 requests/minute, 2,000,000 tokens/month" in keys("list").stdout
+
+
+def test_a_command_that_is_named_can_be_typed(keys: Keys) -> None:
+    assert f"; {program.command()} keys create NAME" in keys("list").stdout
+    assert f"; {program.command()} keys list shows all" in keys("show", "anna").stderr
+    keys("create", "anna")
+    deleted = keys("delete", "anna").stderr
+    assert f"'{program.command()} usage'" in deleted
+    assert "want one until they are restarted" in deleted
 
 
 def test_editing_changes_what_is_given_and_nothing_else(keys: Keys) -> None:

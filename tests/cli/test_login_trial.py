@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gptoss_api.core import program
 from tests.cli.conftest import Run, answering, clean_environment
 from tests.simulator import HttpReply, Simulator, simulator_thread
 from tests.simulator.server import session_cookie
@@ -124,6 +125,7 @@ def test_a_site_that_cannot_be_reached_leaves_it_untried(run_here: Run, kept: Pa
     )
     assert (done.returncode, session_in(kept)) == (0, "s3cret")
     assert "Warning: whether the login is good could not be found out." in done.stderr
+    assert f"To remove it again: {program.command()} login --forget" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -155,6 +157,26 @@ def test_the_login_before_stays_beside_and_can_be_gone_back_to(
         assert (session_in(kept), session_in(before)) == (now, other)
     if sys.platform != "win32":
         assert stat.S_IMODE(before.stat().st_mode) == 0o600
+
+
+def test_a_login_can_be_forgotten_and_then_the_one_before(run_here: Run, kept: Path, before: Path) -> None:
+    for session in ("first", "second"):
+        run_here("login", "--no-check", stdin=f"user_id=u; session={session}")
+    done = run_here("login", "--forget")
+    assert (done.returncode, kept.exists(), session_in(before)) == (0, False, "first")
+    assert f"The login in {kept} is removed." in done.stdout
+    for option in ("--previous", "--forget"):
+        assert f"{program.command()} login {option}' " in done.stdout
+    assert run_here("login", "--previous").returncode == 0
+    assert session_in(kept) == "first"
+    run_here("login", "--no-check", stdin="user_id=u; session=second")
+    for removed in (kept, before):
+        again = run_here("login", "--forget", GPTOSS_COOKIE="user_id=u; session=s")
+        assert (again.returncode, removed.exists()) == (0, False)
+        assert "GPTOSS_COOKIE is set and wins" in again.stderr
+    nothing = run_here("login", "--forget")
+    assert (nothing.returncode, nothing.stdout) == (0, f"There is no login in {kept}.\n")
+    assert run_here("login", "--forget", "--previous").returncode == 2
 
 
 def test_what_is_damaged_does_not_take_the_place_of_the_login_before(

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gptoss_api import __version__
+from gptoss_api.core import program
 from gptoss_api.server.listening import remedy
 from tests.cli.conftest import Run, clean_environment
 from tests.conftest import StartGateway, free_port
@@ -55,7 +56,12 @@ def test_help_names_the_commands_and_every_setting_that_is_no_secret(run: Run) -
         ([], {"PORT": "eighty"}, "PORT: 'eighty'"),
         ([], {"GPTOSS_UPSTREAM": "openai"}, "GPTOSS_UPSTREAM: 'openai'"),
         (["--upstream", "openai"], {"GPTOSS_UPSTREAM": "demo"}, "--upstream: 'openai'"),
-        ([], {"HOST": "0.0.0.0"}, "HOST: '0.0.0.0' lets other machines in"),
+        (
+            [],
+            {"HOST": "0.0.0.0"},
+            f"HOST: '0.0.0.0' lets other machines in and no API keys are set; "
+            f"run '{program.command()} keys create NAME'",
+        ),
         (["--host", "0.0.0.0"], {}, "--host: '0.0.0.0' lets other machines in"),
         ([], {"GPTOSS_COOKIE": "s3cret-nonsense"}, "GPTOSS_COOKIE: "),
         (

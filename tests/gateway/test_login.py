@@ -233,6 +233,46 @@ def test_every_worker_makes_room_and_one_that_is_replaced_does_not_stop_the_rest
     assert "Traceback" not in running.log()
 
 
+def command(running: RunningGateway, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "gptoss_api", *words],
+        env=clean_environment(running.home, XDG_CONFIG_HOME=str(running.home / "config")),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+
+
+def test_a_login_that_is_forgotten_brings_the_demo_back_and_another_takes_its_place_again(
+    auto: Callable[..., RunningGateway], simulator: Simulator
+) -> None:
+    running = auto()
+    log_in(running, "user_id=1; session=junk")
+    assert ask(running, "POST", CHAT, HELLO).status != 200
+    command(running, "login", "--forget")
+    wait_for(lambda: "answers come from demo now" in running.log())
+    assert answered_by(ask(running, "POST", CHAT, HELLO)) == "demo"
+    assert not file_of(running).exists()
+    log_in(running, simulator.cookie)
+    assert answered_by(ask(running, "POST", CHAT, HELLO)) == "gpt-oss.com"
+    assert "junk" not in running.log()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="workers are not possible there")
+def test_every_worker_comes_back_from_a_login_that_was_there_at_the_start(
+    gateway: StartGateway, tmp_path: Path
+) -> None:
+    file = tmp_path / "login.json"
+    file.write_text("user_id=u; session=s")
+    file.chmod(0o600)
+    running = gateway(GPTOSS_UPSTREAM="auto", GPTOSS_CREDENTIALS_FILE=str(file), GPTOSS_WORKERS="2")
+    workers(running)
+    file.unlink()
+    wait_for(lambda: running.log().count("answers come from demo now") == 2)
+    assert answered_by(ask(running, "POST", CHAT, HELLO)) == "demo"
+
+
 def workers(running: RunningGateway) -> dict[int, int]:
     """The process of each worker, by its number."""
     wait_for(lambda: len(set(re.findall(r"worker (\d+) is process", running.log()))) == 2)

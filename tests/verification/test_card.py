@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gptoss_api.cli.verify_card import shown
 from gptoss_api.verification.card import Card, K, Run, Sample, Subject, make_card, summary
 from gptoss_api.verification.judges import CHECKS, Sizes
 from gptoss_api.verification.statistics import pass_at_k, pass_hat_k
@@ -63,6 +64,8 @@ def test_what_is_the_gateways_alone_makes_the_score_where_the_server_has_nothing
         ("complete", "native", False),
     ]
     assert (card.score, card.gateway_score) == (0.5, 0.5)
+    line = next(line for line in shown(card).splitlines() if line.startswith("right tool"))
+    assert line.split()[-7:] == ["-", "-", "-", "-", "0", "%", "emulated"]
 
 
 def test_turns_that_could_not_be_measured_count_nowhere_but_are_told() -> None:

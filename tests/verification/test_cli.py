@@ -148,7 +148,7 @@ def test_nothing_to_measure_is_no_good_result(tmp_path: Path) -> None:
     assert "gone: cannot be measured: " in done.stderr
     demo = gptoss_api(tmp_path, *QUICK, "--upstream", "demo", upstreams="[]")
     assert (demo.returncode, demo.stdout) == (2, "")
-    assert "There is no upstream to measure: GPTOSS_UPSTREAM is demo." in demo.stderr
+    assert "There is no upstream to measure: --upstream is demo. The demo has no model" in demo.stderr
 
 
 def test_gateways_at_the_store_show_the_results_and_prefer_by_them(

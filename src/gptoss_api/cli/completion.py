@@ -3,9 +3,11 @@
 import click
 from click.shell_completion import get_completion_class
 
+from .options import OneOf
+
 
 @click.command("completion")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=OneOf(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
     """Print what makes a shell complete commands and options.

@@ -11,7 +11,7 @@ from ..core.redaction import Redactor
 from .options import WrongSetting, read_settings, setting_options
 
 
-@click.command("config")
+@click.command("config", short_help="Show every setting, its value and its source.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @setting_options
 def command(as_json: bool, **given: object) -> None:

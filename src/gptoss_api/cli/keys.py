@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 from msgspec.structs import replace
@@ -17,6 +17,7 @@ from ..access import (
     KeyRecord,
     decode_record,
     encode_record,
+    moment,
     new_key_id,
     new_secret,
     public_record,
@@ -24,6 +25,7 @@ from ..access import (
 from ..config import ConfigError, Settings
 from ..core.catalog import find_model
 from ..core.errors import ModelNotFound
+from ..core.program import command as program
 from ..state import KeyStore, StoreUnavailable, keys_of
 from .options import WrongSetting, read_settings, tell_no_store
 
@@ -93,28 +95,36 @@ class Models(click.ParamType[tuple[str, ...]]):
             self.fail(unknown.message)
 
 
-class Expiry(click.ParamType[float]):
-    """A span from now on such as ``90d``, or a date, whose beginning in UTC is meant; or ``never``.
+class End(NamedTuple):
+    """When a key ends, in seconds: a ``span``, or a ``moment`` of Unix time; never without either."""
 
-    The value is a time in Unix seconds, 0 for never.
-    """
+    span: float = 0.0
+    moment: float = 0.0
+
+    def after(self, now: float) -> float | None:
+        """In Unix seconds, for a span that begins ``now``."""
+        return now + self.span if self.span else self.moment or None
+
+
+class Expiry(click.ParamType[End]):
+    """A span such as ``90d``, or a date, whose beginning in UTC is meant; or ``never``."""
 
     name = "expiry"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> End:
         if value == "never":
-            return 0.0
-        now = time.time()
+            return End()
         if found := _SPAN.fullmatch(value):
-            moment = now + int(found[1]) * _SPANS[found[2]]
+            end = End(span=int(found[1]) * _SPANS[found[2]])
         else:
             try:
-                moment = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+                end = End(moment=datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
             except ValueError:
-                moment = 0.0
-        if not now < moment < _LATEST:
+                end = End()
+        now = time.time()
+        if not now < (end.after(now) or 0.0) < _LATEST:
             self.fail(f"{value!r} is not allowed; expected 30m, 12h, 90d, 4w, a date to come, or never")
-        return moment
+        return end
 
 
 def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -154,7 +164,7 @@ def _key_options(command: Command) -> Command:
     return command
 
 
-@click.group("keys")
+@click.group("keys", short_help="Create, list, change, revoke and delete API keys.")
 def command() -> None:
     """Create, list, change, revoke and delete the gateway's own API keys.
 
@@ -170,17 +180,32 @@ def command() -> None:
 def create(name: str, as_json: bool, **given: Any) -> None:
     """Make a key called NAME and show its secret, this once."""
     secret = new_secret()
+    is_first = False
 
     def added(records: Sequence[KeyRecord]) -> KeyRecord:
+        nonlocal is_first
         _refuse_taken(records, name)
-        record = KeyRecord(new_key_id(), name, secret.digest, secret.ending, round(time.time(), 3))
-        return _changed(record, given)
+        is_first = not records
+        now = round(time.time(), 3)
+        return _changed(KeyRecord(new_key_id(), name, secret.digest, secret.ending, now), given, now)
 
     record = _write(given, added, makes_store=True)
     if as_json:
         click.echo(json.dumps({**public_record(record, time.time()), "key": secret.secret}, indent=2))
         return
-    click.echo(f"{record.name} ({record.id}). This is its secret, which is shown only now:", err=True)
+    click.echo(
+        f"{record.name} ({record.id}). Models: {_models(record)}. "
+        f"Expires: {moment(record.expires) or 'never'}. "
+        f"Limits: {_all_limits(record)}.{' It opens /admin too.' if record.admin else ''}",
+        err=True,
+    )
+    if is_first:
+        click.echo(
+            "This is the first key: from now on requests without a key are refused, within two seconds also "
+            "by gateways that run.",
+            err=True,
+        )
+    click.echo("This is its secret, which is shown only now:", err=True)
     click.echo(secret.secret)
 
 
@@ -199,8 +224,8 @@ def list_keys(as_json: bool, **given: Any) -> None:
                 record.id,
                 f"…{record.ending}",
                 record.state(now) + (", admin" if record.admin else ""),
-                ",".join(record.models) or "all",
-                ", ".join(_limits(record.limits)) or "none",
+                _models(record),
+                _all_limits(record),
             )
             for record in records
         ]
@@ -208,7 +233,7 @@ def list_keys(as_json: bool, **given: Any) -> None:
         for row in rows:
             click.echo("  ".join(map(str.ljust, row, widths)).rstrip())
     else:
-        click.echo("There are no keys; gptoss-api keys create NAME makes one.")
+        click.echo(f"There are no keys; {program()} keys create NAME makes one.")
 
 
 @command.command("show")
@@ -232,12 +257,12 @@ def edit(key: str, as_json: bool, name: str | None, **given: Any) -> None:
         if name is not None and name != record.name:
             _refuse_taken(records, name)
             record = replace(record, name=name)
-        return _changed(record, given)
+        return _changed(record, given, time.time())
 
     _print(_write(given, edited), as_json)
 
 
-@command.command("revoke")
+@command.command("revoke", short_help="End a key for good; its record stays.")
 @click.argument("key")
 @_store_options
 def revoke(key: str, as_json: bool, **given: Any) -> None:
@@ -274,7 +299,7 @@ def delete(key: str, as_json: bool, **given: Any) -> None:
     _print(record, as_json)
     click.echo(
         f"{record.name} ({record.id}) is deleted: within two seconds it opens nothing any more. Its record "
-        "and what its limits had counted are gone; what it used stays in 'gptoss-api usage'.",
+        f"and what its limits had counted are gone; what it used stays in '{program()} usage'.",
         err=True,
     )
     if not _read(given):
@@ -285,8 +310,8 @@ def delete(key: str, as_json: bool, **given: Any) -> None:
         )
 
 
-def _changed(record: KeyRecord, given: dict[str, Any]) -> KeyRecord:
-    """``record`` with the options of :func:`_key_options` that were given."""
+def _changed(record: KeyRecord, given: dict[str, Any], now: float) -> KeyRecord:
+    """``record`` with the options of :func:`_key_options` that were given; spans begin ``now``."""
     limits, budgets = record.limits, given["budgets"]
     for field, option in (("requests", "rpm"), ("tokens", "tpm"), ("concurrency", "concurrency")):
         if (value := given[option]) is not None:
@@ -298,7 +323,7 @@ def _changed(record: KeyRecord, given: dict[str, Any]) -> KeyRecord:
     if given["models"] is not None:
         record = replace(record, models=given["models"])
     if given["expires"] is not None:
-        record = replace(record, expires=given["expires"] or None)
+        record = replace(record, expires=given["expires"].after(now))
     if given["admin"] is not None:
         record = replace(record, admin=given["admin"])
     return record
@@ -390,7 +415,7 @@ def _found(records: Sequence[KeyRecord], wanted: str) -> KeyRecord:
         if wanted in (record.name, record.id):
             return record
     # It may be a secret, given where a name belongs.
-    raise click.ClickException("There is no key with this name or id; gptoss-api keys list shows all.")
+    raise click.ClickException(f"There is no key with this name or id; {program()} keys list shows all.")
 
 
 def _print(record: KeyRecord, as_json: bool) -> None:
@@ -398,24 +423,32 @@ def _print(record: KeyRecord, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(public, indent=2))
         return
-    public["models"] = ",".join(record.models) or "all"
-    public["limits"] = ", ".join(_limits(record.limits)) or "none"
+    public["models"] = _models(record)
+    public["limits"] = _all_limits(record)
     public["ending"] = f"…{record.ending}"
     for name, value in public.items():
         if value is not None:
             click.echo(f"{name:<8} {str(value).lower() if isinstance(value, bool) else value}")
 
 
+def _models(record: KeyRecord) -> str:
+    return ",".join(record.models) or "all"
+
+
+def _all_limits(record: KeyRecord) -> str:
+    return ", ".join(_limits(record.limits)) or "none"
+
+
 def _limits(limits: KeyLimits) -> Iterator[str]:
     if limits.requests is not None:
-        yield f"{limits.requests} requests/minute"
+        yield f"{limits.requests:,} requests/minute"
     if limits.tokens is not None:
-        yield f"{limits.tokens} tokens/minute"
+        yield f"{limits.tokens:,} tokens/minute"
     if limits.concurrency is not None:
-        yield f"{limits.concurrency} at a time"
+        yield f"{limits.concurrency:,} at a time"
     for budget in limits.budgets:
         yield (
-            f"{budget.tokens} tokens/{budget.period}"
+            f"{budget.tokens:,} tokens/{budget.period}"
             if budget.period != "total"
-            else f"{budget.tokens} tokens"
+            else f"{budget.tokens:,} tokens"
         )

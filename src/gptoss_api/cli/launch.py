@@ -14,15 +14,19 @@ from .clients.client import Target
 from .clients.files import CannotUse
 from .clients.processes import NotStarted, Supervisor
 from .clients.running import NoGateway, find_key, look_at, tell
-from .options import read_settings
+from .options import OneOf, read_settings
 from .setup import find_target
 
 
-@click.command("launch", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(
+    "launch",
+    short_help="Start a client that uses the gateway for this once.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="The model that the client uses.")
 @click.option("--base-url", metavar="URL", help="The gateway, unless it is that of these settings.")
 @click.option("--config", "config_file", metavar="FILE", help="TOML file with settings.")
-@click.argument("name", metavar="CLIENT", type=click.Choice(NAMES))
+@click.argument("name", metavar="CLIENT", type=OneOf(NAMES))
 @click.argument("arguments", metavar="[-- ARGS]...", nargs=-1, type=click.UNPROCESSED)
 def command(
     model: str, base_url: str | None, config_file: str | None, name: str, arguments: tuple[str, ...]

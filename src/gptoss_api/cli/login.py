@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from ..core.program import command as program
 from ..core.servers import SERVER_KINDS, SITE
 from .hidden_input import read_hidden
 from .options import read_settings
@@ -25,7 +26,7 @@ PROMPT = """\
 Paste it here and press Enter; it is not shown: """
 
 
-@click.command("login")
+@click.command("login", short_help="Keep the login of a browser at gpt-oss.com.")
 @click.option("--config", "config_file", metavar="FILE", help="TOML file with settings.")
 @click.option("--credentials-file", metavar="FILE", help="File in which the login is kept.")
 @click.option("--from-firefox", is_flag=True, help="Take the cookies that Firefox keeps on this machine.")
@@ -38,8 +39,15 @@ Paste it here and press Enter; it is not shown: """
     help="Send one short message with the login without asking, or keep it untried.",
 )
 @click.option("--previous", is_flag=True, help="Go back to the login that was kept before this one.")
+@click.option("--forget", is_flag=True, help="Remove the login that is kept; once more, the one before it.")
 def command(
-    from_firefox: bool, profile: str, container: str, check: bool | None, previous: bool, **given: str | None
+    from_firefox: bool,
+    profile: str,
+    container: str,
+    check: bool | None,
+    previous: bool,
+    forget: bool,
+    **given: str | None,
 ) -> None:
     """Keep the cookies of a browser that is logged in at gpt-oss.com.
 
@@ -57,8 +65,12 @@ def command(
     path = settings.credentials_file
     assert path is not None
     _keep_quiet()
-    if previous:
-        _go_back(path)
+    if previous and forget:
+        raise click.UsageError("--previous and --forget exclude each other.")
+    if previous or forget:
+        (_go_back if previous else _forget)(path)
+        if settings.cookie:
+            click.echo("Warning: GPTOSS_COOKIE is set and wins over the file.", err=True)
         return
     if (profile or container) and not from_firefox:
         raise click.UsageError("--profile and --container belong to --from-firefox.")
@@ -142,7 +154,11 @@ def _try(login: "Credentials", settings: "Settings", *, ask: bool, insist: bool)
             "and copy that request."
         )
     if trial.verdict is Verdict.UNKNOWN:
-        click.echo(f"Warning: whether the login is good could not be found out. {trial.detail}", err=True)
+        click.echo(
+            f"Warning: whether the login is good could not be found out. {trial.detail} "
+            f"To remove it again: {program()} login --forget",
+            err=True,
+        )
     else:
         click.echo(trial.detail)
 
@@ -185,6 +201,24 @@ def _go_back(path: Path) -> None:
     except OSError as error:
         raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from None
     click.echo(f"The login before is in {path} again, and the one that was there in {file_before(path)}.")
+
+
+def _forget(path: Path) -> None:
+    from ..upstreams.chatkit.credentials import file_before, forget
+
+    try:
+        removed = forget(path)
+    except OSError as error:
+        raise click.ClickException(f"{path}: cannot be removed: {error.strerror}") from None
+    if removed is None:
+        click.echo(f"There is no login in {path}.")
+        return
+    click.echo(f"The login in {removed} is removed. It stays valid at gpt-oss.com until you log out there.")
+    if removed == path and (before := file_before(path)).exists():
+        click.echo(
+            f"The one before stays in {before}: '{program()} login --previous' goes back to it, "
+            f"'{program()} login --forget' once more removes it too."
+        )
 
 
 def _warn_of_variable(text: str, kept: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 """The settings as options of a command."""
 
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,25 @@ class WrongSetting(click.ClickException):
     """A setting that cannot be used: one line on standard error, exit code 2."""
 
     exit_code = 2
+
+
+class OneOf(click.Choice[str]):
+    """One of several words, which are listed alike whether none was given or another."""
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:
+        """What is said where no word was given."""
+        return self._listed
+
+    def get_invalid_choice_message(self, value: str, ctx: click.Context | None) -> str:
+        """What is said of another word."""
+        return f"{value!r} is none of them. {self._listed}"
+
+    @property
+    def _listed(self) -> str:
+        words = textwrap.fill(
+            ", ".join(self.choices), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+        )
+        return f"Choose one of:\n{words}"
 
 
 def setting_options(command: Command) -> Command:

@@ -14,7 +14,7 @@ from .options import WrongSetting, setting_options
 from .session_managers import Service, ServiceFailed, refuse_foreign, served, session_manager
 
 
-@click.group("service")
+@click.group("service", short_help="Let the gateway run in the background.")
 def command() -> None:
     """Let the gateway run in the background from now on, started with your session."""
 
@@ -58,7 +58,7 @@ def install(only_print: bool, **given: object) -> None:
     click.echo(f"The service runs ({service.state()}); its file is {service.file}.\n{service.advice()}")
 
 
-@command.command("status")
+@command.command("status", short_help="Say whether the service is installed and runs.")
 def status() -> None:
     """Say whether the service is installed and runs; the exit code is 0 if so, else 3."""
     service = session_manager([])
@@ -70,7 +70,7 @@ def status() -> None:
     sys.exit(0 if state in ("active", "running") else 3)
 
 
-@command.command("remove")
+@command.command("remove", short_help="Stop the service and remove its file.")
 def remove() -> None:
     """Stop the service and remove its file; logins, keys and conversations stay."""
     service = session_manager([])

@@ -17,11 +17,11 @@ from .clients.changes import Refused, Setup, by_hand, plan_setup, plan_undo, set
 from .clients.client import Client, Target
 from .clients.files import CannotUse
 from .clients.running import NoGateway, Sighting, address_given, look_at, wants_keys
-from .options import read_settings
+from .options import OneOf, read_settings
 
 
-@click.command("setup")
-@click.argument("name", metavar="CLIENT", type=click.Choice(NAMES))
+@click.command("setup", short_help="Write a client's configuration, or take it back.")
+@click.argument("name", metavar="CLIENT", type=OneOf(NAMES))
 @click.option("--print", "show", is_flag=True, help="Show what would be written, and write nothing.")
 @click.option("--undo", "undoing", is_flag=True, help="Give back what was there before.")
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="The model that the client uses.")

@@ -14,6 +14,7 @@ import msgspec
 from ..config import ConfigError, Settings
 from ..core.catalog import find_model
 from ..core.errors import ModelNotFound
+from ..core.servers import DEMO
 from ..gateway import state_url
 from ..gateway.verifying import Bench, Order, Unmeasurable, keep, open_bench
 from ..state import StoreUnavailable, is_shared
@@ -31,7 +32,7 @@ _ASKED_ABOVE: Final = 100_000
 _UNMEASURED: Final = 2
 
 
-@click.command("verify")
+@click.command("verify", short_help="Measure how well upstreams serve gpt-oss.")
 @click.option(
     "--upstream", metavar="NAME", help="Which upstream, as of 'serve'; all that are configured unless given."
 )
@@ -81,7 +82,7 @@ def command(
         raise click.BadParameter(error.message, param_hint="--model") from None
     order = Order(n or (_USUAL_QUICK if quick else _USUAL), quick, concurrency, canonical)
     try:
-        cards, whole = asyncio.run(_verify(settings, order, sure=yes, quiet=as_json))
+        cards, whole = asyncio.run(_verify(settings, order, places["upstream"], sure=yes, quiet=as_json))
     except ConfigError as error:
         raise WrongSetting(str(error)) from None
     if as_json:
@@ -94,13 +95,21 @@ def command(
     sys.exit(int(any(card.score is None or card.score < min_score for card in cards)))
 
 
-async def _verify(settings: Settings, order: Order, *, sure: bool, quiet: bool) -> tuple[list[Card], bool]:
-    """The cards of one upstream after the other, and whether all could be measured to the end."""
+async def _verify(
+    settings: Settings, order: Order, asked: str | None, *, sure: bool, quiet: bool
+) -> tuple[list[Card], bool]:
+    """The cards of one upstream after the other, and whether all could be measured to the end.
+
+    ``asked`` is what the command line names as the upstream.
+    """
     cards: list[Card] = []
     whole = True
     async with open_bench(settings) as bench:
         if not bench.candidates:
-            click.echo(f"There is no upstream to measure: {bench.selection.because}.", err=True)
+            because = f"--upstream is {asked}" if asked == DEMO else bench.selection.because
+            click.echo(
+                f"There is no upstream to measure: {because}. The demo has no model behind it.", err=True
+            )
             return cards, False
         if not _is_worth_it(order, bench, sure=sure):
             return cards, False

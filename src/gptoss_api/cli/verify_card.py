@@ -50,12 +50,12 @@ def compared(cards: Sequence[Card]) -> str:
 
 
 def _row(check: CheckResult) -> tuple[str, ...]:
-    rate = check.counted
+    rate = check.raw
     raw = "" if check.raw is None else f"{check.raw.passed}/{check.raw.of}  {_percent(check.raw.pass_at_1)}"
     return (
         check.title,
         raw or "-",
-        "" if rate is None else "-".join(f"{100 * bound:.0f}" for bound in rate.interval),
+        "-" if rate is None else "-".join(f"{100 * bound:.0f}" for bound in rate.interval),
         _percent(rate.pass_at_k if rate else None),
         _percent(rate.pass_hat_k if rate else None),
         _percent(check.gateway.pass_at_1 if check.gateway else None),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..access.origins import is_loopback
+from ..core.program import command
 from ..core.redaction import NOT_SHOWN, Redactor
 from ..core.servers import AUTO, DEMO, SERVER_KINDS
 from .exposure import open_files, weak_keys
@@ -66,7 +67,7 @@ class Resolution:
         if not created_keys_exist(settings):
             raise ConfigError(
                 f"{self.sources['host'].name}: {settings.host!r} lets other machines in and no API keys "
-                "are set; run 'gptoss-api keys create NAME' or set GPTOSS_API_KEYS, or say --insecure to "
+                f"are set; run '{command()} keys create NAME' or set GPTOSS_API_KEYS, or say --insecure to "
                 "serve everyone"
             )
 

@@ -10,7 +10,7 @@ from functools import cache
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..config import Settings, UpstreamSettings
+from ..config import ConfigError, Settings, UpstreamSettings
 from ..core.catalog import Model
 from ..core.errors import GatewayError
 from ..core.histogram import Histogram
@@ -103,12 +103,18 @@ class Gateway:
         # By upstream, since the start: other settings do not take back what was counted.
         self.waits: dict[str, Histogram] = {}
         self._builder = UpstreamBuilder(settings, self._credentials, self._http, environ, self.waits)
-        self._awaits_login = selection.is_demo and settings.upstream == AUTO
         self._credentials.hide_with(hide_from_logs)
         self._settings = settings
-        self._use(selection)
+        self._choose(selection)
 
     _preference: Preference | None
+
+    def _choose(self, selection: Selection) -> None:
+        """Uses what ``auto`` or somebody chose, and knows which logins that come or go make a difference."""
+        finds = self._settings.upstream == AUTO and not self._settings.upstreams
+        self._awaits_login = finds and selection.is_demo
+        self._needs_login = finds and select_login(self._credentials) is not None
+        self._use(selection)
 
     def _use(self, selection: Selection) -> None:
         """Has every turn from now on answered by ``selection``."""
@@ -157,8 +163,7 @@ class Gateway:
             builder.build(entry, alone=len(selection.upstreams) == 1)
         self._builder = builder
         self._settings = settings
-        self._awaits_login = selection.is_demo and settings.upstream == AUTO
-        self._use(selection)
+        self._choose(selection)
 
     def _look_for_login(self) -> None:
         """Lets a demo that ``auto`` fell to make room for a login; a look costs one call of ``stat``."""
@@ -166,16 +171,35 @@ class Gateway:
             return
         self._credentials.follow()
         if (site := select_login(self._credentials)) is not None:
-            self._awaits_login = False
-            self._use(site)
+            self._choose(site)
             log = _log.warning if site.unreadable else _log.info
             log("answers come from %s instead of the demo: %s", site.names, site.because)
 
+    async def _look_whether_login_stays(self) -> None:
+        """Has turns answered by what ``auto`` finds without a login, once the one that it found is gone."""
+        if not self._needs_login:
+            return
+        self._credentials.follow()
+        if select_login(self._credentials) is not None:
+            return
+        settings = self._settings
+        try:
+            selection = await asyncio.to_thread(choose_upstreams, settings, self._credentials, self._environ)
+            if settings is not self._settings:
+                return
+            self._choose(selection)
+        except ConfigError as error:
+            self._needs_login = False
+            _log.warning("the login is gone, and nothing takes its place until a restart: %s", error)
+            return
+        _log.warning("answers come from %s now: %s", selection.names, selection.because)
+
     async def watch_login(self) -> None:
-        """Lets the demo make room for a login also while nobody asks for anything; ends when cancelled."""
+        """Follows logins that come and go also while nobody asks for anything; ends when cancelled."""
         while True:
             await asyncio.sleep(_LOGIN_PAUSE)
             self._look_for_login()
+            await self._look_whether_login_stays()
 
     @property
     def selection(self) -> Selection:

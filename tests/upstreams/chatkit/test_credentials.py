@@ -263,6 +263,19 @@ def test_a_new_login_in_the_file_is_taken_over(path: Path) -> None:
     assert running.follow() is False
 
 
+def test_a_login_whose_file_is_removed_is_gone_and_never_written_again(path: Path) -> None:
+    Credentials.parse(PASTED, path).store()
+    running = Credentials.load(None, path)
+    running.update_from_set_cookie(["session=refreshed; Path=/"])
+    path.unlink()
+    running.save_refreshed()
+    assert not path.exists()
+    assert (running.configured, running.cookie_header(), running.secrets) == (False, "", ())
+    Credentials.parse(PASTED, path).store()
+    assert running.follow() is True
+    assert running.cookie_header() == PASTED
+
+
 def test_a_file_that_is_put_there_unreadable_is_told_of_until_it_is_mended(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -113,8 +113,8 @@ class Credentials:
     def follow(self, request_id: str = "") -> bool:
         """Takes over a login that was put into the file since it was last read; says whether there was one.
 
-        So a login mends a running gateway, and is never overwritten by the one it replaces. ``request_id``
-        is that of the turn in which it happens, for the log.
+        So a login mends a running gateway, and is never overwritten by the one it replaces. Where the file is
+        gone, so is the login. ``request_id`` is that of the turn in which it happens, for the log.
         """
         if self._path is None or not self._follows or (stamp := _stamp(self._path)) == self._seen:
             return False
@@ -128,7 +128,10 @@ class Credentials:
             )
             return False
         self._unreadable = ""
-        if saved is None or saved.pasted == self._pasted:
+        if saved is None:
+            self._forget(request_id)
+            return False
+        if saved.pasted == self._pasted:
             return False
         self._values = {"user_id": saved.user_id, "session": saved.session}
         self._pasted = saved.pasted
@@ -137,6 +140,13 @@ class Credentials:
         if self._hide is not None:
             self._hide(self.secrets)
         return True
+
+    def _forget(self, request_id: str) -> None:
+        if self._configured:
+            _log.warning("the login in %s was removed", self._path, extra=log_fields(request_id))
+        self._values = dict.fromkeys(NAMES, "")
+        self._pasted = ""
+        self._configured = self._unsaved = False
 
     def hide_with(self, hide: Callable[[tuple[str, ...]], None]) -> None:
         """Has ``hide`` told the secrets, now and whenever a new login is taken over."""
@@ -209,8 +219,8 @@ class Credentials:
             self.save(request_id)
 
     def save(self, request_id: str = "") -> None:
-        """Does what :meth:`store` does, unless the file has a new login; a failure is only logged."""
-        if self.follow(request_id):
+        """Does what :meth:`store` does, unless the file has a new login or none; a failure is only logged."""
+        if self.follow(request_id) or not self._configured:
             return
         self._unsaved = False
         try:
@@ -276,6 +286,18 @@ def go_back(path: Path) -> Credentials:
     else:
         _write(place, msgspec.json.encode(now))
     return Credentials(user_id=before.user_id, session=before.session, path=path)
+
+
+def forget(path: Path) -> Path | None:
+    """Removes the login in ``path``, be it readable or not; where there is none, the one before it.
+
+    The value is the file that was removed, ``None`` where there was neither. Raises ``OSError``.
+    """
+    for each in (path, file_before(path)):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            each.unlink()
+            return each
+    return None
 
 
 @lru_cache(4)
