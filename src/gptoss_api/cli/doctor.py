@@ -90,7 +90,7 @@ def _examine(given: dict[str, object], *, live: bool, record: bool) -> _Report:
     settings = resolution.settings
     findings += check_settings(resolution)
     findings += check_files(resolution)
-    findings += [check_port(settings), check_proxies(settings)]
+    findings += [check_port(resolution), check_proxies(settings)]
     more, recording, secrets = asyncio.run(_ask_around(settings, live=live, record=record))
     redact = Redactor((*settings.secrets, *secrets))
     return _Report([_redacted(finding, redact) for finding in (*findings, *more)], recording)

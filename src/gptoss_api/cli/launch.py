@@ -43,11 +43,11 @@ def command(
         raise click.ClickException(
             f"{client.why_not}; '{program()} setup {name}' sets it up, and --undo takes that back."
         )
-    settings = read_settings({"config_file": config_file}).settings
+    resolution = read_settings({"config_file": config_file})
     with Supervisor() as supervisor, tempfile.TemporaryDirectory(prefix="gptoss-api-") as folder:
         try:
             found = supervisor.find(client.command, client.install)
-            target, seen = find_target(settings, base_url, model)
+            target, seen = find_target(resolution, base_url, model)
             if not seen.answers:
                 if base_url:
                     raise NoGateway(f"Nothing answers at {target.address}.")

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 import click
 
 from ..access.origins import is_loopback
-from ..config import Settings
+from ..config import Resolution
 from ..core.catalog import DEFAULT_MODEL, find_model
 from ..core.errors import ModelNotFound
 from ..core.program import command as program
-from ..server.neighbour import address_of
+from ..server.running import find_address
 from .clients import NAMES, find_client
 from .clients.changes import Refused, Setup, by_hand, plan_setup, plan_undo, set_up, undo
 from .clients.client import Client, Target
@@ -51,8 +51,8 @@ def command(
         if undoing:
             _undo(client, plan_undo(client), show=show)
             return
-        settings = read_settings({"config_file": config_file}).settings
-        target, seen = find_target(settings, base_url, model)
+        resolution = read_settings({"config_file": config_file})
+        target, seen = find_target(resolution, base_url, model)
         if show:
             _show(client, target, as_default=as_default)
             return
@@ -65,7 +65,7 @@ def command(
         click.echo("Warning: the gateway's built-in demo answers, not a model.", err=True)
 
 
-def find_target(settings: Settings, base_url: str | None, model: str) -> tuple[Target, Sighting]:
+def find_target(resolution: Resolution, base_url: str | None, model: str) -> tuple[Target, Sighting]:
     """The gateway and the model that a client is to use, and what was seen there.
 
     Raises:
@@ -75,11 +75,11 @@ def find_target(settings: Settings, base_url: str | None, model: str) -> tuple[T
         found = find_model(model).id
     except ModelNotFound as error:
         raise NoGateway(str(error)) from None
-    address = address_given(base_url) if base_url else address_of(settings.host, settings.port)
+    address = address_given(base_url) if base_url else find_address(resolution)
     seen = look_at(address)
     if seen.answers and not seen.is_gateway:
         raise NoGateway(f"What answers at {address} is not this gateway; say --base-url, or set PORT")
-    keyed = seen.keyed if seen.answers else not base_url and wants_keys(settings)
+    keyed = seen.keyed if seen.answers else not base_url and wants_keys(resolution.settings)
     return Target(address, found, keyed), seen
 
 

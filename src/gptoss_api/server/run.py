@@ -28,6 +28,7 @@ from .neighbour import address_of
 from .notify import NOBODY, Notifier
 from .protocol import SWEEP_EVERY, HttpProtocol, Shared
 from .reloading import Reloader
+from .running import noticed
 from .surface import PAGE, Surface
 from .tracing import traced
 
@@ -254,9 +255,10 @@ async def _serve(settings: Settings, given: Mapping[str, object]) -> int:
         apart = listen_for_metrics(settings)
         await announce(listeners, settings, gateway)
         manager = Notifier(os.environ)
-        return await serve_on(
-            listeners, settings, gateway, metrics_listeners=apart, given=given, manager=manager
-        )
+        with noticed(address_of(*listeners[0].getsockname()[:2])):
+            return await serve_on(
+                listeners, settings, gateway, metrics_listeners=apart, given=given, manager=manager
+            )
     finally:
         await gateway.close()
 

@@ -30,6 +30,7 @@ from ..state import is_shared
 from ..telemetry.logs import configure_logging, hide_from_logs
 from ..text.ranks import RanksDamaged
 from ..threads import Notes, UnderWay
+from .neighbour import address_of
 from .notify import Notifier
 from .run import (
     NOTHING_GIVEN,
@@ -42,6 +43,7 @@ from .run import (
     serve_on,
     stop_signals_caught,
 )
+from .running import noticed
 
 # Seconds. A worker that ends sooner than this after its start would probably do so again.
 _YOUNG: Final = 10.0
@@ -80,7 +82,8 @@ def run_workers(settings: Settings, given: Mapping[str, object] = NOTHING_GIVEN)
         return 1
     apart = listen_for_metrics(settings)
     # Short, as the name of a socket has to be, and for nobody else.
-    with tempfile.TemporaryDirectory(prefix="gptoss-") as fellows:
+    url = address_of(*listeners[0].getsockname()[:2])
+    with tempfile.TemporaryDirectory(prefix="gptoss-") as fellows, noticed(url):
         return Supervisor(settings, given, listeners, apart, Path(fellows)).run()
 
 

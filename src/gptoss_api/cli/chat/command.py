@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from ...config import ConfigError, Settings
+from ...config import ConfigError, Resolution
 from ...telemetry.logs import configure_logging
 from ..options import WrongSetting, read_settings
 from .conversation import Conversation, Said, as_unicode, full_name
@@ -34,7 +34,7 @@ KEY: Final = "GPTOSS_API_KEY"
     "--base-url",
     envvar=BASE_URL,
     metavar="URL",
-    help=f"The gateway to ask. [{BASE_URL}; default: the one at HOST and PORT, else this process]",
+    help=f"The gateway to ask. [{BASE_URL}; default: at HOST and PORT, else one of yours, else this process]",
 )
 @click.option("--key", "asks_key", is_flag=True, help=f"Ask for the API key, hidden. [{KEY}]")
 @click.option("--no-thinking", is_flag=True, help="Do not show the model's thoughts.")
@@ -56,14 +56,15 @@ def command(
     What is piped in is read first, and the question is asked about it. The answer goes to standard output,
     everything else to standard error. The exit code is 1 where there is no answer, 130 after Ctrl-C.
     """
-    settings = read_settings({"config_file": config_file}).settings
+    resolution = read_settings({"config_file": config_file})
+    settings = resolution.settings
     asked = _asked(as_unicode(" ".join(question)), settings.max_body)
     configure_logging("error", settings.log_format, secrets=settings.secrets)
     conversation = Conversation(full_name(as_unicode(model)), effort, as_unicode(system))
     screen = Screen(thinking=not (no_thinking or as_json), answers=not as_json)
     try:
         key = click.prompt("API key", hide_input=True, err=True) if asks_key else os.environ.get(KEY, "")
-        source = _source(settings, base_url, key.strip(), screen)
+        source = _source(resolution, base_url, key.strip(), screen)
         try:
             if asked is None:
                 Session(source, conversation, screen).run()
@@ -102,16 +103,18 @@ def _asked(question: str, most: int) -> str | None:
     return asked
 
 
-def _source(settings: Settings, base_url: str | None, key: str, screen: Screen) -> Source:
+def _source(resolution: Resolution, base_url: str | None, key: str, screen: Screen) -> Source:
     """The gateway that was named, or that runs where this configuration has it; else one in this process.
 
     Raises:
         Failed: where something else is at the address that was named.
     """
-    from ...server.neighbour import address_of, find_neighbour, patience_for
+    from ...server.neighbour import find_neighbour, patience_for
+    from ...server.running import find_address
 
-    url = without_version(base_url) if base_url else address_of(settings.host, settings.port)
-    found = find_neighbour(url, {}, patience_for(url)) if base_url or settings.port else None
+    settings = resolution.settings
+    url = without_version(base_url) if base_url else find_address(resolution)
+    found = find_neighbour(url, {}, patience_for(url))
     if found is not None:
         # The gateway's own keys are there for whoever may read its configuration.
         own = settings.api_keys[0] if settings.api_keys and not base_url else ""

@@ -21,7 +21,8 @@ from ...config import ConfigError, Resolution, Settings
 from ...core.program import command
 from ...gateway import created_keys_exist, open_state, state_url
 from ...server.listening import listen, remedy
-from ...server.neighbour import NEAR, address_of, find_neighbour
+from ...server.neighbour import NEAR, Neighbour, address_of, find_neighbour
+from ...server.running import find_address
 from ...state import StoreUnavailable, keys_of, secret_file, without_password
 from ...state.store import Entry, Space
 from ...upstreams.chatkit.credentials import file_before
@@ -228,27 +229,33 @@ def _open_to_others(path: Path) -> Iterator[Finding]:
 # -- the network of this machine ---------------------------------------------------------------------
 
 
-def check_port(settings: Settings) -> Finding:
-    """Whether the gateway can listen, or does so already."""
-    host, port = settings.host, settings.port
+def check_port(resolution: Resolution) -> Finding:
+    """Whether the gateway can listen, or does so already, there or elsewhere."""
+    host, port = resolution.settings.host, resolution.settings.port
+    url = find_address(resolution)
+    if url != address_of(host, port) and (running := find_neighbour(url, {}, NEAR)) is not None:
+        return _at_work(running)
     if not port:
         return Finding("port", "ok", f"any free port of {host} will be taken")
     try:
         for listener in listen(host, port):
             listener.close()
     except OSError as error:
-        url = address_of(host, port)
         running = None if isinstance(error, socket.gaierror) else find_neighbour(url, {}, NEAR)
         if running is None:
             reason = error.strerror or str(error)
             advice = remedy(error, host, port)
             return Finding("port", "error", f"cannot listen on {host}:{port}: {reason}", _sentence(advice))
-        source = f", its answers come from {running.upstream}" if running.upstream else ""
-        what = f"a gateway of version {running.version} is at {url}/v1{source}"
-        if running.version != __version__:
-            return Finding("port", "warning", f"{what}; this is {__version__}", "Stop it and start this one.")
-        return Finding("port", "ok", what)
+        return _at_work(running)
     return Finding("port", "ok", f"{host}:{port} is free; no gateway is running there")
+
+
+def _at_work(running: Neighbour) -> Finding:
+    source = f", its answers come from {running.upstream}" if running.upstream else ""
+    what = f"a gateway of version {running.version} is at {running.url}/v1{source}"
+    if running.version != __version__:
+        return Finding("port", "warning", f"{what}; this is {__version__}", "Stop it and start this one.")
+    return Finding("port", "ok", what)
 
 
 def check_proxies(settings: Settings) -> Finding:
