@@ -2,10 +2,11 @@
 
 import { meter } from "./charts.js";
 import { clients } from "./clients.js";
-import { announce, command, copyButton, h, icon, iconButton, withCommand } from "./dom.js";
+import { announce, command, copyButton, h, icon, withCommand } from "./dom.js";
 import { count, span } from "./figures.js";
 import { limitList } from "./limits.js";
 import { measured, scoreCards } from "./verified.js";
+import { failure, page, refreshing } from "./view.js";
 
 const EVERY = 10_000;
 const STATES = { "in use": "good", "on trial": "warn", resting: "bad" };
@@ -34,25 +35,8 @@ class StatusView {
     this.ready = h("div", { class: "row" });
     this.paste = h("div", { class: "stack" });
     this.body = h("div", { class: "stack", "aria-busy": "true" });
-    element.append(
-      h(
-        "div",
-        { class: "page" },
-        h(
-          "div",
-          { class: "page-head" },
-          h("h1", {}, "Status"),
-          this.ready,
-          h("span", { class: "grow" }),
-          iconButton("retry", "Load again", () => this.load({ say: true })),
-        ),
-        this.paste,
-        this.body,
-      ),
-    );
-    this.#timer = setInterval(() => {
-      if (!document.hidden && !this.body.contains(document.activeElement)) this.load({ quiet: true });
-    }, EVERY);
+    element.append(page("Status", this.ready, () => this.load({ say: true }), null, this.paste, this.body));
+    this.#timer = refreshing(this.body, EVERY, () => this.load({ quiet: true }));
   }
 
   leave() {
@@ -81,15 +65,7 @@ class StatusView {
   #fail(error) {
     this.#told = "";
     this.ready.replaceChildren(h("span", { class: "badge bad" }, error.code === "unreachable" ? "Not reachable" : "Unknown"));
-    this.body.replaceChildren(
-      h(
-        "div",
-        { class: "card empty", role: "alert" },
-        h("h2", {}, "The status cannot be shown"),
-        h("p", {}, error.message),
-        h("button", { type: "button", class: "button", on: { click: () => this.load() } }, "Try again"),
-      ),
-    );
+    this.body.replaceChildren(failure("The status cannot be shown", error, () => this.load()));
   }
 
   #show(status) {

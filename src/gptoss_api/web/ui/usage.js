@@ -1,9 +1,10 @@
 // The usage view: over time, by model, key and upstream, how long answers take, and the last requests.
 
 import { columnChart, legend, meter } from "./charts.js";
-import { announce, h, icon, iconButton } from "./dom.js";
+import { announce, h, icon } from "./dom.js";
 import { NOTHING, compact, count, moment, share, tick, tickInFull, took } from "./figures.js";
 import { limitList } from "./limits.js";
+import { failure, page, refreshing } from "./view.js";
 
 const SPANS = [
   ["24h", "24 hours"],
@@ -51,25 +52,9 @@ class UsageView {
     this.#api = api;
     this.whose = h("div", { class: "row" });
     this.body = h("div", { class: "stack", "aria-busy": "true" });
-    element.append(
-      h(
-        "div",
-        { class: "page" },
-        h(
-          "div",
-          { class: "page-head" },
-          h("h1", {}, "Usage"),
-          this.whose,
-          h("span", { class: "grow" }),
-          iconButton("retry", "Load again", () => this.load({ say: true })),
-          choice("Time", "since", SPANS, chosen.since, (value) => this.choose("since", value)),
-        ),
-        this.body,
-      ),
-    );
-    this.#timer = setInterval(() => {
-      if (!document.hidden && !this.body.contains(document.activeElement)) this.load({ quiet: true });
-    }, EVERY);
+    const spans = choice("Time", "since", SPANS, chosen.since, (value) => this.choose("since", value));
+    element.append(page("Usage", this.whose, () => this.load({ say: true }), spans, this.body));
+    this.#timer = refreshing(this.body, EVERY, () => this.load({ quiet: true }));
   }
 
   leave() {
@@ -108,15 +93,7 @@ class UsageView {
 
   #fail(error) {
     this.#told = "";
-    this.body.replaceChildren(
-      h(
-        "div",
-        { class: "card empty", role: "alert" },
-        h("h2", {}, "Usage cannot be shown"),
-        h("p", {}, error.message),
-        h("button", { type: "button", class: "button", on: { click: () => this.load() } }, "Try again"),
-      ),
-    );
+    this.body.replaceChildren(failure("Usage cannot be shown", error, () => this.load()));
   }
 
   show() {
