@@ -434,14 +434,9 @@ class ChoiceMachine:
 
     def failed(self, failure: GatewayError) -> Verdict:
         """What follows a failure of the upstream turn: another one, or what there is; else it is the end."""
-        held: list[Event] = []
         self._rewritten |= self._attempt.rewritten
-        try:
-            if not self.delivered.empty:
-                held += self._interrupted()
-            verdict = self._without_turn(failure)
-        except GatewayError as error:
-            return Failed(error, held)
+        held = () if self.delivered.empty else self._interrupted()
+        verdict = self._without_turn(failure)
         return replace(verdict, events=[*held, *verdict.events])
 
     def _interrupted(self) -> Sequence[Event]:
