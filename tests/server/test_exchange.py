@@ -1,6 +1,8 @@
 """A stream to a client travels in its dialect's form: content type, and what is written in a long silence."""
 
 import asyncio
+import os
+import socket
 
 import pytest
 
@@ -58,3 +60,19 @@ async def test_a_client_that_takes_comments_for_events_gets_no_empty_line_with_t
 async def test_signs_of_life_can_be_switched_off() -> None:
     _, pieces = await written(SERVER_SENT_EVENTS, 0.1, keep_alive=0)
     assert pieces == [b"piece", b"end", b""]
+
+
+async def test_a_sign_that_the_system_takes_in_part_is_made_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def waits(exchange: Exchange) -> None:
+        await asyncio.Event().wait()
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        protocol, transport = connected(waits)
+        monkeypatch.setattr(transport, "get_extra_info", lambda name: ours)
+        protocol.data_received(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        write = os.write
+        monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+        assert protocol.eof_received()
+        assert theirs.recv(100) + transport.written == b"HTTP/1.1 100 Continue\r\n\r\n"
+        protocol.connection_lost(None)

@@ -201,8 +201,12 @@ class HttpProtocol(asyncio.Protocol):
         """Lets the system find out whether the client has left; the transport would wait a moment."""
         if self._answered is None or self.transport.get_write_buffer_size():
             return
+        harmless, sent = self._answered.harmless, 0
         with contextlib.suppress(OSError):
-            os.write(self.transport.get_extra_info("socket").fileno(), self._answered.harmless)
+            sent = os.write(self.transport.get_extra_info("socket").fileno(), harmless)
+        if 0 < sent < len(harmless):
+            # What has begun has to be whole before anything else of the answer.
+            self.transport.write(harmless[sent:])
 
     def look(self) -> None:
         """Ends a connection that the other end has shown to be gone from."""
