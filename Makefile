@@ -36,7 +36,7 @@ coverage: dev ## Measure the branches that the tests of the machines without soc
 	@$(BIN)/python -m coverage report
 
 e2e: $(CLIENTS)/node_modules/.package-lock.json ## Drive the gateway with frameworks and JavaScript clients (tests/clients)
-	@$(E2E)/python -m pytest tests/clients $(ARGS)
+	@$(E2E)/python -m tests of tests/clients $(ARGS)
 
 conformance: ## Run the suites that say what a server must do, and write docs/conformance.md
 	@scripts/venv --project $(VENV)-conformance conformance
@@ -45,13 +45,13 @@ conformance: ## Run the suites that say what a server must do, and write docs/co
 
 deploy-check: ## Try what is in deploy/: proxies, replicas, chart, image, alerts (tests/deploy)
 	@scripts/venv --project $(VENV)-deploy deploy
-	@$(VENV)-deploy/bin/python -m pytest tests/deploy $(ARGS)
+	@$(VENV)-deploy/bin/python -m tests of tests/deploy $(ARGS)
 
 fuzz: dev ## Send the gateway what its description does not allow, and its machines broken bytes
 	@scripts/venv $(VENV)-fuzz fuzz
 	@scripts/venv --project $(VENV)-guided run guided
 	@SCHEMATHESIS=$(VENV)-fuzz/bin/schemathesis GUIDED=$(VENV)-guided/bin/python \
-		$(BIN)/python -m pytest tests/fuzz $(ARGS)
+		$(BIN)/python -m tests of tests/fuzz $(ARGS)
 
 check: lint test measure ## Everything a change must pass: lint, test and measure
 

@@ -483,17 +483,21 @@ class Chat {
         state.view?.update();
         keep.soon();
       });
-      // Deleted meanwhile.
-      if (running.get(conversation.id) !== state) return;
+      const deleted = () => running.get(conversation.id) !== state;
+      if (deleted()) return;
+      // What is shown as complete outlives the page.
+      await keep.now();
+      if (deleted()) return;
       running.delete(conversation.id);
+      delete answer.running;
+      state.view?.update();
       ended(answer);
     }
     if (this.current === conversation && this.thread.isConnected) {
       const focused = document.activeElement === document.body;
       this.#renderEnd();
       if (focused) this.ask.focus();
-    } else state.view?.update();
-    await keep.now();
+    }
     if (this.thread.isConnected) this.#showList();
     dispatchEvent(new CustomEvent("gptoss:answered", { detail: answer }));
   }

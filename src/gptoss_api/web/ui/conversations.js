@@ -29,7 +29,7 @@ function database() {
   return opened;
 }
 
-/** Does `work` with the two stores and resolves, once it is kept, to what it asked for. */
+/** Does `work` with the two stores and resolves, once it is kept, to what it asked for. Rejects when it cannot be. */
 async function kept(mode, work) {
   const db = await database();
   if (!db) return null;
@@ -48,25 +48,32 @@ export async function persistent() {
 
 /** The conversations without their messages, the newest first. */
 export async function list() {
-  const found = (await kept("readonly", (bodies, heads) => heads.getAll())) ?? [...memory.values()].map(head);
-  return found.sort((a, b) => b.updated - a.updated);
+  const found = ((await kept("readonly", (bodies, heads) => heads.getAll())) ?? []).filter(({ id }) => !memory.has(id));
+  return [...found, ...[...memory.values()].map(head)].sort((a, b) => b.updated - a.updated);
 }
 
 /** The conversation with this id, or undefined. */
 export async function load(id) {
-  if (await persistent()) return kept("readonly", (bodies) => bodies.get(id));
-  return memory.get(id);
+  return memory.get(id) ?? (await kept("readonly", (bodies) => bodies.get(id))) ?? undefined;
 }
 
-/** Keeps `conversation`: {id, title, created, updated, model, effort, system, tools, messages}. */
+/**
+ * Keeps `conversation`: {id, title, created, updated, model, effort, system, tools, messages}.
+ *
+ * Where the browser refuses, for want of space for one, it stays in this tab's memory.
+ */
 export async function save(conversation) {
   memory.set(conversation.id, conversation);
   if (!(await persistent())) return;
+  try {
+    await kept("readwrite", (bodies, heads) => {
+      bodies.put(conversation);
+      heads.put(head(conversation));
+    });
+  } catch {
+    return;
+  }
   memory.delete(conversation.id);
-  await kept("readwrite", (bodies, heads) => {
-    bodies.put(conversation);
-    heads.put(head(conversation));
-  });
   channel?.postMessage("changed");
 }
 

@@ -48,7 +48,7 @@ export function emptyAnswer(model, effort) {
 /**
  * Fills `answer` with what the gateway answers to `body`, and calls `changed()` after each piece.
  *
- * However it ends, `answer` says so: with `finish`, `stopped` or `error`.
+ * However it ends, `answer` says so: with `finish`, `stopped` or `error`; that it is not `running` is the caller's to say.
  */
 export async function run(api, body, answer, signal, changed) {
   const started = performance.now();
@@ -68,8 +68,6 @@ export async function run(api, body, answer, signal, changed) {
     else answer.error = told(error);
   }
   answer.totalMs = since();
-  delete answer.running;
-  changed();
 }
 
 function told(error) {
