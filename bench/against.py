@@ -20,6 +20,7 @@ from typing import Final
 
 from . import contenders
 from .agent import NEEDLES, PATHS, Api, agent_body, tools_body
+from .judging import Comparison, Goal, judged, ratios
 from .load import Answer, BenchError, Native, Target, chat_body
 from .machine import GATEWAY_CORE, LOAD_CORE
 from .running import Running, free_port, start_stub
@@ -197,8 +198,8 @@ class Build:
         }
 
 
-def compare(commit: str, *, quick: bool, only: list[str] | None) -> str:
-    """A table of CPU time per answer of this tree and of ``commit``, and of their ratios.
+def compare(commit: str, *, quick: bool, only: list[str] | None) -> Comparison:
+    """CPU time per answer of this tree and of ``commit``, and their ratios.
 
     Raises:
         BenchError: when there is no such commit, or one of both does not start or answer.
@@ -208,32 +209,64 @@ def compare(commit: str, *, quick: bool, only: list[str] | None) -> str:
         f"| CPU µs per answer (`event`: per delta) | {older.name} | this tree | {older.name} ÷ this tree |",
         "|---|---:|---:|---:|",
     ]
+    samples: dict[str, dict[str, list[float]]] = {}
     for case in CASES:
         if not only or case.name in only:
-            lines.append(_compared(case, [(older, case.setting), (newer, case.setting)], quick=quick))
-    return "\n".join([*lines, "", _NOTE])
+            before, after = _compared(case, [(older, case.setting), (newer, case.setting)], quick=quick)
+            lines.append(_row(case, before, after))
+            samples[case.name] = {older.name: before, newer.name: after}
+    return Comparison([*lines, "", *judged(_against_targets(samples)), "", _NOTE], samples)
 
 
-def compare_workers(*, quick: bool) -> str:
+def _against_targets(samples: dict[str, dict[str, list[float]]]) -> Iterator[tuple[Goal, list[float]]]:
+    """What is to be reached of the loads that were measured."""
+    ours: dict[str, list[float]] = {}
+    for name, sides in samples.items():
+        before, ours[name] = sides.values()
+        if name in ("whole", "stream"):
+            yield Goal(f"`{name}`, before ÷ now", 2, at_most=False), ratios(before, ours[name])
+    for name, limit in _LIMITS.items():
+        if name in ours:
+            yield Goal(f"`{name}`", limit, True, "ms"), [value / 1000 for value in ours[name]]
+    if "tools" in ours and "tools-none" in ours:
+        yield (
+            Goal("`tools` over `tools-none`", 1.4, at_most=True),
+            ratios(ours["tools"], ours["tools-none"]),
+        )
+
+
+def compare_workers(*, quick: bool) -> Comparison:
     """The same of two workers and one, where both may use both cores."""
     tree = this_tree()
     lines = ["| CPU µs per answer | 2 workers | 1 worker | 2 ÷ 1 |", "|---|---:|---:|---:|"]
+    samples: dict[str, dict[str, list[float]]] = {}
     for case in CASES:
         if isinstance(case, Case) and case.setting is _WORKERS:
-            lines.append(_compared(case, [(tree, _WORKERS), (tree, _ONE_WORKER)], quick=quick))
-    return "\n".join([*lines, "", _NOTE])
+            two, one = _compared(case, [(tree, _WORKERS), (tree, _ONE_WORKER)], quick=quick)
+            lines.append(_row(case, two, one))
+            samples[case.name] = {_WORKERS.name: two, _ONE_WORKER.name: one}
+    targets = [
+        (Goal(f"`{name}`, two workers ÷ one", 1.08, at_most=True), ratios(*sides.values()))
+        for name, sides in samples.items()
+    ]
+    return Comparison([*lines, "", *judged(targets), "", _NOTE], samples)
 
 
+# Milliseconds of CPU time.
+_LIMITS: Final = {"agent": 2.0, "turns-new": 5.0, "turns-known": 1.5}
 _NOTE: Final = "Medians of all pairs; in parentheses the lowest and the highest ratio."
 
 
-def _compared(case: Case | LongTalk, builds: list[tuple[Build, Setting]], *, quick: bool) -> str:
+def _compared(
+    case: Case | LongTalk, builds: list[tuple[Build, Setting]], *, quick: bool
+) -> tuple[list[float], list[float]]:
+    """Microseconds of CPU time for each of both sides, a value for each pair."""
     print(case.title, flush=True)
     pairs, seconds = (_QUICK_PAIRS, _QUICK_SECONDS) if quick else (_PAIRS, _SECONDS)
     with _started(builds) as (native, sides):
-        row = _row(case, _measure(native, sides, case, pairs, seconds))
-    print(row, flush=True)
-    return row
+        found = _measure(native, sides, case, pairs, seconds)
+    print(_row(case, *found), flush=True)
+    return found
 
 
 Side = tuple[Running, int]
@@ -258,12 +291,12 @@ def _started(builds: list[tuple[Build, Setting]]) -> Iterator[tuple[Native, list
 
 def _measure(
     native: Native, sides: list[Side], case: Case | LongTalk, pairs: int, seconds: float
-) -> list[list[float]]:
+) -> tuple[list[float], list[float]]:
     """Microseconds for each side in each pair."""
     for running, port in sides:
         with awake(running):
             case.warm_up(native, port)
-    found: list[list[float]] = [[], []]
+    found: tuple[list[float], list[float]] = ([], [])
     for pair in range(pairs):
         for number in (0, 1) if pair % 2 else (1, 0):
             running, port = sides[number]
@@ -281,10 +314,10 @@ def awake(running: Running) -> Iterator[None]:
         running.hold()
 
 
-def _row(case: Case | LongTalk, found: list[list[float]]) -> str:
-    older, newer = (statistics.median(values) for values in found)
-    ratios = [before / after for before, after in zip(*found, strict=True)]
-    ratio = f"{statistics.median(ratios):.2f} × ({min(ratios):.2f}–{max(ratios):.2f})"
+def _row(case: Case | LongTalk, before: list[float], after: list[float]) -> str:
+    shares = ratios(before, after)
+    ratio = f"{statistics.median(shares):.2f} × ({min(shares):.2f}–{max(shares):.2f})"
+    older, newer = statistics.median(before), statistics.median(after)
     return f"| {case.title} | {older:,.1f} | {newer:,.1f} | {ratio} |"
 
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from . import contenders
 from .against import Case, Setting, awake, environment_of
+from .judging import Comparison, Goal, judged, ratios
 from .load import Answer, BenchError, Native, chat_body
 from .machine import GATEWAY_CORE
 from .running import Running, free_port, start_stub
@@ -27,6 +28,7 @@ _QUICK_ROUNDS: Final = 2
 _QUICK_SECONDS: Final = 0.5
 _START_TIME: Final = 60.0
 OURS: Final = contenders.GATEWAY
+_TENSORZERO: Final = "TensorZero"
 
 _SETTING: Final = Setting("OpenAI server", contenders.server_settings)
 _WHOLE: Final = Answer(batch=0)
@@ -125,7 +127,7 @@ def _tensorzero(stub_port: int) -> Program:
     command = [str(folder / "bin" / "python"), str(contenders.PEERS / "tensorzero_gateway.py")]
     command += [str(port), str(stub_port)]
     model = "tensorzero::model_name::gpt-oss-120b"
-    return Program("TensorZero", version, command, port, "/", model=model, tells=True)
+    return Program(_TENSORZERO, version, command, port, "/", model=model, tells=True)
 
 
 def _ferrogw(stub_port: int) -> Program:
@@ -153,7 +155,7 @@ _MAKERS: Final[dict[str, Callable[[int], Program]]] = {
     "caddy": _caddy,
     "vllm-router": _vllm_router,
     "sglang-router": _sglang_router,
-    "TensorZero": _tensorzero,
+    _TENSORZERO: _tensorzero,
     "ferrogw": _ferrogw,
 }
 
@@ -181,8 +183,8 @@ def _asked(program: Program) -> tuple[int, list[Case]]:
     return port, [replace(case, body=case.body.replace(b"gpt-oss-120b", model), path=path) for case in _CASES]
 
 
-def compare(*, quick: bool) -> str:
-    """A table of CPU time per answer, ours and theirs.
+def compare(*, quick: bool) -> Comparison:
+    """CPU time per answer, ours and theirs.
 
     Raises:
         BenchError: when our own does not start or answer.
@@ -220,7 +222,25 @@ def compare(*, quick: bool) -> str:
                         cost = case.cost(native, entry.running, entry.port, seconds)
                         entry.costs[case.name].append(cost)
                     entry.memory = entry.running.memory().pss
-    return "\n".join([*_table(programs), "", *_NOTES, *skipped])
+    samples = {
+        case.name: {entry.program.name: entry.costs[case.name] for entry in programs} for case in _CASES
+    }
+    lines = [*_table(programs), "", *judged(_targets(samples)), "", *_NOTES, *skipped]
+    return Comparison(lines, samples)
+
+
+def _targets(samples: dict[str, dict[str, list[float]]]) -> list[tuple[Goal, list[float]]]:
+    whole, stream = samples["whole"], samples["stream"]
+    return [
+        (
+            Goal("whole answer, ours ÷ TensorZero", 1.7, at_most=True),
+            ratios(whole[OURS], whole.get(_TENSORZERO, [])),
+        ),
+        (
+            Goal("streamed answer, TensorZero ÷ ours", 1.8, at_most=False),
+            ratios(stream.get(_TENSORZERO, []), stream[OURS]),
+        ),
+    ]
 
 
 _NOTES: Final = (
@@ -239,8 +259,8 @@ def _table(programs: list[_Entry]) -> list[str]:
         program = entry.program
         cells = [f"{program.name} {program.version}"]
         for name, costs in entry.costs.items():
-            ratios = [own / cost for own, cost in zip(ours[name], costs, strict=True)]
-            spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+            shares = ratios(ours[name], costs)
+            spread = f"{statistics.median(shares):.2f} ({min(shares):.2f}–{max(shares):.2f})"
             cells += [f"{statistics.median(costs):,.0f}", "1" if program.name == OURS else spread]
         cells += [f"{entry.memory / 1e6:.0f}", f"{entry.running.startup:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,3 +110,11 @@ def describe() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }
+
+
+def told(machine: Mapping[str, str], other_load: float) -> str:
+    """The same in a sentence, with the share of both cores that other programs used."""
+    return (
+        f"{machine['processor']}, {machine['memory']}, {machine['system']}, Python {machine['python']}. "
+        f"Other programs used {other_load:.1%} of the two cores meanwhile."
+    )

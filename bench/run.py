@@ -3,8 +3,9 @@
 The programs under test share one core in turns, the stub and the load generator have another. Writes
 ``results.json``, ``results.svg`` and the section of ``README.md`` between its markers. ``--quick`` measures
 briefly, runs the gateway from the tree and writes nothing: a smoke test. ``--against COMMIT`` compares this
-tree with another commit of it instead, by CPU time, and prints the ratios; ``--gateways`` with programs that
-pass an OpenAI-compatible API on, ``--workers`` two workers with one.
+tree with another commit of it instead, by CPU time; ``--gateways`` with programs that
+pass an OpenAI-compatible API on, ``--workers`` two workers with one. Each of them writes a section and a file
+of its own, unless only a part was measured.
 """
 
 import argparse
@@ -16,26 +17,24 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from types import FrameType
-
-import msgspec
 
 from . import against, contenders, gateways, machine, measures, plot, report
 from .contenders import Contender
 from .installed import installations
+from .judging import HERE, Comparison, write_samples, write_section
 from .load import BenchError, Native
 from .measures import Entry, Field
 from .running import free_port, start_stub
 
-HERE = Path(__file__).parent
 # Nothing takes this long; whatever hangs is ended.
 _TIME_LIMIT = 20 * 60
-_BEGIN, _END = "<!-- results -->", "<!-- /results -->"
 
 
 def main() -> int:
     arguments = _arguments()
+    quick, only = arguments.quick, arguments.only
+    whole = not (quick or only)
     if missing := _missing_cores():
         print(f"bench: {missing}", file=sys.stderr)
         return 1
@@ -49,22 +48,36 @@ def main() -> int:
     contenders.WORK.mkdir(exist_ok=True)
     try:
         if arguments.against:
-            print(f"\n{against.compare(arguments.against, quick=arguments.quick, only=arguments.only)}")
-            return 0
+            return _compared(
+                "against", lambda: against.compare(arguments.against, quick=quick, only=only), whole
+            )
         if arguments.workers:
-            print(f"\n{against.compare_workers(quick=arguments.quick)}")
-            return 0
+            return _compared("workers", lambda: against.compare_workers(quick=quick), whole)
         if arguments.gateways:
-            print(f"\n{gateways.compare(quick=arguments.quick)}")
-            return 0
-        results = _run(quick=arguments.quick, only=arguments.only)
+            return _compared("gateways", lambda: gateways.compare(quick=quick), whole)
+        results = _run(quick=quick, only=only)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     section = report.markdown(results)
     print(f"\n{section}")
-    if not arguments.quick:
-        _write(results, section)
+    if not quick:
+        write_samples("results", results)
+        (HERE / "results.svg").write_text(plot.svg(results), encoding="utf-8")
+        write_section("results", section)
+    return 0
+
+
+def _compared(name: str, compare: Callable[[], Comparison], whole: bool) -> int:
+    """Prints a comparison, and keeps it if it is a whole one."""
+    with _OtherLoad() as others:
+        found = compare()
+    told = machine.told(machine.describe(), others.share)
+    section = "\n".join([f"{_today()}: {told}", "", *found.lines])
+    print(f"\n{section}")
+    if whole:
+        write_samples(f"results-{name}", found.samples)
+        write_section(name, section)
     return 0
 
 
@@ -105,7 +118,7 @@ def _run(*, quick: bool, only: list[str] | None) -> report.Results:
         cleanup.callback(start_stub(native, stub_port).stop)
         makers = _makers(stub_port, installed=not quick)
         programs, skipped = _prepare({key: make for key, make in makers.items() if not only or key in only})
-        busy, own, began = machine.busy_seconds(), machine.cpu_seconds(os.getpid()), time.perf_counter()
+        others = cleanup.enter_context(_OtherLoad())
         _say("start-up")
         samples = {"startup": measures.startup(programs, effort)}
         field = Field(native, stub_port, effort, [])
@@ -116,10 +129,9 @@ def _run(*, quick: bool, only: list[str] | None) -> report.Results:
         time.sleep(2)
         samples["idle"] = {entry.name: [entry.running.memory().pss] for entry in field.entries}
         samples |= _measure(field)
-        others = (machine.busy_seconds() - busy) - (machine.cpu_seconds(os.getpid()) - own)
-        other_load = max(0.0, others / 2 / (time.perf_counter() - began))
+        other_load = others.share
     return report.Results(
-        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        date=_today(),
         machine=machine.describe(),
         versions={program.name: program.version for program in programs},
         samples=samples,
@@ -188,14 +200,25 @@ def _measure(field: Field) -> dict[str, measures.Samples]:
     }
 
 
-def _write(results: report.Results, section: str) -> None:
-    encoded = msgspec.json.format(msgspec.json.encode(results), indent=1)
-    (HERE / "results.json").write_bytes(encoded + b"\n")
-    (HERE / "results.svg").write_text(plot.svg(results), encoding="utf-8")
-    readme = HERE / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    readme.write_text(f"{before}{_BEGIN}\n{section}\n{_END}{after}", encoding="utf-8")
+class _OtherLoad:
+    """The ``share`` of both cores that neither the programs nor the benchmark use, since the block began."""
+
+    def __enter__(self) -> "_OtherLoad":
+        self._busy, self._own = machine.busy_seconds(), machine.cpu_seconds(os.getpid())
+        self._began = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    @property
+    def share(self) -> float:
+        own = machine.cpu_seconds(os.getpid()) - self._own
+        others = machine.busy_seconds() - self._busy - own
+        return max(0.0, others / 2 / (time.perf_counter() - self._began))
+
+
+def _today() -> str:
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def _missing_cores() -> str:
