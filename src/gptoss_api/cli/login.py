@@ -52,7 +52,8 @@ def command(
     """Keep the cookies of a browser that is logged in at gpt-oss.com.
 
     Reads them from standard input, or asks for them at a terminal: a Cookie header, the two cookies
-    user_id and session, a request copied as cURL, PowerShell or fetch, a HAR file, or an export of cookies.
+    user_id and session, a request copied as cURL, PowerShell or fetch, a HAR file, an export of cookies,
+    Set-Cookie headers, or a dict of Python.
     What is not understood to its end is refused.
 
     The login is tried: Hugging Face is asked whose it is, and where that does not tell, one short message is

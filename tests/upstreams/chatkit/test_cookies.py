@@ -175,6 +175,39 @@ Cookie: {PAIRS}
 
 Response
 Set-Cookie: session=wrong; Path=/"""
+ATTRIBUTES = (
+    "; Domain=.gpt-oss.com; Path=/; Expires=Sat, 29 Aug 2026 10:00:00 GMT; Max-Age=1209600; HttpOnly; Secure"
+)
+ANSWER = f"""HTTP/2 200
+content-type: text/event-stream
+set-cookie: user_id={USER}{ATTRIBUTES}
+set-cookie: theme=dark; Path=/
+set-cookie: session={SESSION}{ATTRIBUTES}; SameSite=Lax
+vary: Cookie
+"""
+PYTHON = f"""import requests
+
+cookies = {{
+    'user_id': '{USER}',
+    'session': '{SESSION}',
+}}
+
+headers = {{
+    'accept': 'text/event-stream',
+    # 'cookie': 'user_id=wrong; session=wrong',
+}}
+
+response = requests.post('https://api.gpt-oss.com/chatkit', cookies=cookies, headers=headers)
+"""
+JAR = (
+    f"<RequestsCookieJar[<Cookie user_id={USER} for api.gpt-oss.com/>, "
+    f"<Cookie session={SESSION} for .gpt-oss.com/>, <Cookie session=hub for huggingface.co/>]>"
+)
+JAR_IN_FULL = (
+    f"<RequestsCookieJar[Cookie(version=0, name='user_id', value='{USER}', port=None, "
+    f"domain='api.gpt-oss.com', path='/', rest={{'HttpOnly': None}}), "
+    f"Cookie(version=0, name='session', value='{SESSION}', port=None, domain='.gpt-oss.com', path='/')]>"
+)
 JSON_HEADERS = {"headers": [{"name": "Accept", "value": "*/*"}, {"name": "Cookie", "value": PAIRS}]}
 
 
@@ -330,6 +363,38 @@ def beginning(text: str) -> str:
         json.dumps({"POST": {"host": "api.gpt-oss.com"}, "Request Headers (1 kB)": JSON_HEADERS}),
         json.dumps({"cookies": EXPORT, "origins": [{"localStorage": EXPORT}]}),
         f'user_id:"{USER}"\nDomain:"api.gpt-oss.com"\n{FIREFOX_STORAGE}',
+        ANSWER,
+        ANSWER.replace("\n", "\r\n"),
+        ANSWER.replace("set-cookie: session", "Set-Cookie: session=old; Path=/\nSet-Cookie: session"),
+        "".join(f"< {line}\n" for line in ANSWER.splitlines()),
+        f"> POST /chatkit HTTP/2\n> Host: api.gpt-oss.com\n> Cookie: {PAIRS}\n> \n* sent",
+        f"set-cookie: user_id={USER}{ATTRIBUTES}\nsession={SESSION}{ATTRIBUTES}",
+        f"set-cookie: a=b; Path=/\nuser_id={USER}{ATTRIBUTES}\nsession={SESSION}{ATTRIBUTES}",
+        f"set-cookie:\nuser_id={USER}{ATTRIBUTES}\nset-cookie:\nsession={SESSION}{ATTRIBUTES}",
+        f"set-cookie\nuser_id={USER}{ATTRIBUTES}\nset-cookie\nsession={SESSION}{ATTRIBUTES}",
+        f"set-cookie\tuser_id={USER}{ATTRIBUTES}\nset-cookie\tsession={SESSION}{ATTRIBUTES}",
+        f"Set-Cookie: user_id={USER}{ATTRIBUTES}, session={SESSION}{ATTRIBUTES}",
+        json.dumps({"Response Headers (1 kB)": {"headers": [{"name": "Set-Cookie", "value": PAIRS}]}}),
+        json.dumps({"set-cookie": [f"user_id={USER}{ATTRIBUTES}", f"session={SESSION}{ATTRIBUTES}"]}),
+        f"document.cookie\n'{PAIRS}'",
+        f"document.cookie;\n{PAIRS}",
+        f"> document.cookie\n< 'theme=dark; {PAIRS}'",
+        f'>> document.cookie\n<- "{PAIRS}"',
+        f'← "{PAIRS}"',
+        f"console.log(document.cookie)\nVM62:1 {PAIRS}",
+        f'document.cookie = "{PAIRS}"',
+        f"document.cookie = 'user_id={USER}; path=/';\ndocument.cookie = 'session={SESSION}; path=/';",
+        f"cookies={OBJECT},",
+        f"cookies: dict[str, str] = {OBJECT}",
+        f"dict(user_id='{USER}', session='{SESSION}')",
+        f"cookies = dict(\n    user_id='{USER}',\n    session='{SESSION}',\n)",
+        PYTHON,
+        PYTHON.removeprefix("import requests\n\n"),
+        BASH.replace("it\\'s", "import requests; requests.get(x, cookies={})"),
+        f"requests.post('https://api.gpt-oss.com/chatkit', cookies={OBJECT})",
+        JAR,
+        JAR.replace("RequestsCookieJar", "Cookies").replace("/>", " />"),
+        JAR_IN_FULL,
     ],
     ids=beginning,
 )
@@ -393,7 +458,18 @@ def test_one_of_them_is_enough() -> None:
         (f"user_id={USER}; session={SESSION} make run", "cut or wrapped"),
         (f"{PAIRS}\nIs that it?", "cut or wrapped"),
         (f"{USER}\n{SESSION}", "Neither"),
-        (f"set-cookie: session={SESSION}; Path=/", "Neither"),
+        ("set-cookie: theme=dark; Path=/", "Neither"),
+        (f"set-cookie: session={SESSION}; Domain=huggingface.co", "another site"),
+        (f"Host: huggingface.co\nset-cookie: session={SESSION}; Path=/", "another site"),
+        ("set-cookie: session=null; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT; httponly", "to a logout"),
+        (f"set-cookie: session={SESSION}; Max-Age=0", "to a logout"),
+        ("document.cookie\n''", "HttpOnly"),
+        ("> document.cookie\n< 'theme=dark; _ga=GA1.1.5'", "HttpOnly"),
+        ("document.cookie = 'theme=dark'", "Neither"),
+        (f"document.cookie = 'session={SESSION}", "Neither"),
+        (PYTHON.replace("api.gpt-oss.com", "huggingface.co"), "another site"),
+        (PYTHON.replace("user_id", "id").replace("session", "s"), "no Cookie header"),
+        (JAR.replace("gpt-oss.com", "example.com"), "Neither"),
         (f"cookie\n{PAIRS}\nabc", "Was a value wrapped"),
         (f"cookie\n{wrapped(PAIRS, 60)}", "Was a value wrapped"),
         (f"Host: huggingface.co\nCookie: session={SESSION}", "another site"),
@@ -453,6 +529,12 @@ BEGINNINGS = (
             "wget ",
             "http POST ",
             "fetch('https://gpt-oss.com', {",
+            "document.cookie = '",
+            "document.cookie\n",
+            "set-cookie: ",
+            "< set-cookie: session=x; ",
+            "requests.get('https://gpt-oss.com', cookies={",
+            "<Cookies[",
             "$session = System.Net.Cookie(",
             "user_id\t",
             ".gpt-oss.com TRUE / TRUE 0 ",

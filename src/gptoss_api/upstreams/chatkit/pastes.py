@@ -1,9 +1,10 @@
 """The forms in which people paste cookies, each read down to the values of ``Cookie`` headers.
 
-Understood are, with or without quotes and ``GPTOSS_COOKIE=`` before them: the header's value, request
-headers, names and values in lines or tables, requests copied by browsers (cURL for POSIX shells and for the
-Windows command prompt, PowerShell, fetch, HAR) one by one or all at once, those of other tools (wget,
-HTTPie), exports of cookies as JSON or ``cookies.txt``, and objects of JavaScript and Python.
+Understood are, with or without quotes and ``GPTOSS_COOKIE=`` before them: the header's value, headers of
+requests and of answers (``Set-Cookie``), names and values in lines or tables, requests copied by browsers
+(cURL for POSIX shells and for the Windows command prompt, PowerShell, fetch, HAR) one by one or all at once,
+those of other tools (wget, HTTPie), exports of cookies as JSON or ``cookies.txt``, what a browser's console
+shows of ``document.cookie``, and objects of JavaScript and Python.
 """
 
 import json
@@ -17,6 +18,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import Request
 
+from . import programs
+
 T = TypeVar("T")
 
 NAMES: Final = ("user_id", "session")
@@ -24,6 +27,7 @@ NAMES: Final = ("user_id", "session")
 _SITE: Final = "gpt-oss.com"
 _URL: Final = f"https://api.{_SITE}/chatkit"
 _VARIABLE: Final = "GPTOSS_COOKIE"
+_SETS: Final = "set-cookie"
 
 _INVISIBLE: Final = {
     **dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad")),
@@ -92,7 +96,16 @@ _LITERAL: Final = re.compile(
     re.S | re.X,
 )
 _LITERAL_WORDS: Final = {"True": "true", "False": "false", "None": "null", "undefined": "null"}
-_OBJECT: Final = re.compile(r"(?:(?:const|let|var)\s+)?[A-Za-z_]\w*\s*=\s*(?=[{\[])")
+_OBJECT: Final = re.compile(r"(?:(?:const|let|var)\s+)?[A-Za-z_]\w*\s*(?::[^=\n{]*)?=\s*(?=[{\[])")
+# Not within the date of Expires.
+_NEXT_SET: Final = re.compile(rf",\s*(?=[\w.-]+=)|\n(?=(?:{'|'.join(NAMES)})=)", re.I)
+# How curl -v and mails mark the lines of a request and of an answer.
+_MARK: Final = re.compile(r"^[<>](?:[ \t]|$)", re.M)
+# What tells a browser to forget a cookie.
+_FORGOTTEN: Final = re.compile(
+    r";\s*(?:max-age=(?:0|-\d+)\s*(?:;|$)|expires=[^;]*\b(?:19[0-9][0-9])\b)", re.I
+)
+_DOMAIN: Final = re.compile(r";\s*domain=\s*\.?([^;\s]+)", re.I)
 # JavaScript's and Python's in one; \\u{…} is rare enough.
 _LITERAL_ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.S)
 
@@ -120,18 +133,20 @@ def cookie_headers(text: str) -> list[str]:
     """
     text = _FENCE.sub(r"\2", _BRACKETS.sub("", text).translate(_INVISIBLE))
     text = _without_wrapping(text)
-    if (assigned := _OBJECT.match(text)) is not None:
-        text = text[assigned.end() :].rstrip("; \n")
-    if text.startswith(("{", "[")):
-        return _in_export(_json(text))
     if text.startswith(("-H", "-b", "--header", "--cookie")):
         text = f"curl {_URL} {text}"
+    if text.startswith(("{", "[")):
+        return _in_export(_json(text.rstrip(",; \n")))
     if _COMMAND.match(text):
         return _in_command(text)
     if _FETCH.match(text):
         return _in_fetch(text)
     if _POWERSHELL.search(text):
         return _in_powershell(text)
+    if (found := _in_program(text)) is not None:
+        return found
+    if (assigned := _OBJECT.match(text)) is not None:
+        return _in_export(_json(text[assigned.end() :].rstrip(",; \n")))
     return _in_table(text) or _in_headers(text) or [text]
 
 
@@ -303,6 +318,61 @@ def _goes_to_site(url: str) -> bool:
     return host == _SITE or host.endswith(f".{_SITE}")
 
 
+# -- programs ----------------------------------------------------------------------------------------
+
+
+def _in_program(text: str) -> list[str] | None:
+    """From the console of a browser, or from Python; ``None`` for what is neither."""
+    if (literals := programs.set_by_script(text)) is not None:
+        return _set_on_site([str(_json(literal)) for literal in literals])
+    if (cookies := programs.jar(text)) is not None:
+        return sent_to_site(PastedCookie(*cookie) for cookie in cookies)
+    if (shown := programs.console(text)) is not None:
+        return _shown_by_console(_without_wrapping(shown))
+    if (pairs := programs.keywords(text)) is not None:
+        return _in_export({name: _json(literal) for name, literal in pairs})
+    literals = [*programs.assigned(text)] if programs.is_python(text) else []
+    if not literals:
+        return None
+    urls = programs.called(text)
+    found = [header for literal in literals for header in _in_json(_json(literal))]
+    elsewhere = bool(urls) and not any(map(_goes_to_site, urls))
+    return _checked(found, "program", goes_elsewhere=elsewhere)
+
+
+def _shown_by_console(text: str) -> list[str]:
+    if not any(f"{name}=" in text for name in NAMES):
+        raise ValueError(
+            "The console shows neither of the cookies user_id and session: a page's scripts do not see those "
+            "that are HttpOnly. Copy the request named chatkit as cURL."
+        )
+    return [text]
+
+
+def _set_on_site(headers: Iterable[str], *, elsewhere: bool = False) -> list[str]:
+    """The cookies of ``Set-Cookie`` headers, several in one or each in its own.
+
+    Raises:
+        ValueError: where all that would be the login is another site's, or is taken back.
+    """
+    found, others, forgotten = [], elsewhere, False
+    for header in (part for joined in headers for part in _NEXT_SET.split(joined)):
+        domain = _DOMAIN.search(header)
+        if not header.strip().lower().startswith(tuple(f"{name}=" for name in NAMES)):
+            continue
+        if elsewhere or (domain is not None and not _goes_to_site(f"https://{domain[1]}")):
+            others = True
+        elif _FORGOTTEN.search(header):
+            forgotten = True
+        else:
+            found.append(header)
+    if not found and others:
+        raise ValueError(f"The cookies are another site's than {_SITE}. Copy the request named chatkit.")
+    if not found and forgotten:
+        raise ValueError("The answer takes the login back: it is one to a logout. Log in and copy again.")
+    return found
+
+
 # -- JSON --------------------------------------------------------------------------------------------
 
 
@@ -337,7 +407,7 @@ def _unescape_literal(escape: re.Match[str]) -> str:
 
 
 def _in_export(value: Any) -> list[str]:
-    found = list(_in_json(value))
+    found = list(_in_json(value)) or _set_on_site(_set_in_json(value))
     if not found and isinstance(value, dict) and "log" in value:
         raise ValueError(
             f"The HAR file has no cookies of {_SITE}. Browsers leave cookies out unless told otherwise: "
@@ -360,6 +430,29 @@ def _in_json(value: Any) -> Iterator[str]:
     for name, member in value.items():
         if name.lower() in _FOLLOWED or name.lower().startswith("request "):
             yield from _in_json(member)
+
+
+def _set_in_json(value: Any) -> Iterator[str]:
+    """The ``Set-Cookie`` headers of an answer."""
+    members = value if isinstance(value, list) else [value]
+    for member in members:
+        match member:
+            case {"name": str(name), "value": str(text)} if name.lower() == _SETS:
+                yield text
+            case dict():
+                for name, within in member.items():
+                    if name.lower() == _SETS:
+                        yield from (text for text in _listed(within) if isinstance(text, str))
+                    elif name.lower() in ("headers", "responseheaders") or name.lower().startswith(
+                        "response h"
+                    ):
+                        yield from _set_in_json(within)
+            case _:
+                pass
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _in_json_list(items: list[Any]) -> Iterator[str]:
@@ -423,11 +516,12 @@ def _in_table(text: str) -> list[str]:
         cookies = [PastedCookie(row["name"], row["value"], row["domain"], row["path"]) for row in netscape]
         return sent_to_site(_rows(cookies, broken=bool(others)))
     rows = [[cell.strip() for cell in line.split("\t")] for line in lines]
-    if not any(row[0].lower() in ("cookie", *NAMES) and len(row) > 1 for row in rows):
+    if not any(row[0].lower() in ("cookie", _SETS, *NAMES) and len(row) > 1 for row in rows):
         return []
     # A wrapped value has parted a row.
     broken = len({min(len(row), 3) for row in rows}) > 1 or len(rows[0]) == 1
     headers = [row[1] for row in rows if row[0].lower() == "cookie"]
+    headers = headers or _set_on_site(row[1] for row in rows if row[0].lower() == _SETS and len(row) > 1)
     cookies = [PastedCookie(row[0], unquoted(row[1]), *_place(row)) for row in rows if len(row) > 1]
     return _rows(headers, broken=broken) or sent_to_site(_rows(cookies, broken=broken))
 
@@ -446,7 +540,7 @@ def _rows(found: list[T], *, broken: bool) -> list[T]:
 def _in_headers(text: str) -> list[str]:
     """From lines ``Name: value``, or with every value on the line after its name."""
     found: dict[str, list[str]] = {}
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [line.strip() for line in _MARK.sub("", text).splitlines()]
     current: list[str] | None = None
     for line in lines:
         if (header := _HEADER.match(line)) is not None:
@@ -457,25 +551,29 @@ def _in_headers(text: str) -> list[str]:
         elif current is not None:
             # The value comes only now, or it was wrapped.
             current[-1] = f"{current[-1]}\n{line}"
-    if not found.keys() & {"cookie", *NAMES}:
+    if not found.keys() & {"cookie", _SETS, *NAMES}:
         found = _in_bare_lines([line for line in lines if line])
     hosts = [host.strip() for name in ("host", "authority") for host in found.get(name, ())]
+    elsewhere = bool(hosts) and not any(_goes_to_site(f"https://{host}") for host in hosts)
     if "cookie" in found:
-        elsewhere = bool(hosts) and not any(_goes_to_site(f"https://{host}") for host in hosts)
         return _checked(found["cookie"], "request", goes_elsewhere=elsewhere)
+    if _SETS in found:
+        # Nothing in it is a cookie of the login where none is found: the text is not read once more.
+        return _set_on_site(found[_SETS], elsewhere=elsewhere) or [""]
     pairs = [f"{name}={unquoted(found[name][-1])}" for name in NAMES if name in found]
     return ["; ".join(pairs)] if pairs else []
 
 
 def _in_bare_lines(lines: list[str]) -> dict[str, list[str]]:
     """Names and values in turn, each on a line, from the first line that is a name we look for."""
-    looked_for = (
-        place
+    looked_for = [
+        (name.lower() == _SETS, place)
         for place, (name, value) in enumerate(pairwise([*lines, ""]))
         # Else the end of the line has cut a pair.
-        if name.lower() in ("cookie", *NAMES) and not value.startswith("=")
-    )
-    first = next(looked_for, len(lines))
+        if name.lower() in ("cookie", _SETS, *NAMES) and not value.startswith("=")
+    ]
+    # What was sent before what was answered.
+    _, first = min(looked_for, default=(False, len(lines)))
     names, values = lines[first::2], lines[first + 1 :: 2]
     if len(names) != len(values) or not all(map(_BARE_HEADER.fullmatch, names)):
         raise ValueError("The lines are not names and values in turn. Was a value wrapped?")
