@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner
 
 from gptoss_api.cli import main
-from gptoss_api.cli.chat.command import without_version
 from gptoss_api.cli.chat.conversation import Conversation
 from gptoss_api.cli.chat.lines import Lines
 from gptoss_api.cli.chat.screen import Screen
@@ -136,21 +134,6 @@ def test_what_cannot_be_asked_is_a_usage_error(
     done = CliRunner().invoke(main, ["chat", *question], input=stdin, env=environment)
     assert done.exit_code == 2
     assert told in done.output
-
-
-@pytest.mark.parametrize(
-    ("address", "told"),
-    [
-        ("localhost:8000", "is an address such as"),
-        ("http://127.0.0.1:99999", "is an address such as"),
-        ("http://[::1", "is an address such as"),
-        ("http://u:p4ss@127.0.0.1:1", "holds no password"),
-    ],
-)
-def test_what_is_no_address_is_a_usage_error(address: str, told: str) -> None:
-    with pytest.raises(click.UsageError, match=told) as refused:
-        without_version(address)
-    assert "p4ss" not in refused.value.message
 
 
 def test_an_interrupt_ends_it_with_130_and_the_turn_upstream(site: Site, tmp_path: Path) -> None:

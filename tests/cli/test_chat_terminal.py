@@ -217,7 +217,11 @@ def test_a_gateway_with_keys_asks_for_one_hidden(tmp_path: Path) -> None:
         at_a_terminal(tmp_path, "chat", "Hello", GPTOSS_BASE_URL=keyed.base_url) as terminal,
     ):
         terminal.sees("This gateway wants an API key: ")
+        terminal.types("wr0ng-key-0123456789\r")
+        terminal.sees("Error: ")
+        terminal.sees("This gateway wants an API key: ")
         terminal.types("s3cret-key-0123456789\r")
         terminal.sees("no model is behind this answer")
         assert terminal.ends() == 0
         assert "s3cret" not in terminal.shown
+        assert "wr0ng" not in terminal.shown

@@ -75,7 +75,7 @@ def find_target(resolution: Resolution, base_url: str | None, model: str) -> tup
         found = find_model(model).id
     except ModelNotFound as error:
         raise NoGateway(str(error)) from None
-    address = address_given(base_url) if base_url else find_address(resolution)
+    address = address_given(base_url) if base_url is not None else find_address(resolution)
     seen = look_at(address)
     if seen.answers and not seen.is_gateway:
         raise NoGateway(f"What answers at {address} is not this gateway; say --base-url, or set PORT")

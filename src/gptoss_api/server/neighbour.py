@@ -41,7 +41,7 @@ def find_neighbour(url: str, headers: Mapping[str, str], patience: float) -> Nei
         connection.request("GET", f"{parts.path}/", headers={"accept": "application/json", **headers})
         response = connection.getresponse()
         said = msgspec.json.decode(response.read(_LONGEST)) if response.status == 200 else None
-    except (OSError, http.client.HTTPException, msgspec.DecodeError, ValueError):
+    except (OSError, http.client.HTTPException, msgspec.DecodeError, RecursionError, ValueError):
         return None
     finally:
         connection.close()

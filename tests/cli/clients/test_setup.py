@@ -365,9 +365,10 @@ def test_a_file_that_the_person_removed_stays_so(cli: Cli, home: Path) -> None:
     ("given", "told"),
     [
         (("--model", "gpt-4o"), "gpt-4o"),
-        (("--base-url", "127.0.0.1:8000"), "--base-url must be like"),
-        (("--base-url", "http://user:secret@127.0.0.1"), "--base-url must be like"),
-        (("--base-url", "http://127.0.0.1/$(id)"), "--base-url must be like"),
+        (("--base-url", "127.0.0.1:8000"), "did you mean http://127.0.0.1:8000?"),
+        (("--base-url", "http://user:secret@127.0.0.1"), "--base-url holds no password"),
+        (("--base-url", "http://127.0.0.1/$(id)"), "--base-url is an address such as"),
+        (("--base-url", ""), "--base-url is an address such as"),
     ],
 )
 def test_what_cannot_be_used_is_told(cli: Cli, home: Path, given: tuple[str, str], told: str) -> None:

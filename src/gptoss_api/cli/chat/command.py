@@ -3,13 +3,14 @@
 import json
 import os
 import sys
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from ...config import ConfigError, Resolution
 from ...telemetry.logs import configure_logging
+from ..address import NoAddress, gateway_address
 from ..options import WrongSetting, read_settings
 from .conversation import Conversation, Said, as_unicode, full_name
 from .remote import Remote
@@ -21,6 +22,8 @@ from .source import Failed, Heard, Source
 _INTERRUPTED: Final = 130
 # And one whose reader left.
 _NOBODY_READS: Final = 141
+# Keys that are typed before it is over.
+_TRIES: Final = 3
 BASE_URL: Final = "GPTOSS_BASE_URL"
 KEY: Final = "GPTOSS_API_KEY"
 
@@ -40,7 +43,9 @@ KEY: Final = "GPTOSS_API_KEY"
 @click.option("--no-thinking", is_flag=True, help="Do not show the model's thoughts.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON.")
 @click.option("--config", "config_file", metavar="FILE", help="TOML file with settings.")
+@click.pass_context
 def command(
+    ctx: click.Context,
     question: tuple[str, ...],
     model: str,
     effort: str | None,
@@ -58,13 +63,14 @@ def command(
     """
     resolution = read_settings({"config_file": config_file})
     settings = resolution.settings
+    given = _given(ctx, base_url)
     asked = _asked(as_unicode(" ".join(question)), settings.max_body)
     configure_logging("error", settings.log_format, secrets=settings.secrets)
     conversation = Conversation(full_name(as_unicode(model)), effort, as_unicode(system))
     screen = Screen(thinking=not (no_thinking or as_json), answers=not as_json)
     try:
         key = click.prompt("API key", hide_input=True, err=True) if asks_key else os.environ.get(KEY, "")
-        source = _source(resolution, base_url, key.strip(), screen)
+        source = _source(resolution, given, key.strip(), screen)
         try:
             if asked is None:
                 Session(source, conversation, screen).run()
@@ -103,7 +109,25 @@ def _asked(question: str, most: int) -> str | None:
     return asked
 
 
-def _source(resolution: Resolution, base_url: str | None, key: str, screen: Screen) -> Source:
+class _Given(NamedTuple):
+    """The address of a gateway, without ``/v1``, and the option or the variable that gave it."""
+
+    url: str
+    named: str
+
+
+def _given(ctx: click.Context, base_url: str | None) -> _Given | None:
+    if base_url is None:
+        return None
+    typed = ctx.get_parameter_source("base_url") is ParameterSource.COMMANDLINE
+    named = "--base-url" if typed else BASE_URL
+    try:
+        return _Given(gateway_address(base_url, named), named)
+    except NoAddress as refused:
+        raise click.UsageError(str(refused)) from None
+
+
+def _source(resolution: Resolution, given: _Given | None, key: str, screen: Screen) -> Source:
     """The gateway that was named, or that runs where this configuration has it; else one in this process.
 
     Raises:
@@ -113,14 +137,14 @@ def _source(resolution: Resolution, base_url: str | None, key: str, screen: Scre
     from ...server.running import find_address
 
     settings = resolution.settings
-    url = without_version(base_url) if base_url else find_address(resolution)
+    url = given.url if given is not None else find_address(resolution)
     found = find_neighbour(url, {}, patience_for(url))
     if found is not None:
         # The gateway's own keys are there for whoever may read its configuration.
-        own = settings.api_keys[0] if settings.api_keys and not base_url else ""
+        own = settings.api_keys[0] if settings.api_keys and given is None else ""
         return _opened(Remote(url, key or own, found.upstream))
-    if base_url:
-        raise Failed(f"No gateway answers at {url}. Start one with 'serve', or leave out the address.")
+    if given is not None:
+        raise Failed(f"No gateway answers at {url}. Start one with 'serve', or leave out {given.named}.")
     from .local import Local
 
     try:
@@ -132,35 +156,29 @@ def _source(resolution: Resolution, base_url: str | None, key: str, screen: Scre
 
 
 def _opened(remote: Remote) -> Remote:
-    """``remote`` with a key that opens it, which a person at a terminal is asked for."""
-    try:
-        remote.models()
-    except Failed as failure:
-        if not failure.wants_key:
-            return remote
-        if remote.key or not sys.stdin.isatty():
-            raise Failed(f"{failure} Set {KEY}, or type it after --key.") from None
-        remote.key = click.prompt("This gateway wants an API key", hide_input=True, err=True)
+    """``remote`` with a key that opens it, which a person at a terminal is asked for.
+
+    Raises:
+        Failed: for a key that does not.
+    """
+    typed = 0
+    while (refused := _refused(remote)) is not None:
+        if (remote.key and not typed) or typed == _TRIES or not sys.stdin.isatty():
+            raise Failed(f"{refused} Set {KEY}, or type it after --key.")
+        if typed:
+            click.echo(f"Error: {refused}", err=True)
+        typed += 1
+        remote.key = click.prompt("This gateway wants an API key", hide_input=True, err=True).strip()
     return remote
 
 
-def without_version(base_url: str) -> str:
-    """The address of a gateway, which clients are given with ``/v1``.
-
-    Raises:
-        UsageError: for what is no address.
-    """
-    url = base_url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+def _refused(remote: Remote) -> Failed | None:
+    """Why the key of ``remote`` opens nothing; what else fails, a question may find mended."""
     try:
-        parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_address = False
-    if not is_address:
-        raise click.UsageError(f"{BASE_URL} is an address such as http://127.0.0.1:8000/v1.")
-    if "@" in parts.netloc:
-        raise click.UsageError(f"{BASE_URL} holds no password; the API key is {KEY}.")
-    return url
+        remote.models()
+    except Failed as failure:
+        return failure if failure.wants_key else None
+    return None
 
 
 def _answer(source: Source, conversation: Conversation, screen: Screen, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Struct
 
 from ... import __version__
 from ...config.values import is_key
@@ -19,6 +20,44 @@ _SILENCE: Final = 900.0
 _SHORT: Final = 30.0
 _PIECE: Final = 65_536
 _LONGEST: Final = 1 << 20
+# Characters of what somebody else has to say, which is shown on one line.
+_SAID: Final = 500
+# What is no answer of a gateway, or none at all.
+_UNHEARD: Final = (OSError, http.client.HTTPException, msgspec.DecodeError, RecursionError, GatewayError)
+
+
+class _Delta(Struct):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+
+
+class _Choice(Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Told(Struct):
+    notes: list[str] | None = None
+
+
+class _Chunk(Struct):
+    """What is read of a chunk of a stream of Chat Completions."""
+
+    error: Any = None
+    model: str | None = None
+    usage: dict[str, Any] | None = None
+    x_gptoss: _Told | None = None
+    choices: list[_Choice] | None = None
+
+
+class _Model(Struct):
+    id: str
+
+
+class _Models(Struct):
+    data: list[_Model]
 
 
 class Remote:
@@ -56,7 +95,7 @@ class Remote:
                 _hear(chunk, heard)
                 if heard.screen.gone:
                     return
-        except (OSError, http.client.HTTPException, msgspec.DecodeError, GatewayError) as error:
+        except _UNHEARD as error:
             raise self._broken(error) from None
         finally:
             connection.close()
@@ -71,9 +110,9 @@ class Remote:
             response = connection.getresponse()
             if response.status != 200:
                 raise _refusal(response)
-            listed = msgspec.json.decode(response.read(_LONGEST))["data"]
-            return [str(model["id"]) for model in listed]
-        except (OSError, http.client.HTTPException, msgspec.DecodeError, KeyError, TypeError) as error:
+            listed = msgspec.json.decode(response.read(_LONGEST), type=_Models)
+            return [model.id for model in listed.data]
+        except _UNHEARD as error:
             raise self._broken(error) from None
         finally:
             connection.close()
@@ -88,7 +127,10 @@ class Remote:
             return headers
         if not is_key(self.key):
             # Not shown: it may be a key and something pasted after it.
-            raise Failed("The API key has a space, a line break or a letter that no key has. Copy it again.")
+            raise Failed(
+                "The API key has a space, a line break or a letter that no key has. Copy it again.",
+                wants_key=True,
+            )
         return headers | {"authorization": f"Bearer {self.key}"}
 
     def _path(self, path: str) -> str:
@@ -101,38 +143,47 @@ class Remote:
 
     def _broken(self, error: Exception) -> Failed:
         said = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-        return Failed(f"The gateway at {self._url} cannot be heard: {said or type(error).__name__}.")
+        return Failed(f"The gateway at {self._url} cannot be heard: {_line(said) or type(error).__name__}.")
 
 
-def _chunks(response: http.client.HTTPResponse) -> Iterator[Any]:
-    decoder = SseDecoder()
+def _chunks(response: http.client.HTTPResponse) -> Iterator[_Chunk]:
+    decoder, chunks = SseDecoder(), msgspec.json.Decoder(_Chunk)
     while piece := response.read1(_PIECE):
         for payload in decoder.feed(piece):
             if payload != b"[DONE]":
-                yield msgspec.json.decode(payload)
+                yield chunks.decode(payload)
 
 
-def _hear(chunk: Any, heard: Heard) -> None:
-    """Takes one chunk of a stream of Chat Completions."""
-    if isinstance(error := chunk.get("error"), dict):
-        raise Failed(str(error.get("message")))
-    heard.model = chunk.get("model") or heard.model
-    if isinstance(usage := chunk.get("usage"), dict):
-        heard.usage = usage
-    told = chunk.get("x_gptoss")
-    if isinstance(told, dict):
-        heard.notes = [str(note) for note in told.get("notes") or ()]
-    for choice in chunk.get("choices") or ():
-        delta = choice.get("delta") or {}
+def _hear(chunk: _Chunk, heard: Heard) -> None:
+    if chunk.error is not None:
+        raise Failed(_said(chunk.error))
+    heard.model = chunk.model or heard.model
+    heard.usage = chunk.usage or heard.usage
+    if chunk.x_gptoss is not None:
+        heard.notes = chunk.x_gptoss.notes or []
+    for choice in chunk.choices or ():
+        delta = choice.delta or _Delta()
         # Clients read one or the other, so both may be there.
-        heard.think(delta.get("reasoning") or delta.get("reasoning_content") or "")
-        heard.answer(delta.get("content") or delta.get("refusal") or "")
-        heard.finish_reason = choice.get("finish_reason") or heard.finish_reason
+        heard.think(delta.reasoning or delta.reasoning_content or "")
+        heard.answer(delta.content or delta.refusal or "")
+        heard.finish_reason = choice.finish_reason or heard.finish_reason
 
 
 def _refusal(response: http.client.HTTPResponse) -> Failed:
+    wants_key = response.status == http.client.UNAUTHORIZED
     try:
         error = msgspec.json.decode(response.read(_LONGEST))["error"]
-        return Failed(str(error["message"]), wants_key=error.get("code") == "invalid_api_key")
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        return Failed(f"The answer has status {response.status} and does not say why.")
+        return Failed(_said(error), wants_key=wants_key)
+    except (msgspec.DecodeError, RecursionError, KeyError, TypeError):
+        return Failed(f"The answer has status {response.status} and does not say why.", wants_key=wants_key)
+
+
+def _said(error: Any) -> str:
+    """What an ``error`` of any shape has to say."""
+    message = error.get("message") if isinstance(error, dict) else error
+    said = _line(message) if isinstance(message, str) else ""
+    return said or "The answer is an error that does not say why."
+
+
+def _line(text: str) -> str:
+    return " ".join(text[:_SAID].split())

@@ -109,7 +109,8 @@ class Screen:
 
     @staticmethod
     def _say(text: str) -> None:
-        with contextlib.suppress(BrokenPipeError):
+        # Where nothing can be said, nothing can be said of it.
+        with contextlib.suppress(OSError):
             sys.stderr.write(text)
             sys.stderr.flush()
 

@@ -15,6 +15,7 @@ from ...config import Settings
 from ...config.values import is_key
 from ...gateway import created_keys_exist
 from ...server.neighbour import find_neighbour, patience_for
+from ..address import NoAddress, gateway_address
 from ..hidden_input import read_hidden
 from .client import KEY_VARIABLE
 
@@ -42,14 +43,12 @@ def address_given(text: str) -> str:
     Raises:
         NoGateway: for what is no such address.
     """
-    address = text.strip().rstrip("/").removesuffix("/v1").rstrip("/")
     try:
-        parts = urlsplit(address)
-        fits = bool(_ADDRESS.fullmatch(address) and parts.hostname) and parts.port != 0
-    except ValueError:
-        fits = False
-    if not fits:
-        raise NoGateway("--base-url must be like http://127.0.0.1:8000 or https://gateway.example/v1")
+        address = gateway_address(text, "--base-url")
+    except NoAddress as refused:
+        raise NoGateway(str(refused)) from None
+    if not _ADDRESS.fullmatch(address):
+        raise NoGateway("--base-url is an address such as http://127.0.0.1:8000/v1, in plain letters.")
     return address
 
 
