@@ -85,18 +85,20 @@ class Collector:
         return [pieces.choice() for pieces in self._choices]
 
     def feed(self, events: Events) -> None:
-        current = self._choices[-1]
         if not self.spoke and events and type(events[-1]) is not Started:
             self.spoke = time.monotonic_ns()
             self.opened = self.opened or self.spoke
+        current = self._choices[-1]
+        texts = current.text
         for event in events:
             # The commonest by identity: a match takes four times as long.
             if type(event) is TextDelta:
-                current.text.append(event.text)
+                texts.append(event.text)
+                continue
+            if type(event) is ReasoningDelta:
+                current.reasoning.append(event.text)
                 continue
             match event:
-                case ReasoningDelta(text):
-                    current.reasoning.append(text)
                 case LogprobsDelta(entries):
                     current.logprobs += entries
                 case RefusalDelta(text):
@@ -112,6 +114,7 @@ class Collector:
                     current.finished = event
                 case ChoiceStarted():
                     current = _Pieces()
+                    texts = current.text
                     self._choices.append(current)
                 case Started():
                     self.started = event

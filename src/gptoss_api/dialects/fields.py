@@ -66,7 +66,10 @@ class Fields:
             raise missing(self.at(name)) from None
 
     def string(self, name: str) -> str | None:
-        return None if self.members.get(name) is None else self.required_string(name)
+        value = self.members.get(name)
+        if value is not None and not isinstance(value, str):
+            raise wrong_type(self.at(name), "a string", value)
+        return value
 
     def required_string(self, name: str) -> str:
         value = self.required(name)
@@ -114,7 +117,8 @@ class Fields:
         return value
 
     def object(self, name: str) -> "Fields | None":
-        return None if self.members.get(name) is None else self.required_object(name)
+        value = self.members.get(name)
+        return None if value is None else as_object(value, self.at(name))
 
     def required_object(self, name: str) -> "Fields":
         return as_object(self.required(name), self.at(name))
@@ -130,8 +134,10 @@ class Fields:
     def required_array(
         self, name: str, *, of: str = "objects", least: int = 0, most: int | None = None
     ) -> list[Any]:
-        path = self.at(name)
         value = self.required(name)
+        if isinstance(value, list) and len(value) >= least and (most is None or len(value) <= most):
+            return value
+        path = self.at(name)
         if not isinstance(value, list):
             raise wrong_type(path, f"an array of {of}", value)
         if len(value) < least:
@@ -140,17 +146,17 @@ class Fields:
                 "but got an empty array instead.",
                 param=path,
             )
-        if most is not None and len(value) > most:
-            raise ArrayTooLong(
-                f"Invalid '{path}': array too long. Expected an array with maximum length {most}, "
-                f"but got an array with length {len(value)} instead.",
-                param=path,
-            )
-        return value
+        raise ArrayTooLong(
+            f"Invalid '{path}': array too long. Expected an array with maximum length {most}, "
+            f"but got an array with length {len(value)} instead.",
+            param=path,
+        )
 
     def objects(self, name: str, *, most: int | None = None) -> "list[Fields]":
         """An array of objects; empty where there is none."""
-        items = self.array(name, most=most) or []
+        items = self.array(name, most=most)
+        if not items:
+            return []
         path = self.at(name)
         return [as_object(item, f"{path}[{index}]") for index, item in enumerate(items)]
 

@@ -75,12 +75,10 @@ def decode_object(body: bytes) -> dict[str, Any]:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # Whatever is unusual about it, or wrong, is found out below.
             pass
-    if not body.strip():
-        raise InvalidRequest("The request has no body; it must be a JSON object.")
     try:
         value = _decode(body)
         # A value of few brackets cannot be deep: most bodies need no second look.
-        if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+        if len(body) > MAX_DEPTH and body.count(b"{") + body.count(b"[") > MAX_DEPTH:
             _refuse_depth(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
         value = _decode_patiently(body)
@@ -117,17 +115,21 @@ def _decode_by_items(body: bytes) -> dict[str, Any]:
         if name in _OF_ITEMS and memoryview(raw)[0] == _LIST:
             least, items = _OF_ITEMS[name], _items(raw)
             if len(body) >= least * len(items):
-                value[name] = [_item(bytes(item), least) for item in items]
+                value[name] = _read_items([bytes(item) for item in items], least)
                 continue
         value[name] = rest[name] = _decode(raw)
     _refuse_depth(rest)
     return value
 
 
+def _read_items(items: list[bytes], least: int) -> list[Any]:
+    known = _known.get_each(items)
+    return [_item(data, least) if read is None else read for data, read in zip(items, known, strict=True)]
+
+
 def _item(data: bytes, least: int) -> Any:
+    """One that did not come before; it is remembered where reading it is work."""
     is_work = len(data) >= least or data.count(b"{") > 1
-    if is_work and (known := _known.get(data)) is not None:
-        return known
     value = _decode(data)
     # It stands in a list in the body.
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH - 2:
@@ -141,6 +143,8 @@ def _item(data: bytes, least: int) -> Any:
 
 def _decode_patiently(body: bytes) -> Any:
     """Reads what the fast decoder refuses without need, and says precisely what is wrong otherwise."""
+    if not body.strip():
+        raise InvalidRequest("The request has no body; it must be a JSON object.")
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:

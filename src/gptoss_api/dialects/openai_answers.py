@@ -39,6 +39,8 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 
 def extension(started: Started, repairs: int, notes: tuple[str, ...]) -> dict[str, Any]:
     """The ``x_gptoss`` object: what was emulated, ignored and repaired; empty if nothing was."""
+    if not (repairs or notes or started.emulated or started.ignored or started.repairs):
+        return {}
     said: dict[str, Any] = {
         "emulated": started.emulated,
         "ignored": started.ignored,
@@ -62,15 +64,18 @@ def render_whole(
     if result.started is None:
         raise _unfinished()
     answer = opening(prefix, kind, result.started)
-    choices = result.choices
-    answer["choices"] = []
-    for index, choice in enumerate(choices):
+    choices: list[dict[str, Any]] = []
+    answer["choices"] = choices
+    repairs = 0
+    notes: tuple[str, ...] = ()
+    for index, choice in enumerate(result.choices):
         if choice.finish_reason is None:
             raise _unfinished()
-        answer["choices"].append(choice_object(index, choice, choice.finish_reason))
+        choices.append(choice_object(index, choice, choice.finish_reason))
+        repairs += choice.repairs
+        notes += choice.notes
     answer["usage"] = None if result.usage is None else usage_object(result.usage)
-    notes = tuple(note for choice in choices for note in choice.notes)
-    if said := extension(result.started, sum(choice.repairs for choice in choices), notes):
+    if said := extension(result.started, repairs, notes):
         answer["x_gptoss"] = said
     return msgspec.json.encode(answer)
 

@@ -1,6 +1,7 @@
 """The parameters that OpenAI's three text APIs share, each read and checked in one place."""
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 from ..core.catalog import DEFAULT_MODEL, NO_ALIASES, Model, ModelAliases, find_model, provider_suffix
@@ -22,6 +23,8 @@ MAX_STOPS: Final = 4
 # Characters. Every piece of an answer is compared with all beginnings of a stop string.
 MAX_STOP: Final = 1_000
 MAX_METADATA: Final = 16
+# Characters. What a longer name of a model means is not remembered: there is no end to them.
+_USUAL_NAME: Final = 128
 
 # Content parts of what gpt-oss models cannot read, as chat completions and responses call them.
 MEDIA_PARTS: Final = frozenset(
@@ -99,8 +102,18 @@ def refused_media(part: Fields, kind: str, text_type: str) -> UnsupportedValue:
 
 def read_model(body: Fields, aliases: ModelAliases = NO_ALIASES) -> tuple[Model, str]:
     """The model asked for, or the default one, and the provider named behind it (``gpt-oss-20b:groq``)."""
-    asked = aliases.resolve(body.string("model") or DEFAULT_MODEL)
-    return find_model(asked), provider_suffix(asked)
+    asked = body.string("model") or DEFAULT_MODEL
+    if len(asked) > _USUAL_NAME:
+        return _meant_by(asked, aliases)
+    return _remembered(asked, aliases)
+
+
+def _meant_by(asked: str, aliases: ModelAliases) -> tuple[Model, str]:
+    name = aliases.resolve(asked)
+    return find_model(name), provider_suffix(name)
+
+
+_remembered: Final = lru_cache(maxsize=256)(_meant_by)
 
 
 def read_name(fields: Fields) -> str:

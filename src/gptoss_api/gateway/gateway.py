@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import cache
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -147,6 +148,7 @@ class Gateway:
             else:
                 self._router = Router(routes)
         self._upstream: Upstream = self._router or self._emulated[0]
+        self._only_upstream = "" if self._router else self._upstream.name
 
     async def reload(self, settings: Settings) -> None:
         """Has every turn from now on answered by the upstreams of ``settings``; running ones end as they are.
@@ -232,10 +234,17 @@ class Gateway:
         """What must never be shown, beside the secrets among the settings."""
         return (*self._credentials.secrets, *self._builder.keys, *self.state.secrets)
 
-    async def answer(self, turn: Turn, sink: Sink) -> None:
+    def answer(self, turn: Turn, sink: Sink) -> Coroutine[Any, Any, None]:
         """Answers ``turn``; see :class:`gptoss_api.upstreams.base.Upstream`."""
+        if self._awaits_login:
+            self._look_for_login()
         if self._preference is not None:
-            await self._preference.known()
+            return self._answer_ranked(self._preference, turn, sink)
+        # Handed on as it is: what stood between would be woken with every read.
+        return self._upstream.answer(turn, sink)
+
+    async def _answer_ranked(self, preference: Preference, turn: Turn, sink: Sink) -> None:
+        await preference.known()
         await self.upstream.answer(turn, sink)
 
     async def count(self, turn: Turn) -> int:
@@ -247,8 +256,9 @@ class Gateway:
     @property
     def only_upstream(self) -> str:
         """The name of the upstream that answers every turn, "" where there are several."""
-        name = self.upstream.name
-        return name if len(self._upstreams) == 1 else ""
+        if self._awaits_login:
+            self._look_for_login()
+        return self._only_upstream
 
     async def look(self, patience: float) -> None:
         """Looks for the upstreams of which too little is known, for at most ``patience`` seconds."""

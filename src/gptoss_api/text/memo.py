@@ -1,6 +1,6 @@
 """What was made of a text, remembered for the next time: clients send the same again and again."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -31,6 +31,11 @@ class Memo(Generic[K, V]):
                 return None
             self.put(key, *found)
         return found[0]
+
+    def get_each(self, keys: Iterable[K]) -> list[V | None]:
+        """What :meth:`get` gives for each of ``keys``."""
+        young = self._young.get
+        return [found[0] if (found := young(key)) is not None else self.get(key) for key in keys]
 
     def put(self, key: K, value: V, size: int) -> None:
         """``size`` is what ``key`` and ``value`` take, in bytes; a rough guess will do."""

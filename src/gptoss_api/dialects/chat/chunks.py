@@ -62,9 +62,9 @@ class ChunkRenderer:
                 if event.text:
                     out += (self._content, _encode(event.text), self._end)
             elif type(event) is ReasoningDelta:
-                if event.text and self._reasoning:
+                if event.text and self._shape.reasoning_fields:
                     text = _encode(event.text)
-                    for field in self._reasoning:
+                    for field in self._reasoning or self._begin_thoughts():
                         out += (field, text)
                     out.append(self._end)
             elif type(event) is ToolCallDelta:
@@ -118,12 +118,18 @@ class ChunkRenderer:
         self._end = b'},"logprobs":null,"finish_reason":null}]' + self._foot
         self._content = start + b'{"content":'
         self._refusal = start + b'{"refusal":'
-        self._reasoning = tuple(
-            (b"," if position else start + b"{") + _encode(field) + b":"
-            for position, field in enumerate(self._shape.reasoning_fields)
-        )
+        self._reasoning = ()
         self._calls = {}
-        return self._delta({"role": "assistant", "content": ""})
+        return b'%b{"role":"assistant","content":""%b' % (start, self._end)
+
+    def _begin_thoughts(self) -> tuple[bytes, ...]:
+        self._reasoning = tuple(
+            [
+                (b"," if position else self._start + b"{") + _encode(field) + b":"
+                for position, field in enumerate(self._shape.reasoning_fields)
+            ]
+        )
+        return self._reasoning
 
     def _delta(self, delta: dict[str, Any]) -> bytes:
         return self._start + _encode(delta)[:-1] + self._end

@@ -84,13 +84,15 @@ class ChatDialect:
         )
         turn = parsed.turn
         reasoning = self._fields_for(headers.get("user-agent", "")) if turn.show_reasoning else ()
+        if turn.show_reasoning and not reasoning:
+            turn = replace(turn, show_reasoning=False)
         shape = AnswerShape(
             model=turn.model,
             reasoning_fields=reasoning,
             include_usage=parsed.include_usage,
             legacy_functions=parsed.legacy_functions,
         )
-        return ChatRequest((replace(turn, show_reasoning=bool(reasoning)),), parsed.stream, shape)
+        return ChatRequest((turn,), parsed.stream, shape)
 
     def error(self, error: GatewayError, request_id: str, headers: Headers) -> ErrorResponse:
         return error_response(error, request_id)

@@ -1,6 +1,7 @@
 """The conversation of a request: OpenAI's chat messages in neutral form."""
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -15,12 +16,19 @@ from ...core.turn import (
     UserMessage,
 )
 from ..fields import Fields, as_object, unknown_value, wrong_type
+from ..json_body import KnownItem
 from ..parameters import MEDIA_PARTS, media_note, refused_media
 
 ROLES: Final = ("developer", "system", "user", "assistant", "tool", "function")
 
 # What Responses clients call text when they post to the chat endpoint (docs/design/clients.md, "Cursor").
 _TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
+_PLAIN: Final[dict[str, Callable[[str], Message]]] = {
+    "user": UserMessage,
+    "assistant": AssistantMessage,
+    "system": InstructionMessage,
+}
+_NOTHING: Final[dict[Callable[..., Any], Any]] = {}
 
 
 def read_messages(body: Fields) -> tuple[tuple[Message, ...], tuple[str, ...]]:
@@ -30,49 +38,51 @@ def read_messages(body: Fields) -> tuple[tuple[Message, ...], tuple[str, ...]]:
     calls and results get one from the position of the call, the same in every request that repeats
     the conversation.
     """
-    reader = _Reader()
-    path = body.at("messages")
+    reader: _Reader | None = None
     values = body.required_array("messages", least=1)
-    newest = next((i for i in reversed(range(len(values))) if _is_users(values[i])), -1)
+    newest: int | None = None
     left_out: dict[str, None] = {}
     messages: list[Message] = []
     for index, value in enumerate(values):
-        if (plain := _plain(value)) is not None:
-            messages.append(plain)
+        # A role and a text, as most are.
+        if type(value) is dict and len(value) == 2:
+            role, text = value.get("role"), value.get("content")
+            if type(role) is str and type(text) is str and (plain := _PLAIN.get(role)) is not None:
+                messages.append(plain(text))
+                continue
+        reader = reader or _Reader()
+        # Read before, and with no part that the model cannot read.
+        known = value.made if type(value) is KnownItem else _NOTHING
+        if known.get(_media) == () and (message := known.get(_message)) is not None:
+            messages.append(reader.placed(message, value, index))
             continue
-        item = as_object(value, f"{path}[{index}]")
+        item = as_object(value, f"messages[{index}]")
         if media := item.made(_media):
+            newest = _newest(values) if newest is None else newest
             if index == newest:
                 place, kind = media[0]
                 raise refused_media(Fields({}, f"{item.at('content')}[{place}]"), kind, "text")
             left_out |= dict.fromkeys(kind for _, kind in media)
-        messages.append(reader.read(item, index))
+        messages.append(reader.placed(item.made(_message), item.members, index))
     return tuple(messages), tuple(left_out)
 
 
-def _is_users(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("role") == "user"
+def _newest(values: list[Any]) -> int:
+    """The place of the user's last message, -1 without one."""
+    for index in range(len(values) - 1, -1, -1):
+        value = values[index]
+        if isinstance(value, dict) and value.get("role") == "user":
+            return index
+    return -1
 
 
-def _media(message: Fields) -> list[tuple[int, str]]:
+def _media(message: Fields) -> tuple[tuple[int, str], ...]:
     """The places and kinds of parts of the message that the model cannot read."""
     content = message.get("content")
-    parts = enumerate(content) if isinstance(content, list) else ()
-    kinds = ((place, part.get("type")) for place, part in parts if isinstance(part, dict))
-    return [(place, kind) for place, kind in kinds if isinstance(kind, str) and kind in MEDIA_PARTS]
-
-
-def _plain(value: Any) -> Message | None:
-    """A message that is a role and a text, as most are."""
-    if type(value) is dict and len(value) == 2 and type(text := value.get("content")) is str:
-        match value.get("role"):
-            case "user":
-                return UserMessage(text)
-            case "assistant":
-                return AssistantMessage(text)
-            case "system":
-                return InstructionMessage(text)
-    return None
+    if not isinstance(content, list):
+        return ()
+    kinds = ((place, part.get("type")) for place, part in enumerate(content) if isinstance(part, dict))
+    return tuple([(place, kind) for place, kind in kinds if isinstance(kind, str) and kind in MEDIA_PARTS])
 
 
 class _Reader:
@@ -82,18 +92,19 @@ class _Reader:
         self._tool_names: dict[str, str] = {}
         self._legacy_ids: dict[str, str] = {}
 
-    def read(self, message: Fields, index: int) -> Message:
-        read = message.made(_message)
-        match read:
-            case AssistantMessage():
-                if (legacy := message.object("function_call")) is not None:
-                    read = self._with_legacy_call(read, legacy, index)
-                for call in read.tool_calls:
-                    self._tool_names[call.id] = call.name
-            case ToolResultMessage(call_id=None, name=str(name)):
-                read = replace(read, call_id=self._legacy_ids.get(name))
-            case ToolResultMessage(call_id=str(call_id), name=None):
-                read = replace(read, name=self._tool_names.get(call_id))
+    def placed(self, read: Message, members: dict[str, Any], index: int) -> Message:
+        """``read``, which ``members`` say by themselves, with what the messages before it add."""
+        if type(read) is AssistantMessage:
+            if members.get("function_call") is not None:
+                legacy = as_object(members["function_call"], f"messages[{index}].function_call")
+                read = self._with_legacy_call(read, legacy, index)
+            for call in read.tool_calls:
+                self._tool_names[call.id] = call.name
+        elif type(read) is ToolResultMessage:
+            if read.call_id is None:
+                return replace(read, call_id=self._legacy_ids.get(read.name or ""))
+            if read.name is None:
+                return _named(read, self._tool_names.get(read.call_id), members)
         return read
 
     def _with_legacy_call(self, read: AssistantMessage, legacy: Fields, index: int) -> AssistantMessage:
@@ -101,6 +112,19 @@ class _Reader:
         call_id = self._legacy_ids[name] = f"call_{index}"
         call = ToolCall(call_id, name, _arguments(legacy))
         return replace(read, tool_calls=(*read.tool_calls, call))
+
+
+def _named(result: ToolResultMessage, name: str | None, members: dict[str, Any]) -> ToolResultMessage:
+    """The same with the ``name`` of its tool; the very same again for an item that came before."""
+    if name is None:
+        return result
+    if type(members) is not KnownItem:
+        return replace(result, name=name)
+    before = members.made.get(_named)
+    if before is None or before.name != name:
+        before = members.made[_named] = replace(result, name=name)
+    named: ToolResultMessage = before
+    return named
 
 
 def _message(message: Fields) -> Message:

@@ -54,10 +54,12 @@ _NO_OPTIONS: Final = frozenset(
     }
 )
 
+_USUAL: Final = frozenset({"model", "messages", "stream", "stream_options"})
 _ABOUT_MEDIA: Final = frozenset({"audio", "modalities"})
 _ABOUT_REASONING: Final = frozenset(
     {"reasoning_effort", "include_reasoning", "reasoning", "chat_template_kwargs"}
 )
+_ABOUT_LOGPROBS: Final = frozenset({"logprobs", "top_logprobs"})
 _ABOUT_TOOLS: Final = frozenset({"tools", "tool_choice", "functions", "function_call"})
 _NO_TOOLS: Final = Toolbox()
 
@@ -82,13 +84,17 @@ def read_request(body: Fields, *, max_n: int, aliases: ModelAliases = NO_ALIASES
     model, provider = read_model(body, aliases)
     stream = body.boolean("stream") or False
     include_usage = read_include_usage(body, stream)
-    _refuse_unsupported(body)
+    unread = tuple([f"messages.{kind}" for kind in left_out]) if left_out else ()
     # Most requests set little: what none of them names need not be looked for member by member.
+    if body.members.keys() <= _USUAL:
+        turn = Turn(model=model.id, messages=messages, streamed=stream, ignored=unread, provider=provider)
+        return Parsed(turn, stream, include_usage, legacy_functions=False)
+    _refuse_unsupported(body)
     toolbox = _NO_TOOLS if _ABOUT_TOOLS.isdisjoint(body.members) else read_toolbox(body)
     parallel = body.boolean("parallel_tool_calls")
     extras: dict[str, Any] = {}
     effort, show_reasoning = _reasoning(body, extras)
-    options = _options(body) | extras
+    options = _options(body) | extras if extras else _options(body)
     ignored = take_responses_only(options) if options else ()
     turn = Turn(
         model=model.id,
@@ -105,13 +111,15 @@ def read_request(body: Fields, *, max_n: int, aliases: ModelAliases = NO_ALIASES
         n=read_n(body, max_n),
         streamed=stream,
         options=options,
-        ignored=(*ignored, *(f"messages.{kind}" for kind in left_out)),
+        ignored=(*ignored, *unread),
         provider=provider,
     )
     return Parsed(turn, stream, include_usage, toolbox.legacy)
 
 
 def _top_logprobs(body: Fields) -> int | None:
+    if _ABOUT_LOGPROBS.isdisjoint(body.members):
+        return None
     wanted, most = body.boolean("logprobs"), body.integer("top_logprobs", 0, 20)
     if most and not wanted:
         raise InvalidRequest(
