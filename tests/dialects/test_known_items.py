@@ -139,6 +139,16 @@ def test_results_are_named_by_the_call_before_them_this_time() -> None:
         ]
 
 
+def test_a_message_that_comes_again_is_the_same_object() -> None:
+    dialect = ChatDialect()
+    messages = chat_body()["messages"]
+    messages[3]["content"] = messages[2]["content"] = LONG
+    data = json.dumps(chat_body(messages=messages)).encode()
+    first, again = (dialect.parse(data, {}).turn.messages for _ in range(2))
+    assert [first[place] is again[place] for place in (2, 3)] == [True, True]
+    assert first[3].name == "read"
+
+
 def test_known_items_are_the_same_objects() -> None:
     data = json.dumps(chat_body()).encode()
     first, again = decode_object(data), decode_object(data)

@@ -14,6 +14,18 @@ def test_what_was_put_is_there() -> None:
     assert memo.get("a") == 2
 
 
+def test_several_are_found_as_each_of_them_is() -> None:
+    memo: Memo[str, int] = Memo(1_000)
+    for name in ("old", "a", "b", "c", "d", "e", "young"):
+        memo.put(name, len(name), 100)
+    assert memo.get_each(["young", "none", "old", "young"]) == [5, None, 3, 5]
+    # What was found among the old is young again.
+    for name in ("f", "g"):
+        memo.put(name, 1, 100)
+    assert memo.get_each([]) == []
+    assert memo.get("old") == 3
+
+
 def test_what_is_used_stays_and_the_rest_goes() -> None:
     memo: Memo[int, str] = Memo(1_000)
     for number in range(200):
