@@ -24,7 +24,7 @@ from ..loop import LIGHT, beside, in_thread
 from ..text.digest import digest
 from ..text.schema import compile_schema
 from ..text.tokens import Tokens
-from ..threads import Conversation, Conversations, ReasoningCache, ThreadHead
+from ..threads import Conversation, Conversations, ReasoningCache, ThreadHead, missing_thoughts
 from ..upstreams.base import Capabilities, Upstream
 from .answer.spec import AnswerSpec
 from .context import cleared, clears
@@ -37,6 +37,9 @@ from .prompt.tool_section import Style
 
 # Tokens that a model may think where a client bounds only what it is shown.
 HIDDEN_REASONING: Final = 16_384
+
+_NO_CHOICE: Final = ToolChoice()
+_ANY_FORMAT: Final = OutputFormat()
 
 
 class Continued(Struct, frozen=True):
@@ -122,41 +125,60 @@ def make_plan(
     """
     prompt: Prompt | None = None
     emulated: tuple[str, ...] = ()
-    if _becomes_text(turn, capabilities):
-        prompt = (
-            render_prompt(turn, preamble=preamble, secret=secret, key=key)
-            if continued is None
-            else continued.prompt
+    offers_tools = bool(turn.tools) and turn.tool_choice.mode != "none"
+    # What differs in the turn that is sent.
+    changed: dict[str, Any] = {"n": 1, "max_tokens": turn.max_tokens if capabilities.max_tokens else None}
+    sent = turn
+    # The upstream gets one text where it takes no conversations, or no tools although some are on offer.
+    # Whatever else it lacks it is told in the conversation.
+    if not capabilities.history or (offers_tools and not capabilities.tools):
+        if continued is None:
+            prompt = render_prompt(turn, preamble=preamble, secret=secret, key=key)
+            known = SYSTEM_TOKENS
+        else:
+            prompt, known = continued.prompt, continued.head.tokens
+        changed.update(
+            messages=(UserMessage(prompt.text),),
+            thread=None if continued is None else continued.head.ref,
+            tools=(),
+            tool_choice=_NO_CHOICE,
+            output_format=_ANY_FORMAT,
+            # A call may stand in the reasoning although the client does not want to see any.
+            show_reasoning=turn.show_reasoning or offers_tools,
         )
-        sent = _text_turn(turn, prompt, continued)
-        known = SYSTEM_TOKENS if continued is None else continued.head.tokens
         counted, emulated = HarmonyText(prompt.segments, known + MESSAGE_TOKENS), prompt.emulated
     else:
-        emulated = _lacking_fields(turn, capabilities)
-        sent = turn if capabilities.verbatim else told(native_turn(turn), emulated)
+        if offers_tools or turn.output_format.kind != "text":
+            emulated = _lacking_fields(turn, capabilities, offers_tools=offers_tools)
+        if not capabilities.verbatim:
+            sent = told(native_turn(turn), emulated)
         counted = harmony_text(sent, preamble.tools, thoughts=capabilities.thoughts)
     if turn.top_logprobs is not None:
         # Those of words that are taught, read or mended here are not those of the answer.
         mended = prompt is not None or emulated
         _check_logprobs(available=capabilities.logprobs and not mended)
-    spec = _spec(turn, capabilities, prompt, sent)
-    honoured: dict[str, Any] = {}
+    spec = _spec(turn, capabilities, prompt, sent, offers_tools=offers_tools)
+    if turn.bounds_shown and changed["max_tokens"] is not None:
+        # The upstream counts the whole of what its model writes.
+        changed["max_tokens"] += HIDDEN_REASONING
+    if turn.stop and not spec.sends_stop:
+        changed["stop"] = ()
+    ignored = turn.ignored
     if turn.options:
-        honoured = {name: value for name, value in turn.options.items() if name in capabilities.options}
-    if ours := _counted_here(spec):
-        emulated = (*emulated, *ours)
+        changed["options"] = honoured = {
+            name: value for name, value in turn.options.items() if name in capabilities.options
+        }
+        ignored = (*ignored, *[name for name in turn.options if name not in honoured])
+    if turn.tools or spec.checks_format:
+        ignored = (*ignored, *_left_out(spec))
+    if spec.max_tokens is not None or turn.stop or turn.n > 1:
+        emulated = (*emulated, *_counted_here(spec))
     return Plan(
         spec=spec,
-        upstream_turn=replace(
-            sent,
-            max_tokens=_sent_limit(turn) if capabilities.max_tokens else None,
-            stop=turn.stop if spec.sends_stop else (),
-            n=1,
-            options=honoured,
-        ),
+        upstream_turn=replace(sent, **changed),
         counted=counted,
         emulated=emulated,
-        ignored=(*turn.ignored, *[name for name in turn.options if name not in honoured], *_left_out(spec)),
+        ignored=ignored,
         preamble=preamble,
         conversation=conversation,
         thread=_thread_use(turn, continued) if capabilities.threads else None,
@@ -185,51 +207,28 @@ def _check_logprobs(*, available: bool) -> None:
         )
 
 
-def _becomes_text(turn: Turn, capabilities: Capabilities) -> bool:
-    """Whether the upstream gets one text.
-
-    That is where it takes no conversations, or no tools although some are on offer. Whatever else it lacks it
-    is told in the conversation.
-    """
-    return not capabilities.history or (_offers_tools(turn) and not capabilities.tools)
-
-
-def _lacking_fields(turn: Turn, capabilities: Capabilities) -> tuple[str, ...]:
+def _lacking_fields(turn: Turn, capabilities: Capabilities, *, offers_tools: bool) -> tuple[str, ...]:
     """Which demands of ``turn`` an upstream that takes conversations can be told in words only."""
     form, choice = turn.output_format.kind, turn.tool_choice.mode
     has_form = {"json_object": capabilities.json_object, "json_schema": capabilities.json_schema}
     lacking = {
-        "tool_choice": _offers_tools(turn) and choice not in capabilities.tool_choice,
+        "tool_choice": offers_tools and choice not in capabilities.tool_choice,
         form: not has_form.get(form, True),
     }
     return tuple(name for name, is_lacking in lacking.items() if is_lacking)
 
 
-def _offers_tools(turn: Turn) -> bool:
-    return bool(turn.tools) and turn.tool_choice.mode != "none"
-
-
-def _text_turn(turn: Turn, prompt: Prompt, continued: Continued | None) -> Turn:
-    """``turn`` for an upstream that gets ``prompt`` and nothing else."""
-    return replace(
-        turn,
-        messages=(UserMessage(prompt.text),),
-        thread=None if continued is None else continued.head.ref,
-        tools=(),
-        tool_choice=ToolChoice(),
-        output_format=OutputFormat(),
-        # A call may stand in the reasoning although the client does not want to see any.
-        show_reasoning=turn.show_reasoning or _offers_tools(turn),
-    )
-
-
-def _spec(turn: Turn, capabilities: Capabilities, prompt: Prompt | None, sent: Turn) -> AnswerSpec:
-    tools = prompt.shown_tools if prompt is not None else tuple(tool.name for tool in sent.tools)
+def _spec(
+    turn: Turn, capabilities: Capabilities, prompt: Prompt | None, sent: Turn, *, offers_tools: bool
+) -> AnswerSpec:
+    tools: tuple[str, ...] = ()
+    if turn.tools:
+        tools = prompt.shown_tools if prompt is not None else tuple([tool.name for tool in sent.tools])
     return AnswerSpec(
         turn,
         prompt,
         tools,
-        reads_calls=prompt is not None and _offers_tools(turn),
+        reads_calls=prompt is not None and offers_tools,
         checks_format=not capabilities.verbatim and turn.output_format.kind != "text",
         max_tokens=None if capabilities.max_tokens and not turn.bounds_shown else turn.max_tokens,
         # Servers ignore it, and an answer that ended there does not always tell where.
@@ -240,18 +239,9 @@ def _spec(turn: Turn, capabilities: Capabilities, prompt: Prompt | None, sent: T
     )
 
 
-def _sent_limit(turn: Turn) -> int | None:
-    """What an upstream is told that counts the whole of what its model writes."""
-    if turn.max_tokens is None or not turn.bounds_shown:
-        return turn.max_tokens
-    return turn.max_tokens + HIDDEN_REASONING
-
-
 def _left_out(spec: AnswerSpec) -> tuple[str, ...]:
     """``pattern``, where a schema that is checked here has one that cannot be."""
     turn = spec.turn
-    if not turn.tools and not spec.checks_format:
-        return ()
     strict = turn.tools if spec.reads_calls else spec.bound_calls.values()
     bound = [tool.parameters for tool in strict if tool.strict]
     if spec.checks_format:
@@ -299,8 +289,9 @@ class Planner:
 
     async def plan(self, turn: Turn) -> Plan:
         """To go on in a thread where there is one; it belongs to this turn from then on."""
-        preamble = Preamble(turn, self._style)
-        conversation = await beside(turn.weight, self._conversation, turn, preamble)
+        preamble, conversation, plan = await beside(turn.weight, self._begun, turn)
+        if plan is not None:
+            return plan
         if conversation is not None and not turn.new_thread:
             head = await conversation.resume()
             if head is not None:
@@ -309,6 +300,18 @@ class Planner:
                     return plan
                 conversation.forget_thread()
         return await self._whole(turn, preamble, conversation)
+
+    def _begun(self, turn: Turn) -> tuple[Preamble, Conversation | None, Plan | None]:
+        """The beginning of a plan, or all of it where the store need not be asked for anything."""
+        preamble = Preamble(turn, self._style)
+        conversation = self._conversation(turn, preamble)
+        if (
+            turn.context_edits
+            or (conversation is not None and conversation.new_messages and not turn.new_thread)
+            or (self._reasoning is not None and missing_thoughts(turn.messages))
+        ):
+            return preamble, conversation, None
+        return preamble, conversation, self._made(turn, preamble, conversation)
 
     async def plan_anew(self, plan: Plan) -> Plan:
         """To send everything after all: the thread is gone in which ``plan`` goes on."""
@@ -331,7 +334,7 @@ class Planner:
         """A thread remembers its reasoning; for what is sent whole the store has it."""
         if self._reasoning is not None:
             turn = await self._reasoning.recalled(turn)
-        if not clears(turn):
+        if not turn.context_edits or not clears(turn):
             return await beside(turn.weight, self._made, turn, preamble, conversation, key=key)
         shorter, told = await in_thread(turn.weight, cleared, turn, partial(self._size, preamble))
         plan = await beside(turn.weight, self._made, shorter, preamble, conversation, key=key)

@@ -105,6 +105,36 @@ class EmulatedUpstream:
         if turn.max_tokens == 0:
             sink.feed(await self._counted(turn))
             return
+        if not turn.context_edits:
+            plan = await self._planner.plan(turn)
+        elif (edited := await self._edited(turn, sink)) is not None:
+            turn, plan, sink = edited
+        else:
+            return
+        window = find_model(turn.model).context_window
+        with PromptCount(plan.counted, self._tokens, window) as prompt:
+            asked = plan.upstream_turn.max_tokens
+            if not prompt.leaves(LEAST_ANSWER if asked is None else max(asked, LEAST_ANSWER)):
+                await prompt.check(turn)
+                plan = plan.limited(await prompt.room(asked))
+            if plan.spec.max_tokens is not None and not self._tokens.loaded:
+                await in_thread(0, self._tokens.warm)
+            driver = TurnDriver(
+                self._upstream,
+                self._planner,
+                plan,
+                prompt,
+                self._tokens,
+                strict=self._strict,
+                reasoning=self._reasoning,
+            )
+            await driver.answer(sink)
+
+    async def _edited(self, turn: Turn, sink: Sink) -> tuple[Turn, Plan, Sink] | None:
+        """``turn`` as its edits leave it, the plan for it, and where its answer goes.
+
+        ``None`` where a summary is all that is answered, which is done then.
+        """
         edit = compaction(turn)
         compacted: tuple[ContextEdited, ...] = ()
         spent: Usage | None = None
@@ -119,28 +149,13 @@ class EmulatedUpstream:
                 context_edits=compacted,
             )
             sink.feed([started, Finished("stop"), UsageReported(spent)])
-            return
+            return None
         if spent is not None:
             sink = _AlsoSpent(sink, spent)
         plan = await self._fitting_plan(turn)
         if compacted:
             plan = replace(plan, context_edits=(*compacted, *plan.context_edits))
-        window = find_model(turn.model).context_window
-        with PromptCount(plan.counted, self._tokens, window) as prompt:
-            await prompt.check(turn)
-            plan = plan.limited(await prompt.room(plan.upstream_turn.max_tokens))
-            if plan.spec.max_tokens is not None and not self._tokens.loaded:
-                await in_thread(0, self._tokens.warm)
-            driver = TurnDriver(
-                self._upstream,
-                self._planner,
-                plan,
-                prompt,
-                self._tokens,
-                strict=self._strict,
-                reasoning=self._reasoning,
-            )
-            await driver.answer(sink)
+        return turn, plan, sink
 
     async def _compacted(
         self, turn: Turn, edit: Compact

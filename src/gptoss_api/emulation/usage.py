@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from ..core.errors import ContextLengthExceeded
@@ -33,25 +34,39 @@ class PromptCount:
     """
 
     def __init__(self, prompt: HarmonyText, tokens: Tokens, window: int) -> None:
-        self._segments = prompt.texts
+        self._segments: Sequence[str] = prompt.texts
+        self._new = self._segments
         self._frame = prompt.tokens
         self._tokens = tokens
         self._window = window
-        self._remembered, self._new = tokens.remembered(prompt.texts)
-        self._characters = sum(map(len, self._new))
-        # A token is at least one byte.
-        self._most = self._frame + sum(map(utf8_length, prompt.texts))
+        self._remembered = 0
+        self._characters = sum(map(len, prompt.texts))
+        self._most: int | None = None
         self._task: asyncio.Task[int] | None = None
         self._counted: int | None = None
 
     def __enter__(self) -> "PromptCount":
-        if self._characters > AT_ONCE or not self._tokens.loaded:
-            self._task = asyncio.create_task(in_thread(self._characters, self._count))
+        new = self._characters
+        if new > AT_ONCE:
+            self._remembered, self._new = self._tokens.remembered(self._segments)
+            new = sum(map(len, self._new))
+        if new > AT_ONCE or not self._tokens.loaded:
+            self._task = asyncio.create_task(in_thread(new, self._count))
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._task is not None:
             self._task.cancel()
+
+    def leaves(self, room: int) -> bool:
+        """Whether the window surely has ``room`` for an answer, as far as can be said without counting."""
+        left = self._window - self._frame - room
+        # A token is at least one byte, a character at most four.
+        if 4 * self._characters <= left:
+            return True
+        if self._most is None:
+            self._most = sum(map(utf8_length, self._segments))
+        return self._most <= left
 
     async def check(self, turn: Turn) -> None:
         """Refuses a prompt that leaves no room for an answer; costs nothing for ordinary sizes.
@@ -61,7 +76,7 @@ class PromptCount:
         """
         window = self._window
         reserve = min(turn.max_tokens or LEAST_ANSWER, LEAST_ANSWER)
-        if self._most + reserve <= window:
+        if self.leaves(reserve):
             return
         count = await self.size()
         if count + reserve > window:
@@ -72,7 +87,7 @@ class PromptCount:
 
         Servers refuse more. Nothing is counted where it is sure to fit.
         """
-        if asked is None or self._most + asked <= self._window:
+        if asked is None or self.leaves(asked):
             return asked
         return max(min(asked, self._window - await self.total()), 1)
 
@@ -95,7 +110,7 @@ class PromptCount:
         count = await self.total()
         if count <= self._window:
             return count
-        return max(await in_thread(self._most, self._estimate), count)
+        return max(await in_thread(self._characters, self._estimate), count)
 
     def _count(self) -> int:
         room = max(self._window - self._frame, 0)
@@ -146,17 +161,27 @@ class Costs:
         of them wrote for one choice is counted here. Where the gateway itself has ``bounded`` the answer,
         thoughts that were not shown count no more than they did then.
         """
-        asked = self._asked
-        told = bool(self._reports) and len(self._reports) == self._turns == len(delivered)
-        told = told and 0 not in [report.completion_tokens for report in self._reports]
-        written = sum([report.completion_tokens for report in self._reports]) if told else 0
-        thought = sum([report.reasoning_tokens for report in self._reports]) if written else 0
+        asked, reports = self._asked, self._reports
+        written = thought = 0
+        if reports and len(reports) == self._turns == len(delivered):
+            completed = [report.completion_tokens for report in reports]
+            if 0 not in completed:
+                written, thought = sum(completed), sum([report.reasoning_tokens for report in reports])
         counted = not written
         if counted or not thought:
             hidden = not (counted and bounded)
-            counts = [await _count(each, tokens, hidden) for each in delivered if counted or each.thoughts]
-            thought = sum([reasoning for reasoning, _ in counts])
-            written = written or thought + sum([said for _, said in counts])
+            said = thought = 0
+            for choice in delivered:
+                if counted or choice.thoughts:
+                    if choice.characters <= AT_ONCE:
+                        reasoning, text = choice.count(tokens, hidden=hidden)
+                    else:
+                        reasoning, text = await in_thread(
+                            choice.characters, partial(choice.count, tokens, hidden=hidden)
+                        )
+                    thought += reasoning
+                    said += text
+            written = written or thought + said
         return Usage(
             prompt_tokens=(asked and asked.prompt_tokens) or await prompt.total(),
             completion_tokens=written,
@@ -164,9 +189,3 @@ class Costs:
             cached_tokens=known if asked is None else asked.cached_tokens,
             estimated=counted or asked is None or not asked.prompt_tokens,
         )
-
-
-async def _count(choice: Delivered, tokens: Tokens, hidden: bool) -> tuple[int, int]:
-    if choice.characters <= AT_ONCE:
-        return choice.count(tokens, hidden=hidden)
-    return await in_thread(choice.characters, lambda: choice.count(tokens, hidden=hidden))

@@ -2,7 +2,7 @@
 
 from .conversations import Conversation, Conversations
 from .heads import ThreadHead, ThreadLimits
-from .reasoning import REASONING_TTL, ReasoningCache
+from .reasoning import REASONING_TTL, ReasoningCache, missing_thoughts
 from .under_way import Notes, UnderWay
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "ThreadHead",
     "ThreadLimits",
     "UnderWay",
+    "missing_thoughts",
 ]

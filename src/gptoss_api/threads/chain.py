@@ -39,6 +39,8 @@ _BEGUN: Final = 8 * 1024 * 1024
 # Shorter texts are hashed as fast as they are found.
 _LONG: Final = 512
 
+_NOTHING: Final = "0:"
+
 # The hash after a hash, a message, and the place of the call that it answers: a conversation that grows is
 # hashed to its end with every request.
 _steps: Final[Memo[tuple[bytes, Message, int], bytes]] = Memo(_REMEMBERED)
@@ -81,24 +83,22 @@ class Chain:
     def add(self, *messages: Message) -> None:
         for message in messages:
             answers = -1
+            is_long = len(message.text) >= _LONG
             if isinstance(message, AssistantMessage):
                 for call in message.tool_calls:
                     self._calls[call.id] = self._made
                     self._made += 1
+                    is_long = True
             elif isinstance(message, ToolResultMessage) and message.call_id is not None:
                 answers = self._calls.get(message.call_id, -1)
-            self.digest = self._following(message, answers)
-
-    def _following(self, message: Message, answers: int) -> bytes:
-        is_long = len(message.text) >= _LONG or (isinstance(message, AssistantMessage) and message.tool_calls)
-        step = (self.digest, message, answers)
-        if is_long and (known := _steps.get(step)) is not None:
-            return known
-        data = _form(message, answers).encode("utf-8", "surrogatepass")
-        following = hashlib.blake2b(self.digest + data, digest_size=16).digest()
-        if is_long:
-            _steps.put(step, following, len(data) + _BESIDE)
-        return following
+            before = self.digest
+            if is_long and (known := _steps.get((before, message, answers))) is not None:
+                self.digest = known
+                continue
+            data = _form(message, answers).encode("utf-8", "surrogatepass")
+            self.digest = hashlib.blake2b(before + data, digest_size=16).digest()
+            if is_long:
+                _steps.put((before, message, answers), self.digest, len(data) + _BESIDE)
 
 
 @lru_cache(64)
@@ -122,16 +122,21 @@ def _form(message: Message, answers: int) -> str:
 
     A result ``answers`` the call at that place, or with -1 no known one.
     """
+    text = message.text
+    if "\r\n" in text:
+        text = text.replace("\r\n", "\n")
+    text = text.strip()
+    name = _part(message.name) if message.name else _NOTHING
+    said = f"{len(text)}:{text}"
     if isinstance(message, UserMessage):
-        return f"user {_part(message.name)}{_part(message.text)}"
+        return f"user {name}{said}"
     if isinstance(message, AssistantMessage):
-        said = f"assistant {_part(message.name)}{_part(message.text)}"
-        return said + "".join(map(_call, message.tool_calls)) if message.tool_calls else said
+        calls = "".join(map(_call, message.tool_calls)) if message.tool_calls else ""
+        return f"assistant {name}{said}{calls}"
     if isinstance(message, ToolResultMessage):
         # A result that answers no known call has only its name to go by.
-        place = str(answers) if answers >= 0 else _part(message.name)
-        return f"tool {place} {_part(message.text)}{' failed' if message.is_error else ''}"
-    return f"{message.role} {_part(message.name)}{_part(message.text)}"
+        return f"tool {answers if answers >= 0 else name} {said}{' failed' if message.is_error else ''}"
+    return f"{message.role} {name}{said}"
 
 
 def _call(call: ToolCall) -> str:
@@ -164,13 +169,9 @@ def end_of(messages: Sequence[Message], begin: int) -> Sequence[Message]:
     return (*messages[: leading_instructions(messages)], *messages[begin - 1 :])
 
 
-def _part(text: str | None) -> str:
-    plain = _normal(text) if text else ""
+def _part(text: str) -> str:
+    plain = text.replace("\r\n", "\n").strip()
     return f"{len(plain)}:{plain}"
-
-
-def _normal(text: str) -> str:
-    return text.replace("\r\n", "\n").strip()
 
 
 def _arguments(call: ToolCall) -> str:

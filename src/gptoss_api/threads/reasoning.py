@@ -49,7 +49,7 @@ class ReasoningCache:
 
     async def recalled(self, turn: Turn) -> Turn:
         """``turn`` with the reasoning that its client left out since the last user message."""
-        missing = [index for index, message in _calling(turn.messages) if not message.reasoning]
+        missing = missing_thoughts(turn.messages)
         if not missing:
             return turn
         places = await _places(turn)
@@ -73,7 +73,9 @@ class ReasoningCache:
                 end = (await _places(turn)).end
                 thought = answer.reasoning[-_LONGEST:].encode("utf-8", "surrogatepass")
                 self._writes.put(_key(end, answer), thought, caller=turn.caller)
-        elif _calling(turn.messages):
+        elif (
+            turn.messages and not isinstance(turn.messages[-1], UserMessage) and _calling(turn.messages)
+        ):
             self._writes.delete(*(await _places(turn)).keys.values())
 
     async def close(self) -> None:
@@ -107,6 +109,13 @@ def _places_in(turn: Turn) -> _Places:
 
 def _bounded(call: ToolCall) -> ToolCall:
     return call if len(call.arguments) <= _LONGEST_ARGUMENTS else replace(call, arguments="")
+
+
+def missing_thoughts(messages: Sequence[Message]) -> Sequence[int]:
+    """Where the answers stand that :meth:`ReasoningCache.recalled` looks for."""
+    if not messages or isinstance(messages[-1], UserMessage):
+        return ()
+    return [index for index, message in _calling(messages) if not message.reasoning]
 
 
 def _calling(messages: Sequence[Message]) -> Sequence[tuple[int, AssistantMessage]]:
