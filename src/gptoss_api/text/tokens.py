@@ -14,7 +14,7 @@ from typing import Final
 
 import regex
 
-from .bpe import NO_LIMIT, last_joint, merge, piece_lists, pieces, token_starts, window_merger
+from .bpe import NO_LIMIT, ascii_pieces, last_joint, merge, piece_lists, pieces, token_starts, window_merger
 from .memo import Memo
 from .ranks import NO_RANK, Ranks, build_table
 
@@ -27,6 +27,9 @@ _PIECE: Final = 64
 _SEGMENT: Final = 32
 _SEGMENT_BYTES: Final = 8 << 20
 _BESIDE: Final = 150
+
+# Plain texts up to here are counted at one go, whatever the limit.
+_AT_ONCE: Final = 4_096
 
 _PIECE_OF_HALVES: Final = 1 << 14
 _CODE_POINTS: Final = regex.compile(r"(?s)[\ud800-\udbff][\udc00-\udfff]|.")
@@ -109,7 +112,9 @@ class Tokens:
 
     def count_once(self, text: str, most: int = NO_LIMIT) -> int:
         """The same for a text that is not expected again."""
-        known = self._known_pieces()
+        known = self._known_pieces() if self._pieces is None else self._pieces
+        if len(text) <= _AT_ONCE and text.isascii():
+            return sum(map(known.__getitem__, ascii_pieces(text)))
         count = 0
         try:
             for found in piece_lists(text):

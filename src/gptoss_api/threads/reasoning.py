@@ -73,9 +73,7 @@ class ReasoningCache:
                 end = (await _places(turn)).end
                 thought = answer.reasoning[-_LONGEST:].encode("utf-8", "surrogatepass")
                 self._writes.put(_key(end, answer), thought, caller=turn.caller)
-        elif (
-            turn.messages and not isinstance(turn.messages[-1], UserMessage) and _calling(turn.messages)
-        ):
+        elif turn.messages and not isinstance(turn.messages[-1], UserMessage) and _calling(turn.messages):
             self._writes.delete(*(await _places(turn)).keys.values())
 
     async def close(self) -> None:

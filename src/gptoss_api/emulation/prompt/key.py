@@ -9,7 +9,6 @@ import hmac
 import sys
 from base64 import b32encode
 from collections.abc import Callable
-from functools import cached_property
 from typing import Final
 
 from ...core.errors import InternalError
@@ -27,6 +26,7 @@ _ATTEMPTS: Final = 64
 # Every turn of an application begins with the same. In bytes.
 _REMEMBERED: Final = 1024 * 1024
 _digests: Final[Memo[tuple[str | bytes, ...], bytes]] = Memo(_REMEMBERED)
+_NO_TOOLS: Final = tools_digest(())
 
 
 class Preamble:
@@ -35,16 +35,21 @@ class Preamble:
     ``tools`` is the digest of its tools, ``style`` how they are described.
     """
 
+    __slots__ = ("_digest", "_turn", "style", "tools")
+
     def __init__(self, turn: Turn, style: Style) -> None:
         self.style: Final = style
+        self.tools: Final = tools_digest(turn.tools) if turn.tools else _NO_TOOLS
         self._turn = turn
+        self._digest: bytes | None = None
 
-    @cached_property
-    def tools(self) -> bytes:
-        return tools_digest(self._turn.tools)
-
-    @cached_property
+    @property
     def digest(self) -> bytes:
+        if self._digest is None:
+            self._digest = self._made()
+        return self._digest
+
+    def _made(self) -> bytes:
         turn = self._turn
         names = (_VERSION, turn.model, turn.effort or "", self.style, turn.caller)
         instructions = turn.messages[: leading_instructions(turn.messages)]

@@ -101,13 +101,6 @@ class _Cleaned(Struct, frozen=True, gc=False):
 _cleaned: Final[Memo[tuple[str, bool], _Cleaned]] = Memo(_REMEMBERED)
 
 
-def _plain(text: str, json: bool) -> tuple[str, bool]:
-    """The text without control tokens, and whether it had any."""
-    text = tidy(text)
-    clean = neutralise(text, json=json)
-    return clean, clean is not text and clean != text
-
-
 class ClientText:
     """Cleans every piece of client text of one prompt and remembers what it saw.
 
@@ -121,18 +114,29 @@ class ClientText:
 
     def plain(self, text: str, *, json: bool = False) -> str:
         """Text for outside the transcript: only control tokens are neutralised."""
-        clean, control_tokens = _plain(text, json)
-        self.include(clean, control_tokens=control_tokens, tags=False)
+        clean = tidy(text)
+        if "|>" in clean:
+            neutral = neutralise(clean, json=json)
+            self.control_tokens |= neutral != clean
+            clean = neutral
+        self._seen.append(clean)
         return clean
 
     def inside(self, text: str, *, json: bool = False) -> str:
         """Text for inside the transcript or the tool list: transport tags are escaped as well."""
-        found = _cleaned.get((text, json)) if len(text) >= _LONG else None
+        if len(text) < _LONG:
+            clean = self.plain(text, json=json)
+            if "<" not in clean and "lt;" not in clean:
+                return clean
+            escaped = escape_tags(clean)
+            self.tags |= escaped != clean
+            return escaped
+        found = _cleaned.get((text, json))
         if found is None:
-            clean, control_tokens = _plain(text, json)
-            found = _Cleaned(clean, escape_tags(clean), control_tokens)
-            if len(text) >= _LONG:
-                _cleaned.put((text, json), found, 2 * len(text) + _BESIDE)
+            tidied = tidy(text)
+            clean = neutralise(tidied, json=json)
+            found = _Cleaned(clean, escape_tags(clean), clean != tidied)
+            _cleaned.put((text, json), found, 2 * len(text) + _BESIDE)
         self.include(found.clean, control_tokens=found.control_tokens, tags=found.escaped != found.clean)
         return found.escaped
 
@@ -148,7 +152,8 @@ class ClientText:
         self._seen.append(text)
 
     def contains(self, needle: str) -> bool:
-        return any(needle in text for text in self._seen)
+        # What is sought has no line break.
+        return needle in "\n".join(self._seen)
 
 
 _ENTITY_TAG: Final = regex.compile(rf"&(?:amp;){{0,16}}lt;{_NAME}")

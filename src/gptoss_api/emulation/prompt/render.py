@@ -25,7 +25,7 @@ from .demands import format_line, format_section
 from .key import Preamble, transport_key
 from .names import NameMap
 from .neutralise import ClientText, Restorer, tidy
-from .tool_section import ToolList, offered_tools, rules, tool_list
+from .tool_section import NO_TOOLS, offered_tools, rules, tool_list
 from .transcript import TaggedBlock, Transcript, called_names
 from .typescript import compact
 
@@ -102,12 +102,12 @@ def render_prompt(
     if (alone := _lone_message(turn)) is not None:
         return _verbatim(alone, NameMap.of(tool.name for tool in turn.tools))
     draft = _Draft(turn, turn.messages, preamble)
-    entries = draft.entries(draft.front)
+    entries = draft.entries
     if key:
         draft.key = key
     elif entries or draft.tools.tools:
         draft.choose_key(secret, counter)
-    segments = [*draft.instructions(), *draft.tool_segments(), *draft.format_segments()]
+    segments = [*draft.instructions(), *draft.sections()]
     if entries:
         segments += ("# Conversation so far\n\n", *_transcript(entries, draft.key))
     segments.append(draft.question())
@@ -163,8 +163,8 @@ def render_suffix(
         draft.key = key
     else:
         draft.choose_key(secret, counter)
-    segments = [*draft.tool_segments(seen), *draft.format_segments(seen)]
-    entries = draft.entries(len(known))
+    segments = draft.sections(seen)
+    entries = [entry for entry in draft.entries if entry.source >= len(known)]
     segments += _transcript(entries, draft.key)
     segments.append(draft.question(bare=not segments))
     reminder = [_TOOLS_REMAIN.format(key=draft.key)] if draft.tools.tools and draft.tools.id in seen else []
@@ -196,28 +196,28 @@ class _Draft:
         self.messages = messages
         self._preamble = preamble
         self._client = client = ClientText()
-        self.tools: ToolList = tool_list(turn, preamble.style, preamble.tools)
-        client.include(self.tools.text, control_tokens=self.tools.control_tokens, tags=self.tools.tags)
+        self.tools = tools = tool_list(turn, preamble.style, preamble.tools) if turn.tools else NO_TOOLS
+        if tools.text:
+            client.include(tools.text, control_tokens=tools.control_tokens, tags=tools.tags)
         front = leading_instructions(messages)
         # In a conversation under way, instructions that come first are new ones.
         self.front = front if new_from is None else min(front, new_from)
         self._instructions = [client.plain(m.text) for m in messages[: self.front] if m.text.strip()]
-        self._format_name = ""
-        self._format = self._format_section()
-        self._format_id = ""
-        if self._format:
+        self._format = self._format_name = self._format_id = ""
+        if turn.output_format.kind == "json_schema":
+            self._format = self._format_section()
             self._format_id = f"format:{hashlib.blake2b(self._format.encode(), digest_size=8).hexdigest()}"
         self._current = self._current_message()
-        self._entries: list[TaggedBlock] = []
-        if len(messages) == 1 + self.front and self._current is not None:
-            # A question and nothing before it.
-            client.include(" ".join(self.tools.names.to_client), control_tokens=False, tags=False)
-        else:
-            names = self.tools.names.extended(called_names(messages))
-            client.include(" ".join(names.to_client), control_tokens=False, tags=False)
-            self._entries = Transcript(client, self.tools.names, names).entries(
+        self.entries: list[TaggedBlock] = []
+        names = tools.names
+        # But for a question and nothing before it.
+        if len(messages) != 1 + self.front or self._current is None:
+            names = names.extended(called_names(messages))
+            self.entries = Transcript(client, tools.names, names).entries(
                 messages, self.front, skip=self._current
             )
+        if names.to_client:
+            client.include(" ".join(names.to_client), control_tokens=False, tags=False)
         self._heading, self._question = self._asked()
 
     # The parts
@@ -227,18 +227,14 @@ class _Draft:
             return []
         return ["\n\n".join(("# Instructions", _PRECEDENCE, *self._instructions)) + "\n\n"]
 
-    def tool_segments(self, seen: Collection[str] = ()) -> list[str]:
-        if not self.tools.tools or self.tools.id in seen:
-            return []
-        return [self.tools.text, rules(self.key)]
-
-    def format_segments(self, seen: Collection[str] = ()) -> list[str]:
-        if not self._format or self._format_id in seen:
-            return []
-        return [self._format]
-
-    def entries(self, start: int) -> list[TaggedBlock]:
-        return [entry for entry in self._entries if entry.source >= start]
+    def sections(self, seen: Collection[str] = ()) -> list[str]:
+        """The tools and the format, but for what was ``seen``."""
+        segments: list[str] = []
+        if self.tools.tools and self.tools.id not in seen:
+            segments += (self.tools.text, rules(self.key))
+        if self._format and self._format_id not in seen:
+            segments.append(self._format)
+        return segments
 
     def question(self, *, bare: bool = False) -> str:
         """What is to be answered now; ``bare`` without a heading, where nothing stands before it."""
@@ -249,6 +245,8 @@ class _Draft:
     def answer_lines(self) -> list[str]:
         """What holds for this answer only: at most three lines."""
         choice, form, tools = self.turn.tool_choice, self.turn.output_format, self.tools.tools
+        if not tools and form.kind == "text":
+            return []
         must_call = bool(tools) and choice.mode in ("required", "named")
         lines = []
         if must_call and (choice.mode == "named" or len(tools) == 1):
@@ -313,8 +311,6 @@ class _Draft:
 
     def _format_section(self) -> str:
         form = self.turn.output_format
-        if form.kind != "json_schema":
-            return ""
         self._format_name = self._client.attribute(form.name) or "response"
         schema = self._client.plain(compact(form.schema or {}) or "{}", json=True)
         return format_section(self._format_name, self._client.plain(form.description), schema)

@@ -134,6 +134,7 @@ class ToolCache(Generic[T]):
         return made
 
 
+NO_TOOLS: Final = ToolList((), NameMap({}, {}), "", "tools:", control_tokens=False, tags=False)
 _cache: Final[ToolCache[ToolList]] = ToolCache(_CACHED)
 
 
