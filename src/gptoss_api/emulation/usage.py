@@ -35,7 +35,7 @@ class PromptCount:
 
     def __init__(self, prompt: HarmonyText, tokens: Tokens, window: int) -> None:
         self._segments: Sequence[str] = prompt.texts
-        self._new = self._segments
+        self._new: Sequence[str] = prompt.texts
         self._frame = prompt.tokens
         self._tokens = tokens
         self._window = window
