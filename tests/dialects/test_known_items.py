@@ -14,6 +14,8 @@ from gptoss_api.dialects.chat import ChatDialect
 from gptoss_api.dialects.fields import Fields
 from gptoss_api.dialects.json_body import MAX_DEPTH, KnownItem, decode_object
 from gptoss_api.dialects.messages import MessagesDialect
+from gptoss_api.dialects.messages.signatures import Signer
+from gptoss_api.dialects.ollama import OllamaDialect
 from gptoss_api.dialects.responses import ResponsesDialect
 from gptoss_api.text.memo import Memo
 
@@ -49,27 +51,54 @@ def chat_body(**changes: Any) -> dict[str, Any]:
 
 
 def messages_body() -> dict[str, Any]:
-    use = {"type": "tool_use", "id": "toolu_1", "name": "read", "input": {"path": "a"}}
-    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "Nothing."}
+    use = {"type": "tool_use", "id": "toolu_1", "name": "read", "input": {"path": LONG}}
+    other = {**use, "id": "toolu_2", "name": "list"}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": LONG}]}
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": LONG}}
+    thought = {"type": "thinking", "thinking": LONG, "signature": Signer(b"secret").sign(LONG)}
     return {
         "max_tokens": 100,
         "system": LONG,
         "messages": [
-            {"role": "user", "content": "Find out why."},
-            {"role": "assistant", "content": [{"type": "text", "text": "I look."}, use]},
+            {"role": "user", "content": LONG},
+            {"role": "assistant", "content": [thought, {"type": "text", "text": "I look."}, use, other]},
+            {"role": "system", "content": LONG},
+            {"role": "user", "content": [{**result, "tool_use_id": "toolu_2", "is_error": True}, result]},
+            {"role": "assistant", "content": [{**thought, "thinking": f"{LONG} Or not."}]},
+            {"role": "user", "content": [picture]},
             {"role": "user", "content": [result, {"type": "text", "text": "And now?"}]},
         ],
-        "tools": [{"name": "read", "description": LONG, "input_schema": copy.deepcopy(SCHEMA)}],
+        "tools": [
+            {"name": "read", "description": LONG, "input_schema": copy.deepcopy(SCHEMA)},
+            {"name": "find", "description": LONG, "input_schema": {}, "defer_loading": True},
+            {"type": "web_search_20250305", "name": "web_search"},
+        ],
     }
 
 
 def responses_body() -> dict[str, Any]:
+    call = {"type": "function_call", "call_id": "call_1", "name": "read", "arguments": LONG}
     return {
         "instructions": LONG,
         "input": [
-            {"role": "user", "content": "Find out why."},
-            {"type": "function_call", "call_id": "call_1", "name": "read", "arguments": "{}"},
-            {"type": "function_call_output", "call_id": "call_1", "output": "Nothing."},
+            {"role": "developer", "content": LONG},
+            {"role": "user", "content": [{"type": "input_text", "text": LONG}]},
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": LONG}]},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": LONG}]},
+            call,
+            {**call, "call_id": "call_2", "namespace": "mcp"},
+            {"type": "function_call_output", "call_id": "call_1", "output": LONG},
+            {
+                "type": "function_call_output",
+                "call_id": "call_2",
+                "output": [{"type": "input_text", "text": LONG}],
+            },
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": LONG}]},
+            {"type": "custom_tool_call", "call_id": "call_3", "name": "sql", "input": LONG},
+            {"type": "custom_tool_call_output", "call_id": "call_3", "output": LONG},
+            {"type": "web_search_call", "id": "ws_1", "action": {"query": LONG}},
+            {"role": "user", "content": [{"type": "input_image", "image_url": LONG}]},
+            {"role": "user", "content": "And now?"},
         ],
         "tools": [
             {"type": "function", "name": "read", "parameters": copy.deepcopy(SCHEMA)},
@@ -78,10 +107,38 @@ def responses_body() -> dict[str, Any]:
     }
 
 
+def ollama_body() -> dict[str, Any]:
+    call = {"function": {"name": "read", "arguments": {"path": LONG}}}
+    return {
+        "model": "gpt-oss:20b",
+        "messages": [
+            {"role": "system", "content": LONG},
+            {"role": "user", "content": LONG, "images": []},
+            {"role": "assistant", "content": "I look.", "thinking": "Hm.", "tool_calls": [call]},
+            {"role": "tool", "content": LONG},
+            {"role": "assistant", "tool_calls": [{"id": "call_9", **call}, call]},
+            {"role": "tool", "tool_call_id": "call_9", "content": "Nothing."},
+            {"role": "tool", "tool_name": "read", "content": LONG},
+            {"role": "user", "content": "And now?"},
+        ],
+        "tools": [
+            {"type": "function", "function": {"name": "read", "parameters": copy.deepcopy(SCHEMA)}},
+            {"type": "function", "function": {"name": "write", "description": LONG}},
+        ],
+    }
+
+
+class Ollama:
+    """Its chats, by the name that reading has in the other dialects."""
+
+    parse = staticmethod(OllamaDialect().chat)
+
+
 DIALECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "chat": (ChatDialect(), chat_body()),
     "messages": (MessagesDialect(b"secret"), messages_body()),
     "responses": (ResponsesDialect(), responses_body()),
+    "ollama": (Ollama(), ollama_body()),
 }
 
 
@@ -139,14 +196,100 @@ def test_results_are_named_by_the_call_before_them_this_time() -> None:
         ]
 
 
-def test_a_message_that_comes_again_is_the_same_object() -> None:
-    dialect = ChatDialect()
-    messages = chat_body()["messages"]
-    messages[3]["content"] = messages[2]["content"] = LONG
-    data = json.dumps(chat_body(messages=messages)).encode()
-    first, again = (dialect.parse(data, {}).turn.messages for _ in range(2))
-    assert [first[place] is again[place] for place in (2, 3)] == [True, True]
-    assert first[3].name == "read"
+def results_of(message: str, call: str, result: str) -> dict[str, Any]:
+    """The body of a step of each dialect: a ``message`` of the user's, a call and its result."""
+    function = {"name": "read", "arguments": call}
+    return {
+        "chat": [
+            {"role": "user", "content": message},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
+            },
+            {"role": "tool", "tool_call_id": "call_1", "content": result},
+        ],
+        "messages": [
+            {"role": "user", "content": message},
+            {
+                "role": "assistant",
+                "content": [{"type": "tool_use", "id": "1", "name": "read", "input": {"a": call}}],
+            },
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": result}]},
+        ],
+        "responses": [
+            {"role": "user", "content": message},
+            {"type": "function_call", "call_id": "call_1", **function},
+            {"type": "function_call_output", "call_id": "call_1", "output": result},
+        ],
+        "ollama": [
+            {"role": "user", "content": message},
+            {"role": "assistant", "tool_calls": [{"function": {"name": "read", "arguments": {"a": call}}}]},
+            {"role": "tool", "content": result},
+        ],
+    }
+
+
+@pytest.mark.parametrize("name", ["chat", "messages", "ollama"])
+def test_what_comes_again_gives_the_same_objects(name: str) -> None:
+    dialect, body = DIALECTS[name]
+    member = "input" if name == "responses" else "messages"
+    known = results_of(LONG, json.dumps({"path": LONG}), LONG)[name]
+    first, again = (
+        dialect.parse(json.dumps({**body, member: items}).encode(), {}).turns[0].messages[-3:]
+        for items in (known, known)
+    )
+    # A plain text is read as fast as it would be found.
+    assert [old is new for old, new in zip(first[1:], again[1:], strict=True)] == [True, True]
+    assert [message.name for message in first[2:]] == ["read"]
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_conversation_that_grows_means_the_same_at_each_step(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialect, body = DIALECTS[name]
+    member = "input" if name == "responses" else "messages"
+    items = body[member]
+
+    def turn(size: int) -> Any:
+        # Ends as the whole does, so that no earlier picture is the newest word of the user's.
+        data = json.dumps({**body, member: [*items[:size], items[-1]]}).encode()
+        return dialect.parse(data, {}).turns[0]
+
+    grown = [turn(size) for size in range(len(items))]
+    for size, step in enumerate(grown):
+        forget(monkeypatch)
+        assert step == turn(size)
+
+
+PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("messages", {"content": [{"type": "image_url", "image_url": {"url": LONG}}]}),
+    "messages": (
+        "messages",
+        {
+            "content": [
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": LONG}}
+            ]
+        },
+    ),
+    "responses": ("input", {"content": [{"type": "input_image", "image_url": LONG}]}),
+    "ollama": ("messages", {"content": "Look.", "images": [LONG]}),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_refused_only_in_the_newest_message_whatever_came_before(name: str) -> None:
+    dialect, body = DIALECTS[name]
+    member, picture = PICTURES[name]
+    picture = {"role": "user", **picture}
+    earlier = json.dumps({**body, member: [picture, {"role": "user", "content": "And now?"}]}).encode()
+    newest = json.dumps({**body, member: [{"role": "user", "content": "Look."}, picture]}).encode()
+    for _ in range(2):
+        assert dialect.parse(earlier, {}).turns
+        with pytest.raises(InvalidRequest) as refused:
+            dialect.parse(newest, {})
+        assert str(refused.value.param).startswith(f"{member}[1]")
 
 
 def test_known_items_are_the_same_objects() -> None:

@@ -18,6 +18,7 @@ from ..core.errors import (
 from .json_body import KnownItem, described
 
 T = TypeVar("T")
+G = TypeVar("G")
 NumberKind = Literal["integer", "decimal"]
 
 INT64_MIN: Final = -(2**63)
@@ -166,6 +167,27 @@ def as_object(value: Any, path: str) -> Fields:
     if not isinstance(value, dict):
         raise wrong_type(path, "an object", value)
     return Fields(value, path)
+
+
+def made_of(value: Any, path: str, index: int, make: Callable[[Fields], T]) -> T:
+    """As :meth:`Fields.made` of ``value``, item ``index`` of the array at ``path``."""
+    if type(value) is KnownItem and (known := value.made.get(make)) is not None:
+        made: T = known
+        return made
+    return as_object(value, f"{path}[{index}]").made(make)
+
+
+def made_with(members: Any, make: Callable[[T, G], T], read: T, given: G) -> T:
+    """What ``make`` makes of what was ``read`` of these members, and of what the items around them give.
+
+    For an item that came before it is the very same again where it is ``given`` the same as the last time.
+    """
+    if type(members) is not KnownItem:
+        return make(read, given)
+    before: tuple[G, T] | None = members.made.get(make)
+    if before is None or before[0] != given:
+        before = members.made[make] = given, make(read, given)
+    return before[1]
 
 
 def missing(path: str) -> MissingParameter:

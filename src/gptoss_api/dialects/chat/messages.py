@@ -15,7 +15,7 @@ from ...core.turn import (
     ToolResultMessage,
     UserMessage,
 )
-from ..fields import Fields, as_object, unknown_value, wrong_type
+from ..fields import Fields, as_object, made_with, unknown_value, wrong_type
 from ..json_body import KnownItem
 from ..parameters import MEDIA_PARTS, media_note, refused_media
 
@@ -104,7 +104,7 @@ class _Reader:
             if read.call_id is None:
                 return replace(read, call_id=self._legacy_ids.get(read.name or ""))
             if read.name is None:
-                return _named(read, self._tool_names.get(read.call_id), members)
+                return made_with(members, _named, read, self._tool_names.get(read.call_id))
         return read
 
     def _with_legacy_call(self, read: AssistantMessage, legacy: Fields, index: int) -> AssistantMessage:
@@ -114,17 +114,8 @@ class _Reader:
         return replace(read, tool_calls=(*read.tool_calls, call))
 
 
-def _named(result: ToolResultMessage, name: str | None, members: dict[str, Any]) -> ToolResultMessage:
-    """The same with the ``name`` of its tool; the very same again for an item that came before."""
-    if name is None:
-        return result
-    if type(members) is not KnownItem:
-        return replace(result, name=name)
-    before = members.made.get(_named)
-    if before is None or before.name != name:
-        before = members.made[_named] = replace(result, name=name)
-    named: ToolResultMessage = before
-    return named
+def _named(result: ToolResultMessage, name: str | None) -> ToolResultMessage:
+    return replace(result, name=name)
 
 
 def _message(message: Fields) -> Message:

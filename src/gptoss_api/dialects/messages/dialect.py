@@ -12,6 +12,7 @@ from ...core.turn import Turn
 from ..base import Answer, CountTokens, DialectSettings, Endpoint, ErrorResponse, Headers, StreamFormat
 from ..fields import Fields
 from ..json_body import decode_object
+from .conversation import HistoryReader
 from .errors import error_response
 from .limit_headers import limit_headers
 from .message import render_message
@@ -58,6 +59,7 @@ class MessagesDialect:
 
     def __init__(self, secret: bytes = b"", aliases: ModelAliases = NO_ALIASES) -> None:
         self._signer = Signer(secret)
+        self._reader = HistoryReader(self._signer)
         self._aliases = aliases.with_usual(CLAUDE_ALIASES)
         self.endpoints: Final = (
             Endpoint("POST", "/v1/messages", Answer(self.parse, _EVENTS, limit_headers)),
@@ -70,14 +72,14 @@ class MessagesDialect:
 
     def parse(self, body: bytes, headers: Headers) -> MessagesRequest | NoWebSearch:
         """See :class:`gptoss_api.dialects.base.Answer`."""
-        parsed = read_request(Fields(decode_object(body)), self._aliases, self._signer)
+        parsed = read_request(Fields(decode_object(body)), self._aliases, self._reader)
         turn = replace(parsed.turn, conversation=headers.get("x-claude-code-session-id", ""))
         if parsed.only_web_search:
             return no_web_search(turn, parsed.stream, parsed.model, self._signer)
         return MessagesRequest((turn,), parsed.stream, parsed.model, self._signer)
 
     def _to_count(self, body: bytes, headers: Headers) -> Turn:
-        return read_request(Fields(decode_object(body)), self._aliases, self._signer, counted=True).turn
+        return read_request(Fields(decode_object(body)), self._aliases, self._reader, counted=True).turn
 
     def error(self, error: GatewayError, request_id: str, headers: Headers) -> ErrorResponse:
         return error_response(error, request_id)

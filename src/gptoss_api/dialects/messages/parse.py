@@ -15,9 +15,8 @@ from ...text.schema import SchemaRefused, compile_schema
 from ..fields import Fields, too_long, wrong_type
 from ..parameters import EFFORTS, MAX_STOP
 from .context_edits import read_context_edits
-from .conversation import read_history, read_system
+from .conversation import HistoryReader, read_system
 from .errors import THREAD
-from .signatures import Signer
 from .tools import read_toolbox
 
 MAX_STOPS: Final = 64
@@ -76,7 +75,9 @@ class _Thinking(Struct, frozen=True):
     bounded: bool
 
 
-def read_request(body: Fields, aliases: ModelAliases, signer: Signer, *, counted: bool = False) -> Parsed:
+def read_request(
+    body: Fields, aliases: ModelAliases, reader: HistoryReader, *, counted: bool = False
+) -> Parsed:
     """Checks and translates a whole body; one that is only to be ``counted`` needs no ``max_tokens``.
 
     Raises:
@@ -90,7 +91,7 @@ def read_request(body: Fields, aliases: ModelAliases, signer: Signer, *, counted
         body.required("max_tokens")
     _refuse_unsupported(body)
     system = read_system(body)
-    history = read_history(body, signer)
+    history = reader.read(body)
     toolbox = read_toolbox(body, history)
     thinking = _thinking(body)
     edits = read_context_edits(body)

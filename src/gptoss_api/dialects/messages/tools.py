@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from ...core.errors import InvalidValue, UnsupportedValue
 from ...core.turn import Tool, ToolChoice
-from ..fields import Fields, too_long
+from ..fields import Fields, made_of, too_long
 from ..parameters import read_parameters
 from .conversation import MessageHistory
 
@@ -91,6 +91,15 @@ class Toolbox(Struct):
     only_web_search: bool = False
 
 
+class _Item(Struct, frozen=True):
+    """A tool as it came: ``None`` where a server would have to run it. Without a name its kind is one."""
+
+    tool: Tool | None
+    kind: str
+    name: str
+    deferred: bool
+
+
 class _Offer(Struct):
     """The tools by name, the paths of their names, and the types of those that are no use."""
 
@@ -111,18 +120,18 @@ def read_toolbox(body: Fields, history: MessageHistory) -> Toolbox:
     model that calls it by that.
     """
     offer = _Offer()
-    items = body.objects("tools", most=MAX_TOOLS)
-    kinds = [item.string("type") or "custom" for item in items]
-    all_found = any(kind.startswith(_TOOL_SEARCH) for kind in kinds)
-    for item, kind in zip(items, kinds, strict=True):
-        tool = item.made(_tool)
+    values = body.array("tools", most=MAX_TOOLS) or ()
+    items = [made_of(value, "tools", index, _item) for index, value in enumerate(values)]
+    all_found = any(item.kind.startswith(_TOOL_SEARCH) for item in items)
+    for index, item in enumerate(items):
+        tool = item.tool
         if tool is None:
-            offer.dropped[item.string("name") or kind] = kind
+            offer.dropped[item.name] = item.kind
         elif tool.name != _PLACEHOLDER and (
-            not item.boolean("defer_loading") or tool.name in history.referred_tools or all_found
+            not item.deferred or tool.name in history.referred_tools or all_found
         ):
-            offer.add(tool, item.at("name"))
-    deferred = any(item.boolean("defer_loading") for item in items)
+            offer.add(tool, f"tools[{index}].name")
+    deferred = any(item.deferred for item in items)
     dropped = tuple(dict.fromkeys(offer.dropped.values()))
     choice, parallel = _tool_choice(body, offer)
     return Toolbox(
@@ -151,9 +160,14 @@ def _listed_names(texts: Sequence[str], known: Container[str]) -> tuple[str, ...
     return tuple(names)
 
 
-def _tool(item: Fields) -> Tool | None:
-    """The tool of ``item``; ``None`` for one that a server would have to run."""
+def _item(item: Fields) -> _Item:
     kind = item.string("type") or "custom"
+    tool = _tool(item, kind)
+    return _Item(tool, kind, item.string("name") or kind, item.boolean("defer_loading") or False)
+
+
+def _tool(item: Fields, kind: str) -> Tool | None:
+    """The tool of ``item``; ``None`` for one that a server would have to run."""
     if kind == "custom":
         name = _name(item)
         strict = item.boolean("strict") or False

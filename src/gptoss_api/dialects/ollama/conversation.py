@@ -16,7 +16,7 @@ from ...core.turn import (
     ToolResultMessage,
     UserMessage,
 )
-from ..fields import Fields, as_object, wrong_type
+from ..fields import Fields, as_object, made_of, made_with, wrong_type
 
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool")
 _NOTE: Final = "[image omitted: this model reads text only]"
@@ -24,10 +24,16 @@ _NOTE: Final = "[image omitted: this model reads text only]"
 
 def read_messages(body: Fields) -> tuple[Message, ...]:
     """The body's ``messages``, in order."""
-    items = body.objects("messages")
-    newest = max((at for at, item in enumerate(items) if item.get("role") == "user"), default=-1)
+    items = body.array("messages") or []
     reader = _Reader()
-    return tuple([reader.read(item, at, is_newest=at == newest) for at, item in enumerate(items)])
+    messages = [
+        reader.placed(made_of(item, "messages", at, _message), item, at) for at, item in enumerate(items)
+    ]
+    for at in range(len(messages) - 1, -1, -1):
+        if isinstance(messages[at], UserMessage):
+            refuse_images(Fields(items[at], f"messages[{at}]"))
+            break
+    return tuple(messages)
 
 
 def refuse_images(fields: Fields) -> None:
@@ -37,60 +43,77 @@ def refuse_images(fields: Fields) -> None:
 
 
 class _Reader:
-    """Reads messages one after the other; remembers the calls that no result has answered yet."""
+    """Takes messages one after the other; remembers the calls that no result has answered yet."""
 
     def __init__(self) -> None:
         self._open: list[ToolCall] = []
 
-    def read(self, message: Fields, index: int, *, is_newest: bool) -> Message:
-        match message.required_choice("role", _ROLES):
-            case "user":
-                return UserMessage(_user_text(message, is_newest=is_newest))
-            case "assistant":
-                return self._assistant(message, index)
-            case "tool":
-                return self._result(message)
-            case role:
-                text = message.string("content") or ""
-                return InstructionMessage(text, "developer" if role == "developer" else "system")
+    def placed(self, read: Message, item: Any, index: int) -> Message:
+        """What was ``read`` of ``item`` alone, with what the messages before it add."""
+        if type(read) is AssistantMessage:
+            if read.tool_calls:
+                read = made_with(item, _numbered, read, index)
+            self._open = list(read.tool_calls)
+        elif type(read) is ToolResultMessage and self._open:
+            answered = self._answered(read)
+            self._open.remove(answered)
+            return made_with(item, _answering, read, (answered.id, answered.name))
+        return read
 
-    def _assistant(self, message: Fields, index: int) -> AssistantMessage:
-        calls = [_call(item, f"call_{index}_{n}") for n, item in enumerate(message.objects("tool_calls"))]
-        self._open = list(calls)
-        return AssistantMessage(
-            message.string("content") or "", message.string("thinking") or "", tool_calls=tuple(calls)
-        )
-
-    def _result(self, message: Fields) -> ToolResultMessage:
-        call_id = message.string("tool_call_id") or None
-        name = message.string("tool_name") or message.string("name") or None
-        answered = next((call for call in self._open if call.id == call_id), None)
-        if answered is None:
-            named = (call for call in self._open if call.name == name)
-            answered = next(named, self._open[0] if self._open else None)
-        text = message.string("content") or ""
-        if message.array("images", of="strings"):
-            text = f"{text}\n{_NOTE}" if text else _NOTE
-        if answered is None:
-            return ToolResultMessage(text, call_id, name)
-        self._open.remove(answered)
-        return ToolResultMessage(text, answered.id, answered.name)
+    def _answered(self, result: ToolResultMessage) -> ToolCall:
+        """The call with the result's id, else one of its name, else the first."""
+        for call in self._open:
+            if call.id == result.call_id:
+                return call
+        for call in self._open:
+            if call.name == result.name:
+                return call
+        return self._open[0]
 
 
-def _user_text(message: Fields, *, is_newest: bool) -> str:
+def _numbered(read: AssistantMessage, index: int) -> AssistantMessage:
+    """``read`` with an id for each call, which is the same in every request that repeats the conversation."""
+    calls = [
+        call if call.id else ToolCall(f"call_{index}_{n}", call.name, call.arguments)
+        for n, call in enumerate(read.tool_calls)
+    ]
+    return AssistantMessage(read.text, read.reasoning, tool_calls=tuple(calls))
+
+
+def _answering(read: ToolResultMessage, call: tuple[str, str]) -> ToolResultMessage:
+    return ToolResultMessage(read.text, *call)
+
+
+def _message(message: Fields) -> Message:
+    """What the message says by itself: a call may have no id yet, a result neither id nor name."""
+    match message.required_choice("role", _ROLES):
+        case "user":
+            return UserMessage(_text(message))
+        case "assistant":
+            calls = [_call(item) for item in message.objects("tool_calls")]
+            return AssistantMessage(
+                message.string("content") or "", message.string("thinking") or "", tool_calls=tuple(calls)
+            )
+        case "tool":
+            call_id = message.string("tool_call_id") or None
+            name = message.string("tool_name") or message.string("name") or None
+            return ToolResultMessage(_text(message), call_id, name)
+        case role:
+            text = message.string("content") or ""
+            return InstructionMessage(text, "developer" if role == "developer" else "system")
+
+
+def _text(message: Fields) -> str:
     text = message.string("content") or ""
-    if is_newest:
-        refuse_images(message)
-    elif message.array("images", of="strings"):
-        text = f"{text}\n{_NOTE}" if text else _NOTE
+    if message.array("images", of="strings"):
+        return f"{text}\n{_NOTE}" if text else _NOTE
     return text
 
 
-def _call(item: Fields, position: str) -> ToolCall:
-    """A call; without an id, one that is the same in every request which repeats the conversation."""
+def _call(item: Fields) -> ToolCall:
     function = item.required_object("function")
     name = function.required_string("name")
-    return ToolCall(item.string("id") or position, name, _arguments(function))
+    return ToolCall(item.string("id") or "", name, _arguments(function))
 
 
 def _arguments(function: Fields) -> str:

@@ -13,7 +13,7 @@ from ...core.catalog import ModelAliases
 from ...core.errors import InvalidType, InvalidValue, UnsupportedParameter, UnsupportedValue
 from ...core.turn import Effort, InstructionMessage, Message, OutputFormat, Tool, Truncate, Turn, UserMessage
 from ...text.schema import SchemaRefused, compile_schema
-from ..fields import Fields, too_long, wrong_type
+from ..fields import Fields, made_of, too_long, wrong_type
 from ..json_body import described
 from ..parameters import MAX_STOP, read_name, read_parameters
 from .conversation import read_messages, refuse_images
@@ -173,16 +173,20 @@ def _parsed(
 
 def _tools(body: Fields) -> tuple[Tool, ...]:
     by_name: dict[str, Tool] = {}
-    for item in body.objects("tools", most=MAX_TOOLS):
-        item.choice("type", ("function",))
-        function = item.required_object("function")
-        name = read_name(function)
-        tool = Tool(name, function.string("description") or "", read_parameters(function, name, strict=False))
+    for index, item in enumerate(body.array("tools", most=MAX_TOOLS) or ()):
+        tool = made_of(item, "tools", index, _tool)
         # A repeated definition is harmless, a contradicting one is not.
-        if by_name.setdefault(name, tool) != tool:
-            path = function.at("name")
-            raise InvalidValue(f"'{path}': another tool is already named '{name}'", param=path)
+        if by_name.setdefault(tool.name, tool) != tool:
+            path = f"tools[{index}].function.name"
+            raise InvalidValue(f"'{path}': another tool is already named '{tool.name}'", param=path)
     return tuple(by_name.values())
+
+
+def _tool(item: Fields) -> Tool:
+    item.choice("type", ("function",))
+    function = item.required_object("function")
+    name = read_name(function)
+    return Tool(name, function.string("description") or "", read_parameters(function, name, strict=False))
 
 
 def _thinking(body: Fields, asked: Asked) -> tuple[Effort | None, bool]:
