@@ -13,6 +13,7 @@ from gptoss_api.core.errors import UpstreamFailure
 from gptoss_api.core.events import (
     Event,
     Finished,
+    FinishReason,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -41,6 +42,22 @@ def collect(events: Sequence[Event]) -> Choice:
     collector = Collector()
     collector.feed(events)
     return collector.choices[0]
+
+
+def glanced(said: Sequence[Said], reason: FinishReason, size: int) -> Choice:
+    """The answer made of (channel, text) pieces, of which so many at a time pass unread if they may."""
+    machine = HarmonyRepair(TOOLS)
+    events = [TextDelta(text) if channel == "content" else ReasoningDelta(text) for channel, text in said]
+    out: list[Event] = []
+    for at in range(0, len(events), size):
+        batch: list[Event] = list(events[at : at + size])
+        out += (
+            batch
+            if machine.passes([(type(each), each.text) for each in events[at : at + size]])
+            else machine.feed(batch)
+        )
+    end = Finished(reason)
+    return collect([*out, *([end] if machine.passes([(Finished, reason)]) else machine.feed([end]))])
 
 
 def repair(said: Sequence[Said], reason: Any = "stop", **options: Any) -> Choice:
@@ -308,8 +325,24 @@ def test_reasoning_and_text_keep_their_order() -> None:
     assert joined == [[ReasoningDelta, "one "], [TextDelta, "two "], [ReasoningDelta, "three"]]
 
 
+def test_text_passes_unread_until_it_shows_a_sign_of_something_else() -> None:
+    machine = HarmonyRepair(TOOLS)
+    assert machine.passes([(ReasoningDelta, "Hm.\n\nA day"), (TextDelta, " the"), (TextDelta, " day\ntoday")])
+    assert not machine.passes([(TextDelta, "\nto")])
+    assert collect(machine.feed([TextDelta("\nto"), TextDelta("=")])).text == "\n"
+    assert not machine.passes([(Finished, "stop")])
+
+
+def test_a_call_that_was_dropped_is_told_at_the_end() -> None:
+    machine = HarmonyRepair(TOOLS)
+    machine.feed(native("python"))
+    assert machine.passes([(TextDelta, "Yes.")])
+    assert not machine.passes([(Finished, "stop")])
+
+
 FRAGMENTS = (
-    "Hello", " world", "\n", "\n\n", " ", "`", "```\n", "```json\n", "<", "<|", "|>", "{", "}", '"',
+    "a", "c", "t", "as", "an", "to", "day", "today", "commit", "anal", "assi", "Hello",
+    " world", "\n", "\n\n", " ", "`", "```\n", "```json\n", "<", "<|", "|>", "{", "}", '"',
     "analysis", "analysisWe ", "assistantfinal", "<|start|>", "<|start|>assistant", "<|start|>user",
     "<|channel|>analysis", "<|message|>", "<|channel|>final<|message|>", TOKENS, ARGS, "<|end|>", "<|call|>",
     "<|return|>", "<|constrain|>json", "commentary to=functions.get_weather json", "to=", "x" * 80, "é😀",
@@ -337,6 +370,8 @@ def test_pieces_make_no_difference(runs: list[Said], seed: int) -> None:
     random_cuts = [(channel, piece) for channel, text in merged for piece in cut(text, seed)]
     assert shape(repair(single)) == whole
     assert shape(repair(random_cuts)) == whole
+    for size in (1, 3):
+        assert shape(glanced(random_cuts, "stop", size)) == whole
 
 
 @settings(max_examples=100, deadline=None)

@@ -10,6 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from gptoss_api.text.tool_calls import Content, ToolCallParser
+from gptoss_api.text.tool_calls.parser import begins_without_call
+
 from .parsing import CALL, CONFIG, PARIS, block, cut, parse, pieces_of
 
 FRAGMENTS = (
@@ -127,6 +130,46 @@ def test_pieces_make_no_difference(
         begun = ("E_TRUNC", None) in whole.problems and text.startswith(whole.content)
         assert whole.content == text or begun
     assert whole.content in text or any(leak in text for leak in LEAKS)
+
+
+PLAIN = st.sampled_from(
+    (
+        "a",
+        "c",
+        "t",
+        "as",
+        "ana",
+        "comm",
+        "to",
+        "=",
+        "One",
+        " two",
+        " ",
+        "\n",
+        "\u200b",
+        "- a",
+        "~",
+        "{",
+        "[",
+        "<",
+        "\t",
+    )
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(PLAIN, max_size=5).map("".join), st.lists(st.sampled_from(FRAGMENTS), max_size=4).map("".join)
+)
+def test_plain_text_needs_no_parser_and_leaves_none_in_another_state(begin: str, rest: str) -> None:
+    if not begins_without_call(begin):
+        return
+    parser = ToolCallParser(CONFIG)
+    assert parser.feed(begin) == [Content(begin)]
+    late = ToolCallParser(CONFIG, begun=True)
+    for pieces in (pieces_of(rest, 1), [rest]):
+        assert [*map(late.feed, pieces)] == [*map(parser.feed, pieces)]
+    assert late.finish() == parser.finish()
 
 
 @settings(max_examples=200, deadline=None)

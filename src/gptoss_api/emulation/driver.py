@@ -146,10 +146,13 @@ class TurnDriver:
             if self._ending:
                 choice.feed(events)
                 return choice.ending.near
-            if choice.takes_long(events):
-                self._do_aside(self._feed_aside(events))
-                return True
-            return self._fed(choice.feed(events))
+            out = choice.passed(events)
+            if out is None:
+                if choice.takes_long(events):
+                    self._do_aside(self._feed_aside(events))
+                    return True
+                out = choice.feed(events)
+            return self._fed(out)
         except GatewayError as failure:
             return self._broken(failure)
 

@@ -7,7 +7,7 @@ arrive in the content or in the chain of thought, and stick to the names of tool
 header with a declared recipient stands outside code, and never if the client's own text has such tokens.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -41,6 +41,9 @@ from .tool_calls.judge import NO_TOOLS, ToolNames
 from .tool_calls.parser import begins_plainly, goes_on_plainly
 
 _LONGEST_NAME: Final = 80
+
+# Events of one kind with their text: text or thoughts, or with its reason a ``Finished``.
+Run = tuple[type[Event], str]
 
 
 def mentions_tokens(texts: Iterable[str]) -> bool:
@@ -83,11 +86,8 @@ class HarmonyRepair:
         self._content, self._thought = _readings(tools, clients, parallel=parallel) if tools else _TOOLLESS
         self._parser: ToolCallParser | None = None
         self._speaking: type[Event] | None = None
-        # The kind of event of which a piece that is easy text goes on with the one before, and what that is.
+        # The kind of event of which a piece that goes on plainly is text like the one before.
         self._easily: type[Event] | None = None
-        self._easy: Callable[[str], object] = bool
-        # Whether what has been said so far shows no sign of anything but text.
-        self._plainly = False
         self._stopped = False
         self._calls = 0
         self._leaked: dict[int, int] = {}
@@ -96,6 +96,27 @@ class HarmonyRepair:
         self._undeclared = ""
         self._notes: list[str] = []
         self._withheld = 0  # Characters that were read and did not come out.
+
+    def passes(self, runs: Sequence[Run]) -> bool:
+        """Takes ``runs`` if all their events come out as they are; else those have to be fed."""
+        easily, answered = self._easily, self._answered
+        unread = self._parser is None and not self._stopped
+        for kind, text in runs:
+            if kind is Finished:
+                if not unread or self._calls or self._notes or text == "tool_calls":
+                    return False
+                easily = None
+                continue
+            answered |= kind is TextDelta
+            if not self._clean or (kind is easily and goes_on_plainly(text)):
+                continue
+            if kind is easily or not unread or not begins_plainly(text):
+                return False
+            easily = kind
+        self._easily, self._answered = easily, answered
+        if easily is not None:
+            self._speaking = easily
+        return True
 
     def feed(self, events: Events) -> list[Event]:
         """What ``events`` are, repaired.
@@ -106,7 +127,7 @@ class HarmonyRepair:
         out: list[Event] = []
         for event in events:
             kind = type(event)
-            if kind is self._easily and self._easy(event.text):  # type: ignore[union-attr]  # one of the two below
+            if kind is self._easily and goes_on_plainly(event.text):  # type: ignore[union-attr]  # one of the two below
                 out.append(event)
                 continue
             if kind is TextDelta or kind is ReasoningDelta:
@@ -144,31 +165,30 @@ class HarmonyRepair:
 
     def _hear(self, event: TextDelta | ReasoningDelta, kind: type[Event], out: list[Event]) -> None:
         parser = self._parser
-        if kind is not self._speaking or (parser is None and not self._plainly):
+        if kind is not self._speaking or (parser is None and self._easily is None):
             self._pause(out)
             self._speaking = kind
             if not self._stopped and begins_plainly(event.text):
                 # Most texts are nothing but text to their end, and need no parser.
                 self._answered |= kind is TextDelta
-                self._plainly, self._easily, self._easy = True, kind, goes_on_plainly
+                self._easily = kind
                 out.append(event)
                 return
             parser = None
         if parser is None:
             config = self._content if kind is TextDelta else self._thought
-            parser = self._parser = ToolCallParser(config, begun=self._plainly)
+            parser = self._parser = ToolCallParser(config, begun=self._easily is kind)
         self._easily = None
         if self._stopped:
             return
         self._withheld += len(event.text)
         self._read(parser.feed(event.text), out)
         if parser.settled and parser.thinks is (kind is ReasoningDelta) and not self._stopped:
-            self._easily, self._easy = kind, parser.is_plain
+            self._easily = kind
 
     def _pause(self, out: list[Event], *, truncated: bool = False) -> None:
         """Something else begins: what was held back is what it seems to be."""
         self._easily = None
-        self._plainly = False
         if (parser := self._parser) is not None:
             if not self._stopped and (held := parser.finish(truncated)):
                 self._read(held, out)

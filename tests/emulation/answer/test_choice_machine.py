@@ -19,6 +19,7 @@ from gptoss_api.core.errors import (
 from gptoss_api.core.events import (
     Event,
     Finished,
+    LogprobsDelta,
     ReasoningDelta,
     RefusalDelta,
     Started,
@@ -26,11 +27,20 @@ from gptoss_api.core.events import (
     ToolCallDelta,
     ToolCallFinished,
     ToolCallStarted,
+    Usage,
+    UsageReported,
 )
 from gptoss_api.core.result import Choice, Collector
 from gptoss_api.core.turn import ToolCall, ToolChoice, Turn
 from gptoss_api.emulation.answer import output
-from gptoss_api.emulation.answer.choice import ChoiceMachine, Complete, Failed, Repair, Verdict
+from gptoss_api.emulation.answer.choice import (
+    CHARACTERS_AT_ONCE,
+    ChoiceMachine,
+    Complete,
+    Failed,
+    Repair,
+    Verdict,
+)
 from gptoss_api.upstreams.base import Capabilities
 from tests.text.parsing import pieces_of
 
@@ -40,6 +50,34 @@ from ..scripted import CALL, NOTE, OBJECT, PARIS, STRICT, TEXT_ONLY, TOKENS, WEA
 NATIVE = Capabilities(history=True, tools=True, json_object=True, json_schema=True)
 STARTED = Started("scripted", "gpt-oss-120b", thread_id="thread", account="account")
 STOP = Finished("stop")
+
+
+PIECES = st.sampled_from(
+    (
+        "Yes",
+        " and",
+        "\n",
+        "a",
+        " as",
+        "\n\nThe",
+        "",
+        " ",
+        "<|",
+        "`x<`",
+        "\n~~~\n",
+        "to=",
+        "{",
+        block(PARIS),
+        "\ud800",
+    )
+)
+HEARD = st.one_of(
+    st.builds(TextDelta, PIECES),
+    st.builds(TextDelta, PIECES),
+    st.builds(ReasoningDelta, PIECES),
+    st.just(LogprobsDelta([])),
+    st.just(UsageReported(Usage(1, 2))),
+)
 
 
 class Played:
@@ -58,7 +96,8 @@ class Played:
         return self
 
     def feed(self, *events: Event) -> None:
-        self.events += self.machine.feed(events)
+        passed = self.machine.passed(events)
+        self.events += self.machine.feed(events) if passed is None else passed
 
     def end(self) -> Verdict:
         return self._noted(self.machine.end())
@@ -400,3 +439,64 @@ def test_every_answer_comes_to_an_end_whatever_its_pieces(
         answered_by(turn, capabilities, answers, size, strict=strict) for size in (10_000, 1, size)
     )
     assert cut == [whole, whole]
+
+
+# What needs only a glance
+
+
+@pytest.mark.parametrize("shows", [True, False])
+@pytest.mark.parametrize(
+    ("settings_of_turn", "capabilities"),
+    [({}, TEXT_ONLY), ({"tools": [WEATHER]}, TEXT_ONLY), ({"tools": [WEATHER]}, NATIVE)],
+)
+@settings(max_examples=60, deadline=None)
+@given(
+    batches=st.lists(st.lists(HEARD, min_size=1, max_size=5), max_size=5),
+    reason=st.sampled_from(["stop", "tool_calls"]),
+)
+def test_a_glance_lets_out_what_reading_would(
+    settings_of_turn: dict[str, Any],
+    capabilities: Capabilities,
+    shows: bool,
+    batches: list[list[Event]],
+    reason: Any,
+) -> None:
+    turn = asks(show_reasoning=shows, **settings_of_turn)
+    glancing, reading = (Played(turn, capabilities=capabilities) for _ in range(2))
+    key = glancing.spec.key
+    told: list[list[Event]] = [[STARTED], *batches, [Finished(reason)]]
+    for batch in told:
+        events = [
+            TextDelta(event.text.replace("KEY", key)) if isinstance(event, TextDelta) else event
+            for event in batch
+        ]
+        glancing.feed(*events)
+        reading.events += reading.machine.feed(events)
+    verdicts = glancing.end(), reading.end()
+    assert type(verdicts[0]) is type(verdicts[1])
+    assert heard_of(glancing) == heard_of(reading)
+
+
+def heard_of(played: Played) -> tuple[Any, ...]:
+    """What became of an answer, whatever its pieces and the ids of its calls."""
+    collector = Collector()
+    collector.feed(played.events)
+    choice, machine = collector.choices[0], played.machine
+    told = choice.text, choice.reasoning, calls_of(choice), choice.finish_reason, choice.notes
+    return told, machine.message.reasoning, machine.thread_is_clean, machine.reported_usage, machine.raw_text
+
+
+@pytest.mark.parametrize("tools", [[], [WEATHER]])
+def test_plain_text_needs_no_reading(tools: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ChoiceMachine, "feed", None)
+    played = Played(asks(tools=tools)).hear(
+        ReasoningDelta("Hm."), " the day", " as", "\n\n- a day.\ntoday", STOP
+    )
+    assert played.completed().text == " the day as\n\n- a day.\ntoday"
+    assert played.machine.thread_is_clean
+
+
+def test_a_glance_is_for_text_of_a_usual_size() -> None:
+    machine = Played(asks()).machine
+    assert machine.passed([TextDelta("x" * CHARACTERS_AT_ONCE)]) is not None
+    assert machine.passed([TextDelta("x" * (CHARACTERS_AT_ONCE + 1))]) is None

@@ -1,10 +1,13 @@
 """One upstream turn as it is read: its parser, its stop strings, and what takes the escapes off."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import StringIO
 
+from ...core.events import ReasoningDelta, TextDelta
+from ...text.harmony import Run
 from ...text.stops import StopScanner
 from ...text.tool_calls import ParserConfig, ParserEvent, ToolCallParser
+from ...text.tool_calls.parser import begins_without_call, goes_on_without_call
 from . import output
 from .held import HeldCall
 from .native import NativeAnswer
@@ -14,28 +17,32 @@ from .spec import AnswerSpec
 class Attempt:
     """What one upstream turn says, for an answer that may take several.
 
+    ``config``, if any, gives how calls are read once the text shows a first sign of something else than text.
     ``native``, if any, reads every batch first; then :meth:`feed` takes what is text in it and :meth:`think`
     what is reasoning, and :meth:`scan` what turns out to be content, if the attempt ``scans``. ``begun`` are
     the calls that are on their way to the client, by the parser's numbers; ``stop_sequence`` is the stop
     string that was hit, ``said`` that the answer has text. ``plain`` says that text passes unread.
     """
 
-    def __init__(self, spec: AnswerSpec, config: ParserConfig | None) -> None:
+    def __init__(self, spec: AnswerSpec, config: Callable[[], ParserConfig] | None) -> None:
         self.begun: dict[int, HeldCall] = {}
         self.stop_sequence: str | None = None
         self.said = False
         self.native: NativeAnswer | None = None
         if not spec.reads_calls and not (spec.verbatim and spec.passes_calls):
             self.native = NativeAnswer(spec.turn, offers_tools=spec.passes_calls)
-        self._parser = None if config is None else ToolCallParser(config)
+        self._config = config
+        self._parser: ToolCallParser | None = None
+        # Whether what comes is text if it goes on plainly, and whether it may begin so: where a call is
+        # demanded, the first word may be one.
+        self._plainly = False
+        self._may_begin = config is not None and spec.turn.tool_choice.mode not in ("required", "named")
         self._restorer = spec.restorer()
         self._scanner = StopScanner(spec.stop) if spec.stop else None
         self._text = StringIO()
         self._thoughts = StringIO()
         self.scans = self._restorer is not None or self._scanner is not None
-        # Whether the next piece goes on with the text so far, if it shows no sign of anything else.
-        self._goes_on = False
-        self.plain = self._parser is None and not self.scans
+        self.plain = config is None and not self.scans
 
     @property
     def text(self) -> str:
@@ -62,7 +69,7 @@ class Attempt:
 
     def think(self, text: str) -> None:
         """Raises: UpstreamFailure, where the reasoning has no end."""
-        if self._parser is not None:
+        if self._config is not None:
             self._thoughts.write(text)
             if self._thoughts.tell() > output.MAX_ANSWER:
                 raise output.endless()
@@ -74,24 +81,47 @@ class Attempt:
             UpstreamFailure: where the answer has no end.
         """
         self._write(text)
+        if self._config is None:
+            return None
         parser = self._parser
         if parser is None:
-            return None
+            parser = self._parser = ToolCallParser(self._config(), begun=self._plainly)
         events = parser.feed(text)
-        self._goes_on = parser.settled and not parser.thinks
+        self._plainly = parser.settled and not parser.thinks
         return events
 
     def passes(self, text: str) -> bool:
-        """Takes ``text`` where all of it is content like that before it; else it has to be fed.
+        """Takes ``text`` where all of it is content; else it has to be fed.
 
         Raises:
             UpstreamFailure: where the answer has no end.
         """
-        parser = self._parser
-        if parser is None or not self._goes_on or not parser.is_plain(text):
+        if self._plainly:
+            plain = goes_on_without_call(text)
+        else:
+            plain = begins_without_call(text) if self._may_begin and self._parser is None else None
+        if plain is None:
             return False
-        self.said = True
+        self._plainly = self.said = True
         self._write(text)
+        return True
+
+    def passes_all(self, runs: Sequence[Run]) -> bool:
+        """Takes ``runs`` where all their events come out as they are; else those have to be fed.
+
+        Only for an attempt that does not scan.
+
+        Raises:
+            UpstreamFailure: where the answer has no end.
+        """
+        if self._config is None:
+            return self.native is None or self.native.passes(runs)
+        said = "".join([text for kind, text in runs if kind is TextDelta])
+        if said and not self.passes(said):
+            return False
+        for kind, text in runs:
+            if kind is ReasoningDelta:
+                self.think(text)
         return True
 
     def _write(self, text: str) -> None:

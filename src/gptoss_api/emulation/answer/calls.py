@@ -58,17 +58,19 @@ class FittedCalls:
         self.repairs = 0
         self.notes: list[str] = []
         self._output = output
-        self._tools = {tool.name: tool for tool in tools if tool.kind == "function" and tool.parameters}
+        self._tools = tools
         self._places: dict[str, Places] = {}
         # Of the calls that have not ended, by number.
         self._open: dict[int, tuple[str, ArgumentFitter]] = {}
 
     def start(self, call: ToolCallStarted) -> None:
-        tool = self._tools.get(call.name)
-        if tool is not None and tool.parameters is not None:
-            places = self._places.get(tool.name) or Places(tool.parameters)
-            self._places[tool.name] = places
-            self._open[call.index] = tool.name, ArgumentFitter(places)
+        # Of two tools with one name the last counts.
+        for tool in reversed(self._tools):
+            if tool.name == call.name and tool.kind == "function" and tool.parameters:
+                places = self._places.get(tool.name) or Places(tool.parameters)
+                self._places[tool.name] = places
+                self._open[call.index] = tool.name, ArgumentFitter(places)
+                break
         self._output.start(call)
 
     def arguments(self, index: int, text: str) -> None:
@@ -142,8 +144,8 @@ class CallWriter:
 
 
 def strict_weight(tools: Iterable[Tool]) -> float:
-    """The largest weight of the schemas that calls have to fit."""
-    schemas = (_schema_of(tool) for tool in tools if tool.strict)
+    """The largest weight of the schemas that calls of the strict ``tools`` have to fit."""
+    schemas = [_schema_of(tool) for tool in tools]
     return max((schema.weight for schema in schemas if schema is not None), default=0)
 
 

@@ -35,7 +35,9 @@ everything, what was held is delivered as it is, with a note.
 
 from collections.abc import Sequence
 from enum import Enum, auto
+from itertools import groupby
 from math import inf
+from operator import attrgetter
 from typing import Any, Final
 
 from msgspec import Struct
@@ -44,6 +46,7 @@ from msgspec.structs import replace
 from ...core.errors import GatewayError, UndeclaredToolCalled, UpstreamEmpty, UpstreamSchemaMismatch
 from ...core.events import (
     Event,
+    Events,
     Finished,
     FinishReason,
     LogprobsDelta,
@@ -58,10 +61,21 @@ from ...core.events import (
     UsageReported,
 )
 from ...core.turn import AssistantMessage
+from ...text.harmony import Run
 from ...text.json_stream import JsonBroken
 from ...text.schema import Unchecked, compile_schema
 from ...text.tokens import Tokens
-from ...text.tool_calls import CallArgs, CallEnd, CallStart, Cancel, Content, ParserEvent, Problem, Reasoning
+from ...text.tool_calls import (
+    CallArgs,
+    CallEnd,
+    CallStart,
+    Cancel,
+    Content,
+    ParserConfig,
+    ParserEvent,
+    Problem,
+    Reasoning,
+)
 from .attempt import Attempt
 from .calls import CallWriter, FittedCalls, Mender, parser_config, shown_tools, strict_weight
 from .checking import TOO_LONG
@@ -91,6 +105,7 @@ CHARACTERS_AT_ONCE: Final = 16_384
 LOOKS_AT_ONCE: Final = 2_000
 # What stands around the text of an answer and is not delivered itself.
 _FRAME: Final = (Started, Finished, UsageReported)
+_text_of: Final = attrgetter("text")
 # What ends the writing of something that is then judged.
 _ENDS: Final = frozenset("}]>`")
 _MOST_NOTES: Final = 8
@@ -169,21 +184,20 @@ class ChoiceMachine:
         self.delivered = self._output.delivered
         self._fitted = FittedCalls(spec.turn.tools, self._output)
         self._mender: Mender | None = None
-        self._config = self._calls = None
-        if spec.reads_calls and spec.prompt is not None:
-            self._mender = Mender(shown_tools(spec.turn, spec.prompt))
-            self._config = parser_config(spec.turn, spec.prompt, self._mender)
-            self._calls = CallWriter(spec.turn, spec.prompt, self._fitted)
+        self._reads = spec.reads_calls and spec.prompt is not None
+        # Set once something has to be read.
+        self._config: ParserConfig | None = None
+        self._calls: CallWriter | None = None
         self._collected = CollectedCalls(bound, self._fitted) if (bound := spec.bound_calls) else None
         if self._collected is not None:
             self._mender = self._collected.mender
         self._native = self._collected or self._fitted
-        self._attempt = Attempt(spec, self._config)
+        self._attempt = Attempt(spec, self._reading if self._reads else None)
         # Looks that each character of what is judged as a whole may lead to.
         self._call_weight = 0.0
-        if self._mender is not None:
-            heavy = spec.heavy and any(tool.strict for tool in spec.turn.tools)
-            self._call_weight = inf if heavy else strict_weight(spec.turn.tools)
+        if self._reads or self._collected is not None:
+            strict_tools = [tool for tool in spec.turn.tools if tool.strict]
+            self._call_weight = inf if spec.heavy and strict_tools else strict_weight(strict_tools)
         self._shown: tuple[type[Event], ...] = (TextDelta, LogprobsDelta)
         if spec.turn.show_reasoning:
             self._shown = (TextDelta, ReasoningDelta, LogprobsDelta)
@@ -192,7 +206,52 @@ class ChoiceMachine:
         # Whether content leaves as it is.
         self._straight = unchecked and not self._attempt.scans
 
+    def _reading(self) -> ParserConfig:
+        """How calls are read; most answers have nothing that must be."""
+        prompt = self._spec.prompt
+        if self._config is None:
+            assert prompt is not None
+            self._mender = Mender(shown_tools(self._spec.turn, prompt))
+            self._config = parser_config(self._spec.turn, prompt, self._mender)
+            self._calls = CallWriter(self._spec.turn, prompt, self._fitted)
+        return self._config
+
     # What a turn says
+
+    def passed(self, batch: Events) -> Events | None:
+        """What may be delivered of ``batch`` where a glance tells; else ``None``: it has to be fed.
+
+        Raises:
+            UpstreamFailure: when the answer has no end.
+        """
+        if not self._straight or self._state is not State.READING or self._thought_before or self.cut:
+            return None
+        size = 0
+        runs: list[Run] = []
+        frame: list[Event] = []
+        for kind, events in groupby(batch, type):
+            if kind is TextDelta or kind is ReasoningDelta:
+                texts = list(map(_text_of, events))
+                text = "".join(texts)
+                size += len(text)
+                if size > CHARACTERS_AT_ONCE or not all(texts):
+                    return None
+                runs.append((kind, text))
+            elif kind in _FRAME:
+                frame += events
+                if kind is Finished:
+                    runs.append((kind, frame[-1].reason))  # type: ignore[union-attr]  # it is one
+            else:
+                return None
+        if not self._attempt.passes_all(runs):
+            return None
+        for event in frame:
+            self._framed(event)
+        shows = self._spec.turn.show_reasoning
+        self.delivered.passed(runs, hides=not shows)
+        if shows and not frame:
+            return batch
+        return [event for event in batch if type(event) in self._shown]
 
     def takes_long(self, batch: Sequence[Event]) -> bool:
         """Whether to feed ``batch`` may stop everybody else, so that it is better done aside."""
@@ -255,16 +314,8 @@ class ChoiceMachine:
                 self._text(text)
             case ReasoningDelta(text):
                 self._reasoning(text)
-            case Started():
-                # A repair continues what the first turn began.
-                self.started = event if self.started is None else replace(event, thread=self.started.thread)
-            case Finished():
-                self._finished = event
-                self.ending.reason = event.reason
-                for note in event.notes:
-                    self._note(note)
-            case UsageReported(usage):
-                self.reported_usage = usage
+            case Started() | Finished() | UsageReported():
+                self._framed(event)
             case ToolCallStarted():
                 if self._attempt.scans:
                     # Text that might have become a stop string stays before the call.
@@ -281,6 +332,18 @@ class ChoiceMachine:
                 self._output.refuse(event.text)
         if self._over:
             self.cut = True
+
+    def _framed(self, event: Event) -> None:
+        if isinstance(event, Started):
+            # A repair continues what the first turn began.
+            self.started = event if self.started is None else replace(event, thread=self.started.thread)
+        elif isinstance(event, Finished):
+            self._finished = event
+            self.ending.reason = event.reason
+            for note in event.notes:
+                self._note(note)
+        elif isinstance(event, UsageReported):
+            self.reported_usage = event.usage
 
     def _reasoning(self, text: str) -> None:
         self._attempt.think(text)
@@ -464,7 +527,7 @@ class ChoiceMachine:
         if not isinstance(failure, UndeclaredToolCalled) and may_pass(failure) and self._only_thought:
             return self._after_thoughts(failure)
         swallowed = isinstance(failure, UpstreamEmpty) or is_native_call(failure)
-        if swallowed and self._calls is not None and self.delivered.empty and self._budget.allows("empty"):
+        if swallowed and self._reads and self.delivered.empty and self._budget.allows("empty"):
             return self._repair("empty", empty_nudge(self._spec.key))
         undeclared = isinstance(failure, UndeclaredToolCalled) and self._spec.passes_calls
         if undeclared and self.delivered.empty and self._budget.allows("tools"):
@@ -492,8 +555,8 @@ class ChoiceMachine:
                     f"The last failure was: {failure.message}"
                 )
             )
-        taught = self._config is not None or self._gate is not None
-        nudge = empty_nudge(self._spec.key if self._config is not None else "") if taught else ""
+        taught = self._reads or self._gate is not None
+        nudge = empty_nudge(self._spec.key if self._reads else "") if taught else ""
         # What failed may stand in the thread: the same must not be added to it twice.
         return self._repair("empty", nudge, anew=True)
 
@@ -586,7 +649,7 @@ class ChoiceMachine:
             if self._spec.sends_stop:
                 # Servers look for stop strings in the thoughts too (vllm#52393, sglang#40529).
                 return self._repair("empty", "", anew=True)
-            return self._repair("empty", empty_nudge(self._spec.key if self._config is not None else ""))
+            return self._repair("empty", empty_nudge(self._spec.key if self._reads else ""))
         if self._strict:
             raise UpstreamEmpty("The model gave an empty answer, also when asked again. Try once more.")
         self._note("the answer is empty, also after a second try")
@@ -594,11 +657,10 @@ class ChoiceMachine:
 
     def _take_reasoned_call(self) -> bool:
         """Makes the call that the thoughts end with, if they do."""
-        if self._config is None or self._calls is None:
-            return False
-        call = call_in_reasoning(self._config, self._attempt.thoughts)
+        call = call_in_reasoning(self._reading(), self._attempt.thoughts) if self._reads else None
         if call is None:
             return False
+        assert self._calls is not None
         self._note("the tool call was taken from the reasoning")
         self._calls.whole(call)
         self._output.end()
@@ -667,7 +729,7 @@ class ChoiceMachine:
             self._rejected = self._gate.raw or self._rejected
             self._gate.restart()
             self._output.restart()
-        self._attempt = Attempt(self._spec, self._config)
+        self._attempt = Attempt(self._spec, self._reading if self._reads else None)
         self._thought_before = bool(self.delivered.message.reasoning)
         self._passes &= not self._thought_before
         return Repair(message, events, anew)

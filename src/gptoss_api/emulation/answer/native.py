@@ -54,6 +54,8 @@ class NativeAnswer:
             clean=not mentions_tokens(_texts(turn)),
             parallel=turn.parallel_tool_calls,
         )
+        # Takes what comes out as it went in.
+        self.passes: Final = self._repair.passes
         # The JSON of custom tools' calls, by number.
         self._custom: dict[int, list[str]] = {}
 

@@ -16,6 +16,7 @@ from ...core.events import (
     ToolCallStarted,
 )
 from ...core.turn import AssistantMessage, ToolCall
+from ...text.harmony import Run
 from ...text.stops import TokenLimiter
 from ...text.tokens import Tokens
 from .json_gate import JsonGate
@@ -56,6 +57,21 @@ class Delivered:
             elif isinstance(event, ToolCallDelta):
                 self._calls[event.index][1].write(event.arguments)
         if self._answer.tell() > MAX_ANSWER or self._reasoning.tell() > MAX_ANSWER:
+            raise endless()
+
+    def passed(self, runs: Sequence[Run], *, hides: bool) -> None:
+        """The same of whole runs, whose thoughts it ``hides`` or shows.
+
+        Raises:
+            UpstreamFailure: where the answer has no end.
+        """
+        answer, reasoning = self._answer, self._hidden if hides else self._reasoning
+        for kind, text in runs:
+            if kind is TextDelta:
+                answer.write(text)
+            elif kind is ReasoningDelta:
+                reasoning.write(text)
+        if answer.tell() > MAX_ANSWER or reasoning.tell() > MAX_ANSWER:
             raise endless()
 
     def hide(self, thought: str) -> None:

@@ -24,6 +24,8 @@ _BARE: Final = regex.compile(
 )
 _THOUGHT: Final = regex.compile(r"analysis(?=[A-Z][a-z'’ ])|assistantfinal")
 BARE_LETTERS: Final = "act"
+# What none of a bare header, a glued thought and their beginnings goes on with.
+NOT_BARE: Final = r"(?!(?:a(?:ss?|na?)?|c(?:om?)?|to?)\Z|assi|anal|comm|to=)"
 _THOUGHT_END: Final = re.compile(r"<\||assistant(?=final|commentary|analysis)")
 _THOUGHT_END_PREFIXES: Final = frozenset(
     marker[:size]

@@ -80,6 +80,7 @@ from .grammar import (
 from .judge import LONGEST_START, Judge, Verdict, call_shaped, deliver, expression_shaped
 from .leaks import (
     BARE_LETTERS,
+    NOT_BARE,
     LeakedHeader,
     ThoughtReader,
     read_bare_header,
@@ -90,12 +91,22 @@ from .leaks import (
 _MAX_HELD_MESSAGE: Final = 64 * 1024
 # What does not yet count as a message's text.
 _BLANK: Final = re.compile(rf"[ \t\r\n{UNSEEN}]*+")
-_PLAIN: Final = re.compile(rf"[^<`\n]*[^<`\s{UNSEEN}]")
-_PLAIN_AT_ONCE: Final = re.compile(r"[^<`\n]+")
-# How a message may begin that shows no sign of anything but text: no header that lost its tokens either.
-_PLAIN_BEGINNING: Final = re.compile(rf"[^<`~\s{UNSEEN}a{BARE_LETTERS}][^<`\n]*")
+# How a line begins, and text goes on, that shows no sign of anything but text: no header that lost its tokens
+# either. It ends in a line that has begun.
+_LINE_SPACE: Final = rf"[ \t\r\n{UNSEEN}]*+"
+_PLAIN_LINE: Final = rf"{_LINE_SPACE}{NOT_BARE}[^<`~\s{UNSEEN}]"
+_PLAIN_TEXT: Final = rf"(?:[^<`\n]++|\n{_PLAIN_LINE})"
+_PLAIN_AT_ONCE: Final = re.compile(rf"{_PLAIN_TEXT}++")
+_PLAIN_BEGINNING: Final = re.compile(rf"{_PLAIN_LINE}{_PLAIN_TEXT}*+")
 begins_plainly: Final = _PLAIN_BEGINNING.fullmatch
 goes_on_plainly: Final = _PLAIN_AT_ONCE.fullmatch
+# The same where calls are read: JSON may be one, and space may stand before one.
+_SOLID: Final = rf"(?<![\s{UNSEEN}])"
+_PLAIN: Final = re.compile(rf"{_PLAIN_TEXT}++{_SOLID}")
+begins_without_call: Final = re.compile(
+    rf"(?!{_LINE_SPACE}[{{\[]){_PLAIN_LINE}{_PLAIN_TEXT}*+{_SOLID}"
+).fullmatch
+goes_on_without_call: Final = _PLAIN.fullmatch
 # What tags and tokens begin with.
 _ANGLE: Final = r"<(?=[ \t]{0,2}(?:[tTfFiI]|\Z)|\|(?:\Z|[semcr]))"
 _INDENT: Final = rf"[ \t\r{UNSEEN}]"
@@ -113,7 +124,8 @@ class ToolCallParser:
 
     ``keyed_only`` accepts nothing but calls with the key: for text that is not the final answer. ``judge`` is
     that of an enclosing parser, which knows the client's text already. ``begun`` says that text came before
-    that :func:`begins_plainly` and :func:`goes_on_plainly`, of one that reads leaked Harmony only.
+    that :func:`begins_without_call` and :func:`goes_on_without_call`, or where leaked Harmony only is read
+    :func:`begins_plainly` and :func:`goes_on_plainly`.
     """
 
     def __init__(
