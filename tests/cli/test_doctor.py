@@ -326,6 +326,18 @@ def test_it_is_not_written_without_leave(run_here: Run, sim: Simulator, tmp_path
     assert (nothing.returncode, (tmp_path / "other").exists()) == (1, False)
 
 
+@pytest.mark.parametrize("missing", ["none/turn.json", "none/at/all/turn.json", "file/turn.json", "x" * 300])
+def test_a_place_where_no_recording_can_be_is_told_before_a_turn_is_spent(
+    run_here: Run, sim: Simulator, tmp_path: Path, missing: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    asked = len(sim.requests)
+    done = run_here("doctor", "--record", str(tmp_path / missing), "--yes", **at(sim))
+    assert (done.returncode, done.stdout, len(sim.requests)) == (1, "", asked)
+    assert len(done.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 @posix
 def test_a_person_sees_it_and_is_asked(sim: Simulator, tmp_path: Path) -> None:
     import pty

@@ -69,9 +69,23 @@ def test_understood(kind: Kind[Any], raw: object, value: object) -> None:
         (number(1, 10), ["", "x", "0", "11", "1.0", "-1", "١", "1e1", True, 2.0, None, [1]]),
         (
             seconds(0.01, 60),
-            ["", "x", "0", "61", "-1", "nan", "inf", "1 d", True, float("nan"), float("inf")],
+            [
+                "",
+                "x",
+                "0",
+                "61",
+                "-1",
+                "nan",
+                "inf",
+                "1 d",
+                True,
+                float("nan"),
+                float("inf"),
+                10**400,
+                "9" * 400,
+            ],
         ),
-        (size(1024, 2048), ["", "x", "1", "1T", "-1k", "4k", 1, True, 1500.5]),
+        (size(1024, 2048), ["", "x", "1", "1T", "-1k", "4k", 1, True, 1500.5, "9" * 400, 10**400]),
         (choice("auto", "demo"), ["", "maybe", 1, None]),
         (values.flag, ["", "maybe", 1, None]),
         (
@@ -106,7 +120,8 @@ def test_understood(kind: Kind[Any], raw: object, value: object) -> None:
         (values.hosts, ["", "a:80", "*,a", "http://a", "a b", "[::1]:80"]),
         (values.networks, ["*", "gate.example", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.1:80", 1, [1]]),
         (values.keys, ["", " , ", "with space", "ключ", "a\nb", [1]]),
-        (values.path, ["", " ", 1]),
+        (values.path, ["", " ", 1, "~nosuchuser/x", "a\0b"]),
+        (values.store, ["", 1, "redis://[", "redis://h:99999", "sqlite:///a\0b"]),
     ],
 )
 def test_refused(kind: Kind[Any], raws: list[object]) -> None:

@@ -2,7 +2,6 @@
 
 import difflib
 import errno
-import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from .. import __version__
+from .streams import FULL, give_up, open_streams, unwritable_told
 
 _COMMANDS = (
     "serve",
@@ -25,9 +25,6 @@ _COMMANDS = (
     "service",
     "completion",
 )
-
-# A disk, or a person's part of it, is full.
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Commands(click.Group):
@@ -51,16 +48,26 @@ class _Commands(click.Group):
             return super().resolve_command(ctx, args)
         raise click.UsageError(f"No such command {name!r}. Did you mean {near[0]!r}?", ctx)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def main(self, *args: Any, **extra: Any) -> Any:
+        open_streams()
         try:
-            return super().invoke(ctx)
+            return super().main(*args, **extra)
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno not in (*FULL, errno.EPIPE):
                 raise
-            # Python writes what it still holds as it ends, and complains where there is no room.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{where}cannot be written: {error.strerror}") from None
+            # Not even what went wrong can be said.
+            give_up(sys.stdout, sys.stderr)
+            sys.exit(1)
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with unwritable_told():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with unwritable_told():
+            return super().invoke(ctx)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

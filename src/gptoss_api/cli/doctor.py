@@ -49,7 +49,7 @@ def command(as_json: bool, live: bool, record: Path | None, yes: bool, **given: 
     """
     logging.getLogger("gptoss_api").addHandler(logging.NullHandler())
     if record is not None:
-        _refuse_overwriting(record, asks=sys.stdin.isatty())
+        _refuse_place(record, asks=sys.stdin.isatty())
     report = _examine(given, live=live, record=record is not None)
     if as_json:
         click.echo(_as_json(report))
@@ -196,9 +196,17 @@ def _number(count: int, of: str) -> str:
 # -- the recording -----------------------------------------------------------------------------------
 
 
-def _refuse_overwriting(path: Path, *, asks: bool) -> None:
-    """Raises ``ClickException`` for a file that is there and may not be replaced."""
-    if not path.exists():
+def _refuse_place(path: Path, *, asks: bool) -> None:
+    """Raises ``ClickException`` for a file that may not be replaced, or that cannot be there."""
+    try:
+        there, folder = path.exists(), path.parent.is_dir()
+    except OSError as error:
+        raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from None
+    if not folder:
+        raise click.ClickException(f"{path}: there is no folder {path.parent}; make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise click.ClickException(f"{path}: nothing can be written in {path.parent}; name another folder.")
+    if not there:
         return
     if not asks:
         raise click.ClickException(f"{path} exists; name another file.")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from ..core.errors import ModelNotFound
 from ..core.program import command as program
 from ..state import KeyStore, StoreUnavailable, keys_of
 from .options import WrongSetting, read_settings, tell_no_store
+from .streams import give_up
 
 T = TypeVar("T")
 Command = Callable[..., Any]
@@ -191,7 +193,7 @@ def create(name: str, as_json: bool, **given: Any) -> None:
 
     record = _write(given, added, makes_store=True)
     if as_json:
-        click.echo(json.dumps({**public_record(record, time.time()), "key": secret.secret}, indent=2))
+        _show(json.dumps({**public_record(record, time.time()), "key": secret.secret}, indent=2), record)
         return
     click.echo(
         f"{record.name} ({record.id}). Models: {_models(record)}. "
@@ -206,7 +208,19 @@ def create(name: str, as_json: bool, **given: Any) -> None:
             err=True,
         )
     click.echo("This is its secret, which is shown only now:", err=True)
-    click.echo(secret.secret)
+    _show(secret.secret, record)
+
+
+def _show(secret: str, record: KeyRecord) -> None:
+    """Raises ``ClickException`` where nobody reads it: it cannot be shown again."""
+    try:
+        click.echo(secret)
+    except OSError as error:
+        give_up(sys.stdout)
+        raise click.ClickException(
+            f"The key {record.name} was made, but its secret cannot be written: {error.strerror}. Delete it "
+            f"with '{program()} keys delete {record.name}', and make another one."
+        ) from None
 
 
 @command.command("list")

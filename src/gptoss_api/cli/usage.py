@@ -2,8 +2,8 @@
 
 import asyncio
 import csv
+import io
 import json
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -110,9 +110,11 @@ def _names(records: Sequence[bytes]) -> dict[str, str]:
 
 def _write_csv(rows: Sequence[dict[str, Any]], by: Group) -> None:
     columns = [by, *(["name"] if by == "key" else []), *shown(Sums())]
-    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    table = io.StringIO()
+    writer = csv.DictWriter(table, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+    click.echo(table.getvalue(), nl=False)
 
 
 def _print_table(rows: Sequence[dict[str, Any]], by: Group) -> None:

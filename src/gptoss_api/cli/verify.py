@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import math
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import click
 import msgspec
@@ -32,6 +33,16 @@ _ASKED_ABOVE: Final = 100_000
 _UNMEASURED: Final = 2
 
 
+class Share(click.FloatRange):
+    """A number within bounds, which to Click "nan" is, too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value} is not a number from {self.min:g} to {self.max:g}")
+        return found
+
+
 @click.command("verify", short_help="Measure how well upstreams serve gpt-oss.")
 @click.option(
     "--upstream", metavar="NAME", help="Which upstream, as of 'serve'; all that are configured unless given."
@@ -48,7 +59,7 @@ _UNMEASURED: Final = 2
 )
 @click.option(
     "--min-score",
-    type=click.FloatRange(0, 1),
+    type=Share(0, 1),
     default=0.9,
     show_default=True,
     help="Score below which the exit code is 1.",

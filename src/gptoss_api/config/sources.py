@@ -18,7 +18,7 @@ from ..core.servers import AUTO, DEMO, SERVER_KINDS
 from .exposure import open_files, weak_keys
 from .settings import OPTIONS, Option, Settings, config_folder
 from .upstreams import named_upstream, upstream_choice
-from .values import RefusedValue, parse_keys
+from .values import RefusedValue, parse_keys, path
 
 # In the user's config folder.
 CONFIG_NAME: Final = "config.toml"
@@ -172,7 +172,7 @@ def _read_file(
 ) -> tuple[Path | None, dict[str, object]]:
     """The TOML file in use and its keys; the default one need not exist."""
     named = given.get("config_file") or environment.get("GPTOSS_CONFIG")
-    file = Path(str(named)).expanduser() if named else config_folder() / CONFIG_NAME
+    file = _named_file(str(named)) if named else config_folder() / CONFIG_NAME
     try:
         contents = tomllib.loads(_read_text(file))
     except FileNotFoundError:
@@ -187,6 +187,15 @@ def _read_file(
             near = difflib.get_close_matches(key, known, 1, 0.0)[0]
             raise ConfigError(f"{file}: {_shown(key)} is not a setting; did you mean {near!r}?")
     return file, contents
+
+
+def _named_file(text: str) -> Path:
+    try:
+        file = path.parse(text)
+    except ValueError as refused:
+        raise ConfigError(f"the configuration file cannot be read: {refused or 'it has no name'}") from None
+    assert file is not None
+    return file
 
 
 def _read_keys(file: Path, source: Source) -> tuple[str, ...]:

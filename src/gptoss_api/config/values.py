@@ -26,6 +26,8 @@ _HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?", re.IGNORECAS
 _SECONDS = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(ms|s|m|h)?")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(?:([kmg])(?:i?b)?|b)?", re.IGNORECASE)
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+# Seconds or bytes that no setting allows.
+_LARGEST = 1e15
 _FLAGS = {
     "on": True, "true": True, "yes": True, "1": True,
     "off": False, "false": False, "no": False, "0": False,
@@ -129,7 +131,7 @@ def seconds(low: float, high: float) -> Kind[float]:
         if isinstance(value, str) and (match := _SECONDS.fullmatch(value.strip())):
             length = float(match[1]) * _UNIT_SECONDS[match[2] or "s"]
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            length = float(value)
+            length = float(value) if abs(value) < _LARGEST else math.inf
         else:
             raise ValueError
         if not math.isfinite(length) or not low <= length <= high:
@@ -154,7 +156,8 @@ def size(low: int, high: int) -> Kind[int]:
 
     def parse(value: object) -> int:
         if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-            count = int(float(match[1]) * 1024 ** " kmg".index((match[2] or " ").lower()))
+            many = float(match[1]) * 1024 ** " kmg".index((match[2] or " ").lower())
+            count = int(many) if many < _LARGEST else high + 1
         elif isinstance(value, int) and not isinstance(value, bool):
             count = value
         else:
@@ -281,6 +284,24 @@ def _parse_address(value: object) -> str:
     return f"[{named}]:{port}" if ":" in named else f"{named}:{port}"
 
 
+def _parse_store(value: object) -> str:
+    text = _text(value)
+    parts = urlsplit(text)
+    if parts.port == 0 or not text.isprintable():
+        raise ValueError
+    return text
+
+
+def _parse_path(value: object) -> Path:
+    text = _text(value)
+    if "\0" in text:
+        raise ValueError
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise RefusedValue(f"{text[:80]!r} is in the home of nobody that this machine knows") from None
+
+
 flag = Kind(_parse_flag, "on or off", lambda value: "on" if value else "off")
 release = Kind(_parse_release, "numbers with dots between them, such as 0.13.4")
 address: Kind[str | None] = Kind(_parse_address, "a host and a port, such as 127.0.0.1:9464")
@@ -305,8 +326,10 @@ keys = Kind(parse_keys, "keys of printable ASCII without spaces, separated by co
 # Whether there are cookies in the text is for the upstream to say.
 cookie: Kind[str | None] = Kind(_text, "the site's cookies as text, such as 'user_id=...; session=...'")
 # Whether a store can be made of it is for the store to say.
-store: Kind[str | None] = Kind(_text, STORE_URLS, lambda url: without_password(url or ""), delicate=True)
+store: Kind[str | None] = Kind(
+    _parse_store, STORE_URLS, lambda url: without_password(url or ""), delicate=True
+)
 api_key: Kind[str | None] = Kind(
     lambda value: parse_keys([value])[0], "a key of printable ASCII without spaces"
 )
-path: Kind[Path | None] = Kind(lambda value: Path(_text(value)).expanduser(), "the path of a file")
+path: Kind[Path | None] = Kind(_parse_path, "the path of a file")

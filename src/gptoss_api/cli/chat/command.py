@@ -12,6 +12,7 @@ from ...config import ConfigError, Resolution
 from ...telemetry.logs import configure_logging
 from ..address import NoAddress, gateway_address
 from ..options import WrongSetting, read_settings
+from ..streams import NOBODY_READS
 from .conversation import Conversation, Said, as_unicode, full_name
 from .remote import Remote
 from .screen import Screen
@@ -20,8 +21,6 @@ from .source import Failed, Heard, Source
 
 # What a program that was interrupted ends with.
 _INTERRUPTED: Final = 130
-# And one whose reader left.
-_NOBODY_READS: Final = 141
 # Keys that are typed before it is over.
 _TRIES: Final = 3
 BASE_URL: Final = "GPTOSS_BASE_URL"
@@ -186,7 +185,7 @@ def _answer(source: Source, conversation: Conversation, screen: Screen, *, as_js
     source.ask(conversation, heard)
     screen.end()
     if screen.gone:
-        sys.exit(_NOBODY_READS)
+        sys.exit(NOBODY_READS)
     if as_json:
         screen.result(json.dumps(_whole(heard), ensure_ascii=False, indent=2))
         return

@@ -7,6 +7,8 @@ from typing import Final, TextIO
 
 import click
 
+from ..streams import give_up
+
 _DIM: Final = "\x1b[2m"
 _PLAIN: Final = "\x1b[0m"
 
@@ -102,8 +104,7 @@ class Screen:
             sys.stdout.flush()
         except OSError as error:
             self.gone = True
-            # Python writes what it still holds as it ends, and complains where nobody takes it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            give_up(sys.stdout)
             if not isinstance(error, BrokenPipeError):
                 raise Unwritable(f"The answer cannot be written: {error.strerror}.") from None
 
