@@ -6,7 +6,7 @@ from gptoss_api.server.request import RequestRecord
 
 def headers_of(started: Started) -> dict[bytes, bytes]:
     record = RequestRecord(())
-    record.observe([started])
+    record.meter.observe([started])
     return dict(record.answer_headers())
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gptoss_api.server.exchange import ClientGone, Departure, Exchange
+from gptoss_api.server.exchange import ClientGone, Exchange
 from tests.server.unwired import connected
 
 GET = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
@@ -80,11 +80,11 @@ async def test_every_request_of_a_connection_that_is_lost_learns_of_it() -> None
     outcomes: list[str] = []
 
     async def serve(exchange: Exchange) -> None:
-        with Departure(exchange) as departure:
-            try:
-                await asyncio.sleep(10)
-            except asyncio.CancelledError:
-                outcomes.append("left" if departure.gone else "cancelled")
+        exchange.watch(True)
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            outcomes.append("left" if exchange.gone else "cancelled")
 
     protocol, _ = connected(serve)
     protocol.data_received(GET * 2)

@@ -38,18 +38,15 @@ _log = logging.getLogger(__name__)
 class Caller(Struct, frozen=True):
     """Who asks. ``id`` is opaque, and "" where no keys are; ``name`` is for the log.
 
-    ``record`` is there for keys that were created.
+    ``record`` is there for keys that were created, ``limited`` says whether there are limits to what may be
+    used.
     """
 
     id: str = ""
     name: str = ""
     admin: bool = False
     record: KeyRecord | None = None
-
-    @property
-    def limited(self) -> bool:
-        """Whether there are limits to what may be used."""
-        return self.record is not None and self.record.limits != NO_LIMITS
+    limited: bool = False
 
     def may_use(self, model: str) -> bool:
         """Whether the model with this canonical id may be asked."""
@@ -141,7 +138,9 @@ class ApiKeys:
             except ValueError:
                 _log.warning("a key in the state store cannot be read and opens nothing; make it anew")
                 continue
-            created[digest] = Caller(record.id, record.name, record.admin, record)
+            created[digest] = Caller(
+                record.id, record.name, record.admin, record, limited=record.limits != NO_LIMITS
+            )
         self._created = created
         self._were_created = self._were_created or bool(records)
 

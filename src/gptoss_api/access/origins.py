@@ -69,13 +69,15 @@ class HostPolicy:
     Who asks for a loopback name reached this machine by itself: no other site's name points here.
     """
 
-    __slots__ = ("_any", "_hosts")
+    __slots__ = ("_any", "_hosts", "allowed")
 
     def __init__(self, hosts: Iterable[str]) -> None:
         self._hosts = frozenset(hosts)
         self._any = ANY in self._hosts
+        # Asked for every request, of few different hosts.
+        self.allowed = lru_cache(maxsize=256)(self._allowed)
 
-    def allowed(self, host_header: str | None) -> bool:
+    def _allowed(self, host_header: str | None) -> bool:
         """Whether a request with this ``Host`` header is answered; its port does not matter.
 
         Every browser sends the header, so a request without one comes from no web page.

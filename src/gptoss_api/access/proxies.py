@@ -25,11 +25,13 @@ Headers = Iterable[tuple[bytes, bytes]]
 class TrustedProxies:
     """The proxies at ``networks``: addresses, networks such as 10.0.0.0/8, ``loopback`` or ``private``."""
 
-    __slots__ = ("_networks", "trusts")
+    __slots__ = ("_networks", "any", "trusts")
 
     def __init__(self, networks: Iterable[str]) -> None:
         each = [part for text in networks for part in _NAMED.get(text, (text,))]
         self._networks = [ip_network(text) for text in each]
+        # Whether there is one.
+        self.any: Final = bool(each)
         # Few different peers ask again and again.
         self.trusts = lru_cache(maxsize=1024)(self._trusts)
 

@@ -4,6 +4,8 @@ import time
 from contextvars import ContextVar
 from typing import Final
 
+from msgspec import Struct
+
 from .events import (
     Events,
     Finished,
@@ -26,7 +28,7 @@ def estimated_tokens(characters: int) -> int:
     return -(-characters // CHARACTERS_PER_TOKEN)
 
 
-class Meter:
+class Meter(Struct, eq=False):
     """Adds up the events of one request's turns; ``prompt_tokens`` is what its prompts are thought to have.
 
     ``first`` is when the first of them came, in ``time.perf_counter()`` seconds. ``usage`` at any moment is
@@ -35,25 +37,14 @@ class Meter:
     again.
     """
 
-    __slots__ = (
-        "_finished",
-        "_reasoning",
-        "_repairs",
-        "_reported",
-        "_written",
-        "first",
-        "prompt_tokens",
-        "started",
-    )
-
-    def __init__(self, prompt_tokens: int = 0) -> None:
-        self.prompt_tokens = prompt_tokens
-        self.first: float | None = None
-        self.started: Started | None = None
-        self._written = self._reasoning = 0
-        self._repairs = 0
-        self._finished: tuple[str, ...] = ()
-        self._reported: Usage | None = None
+    prompt_tokens: int = 0
+    first: float | None = None
+    started: Started | None = None
+    _written: int = 0
+    _reasoning: int = 0
+    _repairs: int = 0
+    _finished: tuple[str, ...] = ()
+    _reported: Usage | None = None
 
     def observe(self, events: Events) -> None:
         if self.first is None:
@@ -93,25 +84,24 @@ class Meter:
 
     @property
     def repairs(self) -> int:
-        return max(self._repairs, 0 if self.started is None else self.started.repairs)
+        started = self.started
+        return self._repairs if started is None else max(self._repairs, started.repairs)
 
     @property
     def repaired(self) -> tuple[str, ...]:
         return self._finished or (() if self.started is None else self.started.repaired)
 
 
-class UpstreamTime:
+class UpstreamTime(Struct, eq=False):
     """How long a request has waited for upstreams, for a place at one too.
 
     Turns that it asks at the same time do not count twice.
     """
 
-    __slots__ = ("_running", "_seconds", "_since", "asked")
-
-    def __init__(self) -> None:
-        self._running = 0
-        self._since = self._seconds = 0.0
-        self.asked = False
+    asked: bool = False
+    _running: int = 0
+    _since: float = 0.0
+    _seconds: float = 0.0
 
     def enter(self) -> None:
         if not self._running:

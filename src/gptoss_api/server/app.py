@@ -1,6 +1,5 @@
 """Everything that answers requests: routes, wrapped by the edge."""
 
-import time
 from functools import lru_cache
 
 from ..access import HostPolicy, OriginPolicy, TrustedProxies
@@ -94,11 +93,12 @@ class App:
         return self.reloader
 
     def _finished(self, exchange: Exchange) -> None:
-        _log(exchange)
         record = exchange.record
         owner = record.dialect or self.edge.surface.owner_name(exchange.path)
+        turn = account_of(record, owner)
+        _log(exchange, turn)
         if owner and not record.goes_on:
-            self._account(record, account_of(record, owner))
+            self._account(record, turn)
 
     def _ended_later(self, record: RequestRecord, status: int, outcome: str) -> None:
         """Accounts for a request whose answer went on when it was over."""
@@ -132,10 +132,9 @@ def _program(user_agent: str) -> str:
     return user_agent.partition("(")[0].strip()[:64]
 
 
-def _log(exchange: Exchange) -> None:
-    record = exchange.record
-    started, meter, arrived = record.started, record.meter, record.arrived
-    usage = meter.usage if started else None
+def _log(exchange: Exchange, turn: TurnAccount) -> None:
+    record, path = exchange.record, exchange.path
+    started = record.meter.started
     log_request(
         request_id=record.id,
         key=record.key.name,
@@ -143,18 +142,18 @@ def _log(exchange: Exchange) -> None:
         client=_program(record.headers.get("user-agent", "")),
         dialect=record.dialect,
         method=exchange.method,
-        path=exchange.path,
+        path=path,
         upstream=started.upstream if started else "",
         model=started.model if started else "",
         thread=started.thread if started else "",
         emulated=",".join(started.emulated) if started else "",
-        repairs=meter.repairs if started else None,
-        status=record.status,
-        outcome=record.outcome,
-        prompt_tokens=usage.prompt_tokens if usage else None,
-        completion_tokens=usage.completion_tokens if usage else None,
-        first_byte_ms=None if meter.first is None else (meter.first - arrived) * 1000,
-        total_ms=(time.perf_counter() - arrived) * 1000,
+        repairs=turn.repairs if started else None,
+        status=turn.status,
+        outcome=turn.outcome,
+        prompt_tokens=turn.prompt if started else None,
+        completion_tokens=turn.completion if started else None,
+        first_byte_ms=turn.first_ms,
+        total_ms=turn.total_ms,
         # A view of the page is many files.
-        probe=exchange.path in PROBES or exchange.path.startswith(f"{PAGE}/"),
+        probe=path in PROBES or path.startswith(f"{PAGE}/"),
     )

@@ -22,6 +22,20 @@ _MOST_UNPACKED: Final = 1032
 _GZIP: Final = 31
 
 
+def body_at_hand(exchange: Exchange, limit: int) -> bytes | None:
+    """The request body, where it came in one piece with its head, plain, as most do.
+
+    Raises:
+        RequestTooLarge: for one of more than ``limit`` bytes.
+    """
+    if exchange.more_body or "content-encoding" in exchange.record.headers:
+        return None
+    body = exchange.at_hand()
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
 async def read_body(exchange: Exchange, arriving: Arriving) -> bytes:
     """The whole request body, unpacked, for which ``arriving`` has to have room.
 
@@ -54,12 +68,6 @@ async def _received(exchange: Exchange, arriving: Arriving) -> bytes:
     declared = headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)
-    if not exchange.more_body:
-        # It came in one piece with its head, as most do.
-        body = await exchange.part()
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
     parts: list[bytes] = []
     size = 0
     loop = asyncio.get_running_loop()

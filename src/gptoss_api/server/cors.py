@@ -12,6 +12,9 @@ from ..access.origins import ANY
 
 RawHeader = tuple[bytes, bytes]
 
+# What pages may do by the answer's head: the origin that may read it, or none, and the lines that say so.
+Allowed = tuple[str | None, bytes]
+
 METHODS: Final = b"GET, HEAD, POST, DELETE, OPTIONS"
 
 # What a browser client may send: the headers of the OpenAI and Anthropic SDKs, of routers, and ours.
@@ -47,8 +50,7 @@ _EXPOSED: Final = (
     "x-gptoss-repeat",
 )
 # What keys with limits are told besides, in each API's own words.
-EXPOSED_LIMITS: Final[RawHeader] = (
-    b"access-control-expose-headers",
+EXPOSED_LIMITS: Final = b"access-control-expose-headers: %b\r\n" % (
     ", ".join(
         [
             "retry-after-ms",
@@ -65,27 +67,27 @@ _MAX_AGE: Final = 86_400
 
 
 class Cors:
-    """The headers that tell browsers what pages of an origin may do."""
+    """The headers that tell browsers what pages of an origin may do.
+
+    ``unasked`` is what a request gets that comes from no page. Where every origin is allowed all answers are
+    the same, so that any cache may keep them.
+    """
 
     def __init__(self, origins: OriginPolicy) -> None:
         self._origins = origins
-        self._vary: tuple[RawHeader, ...] = ((b"vary", b"origin"),) if origins.varies else ()
-        self._expose: RawHeader = (b"access-control-expose-headers", ", ".join(_EXPOSED).encode())
+        self._vary = b"vary: origin\r\n" if origins.varies else b""
+        self._expose = b"access-control-expose-headers: %b\r\n" % ", ".join(_EXPOSED).encode()
+        self.unasked: Final = self._answer(None if origins.varies else ANY)
 
-    def allow(self, origin: str | None) -> str | None:
-        """What the page of ``origin`` is told; ``None`` if it may not read, or no page asks.
+    def allow(self, origin: str) -> Allowed:
+        """What the page of ``origin`` may do. The name is as it came: without control characters."""
+        return self._answer(self._origins.allow(origin))
 
-        Where every origin is allowed all answers are the same, so that any cache may keep them.
-        """
-        if origin is None:
-            return None if self._origins.varies else ANY
-        return self._origins.allow(origin)
-
-    def response_headers(self, allowed: str | None) -> tuple[RawHeader, ...]:
-        """For every response; ``allowed`` as :meth:`allow` gave it."""
+    def _answer(self, allowed: str | None) -> Allowed:
         if allowed is None:
-            return self._vary
-        return ((b"access-control-allow-origin", allowed.encode("latin-1")), self._expose, *self._vary)
+            return None, self._vary
+        allow = b"access-control-allow-origin: %b\r\n" % allowed.encode("latin-1")
+        return allowed, b"".join((allow, self._expose, self._vary))
 
 
 def options_headers(headers: Mapping[str, str], allowed: str | None) -> list[RawHeader]:

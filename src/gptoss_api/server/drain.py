@@ -3,6 +3,7 @@
 import asyncio
 import time
 from types import TracebackType
+from typing import Any
 
 from ..core.errors import Overloaded
 
@@ -12,7 +13,7 @@ def shutting_down() -> Overloaded:
 
 
 class Drain:
-    """The requests in flight, for as long as each is entered as a context; each in its own task.
+    """The requests in flight, by the task of each: those ``running``, and whatever enters it as a context.
 
     Once it drains, new requests are taken for another ``delay`` seconds.
     """
@@ -22,11 +23,11 @@ class Drain:
         self.draining = False
         self._refuses_from = 0.0
         self.expired = False
-        self._running: set[asyncio.Task[object]] = set()
+        self.running: set[asyncio.Task[Any]] = set()
 
     @property
     def in_flight(self) -> int:
-        return len(self._running)
+        return len(self.running)
 
     def begin(self) -> None:
         """From now on nobody is to come any more; who comes all the same is refused after the delay."""
@@ -42,17 +43,17 @@ class Drain:
     def expire(self) -> None:
         """The grace is over: cancels what still runs; each stream closes with an error event."""
         self.expired = True
-        for task in self._running:
+        for task in self.running:
             task.cancel()
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._running.add(task)
+        self.running.add(task)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._running.discard(task)
+        self.running.discard(task)

@@ -19,7 +19,7 @@ from .absent import advice
 from .cors import EXPOSED_LIMITS, Cors, options_headers
 from .drain import Drain, shutting_down
 from .exchange import ClientGone, Exchange
-from .request import id_headers
+from .request import id_lines
 from .routes import Handler, Routes
 from .surface import Surface, administers, is_open
 
@@ -37,7 +37,7 @@ _HOSTS_WITH_KEYS: Final = (
 )
 
 # RFC 9110, section 7.2: a name or address, and a port.
-_HOST: Final = re.compile(rb"(?:\[[0-9A-Za-z:.%]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]*)(?::[0-9]*)?")
+_HOST: Final = re.compile(r"(?:\[[0-9A-Za-z:.%]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]*)(?::[0-9]*)?").fullmatch
 
 
 class Edge:
@@ -70,22 +70,25 @@ class Edge:
 
     async def serve(self, exchange: Exchange) -> None:
         """Has ``exchange`` answered, whatever comes of it, and tells of it when that is over."""
-        record = exchange.record
-        exchange.path = self.surface.canonical_path(exchange.path)
-        record.address = self._proxies.client(exchange.peer, exchange.headers)
+        record, surface, proxies, cors = exchange.record, self.surface, self._proxies, self._cors
+        if exchange.path not in surface.plain:
+            exchange.path = surface.canonical_path(exchange.path)
+        peer = exchange.connection.peer
+        record.address = proxies.client(peer, exchange.headers) if proxies.any else peer
         if self._drain.draining:
             # Whoever keeps connections for later keeps none to a gateway that goes.
             exchange.keep_alive = False
         origin = record.headers.get("origin")
-        allowed_origin = self._cors.allow(origin)
-        exchange.common = (*id_headers(record.id), *self._cors.response_headers(allowed_origin))
+        allowed_origin, told = cors.unasked if origin is None else cors.allow(origin)
+        exchange.common = id_lines(record.id) + told
         try:
             self._admit(exchange, origin, allowed_origin)
             if exchange.method == "OPTIONS":
                 exchange.start(204, options_headers(record.headers, allowed_origin), sized=True)
                 exchange.end()
             else:
-                await self._find(exchange)(exchange)
+                handler = self.routes.fixed.get((exchange.method, exchange.path)) or self._find(exchange)
+                await handler(exchange)
         except ClientGone:
             record.status = record.status or CLIENT_GONE
             record.outcome = "client_gone"
@@ -101,11 +104,12 @@ class Edge:
 
     def _admit(self, exchange: Exchange, origin: str | None, allowed_origin: str | None) -> None:
         record = exchange.record
-        _check_host(exchange)
-        told = self._proxies.told(exchange.peer, exchange.headers, b"x-forwarded-host")
-        if not _HOST.fullmatch(told.encode("latin-1")):
-            raise InvalidRequest("The X-Forwarded-Host header of this request is no host name.")
-        host = told or record.headers.get("host")
+        host = _host_of(exchange)
+        if self._proxies.any:
+            told = self._proxies.told(exchange.peer, exchange.headers, b"x-forwarded-host")
+            if not _HOST(told):
+                raise InvalidRequest("The X-Forwarded-Host header of this request is no host name.")
+            host = told or host
         if not self._hosts.allowed(host):
             raise HostNotAllowed(
                 "This gateway does not answer to the Host name of this request. "
@@ -123,15 +127,16 @@ class Edge:
                 "Web pages of this origin may not use this gateway. Add the origin to CORS_ORIGIN, "
                 "or set GPTOSS_API_KEYS.",
             )
-        if exchange.method != "OPTIONS" and not is_open(exchange.path):
-            authenticate = (
-                self._keys.authenticate_admin if administers(exchange.path) else self._keys.authenticate
-            )
-            caller = authenticate(record.headers)
+        plain = exchange.path in self.surface.plain
+        if exchange.method != "OPTIONS" and (plain or not is_open(exchange.path)):
+            if not plain and administers(exchange.path):
+                caller = self._keys.authenticate_admin(record.headers)
+            else:
+                caller = self._keys.authenticate(record.headers)
             record.caller, record.key = caller.id, caller
             if caller.limited and allowed_origin is not None:
-                exchange.common = (*exchange.common, EXPOSED_LIMITS)
-            if self._drain.refuses:
+                exchange.common += EXPOSED_LIMITS
+            if self._drain.draining and self._drain.refuses:
                 raise shutting_down()
 
     def _fail(self, error: GatewayError, exchange: Exchange) -> None:
@@ -158,12 +163,21 @@ class Edge:
         return handler
 
 
-def _check_host(exchange: Exchange) -> None:
-    """Raises: InvalidRequest, where it is not clear whom the request is for (RFC 9112, section 3.2)."""
-    hosts = [value for name, value in exchange.headers if name == b"host"]
-    if not hosts and exchange.http_version in ("1.0", "0.9"):
-        return
-    if len(hosts) != 1:
-        raise InvalidRequest(f"A request has one Host header; this one has {len(hosts) or 'none'}.")
-    if not _HOST.fullmatch(hosts[0]):
+def _host_of(exchange: Exchange) -> str | None:
+    """Whom the request is for; ``None`` where that need not be said.
+
+    Raises:
+        InvalidRequest: where it is not clear (RFC 9112, section 3.2).
+    """
+    known = exchange.record.headers
+    host = known.get("host")
+    # Of headers that are there twice only one is known.
+    if host is None or len(known) != len(exchange.headers):
+        count = sum(name == b"host" for name, _ in exchange.headers)
+        if not count and exchange.http_version in ("1.0", "0.9"):
+            return None
+        if count != 1:
+            raise InvalidRequest(f"A request has one Host header; this one has {count or 'none'}.")
+    if host is not None and not _HOST(host):
         raise InvalidRequest("The Host header of this request is no host name.")
+    return host

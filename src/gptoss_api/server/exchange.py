@@ -6,10 +6,10 @@ goes to the transport at once, the head of an answer together with its first byt
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..dialects.base import StreamFormat
 from ..loop import Flow
@@ -25,6 +25,8 @@ UNREAD_LIMIT: Final = 64 * 1024
 
 # Which a client has to skip where it did not ask for it (RFC 9110, section 15.2).
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+_JSON: Final = (b"content-type", b"application/json")
 _STREAM_HEADERS: Final[RawHeaders] = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
@@ -37,7 +39,7 @@ STATUS_LINES: Final = {
 # OpenAI's Go SDK, whose older releases take the empty line after a comment for the end of an event.
 _GO: Final = "OpenAI/Go"
 # RFC 9110, section 5.5: what no field value holds.
-_FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -50,21 +52,21 @@ class Exchange:
 
     ``path`` is percent-decoded, ``parameters`` are those in it. ``gone`` says that the client left,
     ``complete`` that the whole answer was written. ``upgrades`` says that the client wants to speak another
-    protocol from now on, in which the body is; ``stays`` that the server is not about to stop. ``common`` is
-    a part of the head of whatever the answer is.
+    protocol from now on, in which the body is; ``stays`` that the server is not about to stop. ``common`` are
+    lines of the head of whatever the answer is. ``task`` is the one that serves it.
     """
 
     __slots__ = (
         "_chunked",
-        "_connection",
         "_flow",
         "_head",
         "_news",
         "_parts",
-        "_watcher",
+        "_watched",
         "asks_to_continue",
         "common",
         "complete",
+        "connection",
         "gone",
         "headers",
         "http_version",
@@ -77,6 +79,7 @@ class Exchange:
         "record",
         "sign_of_life",
         "stays",
+        "task",
         "unread",
         "upgrades",
     )
@@ -94,7 +97,7 @@ class Exchange:
         asks_to_continue: bool = False,
         upgrades: bool = False,
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self.method = method
         self.path = path
         self.query = query
@@ -106,7 +109,7 @@ class Exchange:
         self.stays = True
         self.parameters = _NO_PARAMETERS
         self.record = RequestRecord(headers)
-        self.common: RawHeaders = ()
+        self.common = b""
         self.more_body = True
         # What has arrived of the body and was not asked for yet, and its size in bytes.
         self._parts: list[bytes] = []
@@ -115,9 +118,10 @@ class Exchange:
         self.complete = False
         self._head: bytes | None = None
         self._chunked = False
-        # What waits for the rest of the body, and whom the client's departure stops.
+        self.task: asyncio.Task[Any] = None  # type: ignore[assignment]  # there is one once it is served
+        # What waits for the rest of the body, and whether the client's departure stops the task.
         self._news: asyncio.Future[None] | None = None
-        self._watcher: Callable[[], None] | None = None
+        self._watched = False
         self._flow: Flow | None = None
         # That of the stream, once that is open.
         self.sign_of_life = b""
@@ -125,11 +129,7 @@ class Exchange:
     @property
     def peer(self) -> str:
         """The address of the other end of its connection, which may be a proxy's."""
-        return self._connection.peer
-
-    @property
-    def connection(self) -> "HttpProtocol":
-        return self._connection
+        return self.connection.peer
 
     @property
     def started(self) -> bool:
@@ -145,20 +145,25 @@ class Exchange:
             ClientGone: if the client leaves before it is complete.
         """
         if self.asks_to_continue and not self._parts and self.more_body:
-            self._connection.transport.write(_CONTINUE)
+            self.connection.transport.write(_CONTINUE)
         self.asks_to_continue = False
         while not self._parts and self.more_body:
             if self.gone:
                 raise ClientGone
-            self._connection.resume_reading()
+            self.connection.resume_reading()
             self._news = asyncio.get_running_loop().create_future()
             await self._news
+        part = self.at_hand()
+        if self.more_body:
+            self.connection.resume_reading()
+        return part
+
+    def at_hand(self) -> bytes:
+        """What has arrived of the body and was not given out yet."""
         parts = self._parts
         part = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self.unread = 0
-        if self.more_body:
-            self._connection.resume_reading()
         return part
 
     def arrived(self, part: bytes) -> None:
@@ -179,14 +184,14 @@ class Exchange:
             return
         self.gone = True
         self._wake()
-        if self._watcher is not None:
-            self._watcher()
+        if self._watched:
+            self.task.cancel()
 
-    def watch(self, leave: Callable[[], None] | None) -> None:
-        """Has ``leave`` called once the client leaves; at once if it did."""
-        self._watcher = leave
-        if leave is not None and self.gone:
-            leave()
+    def watch(self, wanted: bool) -> None:
+        """Has the task that serves it cancelled once the client leaves, at once if it did, or no more."""
+        self._watched = wanted
+        if wanted and self.gone:
+            self.task.cancel()
 
     def _wake(self) -> None:
         news, self._news = self._news, None
@@ -201,11 +206,10 @@ class Exchange:
         An answer that is not ``sized`` by one of its headers ends where :meth:`end` says so.
         """
         self.record.status = status
-        lines = [STATUS_LINES[status], self._connection.shared.date]
-        told = (*headers, *self.common)
-        if _FORBIDDEN.search(b"".join([value for _, value in told])):
-            raise ValueError(f"one of the headers {[name for name, _ in told]} cannot be sent")
-        for name, value in told:
+        lines = [STATUS_LINES[status], self.connection.shared.date, self.common]
+        for name, value in headers:
+            if _FORBIDDEN(value):
+                raise ValueError(f"the header {name!r} cannot be sent")
             if name == b"connection" and value == b"close":
                 self.keep_alive = False
             else:
@@ -225,28 +229,41 @@ class Exchange:
         self.start(101, headers, sized=True)
         # No further request can follow.
         self.keep_alive = False
-        self._send(b"")
+        self.write(b"")
 
     async def handle(self, message: "Exchange") -> None:
         """Has a request answered that came on this connection in another protocol."""
-        await self._connection.shared.serve(message)
+        task = asyncio.current_task()
+        assert task is not None
+        message.task = task
+        await self.connection.shared.serve(message)
 
-    def write(self, data: bytes) -> None:
-        """Sends ``data`` as more of the answer's body."""
-        if self._chunked and data:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._send(data)
+    def write(self, data: bytes, *, last: bool = False) -> None:
+        """Sends ``data`` as more of the answer's body, with the ``last`` of it what marks its end."""
+        head, self._head = self._head, None
+        transport = self.connection.transport
+        if self.gone or transport.is_closing():
+            return
+        if self._chunked:
+            if data:
+                data = b"%x\r\n%b\r\n" % (len(data), data)
+            if last:
+                data += _LAST_CHUNK
+        elif self.method == "HEAD":
+            data = b""
+        if head is not None:
+            data = head + data
+        if data:
+            transport.write(data)
 
     def end(self, last: bytes = b"") -> None:
         """Sends the ``last`` bytes of the answer's body."""
-        if self._chunked:
-            last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last) if last else b"0\r\n\r\n"
-        self._send(last)
+        self.write(last, last=True)
         if not self.gone:
             self.complete = True
             if self._news is not None:
                 self._wake()
-            self._connection.answered(self)
+            self.connection.answered(self)
 
     def respond(self, status: int, body: bytes, headers: RawHeaders = ()) -> None:
         """A whole answer."""
@@ -255,31 +272,32 @@ class Exchange:
 
     def respond_json(self, status: int, body: bytes, headers: RawHeaders = ()) -> None:
         """A whole answer in JSON."""
-        self.respond(status, body, [(b"content-type", b"application/json"), *headers])
+        self.start(status, [_JSON, *headers, (b"content-length", b"%d" % len(body))], sized=True)
+        self.end(body)
 
     @property
     def congested(self) -> bool:
         """Whether the client reads more slowly than it is written to."""
-        return self._connection.congested and not self.gone
+        return self.connection.congested and not self.gone
 
     def limit(self, flow: Flow) -> None:
         """Has ``flow`` held whenever the client reads too slowly."""
         self._flow = flow
-        if self._connection.congested and not self.gone:
+        if self.connection.congested and not self.gone:
             flow.hold()
 
     def congestion_changed(self) -> None:
         """To be called when ``congested`` has changed."""
         if self._flow is not None:
-            if self._connection.congested:
+            if self.connection.congested:
                 self._flow.hold()
             else:
                 self._flow.release()
 
     async def writable(self) -> None:
         """Waits while the client reads too slowly."""
-        while self._connection.congested and not self.gone:
-            await self._connection.relief()
+        while self.connection.congested and not self.gone:
+            await self.connection.relief()
 
     @property
     def harmless(self) -> bytes:
@@ -291,45 +309,7 @@ class Exchange:
 
     def abort(self) -> None:
         """Breaks an answer off that cannot be completed; the client sees the connection close."""
-        self._connection.transport.close()
-
-    def _send(self, data: bytes) -> None:
-        head, self._head = self._head, None
-        if self.gone or self._connection.transport.is_closing():
-            return
-        if self.method == "HEAD":
-            data = b""
-        if head is not None:
-            data = head + data
-        if data:
-            self._connection.transport.write(data)
-
-
-class Departure:
-    """Cancels the task that serves ``exchange`` when its client leaves.
-
-    Use as a context manager around the answer; ``gone`` tells afterwards whether a cancellation
-    came from here.
-    """
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-        self._serving: asyncio.Task[object] | None = None
-        self.gone = False
-
-    def __enter__(self) -> "Departure":
-        self._serving = asyncio.current_task()
-        self._exchange.watch(self._leave)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._exchange.watch(None)
-        self._serving = None
-
-    def _leave(self) -> None:
-        self.gone = True
-        if self._serving is not None:
-            self._serving.cancel()
+        self.connection.transport.close()
 
 
 class ClientStream:
@@ -368,10 +348,22 @@ class ClientStream:
         self._exchange.write(data)
         self._last_write = self._loop.time()
 
+    async def relay(self, pieces: AsyncIterator[bytes]) -> None:
+        """Sends ``pieces`` as they come and ends the response, for as long as the client is there."""
+        self._exchange.watch(True)
+        try:
+            async for data in pieces:
+                await self.write(data)
+            await self.close()
+        finally:
+            self._exchange.watch(False)
+            self.stop()
+
     async def close(self, last: bytes = b"") -> None:
         """Sends the ``last`` bytes and ends the response."""
         self.stop()
-        await self._exchange.writable()
+        if self._exchange.congested:
+            await self._exchange.writable()
         if not self.started:
             self._open()
         self._exchange.end(last)

@@ -26,7 +26,7 @@ import httptools
 from ..core.errors import InvalidRequest
 from .exchange import STATUS_LINES, UNREAD_LIMIT, Exchange
 from .listening import DescriptorWatch
-from .request import id_headers, new_request_id
+from .request import id_lines, new_request_id
 from .surface import Surface
 
 # Seconds and bytes for the headers of one request.
@@ -165,11 +165,15 @@ class HttpProtocol(asyncio.Protocol):
             self._drop(data)
             return
         if self._quiet:
-            self._stop_timer()
+            self.deadline = inf
+            self._quiet = False
         if self._in_head:
             self._head_bytes += len(data)
         try:
-            self._feed(data)
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                self._feed_on(memoryview(data)[offer.args[0] :])
         except httptools.HttpParserError:
             self._break_off(400, "This is not a valid HTTP request.")
             return
@@ -242,16 +246,18 @@ class HttpProtocol(asyncio.Protocol):
             self._asks_to_continue = True
         self._headers.append((name, value))
 
-    def on_headers_complete(self) -> None:
-        if not self._parser.should_upgrade():
-            self._take_head()
+    def on_headers_complete(self, *, upgrades: bool = False) -> None:
+        """A head is there: its request is answered, or waits for its turn.
 
-    def _take_head(self, *, upgrades: bool = False) -> None:
-        """A head is there: its request is answered, or waits for its turn."""
+        One with the offer of an upgrade has come when it is known whether it ``upgrades``.
+        """
         parser = self._parser
+        if parser.should_upgrade() and not upgrades:
+            return
         self._in_head = False
         self._head_bytes = 0
-        self._stop_timer()
+        self.deadline = inf
+        self._quiet = False
         version = parser.get_http_version()
         url = httptools.parse_url(self._url)
         if url.schema is not None:
@@ -268,9 +274,8 @@ class HttpProtocol(asyncio.Protocol):
             asks_to_continue=self._asks_to_continue,
             upgrades=upgrades,
         )
-        idle = self._is_idle()
-        self._exchange = exchange
-        if idle:
+        last, self._exchange = self._exchange, exchange
+        if last is None or last.complete:
             self._begin(exchange)
         else:
             self.pause_reading()
@@ -326,7 +331,8 @@ class HttpProtocol(asyncio.Protocol):
             return
         if not self.congested:
             self._waited = 0.0
-        self.resume_reading()
+        if not self._reading:
+            self.resume_reading()
         if self._waiting:
             self._begin(self._waiting.popleft())
         elif exchange.more_body:
@@ -360,32 +366,32 @@ class HttpProtocol(asyncio.Protocol):
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 
-    def _feed(self, data: bytes) -> None:
-        """Parses ``data``. Offers of an upgrade but to a WebSocket are ignored (RFC 9110, section 7.8).
+    def _feed_on(self, rest: memoryview) -> None:
+        """Goes on behind a head with the offer of an upgrade.
 
-        The parser gives up the body of a request that offers one, and Java's HTTP client offers h2c with the
-        first request it sends. So another parser gets its head without the offer, and then what followed.
+        All but those to a WebSocket are ignored (RFC 9110, section 7.8). The parser gives up the body of such
+        a request, and Java's HTTP client offers h2c with the first one it sends. So another parser gets its
+        head without the offer, and then what followed.
         """
-        rest: bytes | memoryview = data
         while True:
-            try:
-                self._parser.feed_data(rest)
-            except httptools.HttpParserUpgrade as offer:
-                rest = memoryview(rest)[offer.args[0] :]
-            else:
-                return
             method, version = self._parser.get_method(), self._parser.get_http_version().encode()
             if method == b"CONNECT":
                 raise httptools.HttpParserError("no proxy")
             if self._offers_websocket(method) and self._is_idle():
                 self._switched = True
-                self._take_head(upgrades=True)
+                self.on_headers_complete(upgrades=True)
                 if rest:
                     self.on_body(bytes(rest))
                 return
             kept = [b"%s: %s\r\n" % header for header in self._headers if header[0] != b"upgrade"]
             self._parser = self._new_parser()
             self._parser.feed_data(b"%s %s HTTP/%s\r\n%s\r\n" % (method, self._url, version, b"".join(kept)))
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as offer:
+                rest = rest[offer.args[0] :]
+            else:
+                return
 
     def _authority(self, url: "httptools.parser.url_parser.URL") -> bytes:
         """Whom a request is for that says so in its first line, as those to a proxy do.
@@ -406,14 +412,15 @@ class HttpProtocol(asyncio.Protocol):
 
     def _begin(self, exchange: Exchange) -> None:
         self._answered = exchange
-        task = self._loop.create_task(self._serve(exchange))
+        exchange.task = task = self._loop.create_task(self._serve(exchange))
         self.shared.tasks.add(task)
         task.add_done_callback(self.shared.tasks.discard)
 
     async def _serve(self, exchange: Exchange) -> None:
         try:
             # Who does not read the answers that are there gets no further ones.
-            await exchange.writable()
+            if self.congested:
+                await exchange.writable()
             await self.shared.serve(exchange)
         finally:
             # An answer that stays incomplete has no other honest end.
@@ -523,14 +530,13 @@ class HttpProtocol(asyncio.Protocol):
         # In the middle of an answer there is no place for another one.
         if self._is_idle() or self._is_unanswered():
             request_id = new_request_id()
-            identified = b"".join(b"%s: %s\r\n" % header for header in id_headers(request_id))
             exchange = None if self._is_idle() else self._exchange
             headers = {} if exchange is None else exchange.record.headers
             path = "" if exchange is None else exchange.path
             body = self.shared.surface.error(InvalidRequest(message), path, headers, request_id).body
             self.transport.write(
                 b"%scontent-type: application/json\r\ncontent-length: %d\r\n%s%sconnection: close\r\n\r\n%s"
-                % (STATUS_LINES[status], len(body), identified, self.shared.date, body)
+                % (STATUS_LINES[status], len(body), id_lines(request_id), self.shared.date, body)
             )
             if exchange is not None:
                 exchange.lost()

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from ..access import NOBODY, Reservation
 from ..core.account import Meter, UpstreamTime
 from ..core.errors import GatewayError, InternalError
-from ..core.events import Events, Started
 from ..core.turn import Turn
 from ..dialects.openai_errors import openai_error
 
@@ -24,10 +23,10 @@ def new_request_id() -> str:
     return f"req_{urandom(12).hex()}"
 
 
-def id_headers(request_id: str) -> tuple[tuple[bytes, bytes], ...]:
-    """What tells a client the id: OpenAI's read the one, Anthropic's the other."""
+def id_lines(request_id: str) -> bytes:
+    """The lines of a head that tell a client the id: OpenAI's read the one, Anthropic's the other."""
     identifier = request_id.encode()
-    return (b"x-request-id", identifier), (b"request-id", identifier)
+    return b"x-request-id: %b\r\nrequest-id: %b\r\n" % (identifier, identifier)
 
 
 class RequestRecord:
@@ -91,41 +90,20 @@ class RequestRecord:
         Raises:
             ModelNotAllowed: for a model that its key may not use.
         """
-        self.key.check_model(turn.model)
+        if self.key is not NOBODY:
+            self.key.check_model(turn.model)
         self.model = turn.model
+        headers = self.headers
         return replace(
             turn,
             caller=self.caller,
             queue=self.caller or self.address,
             request_id=self.id,
             weight=self.weight,
-            new_thread=self.headers.get("x-gptoss-thread", "").strip().lower() == "new",
-            comes_back=self._comes_back,
+            new_thread=headers.get("x-gptoss-thread", "").strip().lower() == "new",
+            # Official SDKs count their attempts from 0.
+            comes_back=headers.get("x-stainless-retry-count", "0") != "0" or "idempotency-key" in headers,
         )
-
-    @property
-    def _comes_back(self) -> bool:
-        """Whether the client says that it repeats; the official SDKs count their attempts from 0."""
-        counted = self.headers.get("x-stainless-retry-count", "0")
-        return counted != "0" or "idempotency-key" in self.headers
-
-    @property
-    def started(self) -> Started | None:
-        return self.meter.started
-
-    def observe(self, events: Events) -> None:
-        """Notes what the log line, the headers and the accounts need from a batch."""
-        self.meter.observe(events)
-
-    async def settle(self) -> None:
-        """Charges its key before its last bytes leave: whoever has them may come again at once."""
-        if self.reservation is not None:
-            await self.reservation.settle()
-
-    def over(self) -> None:
-        """Charges its key for what it has caused, however it ended, unless that was done."""
-        if self.reservation is not None:
-            self.reservation.leave()
 
     def fail(self, error: GatewayError) -> None:
         """The log has one vocabulary for all client APIs: OpenAI's codes."""
@@ -139,7 +117,7 @@ class RequestRecord:
 
     def answer_headers(self) -> list[tuple[bytes, bytes]]:
         """``x-gptoss-*``: who answered, and what was emulated, ignored or repaired so far."""
-        started = self.started
+        started = self.meter.started
         if started is None:
             return [*self.limit_headers]
         headers = [
@@ -149,7 +127,7 @@ class RequestRecord:
         ]
         if started.emulated:
             headers.append((b"x-gptoss-emulated", ",".join(started.emulated).encode()))
-        if ignored := _header_list(started.ignored):
+        if started.ignored and (ignored := _header_list(started.ignored)):
             headers.append((b"x-gptoss-ignored", ignored))
         if repairs := self.meter.repairs:
             headers.append((b"x-gptoss-repairs", b"%d" % repairs))
@@ -166,7 +144,5 @@ class RequestRecord:
 
 def _header_list(names: tuple[str, ...]) -> bytes:
     # Unknown fields are named by the client: only harmless ones may go into a header, and not without end.
-    if not names:
-        return b""
     safe = [name for name in names if len(name) <= 64 and _ID_CHARACTERS.issuperset(name)]
     return ",".join(safe[:64]).encode()

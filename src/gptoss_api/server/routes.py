@@ -28,6 +28,13 @@ class Routes:
             handlers.setdefault(method, handler)
             if method == "GET":
                 handlers.setdefault("HEAD", handler)
+        # Those that need no look at anything else.
+        self.fixed: Final = {
+            (method, path): handler
+            for path, handlers in self._paths.items()
+            if "{" not in path
+            for method, handler in handlers.items()
+        }
         self._patterns = [(_pattern(path), handlers) for path, handlers in self._paths.items() if "{" in path]
 
     @property

@@ -89,6 +89,15 @@ class Surface:
             for path in (*OWN, *(endpoint.path for endpoint in endpoints))
             if path.startswith(f"{_VERSION}/")
         )
+        # Fixed paths that are canonical and for everybody with a key: those of nearly all requests.
+        self.plain: Final = frozenset(
+            path
+            for path in (endpoint.path for endpoint in endpoints)
+            if "{" not in path
+            and path == self.canonical_path(path)
+            and not is_open(path)
+            and not administers(path)
+        )
 
     def canonical_path(self, path: str) -> str:
         """The route a path means: single slashes, none at the end, one ``/v1`` before names of the API."""

@@ -17,10 +17,10 @@ from ..core.turn import Turn
 from ..dialects.base import Answer, DialectRequest, Headers, ModelProbe, PreparedAnswer, StreamRenderer
 from ..loop import Flow, beside
 from ..upstreams.base import Sink
-from .body import read_body, weight_of
+from .body import body_at_hand, read_body, weight_of
 from .drain import Drain, shutting_down
-from .exchange import ClientGone, ClientStream, Departure, Exchange
-from .intake import Arriving, Intake
+from .exchange import ClientGone, ClientStream, Exchange
+from .intake import Intake
 from .request import RequestRecord
 from .series import AnswerTurn, Series
 
@@ -63,14 +63,13 @@ class AnswerEndpoint(ABC, Generic[R]):
     async def read(self, body: bytes, record: RequestRecord) -> R:
         """The request in ``body``."""
 
-    async def answer(self, request: R, sink: Sink) -> None:
+    def answer(self, request: R, sink: Sink) -> Awaitable[None]:
         """Feeds the events that answer ``request``."""
         if len(request.turns) == 1:
-            await self._answer_turn(request.turns[0], sink)
-        elif isinstance(request, PreparedAnswer):
-            sink.feed(request.events)
-        else:
-            await Series(self._answer_turn, request.turns, sink).answer()
+            return self._answer_turn(request.turns[0], sink)
+        if isinstance(request, PreparedAnswer):
+            return _prepared(request, sink)
+        return Series(self._answer_turn, request.turns, sink).answer()
 
     async def ended(self, request: R, record: RequestRecord, last: bytes) -> bytes:
         """Called when an answer is rendered to its end, with its ``last`` bytes; those that leave instead."""
@@ -84,21 +83,28 @@ class AnswerEndpoint(ABC, Generic[R]):
         record = exchange.record
         record.dialect = self._name
         UPSTREAM_TIME.set(record.upstream_time)
-        drain = self._serving.drain
+        serving, task = self._serving, exchange.task
+        drain, intake = serving.drain, serving.intake
+        drain.running.add(task)
         try:
-            with drain:
-                with self._serving.intake.body(record.caller) as arriving:
-                    request = await self._received(exchange, arriving)
-                # What asks no model, such as Ollama's look for one, costs nothing.
-                if record.key.limited and request.turns:
-                    await self._reserve(request, record)
-                await self.serve(request, exchange)
+            body = body_at_hand(exchange, intake.largest)
+            if body is not None:
+                request = await self._understood(body, record)
+            else:
+                with intake.body(record.caller) as arriving:
+                    request = await self._understood(await read_body(exchange, arriving), record)
+            # What asks no model, such as Ollama's look for one, costs nothing.
+            if record.key.limited and request.turns:
+                await self._reserve(request, record)
+            await self.serve(request, exchange)
         except asyncio.CancelledError:
             if drain.expired and not record.status:
                 raise shutting_down() from None
             raise
         finally:
-            record.over()
+            drain.running.discard(task)
+            if record.reservation is not None:
+                record.reservation.leave()
 
     async def _reserve(self, request: R, record: RequestRecord) -> None:
         """Admits a request of a key that has limits."""
@@ -110,36 +116,37 @@ class AnswerEndpoint(ABC, Generic[R]):
         )
         record.limit_headers = self._limit_headers(record.reservation.allowances)
 
-    async def _received(self, exchange: Exchange, arriving: Arriving) -> R:
-        body = await read_body(exchange, arriving)
-        record = exchange.record
+    async def _understood(self, body: bytes, record: RequestRecord) -> R:
+        """The request in ``body``, its turns as ``record`` asks them."""
         record.size, record.weight = len(body), weight_of(body)
         request = await self.read(body, record)
         record.meter.prompt_tokens = estimated_tokens(record.size) + _AROUND * len(request.turns)
         if isinstance(request, ModelProbe):
             record.key.check_model(request.model)
         # The one place where turns get their owner, before anything can open them.
-        request.turns = tuple([record.own(turn) for turn in request.turns])
+        request.turns = tuple(map(record.own, request.turns))
         return request
 
     async def serve(self, request: R, exchange: Exchange) -> None:
         """Answers one request for as long as its client is there."""
-        answer = self._stream if request.stream else self._whole
-        with Departure(exchange) as departure:
-            try:
-                await answer(request, exchange)
-            except asyncio.CancelledError:
-                if departure.gone:
-                    raise ClientGone from None
-                raise
-
-    async def _whole(self, request: R, exchange: Exchange) -> None:
-        record = exchange.record
-        collected = _Collected(record)
-        await self.answer(request, collected)
-        body = await self.ended(request, record, request.render(collected.collector))
-        await record.settle()
-        exchange.respond_json(200, body, record.answer_headers())
+        exchange.watch(True)
+        try:
+            if request.stream:
+                await self._stream(request, exchange)
+                return
+            record = exchange.record
+            collected = _Collected(record)
+            await self.answer(request, collected)
+            body = await self.ended(request, record, request.render(collected.collector))
+            if record.reservation is not None:
+                await record.reservation.settle()
+            exchange.respond_json(200, body, record.answer_headers())
+        except asyncio.CancelledError:
+            if exchange.gone:
+                raise ClientGone from None
+            raise
+        finally:
+            exchange.watch(False)
 
     async def _stream(self, request: R, exchange: Exchange) -> None:
         record = exchange.record
@@ -154,7 +161,8 @@ class AnswerEndpoint(ABC, Generic[R]):
         try:
             await self.answer(request, rendered)
             last = await self.ended(request, record, rendered.held + renderer.end())
-            await record.settle()
+            if record.reservation is not None:
+                await record.reservation.settle()
             if record.not_stored and not stream.started:
                 stream.headers = record.answer_headers()
             await stream.close(last)
@@ -176,6 +184,10 @@ class AnswerEndpoint(ABC, Generic[R]):
         record.fail(broken)
         last = self.last_words(renderer, rendered.held, broken)
         await stream.close(await self.ended(request, record, last))
+
+
+async def _prepared(request: PreparedAnswer, sink: Sink) -> None:
+    sink.feed(request.events)
 
 
 class _Collected:
@@ -230,7 +242,7 @@ class TurnEndpoint(AnswerEndpoint[DialectRequest]):
         self._parse = answer.parse
 
     async def read(self, body: bytes, record: RequestRecord) -> DialectRequest:
-        return await parsed(self._parse, body, record)
+        return await beside(record.weight, self._parse, body, record.headers)
 
 
 async def parsed(parse: Callable[[bytes, Headers], P], body: bytes, record: RequestRecord) -> P:

@@ -8,7 +8,7 @@ from ...dialects.base import Answer, StreamRenderer
 from ...dialects.responses import CompactConversation, CompactionRequest, CreateResponse, ResponseRequest
 from ...loop import beside
 from ...upstreams.base import Sink
-from ..exchange import ClientStream, Departure, Exchange
+from ..exchange import ClientStream, Exchange
 from ..request import RequestRecord
 from ..series import AnswerTurn
 from ..turns import AnswerEndpoint, Serving
@@ -70,15 +70,9 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
             exchange.respond_json(200, run.snapshot(), record.limit_headers)
             return
         # The run does not end with this client: it may come back for the rest.
-        with Departure(exchange):
-            stream = ClientStream(exchange, self._stream_format, self._serving.keep_alive)
-            stream.headers = record.limit_headers
-            try:
-                async for data in run.follow(0):
-                    await stream.write(data)
-                await stream.close()
-            finally:
-                stream.stop()
+        stream = ClientStream(exchange, self._stream_format, self._serving.keep_alive)
+        stream.headers = record.limit_headers
+        await stream.relay(run.follow(0))
 
 
 class CompactionEndpoint(AnswerEndpoint[CompactionRequest]):

@@ -15,7 +15,7 @@ from ...dialects.fields import Fields
 from ...dialects.openai_errors import error_object
 from ...dialects.responses import error_event
 from ...loop import beside
-from ..exchange import ClientStream, Departure, Exchange
+from ..exchange import ClientStream, Exchange
 from ..turns import Serving
 from .background import DEAD_AFTER, BackgroundRuns, Run
 from .conversation import page, read_chain
@@ -158,14 +158,8 @@ class ResponseRoutes:
         return _DIED if stored.status in RUNNING else _NO_EVENTS
 
     async def _follow(self, events: AsyncIterator[bytes], exchange: Exchange) -> None:
-        with Departure(exchange):
-            stream = ClientStream(exchange, SERVER_SENT_EVENTS, self._serving.keep_alive)
-            try:
-                async for data in events:
-                    await stream.write(data)
-                await stream.close()
-            finally:
-                stream.stop()
+        stream = ClientStream(exchange, SERVER_SENT_EVENTS, self._serving.keep_alive)
+        await stream.relay(events)
 
 
 async def _to_the_end(run: Run, start: int) -> AsyncIterator[bytes]:

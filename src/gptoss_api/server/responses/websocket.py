@@ -205,7 +205,7 @@ class _Message(Exchange):
     def start(self, status: int, headers: RawHeaders, *, sized: bool) -> None:
         self.record.status = self._status = status
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, *, last: bool = False) -> None:
         if self.gone:
             return
         if self._status != 200:
