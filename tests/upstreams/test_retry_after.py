@@ -87,9 +87,7 @@ def test_words_that_tell_a_wait_are_read(message: str, seconds: float | None) ->
     ],
 )
 def test_the_finest_header_that_has_a_meaning_counts(headers: dict[str, str], seconds: float | None) -> None:
-    told = ResponseHeaders()
-    for name, value in headers.items():
-        told.add(name.encode(), value.encode())
+    told = ResponseHeaders((name.encode(), value.encode()) for name, value in headers.items())
     assert read_retry_after(told) == seconds
 
 

@@ -72,12 +72,15 @@ class Admission:
         """One slot for ``caller``, held from entering the block until leaving it, or its ``release``."""
         return Slot(self, caller)
 
-    async def _acquire(self, caller: str) -> None:
+    def _take_free(self, caller: str) -> bool:
         # A slot is never free while somebody waits: it is handed over when it is given back.
-        if self._active < self._limit:
-            self._active += 1
-            self._take(caller)
-            return
+        if self._active >= self._limit:
+            return False
+        self._active += 1
+        self._held[caller] = self._held.get(caller, 0) + 1
+        return True
+
+    async def _wait(self, caller: str) -> None:
         if self._waiting >= self._max_waiting and not self._make_room(caller):
             raise self._overloaded("Too many requests wait for this upstream already")
         loop = asyncio.get_running_loop()
@@ -106,9 +109,6 @@ class Admission:
         self._average_hold += (held - self._average_hold) * (_NEWEST if self._average_hold else 1.0)
         self._hand_over(caller)
 
-    def _take(self, caller: str) -> None:
-        self._held[caller] = self._held.get(caller, 0) + 1
-
     def _hand_over(self, before: str) -> None:
         """Passes a slot on that was held by ``before``."""
         if (left := self._held.pop(before) - 1) > 0:
@@ -124,7 +124,7 @@ class Admission:
             self._waiting -= 1
             # A waiter that was cancelled but has not run yet is passed over.
             if not waiter.done():
-                self._take(caller)
+                self._held[caller] = self._held.get(caller, 0) + 1
                 waiter.set_result(None)
                 return
         self._active -= 1
@@ -189,25 +189,28 @@ class Slot:
         self._time: UpstreamTime | None = None
 
     async def __aenter__(self) -> "Slot":
-        loop = asyncio.get_running_loop()
-        asked = loop.time()
+        admission = self._admission
+        now = asyncio.get_running_loop().time
+        self._since = asked = now()
         if (upstream_time := UPSTREAM_TIME.get()) is not None:
             upstream_time.enter()
             self._time = upstream_time
-        try:
-            await self._admission._acquire(self._caller)
-        except BaseException:
-            self._waited()
-            raise
+        if not admission._take_free(self._caller):
+            try:
+                await admission._wait(self._caller)
+            except BaseException:
+                self._waited()
+                raise
+            self._since = now()
         self._held = True
-        self._since = loop.time()
-        self._admission.waits.observe(self._since - asked)
+        admission.waits.observe(self._since - asked)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        if self._held:
+            self.release()
 
     def handed_over(self) -> "Slot":
         """The same slot in other hands: leaving the block of this one no longer gives it back.

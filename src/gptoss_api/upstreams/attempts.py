@@ -7,16 +7,14 @@ may be worth another attempt, one after it never is. The slot is free as soon as
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, nullcontext
-from typing import Final, Protocol
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final, Protocol
 
 from ..core.errors import GatewayError, ThreadLost, UpstreamRateLimited
 from ..core.events import Events, Started
 from ..core.redaction import Redactor
 from ..core.tracing import ATTEMPTED, TRACED, AttemptTrace
 from ..core.turn import Turn
-from ..loop import Limit
 from .admission import Admission, Slot
 from .base import Brake, Sink, log_fields
 from .clock import TurnClock
@@ -34,8 +32,6 @@ REFUSAL_TIME: Final = 5.0
 REFUSAL_SIZE: Final = 64 * 1024
 LOGGED_LENGTH: Final = 500
 
-_UNTRACED: Final = nullcontext()
-
 _log = logging.getLogger(__name__)
 
 
@@ -50,8 +46,8 @@ class UpstreamTurn(Protocol):
         """What knows the secrets that were sent, which the upstream may repeat."""
         ...
 
-    async def ask(self, connections: AsyncExitStack, clock: TurnClock) -> HttpResponse:
-        """The response that holds the answer, entered on ``connections``; raises a failure for a refusal."""
+    def ask(self, clock: TurnClock) -> Coroutine[Any, Any, HttpResponse]:
+        """The response that holds the answer, which is to be left; raises a failure for a refusal."""
         ...
 
     def reader(self, response: HttpResponse, clock: TurnClock) -> AnswerReader: ...
@@ -98,7 +94,7 @@ class Attempts:
 
     async def answer(self, asked: UpstreamTurn, sink: Sink) -> None:
         """See :class:`gptoss_api.upstreams.base.Upstream`."""
-        async with self._admission.slot(asked.turn.queue) as slot:
+        async with Slot(self._admission, asked.turn.queue) as slot:
             clock = TurnClock(self._title, self._total_timeout)
             repeated = False
             while True:
@@ -106,8 +102,11 @@ class Attempts:
                 trace = None if request is None else request.attempt(self._provider, asked.turn)
                 delivery = _Delivery(self, asked, slot, sink if trace is None else _Observed(sink, trace))
                 try:
-                    with trace or _UNTRACED:
+                    if trace is None:
                         await self._attempt(delivery, clock)
+                    else:
+                        with trace:
+                            await self._attempt(delivery, clock)
                     return
                 except GatewayError as error:
                     failure = without_secrets(error, asked.redact)
@@ -129,18 +128,20 @@ class Attempts:
                 await asyncio.sleep(pause)
 
     async def _attempt(self, delivery: "_Delivery", clock: TurnClock) -> None:
-        async with delivery.connections as connections:
-            delivery.response = response = await delivery.asked.ask(connections, clock)
-            delivery.answering = True
+        delivery.response = response = await delivery.asked.ask(clock)
+        delivery.answering = True
+        timer: asyncio.TimerHandle | None = None
+        try:
             reader = delivery.asked.reader(response, clock)
             timer = clock.call_at_end(reader.out_of_time, response.abandon, delivery.slot.release)
-            try:
-                await reader.read(delivery)
-                if reader.over:
-                    await reader.settle()
-            finally:
-                if timer is not None:
-                    timer.cancel()
+            await reader.read(delivery)
+            if reader.over and not delivery.drained:
+                await reader.settle()
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if not delivery.drained:
+                response.leave()
 
     async def close(self) -> None:
         """Lets go of connections that are still being drained."""
@@ -152,14 +153,15 @@ class Attempts:
         """Notes that an answer is complete; what is left of one that was ``cut_short`` is read beside."""
         self._health.note(None)
         if cut_short and self._drain_time:
-            self._drain(delivery.response, delivery.connections.pop_all(), delivery.slot.handed_over())
+            delivery.drained = True
+            self._drain(delivery.response, delivery.slot.handed_over())
 
-    def _drain(self, response: HttpResponse, connections: AsyncExitStack, slot: Slot) -> None:
+    def _drain(self, response: HttpResponse, slot: Slot) -> None:
         async def drain() -> None:
             try:
-                async with connections:
-                    await response.finish(self._drain_time)
+                await response.finish(self._drain_time)
             finally:
+                response.leave()
                 slot.release()
 
         task = asyncio.create_task(drain())
@@ -170,7 +172,8 @@ class Attempts:
 class _Delivery:
     """The way of one attempt's answer to whom it is for.
 
-    ``answering`` says that the upstream has begun a response, ``begun`` that something of it was fed.
+    ``answering`` says that the upstream has begun a response, ``begun`` that something of it was fed,
+    ``drained`` that its rest is read beside.
     """
 
     __slots__ = (
@@ -179,7 +182,7 @@ class _Delivery:
         "answering",
         "asked",
         "begun",
-        "connections",
+        "drained",
         "flow",
         "response",
         "slot",
@@ -191,8 +194,8 @@ class _Delivery:
         self.flow = sink.flow
         self.asked = asked
         self.slot = slot
-        self.connections = AsyncExitStack()
         self.response: HttpResponse
+        self.drained = False
         self.answering = False
         self.begun = False
 
@@ -224,26 +227,20 @@ class _Observed:
         return self._sink.feed(events)
 
 
-async def post(
+def post(
     http: HttpClient,
     url: str,
     *,
     headers: Mapping[str, str],
     body: bytes,
-    connections: AsyncExitStack,
     clock: TurnClock,
     idle_timeout: float | None,
-) -> HttpResponse:
-    """The response to a request, entered on ``connections``, if its head comes within the turn's time."""
+) -> Coroutine[Any, Any, HttpResponse]:
+    """The response to a request, which is to be left, if its head comes within the turn's time."""
     if (trace := ATTEMPTED.get()) is not None:
         origin = parse_address(url).origin
         headers = {**headers, **trace.addressed(origin.host, origin.port)}
-    request = http.request("POST", url, headers=headers, body=body, idle_timeout=idle_timeout)
-    try:
-        with Limit(clock.deadline):
-            return await connections.enter_async_context(request)
-    except TimeoutError:
-        raise clock.timeout() from None
+    return http.open("POST", url, headers=headers, body=body, idle_timeout=idle_timeout, clock=clock)
 
 
 async def read_refusal(response: HttpResponse, upstream: str, redact: Redactor, turn: Turn) -> bytes:

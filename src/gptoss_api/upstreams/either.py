@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 
 from ..core.errors import EndpointMissing, GatewayError
 from ..core.events import Started
@@ -78,14 +77,14 @@ class EitherTurn:
     def redact(self) -> Redactor:
         return self._asked.redact
 
-    async def ask(self, connections: AsyncExitStack, clock: TurnClock) -> HttpResponse:
+    async def ask(self, clock: TurnClock) -> HttpResponse:
         try:
-            return await self._asked.ask(connections, clock)
+            return await self._asked.ask(clock)
         except EndpointMissing as missing:
             other = self._either.other_than(self._requests)
             asked = other.turn(self.turn)
             try:
-                response = await asked.ask(connections, clock)
+                response = await asked.ask(clock)
             except EndpointMissing:
                 raise missing from None
         self._either.speak(other, self.turn)

@@ -218,7 +218,7 @@ class StreamReader:
     def _take(self, recipient: Recipient, chunk: bytes) -> None:
         wire = self._wire
         payloads = self._decoder.feed(chunk)
-        if is_large(chunk, payloads):
+        if payloads and is_large(chunk, payloads):
             self._work = asyncio.get_running_loop().create_task(self._take_large(recipient, chunk, payloads))
             return
         events = wire.feed(payloads)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 
 import msgspec
 
@@ -69,22 +68,25 @@ class ToyRequests:
         except TimeoutError:
             raise UpstreamTimeout("The toy did not list its models in 5 seconds.") from None
 
-    async def ask(self, turn: Turn, connections: AsyncExitStack, clock: TurnClock) -> HttpResponse:
+    async def ask(self, turn: Turn, clock: TurnClock) -> HttpResponse:
         said = [message.text for message in turn.messages]
         response = await post(
             self._http,
             f"{self._url}/ask",
             headers=self._headers,
             body=msgspec.json.encode({"model": turn.model, "said": said}),
-            connections=connections,
             clock=clock,
             idle_timeout=self.idle_timeout,
         )
         if response.status == 200:
             return response
+        try:
+            refusal = await read_refusal(response, self.name, self.redact, turn)
+        finally:
+            response.leave()
         raise failure_of_response(
             response.status,
-            await read_refusal(response, self.name, self.redact, turn),
+            refusal,
             retry_after=read_retry_after(response.headers),
             redact=self.redact,
         )
@@ -99,8 +101,8 @@ class ToyTurn:
         self._requests = requests
         self._asked_again = False
 
-    async def ask(self, connections: AsyncExitStack, clock: TurnClock) -> HttpResponse:
-        return await self._requests.ask(self.turn, connections, clock)
+    async def ask(self, clock: TurnClock) -> HttpResponse:
+        return await self._requests.ask(self.turn, clock)
 
     def reader(self, response: HttpResponse, clock: TurnClock) -> StreamReader:
         return StreamReader(response, ToyWire(), clock, self._requests.idle_timeout)

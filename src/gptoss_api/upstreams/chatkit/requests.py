@@ -4,8 +4,7 @@ Source: docs/design/gpt-oss-com.md, "Requests" and "Requests of the SDK".
 """
 
 import logging
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Coroutine, Mapping
 from functools import lru_cache
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -26,7 +25,7 @@ from ...core.events import Started
 from ...core.redaction import Redactor
 from ...core.servers import SERVER_KINDS, SITE
 from ...core.turn import Effort, Turn, UserMessage
-from ...loop import beside
+from ...loop import LIGHT, in_thread
 from ..admission import Admission
 from ..attempts import post, read_refusal, retry_pause
 from ..base import BOTH_MODELS, Capabilities, ServedModel, check_usual, log_fields
@@ -180,9 +179,7 @@ class ChatKitRequests:
             self._redact, self._redacted = Redactor(secrets), secrets
         return self._redact
 
-    async def send(
-        self, turn: Turn, text: str, connections: AsyncExitStack, clock: TurnClock
-    ) -> HttpResponse:
+    async def send(self, turn: Turn, text: str, clock: TurnClock) -> HttpResponse:
         """The event stream that answers the turn, in whichever dialect the server takes."""
         self._credentials.follow(turn.request_id)
         if unreadable := self._credentials.unreadable:
@@ -192,13 +189,13 @@ class ChatKitRequests:
             raise ThreadLost("The conversation belongs to another account at gpt-oss.com.")
         dialect = self._dialect
         try:
-            return await self._post(turn, text, dialect, connections, clock)
+            return await self._post(turn, text, dialect, clock)
         except _Refused as refusal:
             refused = refusal
         if self._may_be_wrong_dialect(refused.status):
             other: Dialect = "new" if dialect == "old" else "old"
             try:
-                response = await self._post(turn, text, other, connections, clock)
+                response = await self._post(turn, text, other, clock)
             except _Refused:
                 # Not the dialect then: the first refusal tells what is wrong.
                 pass
@@ -222,28 +219,29 @@ class ChatKitRequests:
             return False
         return self._negotiates and status in _WRONG_DIALECT
 
-    async def _post(
-        self, turn: Turn, text: str, dialect: Dialect, connections: AsyncExitStack, clock: TurnClock
-    ) -> HttpResponse:
+    async def _post(self, turn: Turn, text: str, dialect: Dialect, clock: TurnClock) -> HttpResponse:
         """Sends the request and returns the response if it is an event stream."""
         response = await post(
             self._http,
             self._url,
             headers=request_headers(turn, self._credentials.cookie_header()),
-            body=await beside(turn.weight, encode_body, turn, text, dialect),
-            connections=connections,
+            body=encode_body(turn, text, dialect)
+            if turn.weight <= LIGHT
+            else await in_thread(turn.weight, encode_body, turn, text, dialect),
             clock=clock,
             idle_timeout=self.idle_timeout,
         )
         cookies = response.headers.get_all("set-cookie")
-        if self._credentials.update_from_set_cookie(cookies, turn.request_id):
+        if cookies and self._credentials.update_from_set_cookie(cookies, turn.request_id):
             self._credentials.save_refreshed(turn.request_id)
         content_type = (response.headers.get("content-type") or "").lower()
         if response.status == 200 and (not content_type or "text/event-stream" in content_type):
             self._confirmed = True
             return response
-        failure = await self._refusal(response, content_type, turn)
-        await connections.aclose()
+        try:
+            failure = await self._refusal(response, content_type, turn)
+        finally:
+            response.leave()
         raise _Refused(response.status, failure)
 
     async def _refusal(self, response: HttpResponse, content_type: str, turn: Turn) -> GatewayError:
@@ -278,8 +276,8 @@ class ChatKitTurn:
     def redact(self) -> Redactor:
         return self._requests.redact
 
-    async def ask(self, connections: AsyncExitStack, clock: TurnClock) -> HttpResponse:
-        return await self._requests.send(self.turn, self._text, connections, clock)
+    def ask(self, clock: TurnClock) -> Coroutine[Any, Any, HttpResponse]:
+        return self._requests.send(self.turn, self._text, clock)
 
     def reader(self, response: HttpResponse, clock: TurnClock) -> StreamReader:
         self._wire = ChatKitWire(

@@ -1,27 +1,35 @@
-"""The client: a pool of kept-alive connections and one method, ``request``."""
+"""The client: a pool of kept-alive connections, and requests over them."""
 
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple
 
 from ...core.errors import UpstreamFailure, UpstreamUnavailable
-from .connection import Connection
+from ...loop import Limit
+from .connection import Clock, Connection
 from .dialing import dial
 from .head import Origin, encode_request_head, parse_address
-from .proxies import Proxy, environment_proxy
+from .proxies import Proxy, Route, environment_proxy
 from .response import HttpResponse
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-class _Route(NamedTuple):
-    """What two requests must share to share a connection."""
+# Addresses whose way is remembered; an upstream has one or two.
+_MOST_WAYS = 64
 
-    origin: Origin
-    proxy: Proxy | None
+
+class _Way(NamedTuple):
+    """How requests to one URL go: over which connections, and what their heads say of it."""
+
+    route: Route
+    target: str
+    authority: str
+    extra: Mapping[str, str]
 
 
 class HttpClient:
@@ -48,7 +56,8 @@ class HttpClient:
         self._trust_env = trust_env
         self._ssl_context = ssl_context
         # The most recently used connection of a route is at the right.
-        self._idle: dict[_Route, deque[Connection]] = {}
+        self._idle: dict[Route, deque[Connection]] = {}
+        self._ways: dict[str, _Way] = {}
         self._active: set[Connection] = set()
         self._proxies: dict[Origin, Proxy | None] = {}
         self._sweeper: asyncio.TimerHandle | None = None
@@ -63,28 +72,61 @@ class HttpClient:
         body: bytes = b"",
         idle_timeout: float | None = None,
     ) -> "Exchange":
-        """One request, sent on entering the block; its value is the response, with the headers read.
+        """One request, sent on entering the block, whose value is what :meth:`open` gives."""
+        return Exchange(
+            partial(self.open, method, url, headers=headers, body=body, idle_timeout=idle_timeout)
+        )
 
-        ``idle_timeout`` bounds every wait for the headers or more of the body. A response read to
-        its end gives the connection back; leaving the block in any other way closes the socket at
-        once. Redirects are not followed. Raises :class:`ValueError` for a URL or header that
-        cannot be sent, :class:`UpstreamUnavailable`, :class:`UpstreamTimeout`, and
+    async def open(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] = _NO_HEADERS,
+        body: bytes = b"",
+        idle_timeout: float | None = None,
+        clock: Clock | None = None,
+    ) -> HttpResponse:
+        """Sends a request; the value is the response, with the headers read, which its reader has to leave.
+
+        ``idle_timeout`` bounds every wait for the headers or more of the body, ``clock`` the one for the
+        headers as a whole. A response read to its end gives the connection back; leaving it in any other way
+        closes the socket at once. Redirects are not followed. Raises :class:`ValueError` for a URL or header
+        that cannot be sent, :class:`UpstreamUnavailable`, :class:`UpstreamTimeout`, what ``clock`` does, and
         :class:`UpstreamFailure` if the peer broke off or sent something that is not HTTP
         (:class:`UpstreamIncomplete` once the status line was there).
         """
-        address = parse_address(url)
-        origin = address.origin
-        route = _Route(origin, self._proxy(origin))
-        extra = {"Accept-Encoding": "identity"}
-        if address.userinfo is not None:
-            extra["Authorization"] = address.userinfo
-        target = address.target
-        if route.proxy is not None and origin.scheme == "http":
-            target = f"http://{address.authority}{target}"
-            if route.proxy.credential is not None:
-                extra["Proxy-Authorization"] = route.proxy.credential
-        head = encode_request_head(method, target, address.authority, headers, extra, len(body))
-        return Exchange(self, route, head, body, method == "HEAD", idle_timeout)
+        way = self._ways.get(url) or self._way(url)
+        head = encode_request_head(method, way.target, way.authority, headers, way.extra, len(body))
+        pooled = connection = self._take_idle(way.route)
+        while True:
+            if connection is None:
+                connection = await self._dial(way.route, clock)
+            self._active.add(connection)
+            try:
+                connection.send(
+                    head, body, head_only=method == "HEAD", idle_timeout=idle_timeout, clock=clock
+                )
+                while not connection.head_complete:
+                    if connection.done:
+                        connection.check()
+                    await connection.arrival()
+                return HttpResponse(connection, way.route, self._release)
+            except BaseException as error:
+                self._active.discard(connection)
+                connection.abort()
+                connection.reset()
+                if pooled is None or not connection.untouched or not isinstance(error, UpstreamFailure):
+                    raise
+                if connection is not pooled:
+                    # So it was not the idle connection's age: the peer has had its second try.
+                    error.retryable = False
+                    raise
+                if self._closed:
+                    raise
+                # Without one byte of an answer the peer has most likely closed the connection
+                # before it saw the request; it deserves one try on a fresh one.
+                connection = None
 
     async def reach(self, url: str, timeout: float) -> None:
         """Opens a connection to where ``url`` points in ``timeout`` seconds; the next request may use it.
@@ -94,8 +136,8 @@ class HttpClient:
             UpstreamTimeout: if there is none by then. Both are ``unreached``.
         """
         origin = parse_address(url).origin
-        route = _Route(origin, self._proxy(origin))
-        connection = await self._dial(route, timeout)
+        route = Route(origin, self._proxy(origin))
+        connection = await self._connect(route, timeout)
         if self._idle.get(route):
             connection.abort()
         else:
@@ -116,48 +158,16 @@ class HttpClient:
         # One turn of the loop, in which the transports let go of their sockets.
         await asyncio.sleep(0)
 
-    async def _exchange(
-        self, route: _Route, head: bytes, body: bytes, head_only: bool, idle_timeout: float | None
-    ) -> Connection:
-        """A connection on which the request was sent and the response's head has arrived."""
-        pooled = self._take_idle(route)
-        if pooled is not None:
-            try:
-                return await self._send(pooled, head, body, head_only, idle_timeout)
-            except UpstreamFailure:
-                # Without one byte of an answer the peer has most likely closed the connection
-                # before it saw the request; it deserves one try on a fresh one.
-                if not pooled.untouched or self._closed:
-                    raise
-        fresh = await self._dial(route)
+    async def _dial(self, route: Route, clock: Clock | None) -> Connection:
         try:
-            return await self._send(fresh, head, body, head_only, idle_timeout)
-        except UpstreamFailure as failure:
-            if pooled is not None and fresh.untouched:
-                # So it was not the idle connection's age: the peer has had its second try.
-                failure.retryable = False
-            raise
+            with Limit(None if clock is None else clock.deadline):
+                return await self._connect(route)
+        except TimeoutError:
+            if clock is None:
+                raise
+            raise clock.timeout() from None
 
-    async def _send(
-        self,
-        connection: Connection,
-        head: bytes,
-        body: bytes,
-        head_only: bool,
-        idle_timeout: float | None,
-    ) -> Connection:
-        self._active.add(connection)
-        try:
-            connection.send(head, body, head_only=head_only, idle_timeout=idle_timeout)
-            await connection.wait_head()
-        except BaseException:
-            self._active.discard(connection)
-            connection.abort()
-            connection.reset()
-            raise
-        return connection
-
-    async def _dial(self, route: _Route, timeout: float | None = None) -> Connection:
+    async def _connect(self, route: Route, timeout: float | None = None) -> Connection:
         if self._closed:
             raise UpstreamUnavailable("The gateway is shutting down and opens no more connections.")
         tls = None
@@ -173,6 +183,23 @@ class HttpClient:
             raise UpstreamUnavailable("The gateway is shutting down and opens no more connections.")
         return connection
 
+    def _way(self, url: str) -> _Way:
+        address = parse_address(url)
+        origin = address.origin
+        route = Route(origin, self._proxy(origin))
+        extra = {"Accept-Encoding": "identity"}
+        if address.userinfo is not None:
+            extra["Authorization"] = address.userinfo
+        target = address.target
+        if route.proxy is not None and origin.scheme == "http":
+            target = f"http://{address.authority}{target}"
+            if route.proxy.credential is not None:
+                extra["Proxy-Authorization"] = route.proxy.credential
+        way = _Way(route, target, address.authority, extra)
+        if len(self._ways) < _MOST_WAYS:
+            self._ways[url] = way
+        return way
+
     def _proxy(self, origin: Origin) -> Proxy | None:
         if not self._trust_env:
             return None
@@ -182,7 +209,7 @@ class HttpClient:
             self._proxies[origin] = proxy = environment_proxy(origin)
             return proxy
 
-    def _take_idle(self, route: _Route) -> Connection | None:
+    def _take_idle(self, route: Route) -> Connection | None:
         connections = self._idle.get(route)
         oldest = asyncio.get_running_loop().time() - self._idle_expiry
         while connections:
@@ -192,12 +219,12 @@ class HttpClient:
             connection.abort()
         return None
 
-    def _release(self, route: _Route, connection: Connection) -> None:
+    def _release(self, route: Route, connection: Connection) -> None:
         self._active.discard(connection)
         if connection.reset():
             self._keep(route, connection)
 
-    def _keep(self, route: _Route, connection: Connection) -> None:
+    def _keep(self, route: Route, connection: Connection) -> None:
         if self._closed or self._max_idle < 1:
             connection.abort()
             return
@@ -223,48 +250,18 @@ class HttpClient:
 
 
 class Exchange:
-    """The context manager of one request; it serves once. A generator would cost three times as much."""
+    """The context manager of one request; it serves once."""
 
-    __slots__ = (
-        "_body",
-        "_client",
-        "_connection",
-        "_head",
-        "_head_only",
-        "_idle_timeout",
-        "_response",
-        "_route",
-    )
+    __slots__ = ("_open", "_response")
 
-    def __init__(
-        self,
-        client: HttpClient,
-        route: _Route,
-        head: bytes,
-        body: bytes,
-        head_only: bool,
-        idle_timeout: float | None,
-    ) -> None:
-        self._client = client
-        self._route = route
-        self._head = head
-        self._body = body
-        self._head_only = head_only
-        self._idle_timeout = idle_timeout
+    def __init__(self, open_: Callable[[], Awaitable[HttpResponse]]) -> None:
+        self._open = open_
 
     async def __aenter__(self) -> HttpResponse:
-        self._connection = connection = await self._client._exchange(
-            self._route, self._head, self._body, self._head_only, self._idle_timeout
-        )
-        try:
-            self._response = response = HttpResponse(connection)
-        except BaseException:
-            self._client._release(self._route, connection)
-            raise
+        self._response = response = await self._open()
         return response
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._response.detach()
-        self._client._release(self._route, self._connection)
+        self._response.leave()

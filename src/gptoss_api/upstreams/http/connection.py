@@ -6,6 +6,8 @@ This is the hot path. For each network read the parser appends body parts straig
 
 import asyncio
 from collections.abc import Callable
+from math import inf
+from typing import Protocol
 
 import httptools
 
@@ -19,16 +21,26 @@ HEAD_LIMIT = 64 * 1024
 _JOINED_WRITE = 64 * 1024
 
 
+class Clock(Protocol):
+    """Until when a head is waited for, in the loop's time (``None``: no bound), and what is raised then."""
+
+    @property
+    def deadline(self) -> float | None: ...
+
+    def timeout(self) -> GatewayError: ...
+
+
 class Connection(asyncio.Protocol):
     """A connection to ``where`` (``host:port``, for messages) that carries one exchange after another.
 
-    ``send`` begins an exchange; ``wait_head``, ``take``, ``call_at_change`` and ``arrival`` serve its reader;
-    ``reset`` ends it and says whether the connection can carry another.
+    ``send`` begins an exchange; ``take``, ``call_at_change`` and ``arrival`` serve its reader; ``reset`` ends
+    it and says whether the connection can carry another.
     """
 
     __slots__ = (
         "_alive",
         "_barren",
+        "_bound",
         "_clock",
         "_failure",
         "_head_only",
@@ -40,6 +52,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_parts",
         "_paused",
+        "_received",
         "_reusable",
         "_timer",
         "_transport",
@@ -74,7 +87,8 @@ class Connection(asyncio.Protocol):
         self.done = True
         self.head_complete = False
         self.status = 0
-        self.headers = ResponseHeaders()
+        self._received: list[tuple[bytes, bytes]] = []
+        self.headers: ResponseHeaders
         self.idle_since = 0.0
         self.untouched = True
 
@@ -93,10 +107,19 @@ class Connection(asyncio.Protocol):
         """Whether there is something to take, or nothing more will come."""
         return self.done or bool(self._parts)
 
-    def send(self, head: bytes, body: bytes, *, head_only: bool, idle_timeout: float | None) -> None:
+    def send(
+        self,
+        head: bytes,
+        body: bytes,
+        *,
+        head_only: bool,
+        idle_timeout: float | None,
+        clock: Clock | None = None,
+    ) -> None:
         """Sends a request; ``head_only`` says that its response has no body whatever the headers say.
 
-        ``idle_timeout``, in seconds, bounds the silence while the reader waits.
+        ``idle_timeout``, in seconds, bounds the silence while the reader waits, ``clock`` the time to the end
+        of the headers.
         """
         self._parser = httptools.HttpResponseParser(self)
         self._failure = None
@@ -111,12 +134,15 @@ class Connection(asyncio.Protocol):
         self.done = False
         self.head_complete = False
         self.status = 0
-        self.headers = ResponseHeaders()
+        self._received.clear()
         self.untouched = True
-        self._last_activity = self._clock()
-        self._idle_timeout = idle_timeout
-        if idle_timeout is not None:
-            self._timer = self._loop.call_later(idle_timeout, self._check_idle)
+        self._last_activity = now = self._clock()
+        self._idle_timeout = wait = idle_timeout
+        self._bound = clock
+        if clock is not None and (deadline := clock.deadline) is not None:
+            wait = deadline - now if wait is None else min(wait, deadline - now)
+        if wait is not None:
+            self._timer = self._loop.call_later(wait, self._check_time)
         transport = self._transport
         if transport is None or not self._alive:
             self._end()
@@ -125,13 +151,6 @@ class Connection(asyncio.Protocol):
         else:
             transport.write(head)
             transport.write(body)
-
-    async def wait_head(self) -> None:
-        """Returns when status and headers are there; raises what ended the exchange otherwise."""
-        while not self.head_complete:
-            if self.done:
-                self.check()
-            await self.arrival()
 
     def take(self) -> bytes:
         """The raw body bytes that have arrived since the last call, possibly none."""
@@ -178,6 +197,7 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         self._parser = None
+        self._bound = None
         self._waiter = None
         self._parts.clear()
         # The failure's traceback leads back here; dropping it spares the garbage collector the circle.
@@ -265,7 +285,7 @@ class Connection(asyncio.Protocol):
         if self._head_size > HEAD_LIMIT:
             self._break(f"sent more than {HEAD_LIMIT // 1024} KiB of headers")
             raise ValueError("headers too large")
-        self.headers.add(name, value)
+        self._received.append((name, value))
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -277,8 +297,9 @@ class Connection(asyncio.Protocol):
                 self._break(f"answered with the status {status}, which nobody asked for")
                 raise ValueError("unasked upgrade")
             self._interim = True
-            self.headers = ResponseHeaders()
+            self._received.clear()
             return
+        self.headers = ResponseHeaders(self._received)
         coding = self.headers.get("transfer-encoding")
         if coding is not None and coding.lower() != "chunked":
             self._break(f"used the transfer encoding {coding[:40]!r}, which was not asked for")
@@ -338,21 +359,29 @@ class Connection(asyncio.Protocol):
         if self._alive and self._transport is not None:
             self._transport.resume_reading()
 
-    def _check_idle(self) -> None:
+    def _check_time(self) -> None:
         """The only timer of an exchange: it re-arms itself for what is left since the last sign of life."""
-        timeout = self._idle_timeout
-        if timeout is None or self.done or self._transport is None:
+        if self.done or self._transport is None:
             return
         now = self._clock()
-        unsent = self._transport.get_write_buffer_size()
-        if self._waiter is None or unsent != self._unsent:
-            # The reader is busy elsewhere or the request is still moving out: not the peer's silence.
-            self._last_activity = now
-        self._unsent = unsent
-        left = self._last_activity + timeout - now
-        if left > 0:
-            self._timer = self._loop.call_later(left, self._check_idle)
-            return
-        self._timer = None
-        what = "sent nothing more" if self.head_complete else "did not answer"
-        self._fail(UpstreamTimeout(f"The upstream at {self._where} {what} for {timeout:g} seconds."))
+        left = inf
+        bound = self._bound
+        if bound is not None and bound.deadline is not None and not self.head_complete:
+            left = bound.deadline - now
+            if left <= 0:
+                self._fail(bound.timeout())
+                return
+        if (timeout := self._idle_timeout) is not None:
+            unsent = self._transport.get_write_buffer_size()
+            if self._waiter is None or unsent != self._unsent:
+                # The reader is busy elsewhere or the request is still moving out: not the peer's silence.
+                self._last_activity = now
+            self._unsent = unsent
+            quiet = self._last_activity + timeout - now
+            if quiet <= 0:
+                what = "sent nothing more" if self.head_complete else "did not answer"
+                self._fail(UpstreamTimeout(f"The upstream at {self._where} {what} for {timeout:g} seconds."))
+                return
+            left = min(left, quiet)
+        if left < inf:
+            self._timer = self._loop.call_later(left, self._check_time)

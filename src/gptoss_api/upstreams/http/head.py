@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -148,15 +148,14 @@ class ResponseHeaders:
 
     __slots__ = ("_values",)
 
-    def __init__(self) -> None:
+    def __init__(self, received: Iterable[tuple[bytes, bytes]]) -> None:
         self._values: dict[str, list[str]] = {}
-
-    def add(self, name: bytes, value: bytes) -> None:
-        key, text = _received_name(name), value.decode("latin-1").strip(" \t")
-        if (known := self._values.get(key)) is None:
-            self._values[key] = [text]
-        else:
-            known.append(text)
+        for name, value in received:
+            key, text = _received_name(name), value.decode("latin-1").strip(" \t")
+            if (known := self._values.get(key)) is None:
+                self._values[key] = [text]
+            else:
+                known.append(text)
 
     def get(self, name: str) -> str | None:
         """The value; several occurrences are joined by a comma, as RFC 9110, section 5.3 allows."""

@@ -24,6 +24,13 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+class Route(NamedTuple):
+    """What two requests must share to share a connection."""
+
+    origin: Origin
+    proxy: Proxy | None
+
+
 def environment_proxy(origin: Origin) -> Proxy | None:
     """The proxy for ``origin`` by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY or the system's settings.
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Final
 
 from ...core.errors import GatewayError
-from .client import Exchange, HttpClient
-from .connection import Connection
+from .client import HttpClient
+from .connection import Clock
 from .response import HttpResponse
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -48,7 +48,7 @@ class RecordingClient(HttpClient):
         super().__init__(connect_timeout=connect_timeout)
         self.exchanges: list[RecordedExchange] = []
 
-    def request(
+    async def open(
         self,
         method: str,
         url: str,
@@ -56,12 +56,15 @@ class RecordingClient(HttpClient):
         headers: Mapping[str, str] = _NO_HEADERS,
         body: bytes = b"",
         idle_timeout: float | None = None,
-    ) -> Exchange:
-        """See :meth:`HttpClient.request`."""
+        clock: Clock | None = None,
+    ) -> HttpResponse:
+        """See :meth:`HttpClient.open`."""
         recorded = RecordedExchange(method, url, dict(headers), body, time.monotonic())
         self.keep(recorded)
-        exchange = super().request(method, url, headers=headers, body=body, idle_timeout=idle_timeout)
-        return _Recording(exchange, recorded)
+        response = await super().open(
+            method, url, headers=headers, body=body, idle_timeout=idle_timeout, clock=clock
+        )
+        return _RecordedResponse(response, recorded)
 
     def keep(self, recorded: RecordedExchange) -> None:
         """Adds what has just begun to where it is looked for."""
@@ -90,31 +93,11 @@ class TapingClient(RecordingClient):
             tape.append(recorded)
 
 
-class _Recording(Exchange):
-    __slots__ = ("_exchange", "_recorded")
-
-    def __init__(self, exchange: Exchange, recorded: RecordedExchange) -> None:
-        self._exchange = exchange
-        self._recorded = recorded
-
-    async def __aenter__(self) -> HttpResponse:
-        await self._exchange.__aenter__()
-        self._response = response = _RecordedResponse(self._exchange._connection, self._recorded)
-        return response
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._recorded.ended.set()
-        self._response.detach()
-        await self._exchange.__aexit__(kind, error, trace)
-
-
 class _RecordedResponse(HttpResponse):
     __slots__ = ("_recorded",)
 
-    def __init__(self, connection: Connection, recorded: RecordedExchange) -> None:
-        super().__init__(connection)
+    def __init__(self, response: HttpResponse, recorded: RecordedExchange) -> None:
+        super().__init__(response._open, response._route, response._release)
         self._recorded = recorded
         recorded.status = self.status
         recorded.response_headers = [
@@ -138,3 +121,8 @@ class _RecordedResponse(HttpResponse):
         except (TimeoutError, GatewayError):
             return False
         return True
+
+    def leave(self) -> None:
+        """See :meth:`HttpResponse.leave`."""
+        self._recorded.ended.set()
+        super().leave()

@@ -7,15 +7,23 @@ from ...core.errors import GatewayError, UpstreamFailure, UpstreamIncomplete
 from .connection import Connection
 from .decoding import CorruptBody, Inflater
 from .head import ResponseHeaders
+from .proxies import Route
 
 
 class HttpResponse:
-    """Status, headers and body of one exchange; valid inside its ``request`` block, for one reader."""
+    """Status, headers and body of one exchange, for one reader, until it is left.
 
-    __slots__ = ("_connection", "_inflater", "headers", "status")
+    ``release`` takes the connection back, which came by ``route``.
+    """
 
-    def __init__(self, connection: Connection) -> None:
+    __slots__ = ("_connection", "_inflater", "_release", "_route", "headers", "status")
+
+    def __init__(
+        self, connection: Connection, route: Route, release: Callable[[Route, Connection], None]
+    ) -> None:
         self._connection: Connection | None = connection
+        self._route = route
+        self._release = release
         self.status: int = connection.status
         self.headers: ResponseHeaders = connection.headers
         self._inflater: Inflater | None = None
@@ -125,9 +133,12 @@ class HttpResponse:
         if self._connection is not None:
             self._connection.abort()
 
-    def detach(self) -> None:
-        """Cuts the response off from its connection, which may carry another one soon."""
-        self._connection = None
+    def leave(self) -> None:
+        """Gives the connection back, for another response, or closes one that was not read to its end."""
+        connection = self._connection
+        if connection is not None:
+            self._connection = None
+            self._release(self._route, connection)
 
 
 def _left() -> RuntimeError:

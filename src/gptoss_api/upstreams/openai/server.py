@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from types import MappingProxyType
 from typing import Final
 
@@ -70,10 +69,10 @@ class ServerAccess:
         # Headers may hold keys too, and servers repeat what they got.
         self.redact = Redactor((server.key, *server.headers.values()))
         self._http = http
+        self._asking = _headers(server, with_body=True)
+        self._looking = _headers(server, with_body=False)
 
-    async def post(
-        self, path: str, body: bytes, turn: Turn, connections: AsyncExitStack, clock: TurnClock
-    ) -> HttpResponse:
+    async def post(self, path: str, body: bytes, turn: Turn, clock: TurnClock) -> HttpResponse:
         """The response that answers ``turn``, which ``body`` asks for.
 
         Raises:
@@ -81,10 +80,9 @@ class ServerAccess:
         """
         response = await post(
             self._http,
-            f"{self.url}{path}",
-            headers=self._headers(body),
+            self.url + path,
+            headers=self._asking,
             body=body,
-            connections=connections,
             clock=clock,
             idle_timeout=self.idle_timeout,
         )
@@ -95,7 +93,10 @@ class ServerAccess:
             )
         if response.status == 200 and "html" not in content_type:
             return response
-        refusal = await read_refusal(response, self.server.title, self.redact, turn)
+        try:
+            refusal = await read_refusal(response, self.server.title, self.redact, turn)
+        finally:
+            response.leave()
         raise self._failure(response, content_type, refusal, read_retry_after(response.headers))
 
     async def reach(self) -> None:
@@ -108,7 +109,7 @@ class ServerAccess:
         Raises:
             GatewayError: if it could not be asked, or refused to tell.
         """
-        request = self._http.request("GET", f"{self.url}/models", headers=self._headers(b""))
+        request = self._http.request("GET", f"{self.url}/models", headers=self._looking)
         try:
             async with asyncio.timeout(MODELS_TIME), request as response:
                 body = await response.read_all(MODELS_SIZE)
@@ -132,14 +133,15 @@ class ServerAccess:
             redact=self.redact,
         )
 
-    def _headers(self, body: bytes) -> dict[str, str]:
-        headers = {"user-agent": f"gptoss-api/{__version__}", "accept": "text/event-stream, application/json"}
-        if body:
-            headers["content-type"] = "application/json"
-        if self.server.key:
-            headers["authorization"] = f"Bearer {self.server.key}"
-        headers.update(self.server.headers)
-        return headers
+
+def _headers(server: Server, *, with_body: bool) -> Mapping[str, str]:
+    headers = {"user-agent": f"gptoss-api/{__version__}", "accept": "text/event-stream, application/json"}
+    if with_body:
+        headers["content-type"] = "application/json"
+    if server.key:
+        headers["authorization"] = f"Bearer {server.key}"
+    headers.update(server.headers)
+    return headers
 
 
 class ServerModels:

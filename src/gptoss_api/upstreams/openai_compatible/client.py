@@ -1,6 +1,5 @@
 """A server of gpt-oss that speaks Chat Completions, as an upstream."""
 
-from contextlib import AsyncExitStack
 from typing import Final
 
 from ...core.errors import GatewayError, UnparsedByUpstream, UpstreamLoginRequired
@@ -101,12 +100,12 @@ class ChatTurn:
     def redact(self) -> Redactor:
         return self._chat.access.redact
 
-    async def ask(self, connections: AsyncExitStack, clock: TurnClock) -> HttpResponse:
+    async def ask(self, clock: TurnClock) -> HttpResponse:
         chat = self._chat
         if lacking := chat.missing():
             raise UpstreamLoginRequired(lacking)
         self._model = self._model or await chat.model_name(self.turn)
-        return await chat.requests.send(self.turn, self._model, connections, clock)
+        return await chat.requests.send(self.turn, self._model, clock)
 
     def reader(self, response: HttpResponse, clock: TurnClock) -> AnswerReader:
         wire = ChatWire(

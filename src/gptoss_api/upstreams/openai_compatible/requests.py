@@ -4,7 +4,6 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import msgspec
@@ -57,12 +56,10 @@ class ChatRequests:
         self._profile = PROFILES[access.server.kind.name]
         self._rejected: frozenset[str] = frozenset()
 
-    async def send(
-        self, turn: Turn, model: str, connections: AsyncExitStack, clock: TurnClock
-    ) -> HttpResponse:
+    async def send(self, turn: Turn, model: str, clock: TurnClock) -> HttpResponse:
         """The response that answers the turn; ``model`` is the server's name of the turn's."""
         body = await beside(turn.weight, encode_request, turn, model, self._profile, self._rejected)
-        return await self._access.post("/chat/completions", body, turn, connections, clock)
+        return await self._access.post("/chat/completions", body, turn, clock)
 
     def leaves_out(self, turn: Turn, failure: GatewayError) -> bool:
         """Whether the server refused a field of the turn that can be left out; it is remembered."""

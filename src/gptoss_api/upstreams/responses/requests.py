@@ -1,7 +1,6 @@
 """The requests of the Responses API: the whole conversation as items, nothing kept by the server."""
 
 import json
-from contextlib import AsyncExitStack
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -96,11 +95,11 @@ class ResponsesServer:
         except EndpointMissing:
             return tuple(ServedModel(name, model) for model, name in _NAMES.items())
 
-    async def send(self, turn: Turn, connections: AsyncExitStack, clock: TurnClock) -> HttpResponse:
+    async def send(self, turn: Turn, clock: TurnClock) -> HttpResponse:
         """The response that answers the turn."""
         name = await self._models.name_of(turn.model)
         body = await beside(turn.weight, encode_request, turn, name)
-        return await self.access.post("/responses", body, turn, connections, clock)
+        return await self.access.post("/responses", body, turn, clock)
 
 
 class ResponsesTurn:
@@ -115,10 +114,10 @@ class ResponsesTurn:
     def redact(self) -> Redactor:
         return self._server.access.redact
 
-    async def ask(self, connections: AsyncExitStack, clock: TurnClock) -> HttpResponse:
+    async def ask(self, clock: TurnClock) -> HttpResponse:
         if lacking := self._server.missing():
             raise UpstreamLoginRequired(lacking)
-        return await self._server.send(self.turn, connections, clock)
+        return await self._server.send(self.turn, clock)
 
     def reader(self, response: HttpResponse, clock: TurnClock) -> AnswerReader:
         access, turn = self._server.access, self.turn
