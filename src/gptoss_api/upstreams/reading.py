@@ -217,11 +217,11 @@ class StreamReader:
 
     def _take(self, recipient: Recipient, chunk: bytes) -> None:
         wire = self._wire
-        payloads = self._decoder.feed(chunk)
+        payloads = self._decoder.feed(chunk) if chunk else []
         if payloads and is_large(chunk, payloads):
             self._work = asyncio.get_running_loop().create_task(self._take_large(recipient, chunk, payloads))
             return
-        events = wire.feed(payloads)
+        events = wire.feed(payloads) if payloads else []
         if not chunk or wire.failure is not None or wire.done:
             events = self._read(recipient, chunk, events)
         elif events:
@@ -244,7 +244,8 @@ class StreamReader:
         """``events`` of a read, with those of the end if that has come."""
         self._failure = self._wire.failure
         if not chunk or self._wire.done:
-            events += self._wire.feed_rest(self._decoder.finish())
+            if rest := self._decoder.finish():
+                events += self._wire.feed_rest(rest)
             try:
                 events += self._wire.finish()
                 self.over = True

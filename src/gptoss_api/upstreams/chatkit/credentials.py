@@ -13,7 +13,6 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -49,8 +48,26 @@ class _Form(msgspec.Struct):
     pasted: str | None = None
 
 
+class Login:
+    """The two values, and what every turn needs of them; a changed one is a new one.
+
+    ``cookie_header`` is "" if there is nothing to send; ``account`` is a short name of the account that tells
+    nothing about it, "" without a ``user_id``; ``secrets`` must never be shown.
+    """
+
+    __slots__ = ("account", "cookie_header", "secrets", "session", "user_id")
+
+    def __init__(self, user_id: str = "", session: str = "") -> None:
+        self.user_id = user_id
+        self.session = session
+        self.secrets = tuple(value for value in (user_id, session) if value)
+        pairs = (("user_id", user_id), ("session", session))
+        self.cookie_header = "; ".join([f"{name}={value}" for name, value in pairs if value])
+        self.account = hashlib.sha256(user_id.encode()).hexdigest()[:12] if user_id else ""
+
+
 class Credentials:
-    """The cookies of one account.
+    """The cookies of one account: ``login`` holds them.
 
     ``path`` is the file that keeps refreshed values; without one they live as long as the process.
     With ``follows`` a new login in that file replaces this one, see :meth:`follow`. ``unreadable`` says
@@ -67,7 +84,7 @@ class Credentials:
         follows: bool = False,
         unreadable: str = "",
     ) -> None:
-        self._values = {"user_id": user_id, "session": session}
+        self.login = Login(user_id, session)
         self._path = path
         self._follows = follows
         self._seen = _stamp(path)
@@ -133,7 +150,7 @@ class Credentials:
             return False
         if saved.pasted == self._pasted:
             return False
-        self._values = {"user_id": saved.user_id, "session": saved.session}
+        self.login = Login(saved.user_id, saved.session)
         self._pasted = saved.pasted
         self._configured = True
         self._unsaved = False
@@ -144,7 +161,7 @@ class Credentials:
     def _forget(self, request_id: str) -> None:
         if self._configured:
             _log.warning("the login in %s was removed", self._path, extra=log_fields(request_id))
-        self._values = dict.fromkeys(NAMES, "")
+        self.login = Login()
         self._pasted = ""
         self._configured = self._unsaved = False
 
@@ -170,21 +187,21 @@ class Credentials:
     @property
     def session(self) -> str:
         """The value of the cookie that is the login itself, "" without one."""
-        return self._values["session"]
+        return self.login.session
 
     @property
     def account(self) -> str:
         """A short name of the account that tells nothing about it; ``""`` without a ``user_id``."""
-        return _account_of(self._values["user_id"])
+        return self.login.account
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown."""
-        return tuple(filter(None, self._values.values()))
+        return self.login.secrets
 
     def cookie_header(self) -> str:
         """The value of the ``Cookie`` request header; ``""`` if there is nothing to send."""
-        return "; ".join([f"{name}={value}" for name, value in self._values.items() if value])
+        return self.login.cookie_header
 
     def update_from_set_cookie(self, lines: list[str], request_id: str = "") -> bool:
         """Takes refreshed values from ``Set-Cookie`` headers; says whether anything changed.
@@ -207,8 +224,11 @@ class Credentials:
                     extra=log_fields(request_id),
                 )
                 continue
-            if value != self._values[name]:
-                self._values[name] = value
+            if value != getattr(self.login, name):
+                self.login = Login(
+                    value if name == "user_id" else self.login.user_id,
+                    value if name == "session" else self.login.session,
+                )
                 changed = True
         self._unsaved |= changed
         return changed
@@ -236,7 +256,7 @@ class Credentials:
     def store(self) -> None:
         """Writes the values to the file, readable by its owner only; raises ``OSError`` if that fails."""
         if self._path is not None:
-            saved = _Saved(self._values["user_id"], self._values["session"], self._pasted)
+            saved = _Saved(self.login.user_id, self.login.session, self._pasted)
             _write(self._path, msgspec.json.encode(saved))
             self._seen = _stamp(self._path)
 
@@ -257,7 +277,7 @@ class Credentials:
         return beside
 
     def __repr__(self) -> str:
-        held = ", ".join(f"{name}=***" for name, value in self._values.items() if value)
+        held = ", ".join(f"{name}=***" for name in NAMES if getattr(self.login, name))
         return f"Credentials({held})"
 
 
@@ -298,11 +318,6 @@ def forget(path: Path) -> Path | None:
             each.unlink()
             return each
     return None
-
-
-@lru_cache(4)
-def _account_of(user_id: str) -> str:
-    return hashlib.sha256(user_id.encode()).hexdigest()[:12] if user_id else ""
 
 
 def _fingerprint(user_id: str, session: str) -> str:

@@ -143,7 +143,7 @@ class ChatKitRequests:
         # Whether the server has taken a request in this dialect.
         self._confirmed = False
         self._redact = Redactor(credentials.secrets)
-        self._redacted = credentials.secrets
+        self._redacted = credentials.login
 
     def turn(self, turn: Turn) -> "ChatKitTurn":
         return ChatKitTurn(turn, self)
@@ -170,13 +170,13 @@ class ChatKitRequests:
     @property
     def account(self) -> str:
         """See :attr:`gptoss_api.upstreams.chatkit.credentials.Credentials.account`."""
-        return self._credentials.account
+        return self._credentials.login.account
 
     @property
     def redact(self) -> Redactor:
         """What blots the login out that is in use now."""
-        if (secrets := self._credentials.secrets) != self._redacted:
-            self._redact, self._redacted = Redactor(secrets), secrets
+        if (login := self._credentials.login) is not self._redacted:
+            self._redact, self._redacted = Redactor(login.secrets), login
         return self._redact
 
     async def send(self, turn: Turn, text: str, clock: TurnClock) -> HttpResponse:
@@ -185,7 +185,7 @@ class ChatKitRequests:
         if unreadable := self._credentials.unreadable:
             raise UpstreamLoginRequired(unreadable_login(unreadable))
         thread = turn.thread
-        if thread is not None and thread.account and thread.account != self._credentials.account:
+        if thread is not None and thread.account and thread.account != self._credentials.login.account:
             raise ThreadLost("The conversation belongs to another account at gpt-oss.com.")
         dialect = self._dialect
         try:
@@ -224,7 +224,7 @@ class ChatKitRequests:
         response = await post(
             self._http,
             self._url,
-            headers=request_headers(turn, self._credentials.cookie_header()),
+            headers=request_headers(turn, self._credentials.login.cookie_header),
             body=encode_body(turn, text, dialect)
             if turn.weight <= LIGHT
             else await in_thread(turn.weight, encode_body, turn, text, dialect),
@@ -281,7 +281,9 @@ class ChatKitTurn:
 
     def reader(self, response: HttpResponse, clock: TurnClock) -> StreamReader:
         self._wire = ChatKitWire(
-            show_reasoning=self.turn.show_reasoning, redact=self.redact, request_id=self.turn.request_id
+            show_reasoning=self.turn.show_reasoning,
+            redact=self._requests.redact,
+            request_id=self.turn.request_id,
         )
         return StreamReader(response, self._wire, clock, self._requests.idle_timeout)
 

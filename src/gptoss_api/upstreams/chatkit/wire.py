@@ -35,7 +35,14 @@ AFTER_ANSWER: Final = 0.3
 AFTER_TITLE: Final = 0.05
 AFTER_CARD: Final = 2.0
 
+# The events that mean something to an answer, in either dialect.
 _UPDATED: Final = frozenset({"thread.item_updated", "thread.item.updated"})
+_SHOWN: Final = frozenset(
+    {"thread.item_added", "thread.item.added", "thread.item_replaced", "thread.item.replaced"}
+)
+_DONE: Final = frozenset({"thread.item_done", "thread.item.done"})
+_REMOVED: Final = frozenset({"thread.item_removed", "thread.item.removed"})
+_IDLE: Final = frozenset({"thread.created", "stream_options", "progress_update", "notice", "client_effect"})
 _TEXT_DELTA: Final = "assistant_message.content_part.text_delta"
 _BEFORE_DELTA: Final = b'"delta":'
 _AFTER_DELTA: Final = b"}}"
@@ -164,7 +171,10 @@ class ChatKitWire:
         """Whether an answer was completed and no other one is under way."""
         if not self._answers:
             return False
-        return False not in [message.done for message in self._messages.values()]
+        for message in self._messages.values():  # noqa: SIM110  # a generator costs more than what it saves
+            if not message.done:
+                return False
+        return True
 
     @property
     def answered(self) -> bool:
@@ -189,24 +199,25 @@ class ChatKitWire:
         events: list[Event] = []
         if self.failure is not None:
             return events
+        same, begin, pieces = self._same, len(self._same), self._pieces
         for payload in payloads:
             if type(payload) is Stray:
                 self._stray(payload)
                 if self.failure is not None:
                     break
+                begin = len(self._same)
                 continue
-            same = self._same
-            if same and payload.startswith(same) and payload.endswith(_AFTER_DELTA):
+            if begin and payload.startswith(same) and payload.endswith(_AFTER_DELTA):
                 try:
-                    delta = _decode_text(payload[len(same) : -len(_AFTER_DELTA)])
+                    delta = _decode_text(payload[begin : -len(_AFTER_DELTA)])
                 except _NOT_JSON:
                     pass
                 else:
                     if delta:
-                        self._pieces.append(delta)
+                        pieces.append(delta)
                         events.append(TextDelta(delta))
                     continue
-            self._same = b""
+            self._same, begin = b"", 0
             # "in" would first try to take the bytes for a number, and fail at length.
             if payload.find(b"text_delta") >= 0 and self.thread_id is not None:
                 try:
@@ -221,7 +232,8 @@ class ChatKitWire:
                         if index is None:
                             index = update.content_index or 0
                         if self._hear(item_id, index, update.delta, events):
-                            self._same = _before_delta(payload, update.delta)
+                            self._same = same = _before_delta(payload, update.delta)
+                            begin, pieces = len(same), self._pieces
                         continue
             if payload and payload != b"[DONE]":
                 try:
@@ -268,13 +280,14 @@ class ChatKitWire:
                 if self._malformed
                 else "gpt-oss.com ended the answer before it began."
             )
-        if not self.answered:
+        complete = self.complete
+        if not complete and not self.answered:
             raise UpstreamIncomplete("gpt-oss.com ended the answer before it was complete.")
         if self._gap:
             raise UpstreamIncomplete(
                 "gpt-oss.com sent an event that cannot be read: the answer has a gap. Ask again."
             )
-        if not self.complete:
+        if not complete:
             _log.debug(
                 "turn in thread %s ended without the formal end of its answer",
                 self.thread_id,
@@ -322,47 +335,51 @@ class ChatKitWire:
         kind = event.get("type")
         if not isinstance(kind, str):
             kind = "error" if event.get("error") else ""
-        self._useful |= kind.startswith("thread.")
-        match kind.replace("thread.item_", "thread.item.", 1):
-            case "thread.item.updated":
-                self._update(_item_id_of(event), event.get("update"), events)
-            case "thread.item.added" | "thread.item.replaced":
-                self._item(event.get("item"), events, done=False)
-            case "thread.item.done":
-                self._item(event.get("item"), events, done=True)
-            case "thread.item.removed":
-                self._remove(_item_id_of(event))
-            case "thread.updated":
-                self._titled = self._answers > 0
-            case "thread.created" | "stream_options" | "progress_update" | "notice" | "client_effect":
-                pass
-            case "error":
-                if self.complete:
-                    _log.debug(
-                        "an error after the complete answer in thread %s is ignored",
-                        self.thread_id,
-                        extra=log_fields(self._request_id),
-                    )
-                else:
-                    self.failure = failure_of_error_event(event, self._redact)
-            case bare if bare.startswith(("assistant_message.", "cot.", "workflow.")):
-                self._update(_item_id_of(event), event, events)
-            case _:
-                self._unknown += 1
+        if not self._useful:
+            self._useful = kind.startswith("thread.")
+        if kind in _UPDATED:
+            self._update(event, event.get("update"), events)
+        elif kind in _SHOWN or kind in _DONE:
+            self._item(event.get("item"), events, done=kind in _DONE)
+        elif kind in _IDLE:
+            pass
+        elif kind == "thread.updated":
+            self._titled = self._answers > 0
+        elif kind in _REMOVED:
+            self._remove(_item_id_of(event))
+        elif kind == "error":
+            self._fail(event)
+        elif kind.startswith(("assistant_message.", "cot.", "workflow.")):
+            self._update(event, event, events)
+        else:
+            self._unknown += 1
+
+    def _fail(self, event: Mapping[str, Any]) -> None:
+        if self.complete:
+            _log.debug(
+                "an error after the complete answer in thread %s is ignored",
+                self.thread_id,
+                extra=log_fields(self._request_id),
+            )
+        else:
+            self.failure = failure_of_error_event(event, self._redact)
 
     def _item(self, item: object, events: list[Event], *, done: bool) -> None:
         if not isinstance(item, dict):
             self._unknown += 1
             return
-        item_id = _string(item.get("id"))
+        item_id = item.get("id")
+        if not isinstance(item_id, str):
+            item_id = ""
         match item.get("type"):
             case "assistant_message":
                 self._message(item_id, item.get("content"), events, done=done)
                 return
             case "cot":
                 self._think(item_id, done=done)
-                for index, entry in enumerate(_objects(item.get("entries"))):
-                    self._entry(item_id, index, entry, events)
+                if entries := item.get("entries"):
+                    for index, entry in enumerate(_objects(entries)):
+                        self._entry(item_id, index, entry, events)
             case "workflow":
                 workflow = item.get("workflow")
                 self._think(item_id, done=done)
@@ -377,11 +394,11 @@ class ChatKitWire:
                 pass
         self._other_items.add(item_id)
 
-    def _update(self, item_id: str, update: object, events: list[Event]) -> None:
+    def _update(self, event: Mapping[str, Any], update: object, events: list[Event]) -> None:
         if not isinstance(update, dict):
             self._unknown += 1
             return
-        index = _index_of(update)
+        item_id, index = _item_id_of(event), _index_of(update)
         match update.get("type"):
             case "assistant_message.content_part.text_delta":
                 delta = update.get("delta")
@@ -500,7 +517,7 @@ class ChatKitWire:
         self._say(item_id, message, index, text[len(sent) :], events)
 
     def _message(self, item_id: str, content: object, events: list[Event], *, done: bool) -> None:
-        texts = [*map(_text_of, _objects(content))]
+        texts = [*map(_text_of, content)] if isinstance(content, list) else []
         if self._loose:
             texts = [joined(text) for text in texts]
         message = self._messages.get(item_id)
@@ -570,7 +587,9 @@ class ChatKitWire:
             return
         if index is None:
             index = sum(1 for known, _ in self._blocks if known == item_id)
-        text = _string(entry.get("content")) or _string(entry.get("summary"))
+        text = entry.get("content") or entry.get("summary")
+        if not isinstance(text, str):
+            text = _string(entry.get("content")) or _string(entry.get("summary"))
         self._block(item_id, index, text, events, final=True)
 
     def _task(

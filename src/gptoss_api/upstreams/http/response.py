@@ -113,10 +113,12 @@ class HttpResponse:
         """
         connection = self._open
         try:
-            async with asyncio.timeout(timeout):
-                while connection.take() or not connection.done:
-                    if not connection.done:
-                        await connection.arrival()
+            connection.take()
+            if not connection.done:
+                async with asyncio.timeout(timeout):
+                    while connection.take() or not connection.done:
+                        if not connection.done:
+                            await connection.arrival()
             connection.check()
         except (TimeoutError, GatewayError):
             return False

@@ -116,9 +116,9 @@ class ChatWire:
         self._held = ""  # The beginning of LM Studio's separator.
         # Whether anything came that only a lenient reader takes, so that halves of characters may follow.
         self._loose = False
-        self._content_halves = HalfJoiner()
-        self._thought_halves = HalfJoiner()
-        self._refusal_halves = HalfJoiner()
+        self._content_halves: HalfJoiner
+        self._thought_halves: HalfJoiner
+        self._refusal_halves: HalfJoiner
         self._at_rest = False
         # The last chunk, if it was one of text, and how often it is still worth to look for that.
         self._same: AroundText | None = None
@@ -152,8 +152,10 @@ class ChatWire:
                 else:
                     if same.is_thought and text:
                         out.append(ReasoningDelta(text))
-                    elif text:
+                    elif text and (self._held or not self._spoke or "_" in text):
                         self._text(text, out)
+                    elif text:
+                        out.append(TextDelta(text))
                     continue
             if self.failure is not None or self.done:
                 break
@@ -271,7 +273,11 @@ class ChatWire:
 
     def _read_loosely(self, payload: bytes, out: list[Event]) -> None:
         """What a strict reader refuses: nearly JSON, several chunks in one event, members of odd types."""
-        self._loose = self._calls.loose = True
+        if not self._loose:
+            self._loose = self._calls.loose = True
+            self._content_halves = HalfJoiner()
+            self._thought_halves = HalfJoiner()
+            self._refusal_halves = HalfJoiner()
         says = False
         try:
             for value in read_values(payload):
