@@ -124,19 +124,16 @@ class ClientText:
 
     def inside(self, text: str, *, json: bool = False) -> str:
         """Text for inside the transcript or the tool list: transport tags are escaped as well."""
-        if len(text) < _LONG:
-            clean = self.plain(text, json=json)
-            if "<" not in clean and "lt;" not in clean:
-                return clean
-            escaped = escape_tags(clean)
-            self.tags |= escaped != clean
-            return escaped
-        found = _cleaned.get((text, json))
+        if "<" not in text and "lt;" not in text and text.isascii() and "\0" not in text and "\r" not in text:
+            self._seen.append(text)
+            return text
+        found = _cleaned.get((text, json)) if len(text) >= _LONG else None
         if found is None:
             tidied = tidy(text)
             clean = neutralise(tidied, json=json)
             found = _Cleaned(clean, escape_tags(clean), clean != tidied)
-            _cleaned.put((text, json), found, 2 * len(text) + _BESIDE)
+            if len(text) >= _LONG:
+                _cleaned.put((text, json), found, 2 * len(text) + _BESIDE)
         self.include(found.clean, control_tokens=found.control_tokens, tags=found.escaped != found.clean)
         return found.escaped
 

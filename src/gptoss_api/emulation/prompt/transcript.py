@@ -7,7 +7,7 @@ Source: docs/design/emulation.md, "History".
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
@@ -109,14 +109,24 @@ def _first_unanswered(calls: deque[PairedCall] | None, *, last: bool = False) ->
     return calls[0] if last or not calls[0].results else None
 
 
-def called_names(messages: Sequence[Message]) -> Iterator[str]:
+def called_names(messages: Sequence[Message]) -> list[str]:
     """Every tool name that a transcript of ``messages`` may show."""
+    names: list[str] = []
     for message in messages:
         if isinstance(message, AssistantMessage):
-            for call in message.tool_calls:
-                yield call.name
+            if message.tool_calls:
+                names += [call.name for call in message.tool_calls]
         elif isinstance(message, ToolResultMessage) and message.name:
-            yield message.name
+            names.append(message.name)
+    return names
+
+
+def _last(messages: Sequence[Message], kind: type[Message]) -> int:
+    """The index of the last message of that ``kind``, -1 without one."""
+    for index in range(len(messages) - 1, -1, -1):
+        if isinstance(messages[index], kind):
+            return index
+    return -1
 
 
 class Transcript:
@@ -126,78 +136,74 @@ class Transcript:
         self._client = client
         self._declared = declared
         self._names = names
+        self._entries: list[TaggedBlock] = []
 
     def entries(
         self, messages: Sequence[Message], start: int = 0, skip: int | None = None
     ) -> list[TaggedBlock]:
         """The blocks of ``messages`` from ``start`` on, but for ``skip``; empty messages make none."""
         pairing = pair(messages)
-        last_user = max((i for i, m in enumerate(messages) if isinstance(m, UserMessage)), default=-1)
-        last_assistant = max(
-            (i for i, m in enumerate(messages) if isinstance(m, AssistantMessage)), default=-1
-        )
-        entries: list[TaggedBlock] = []
-        for index, message in enumerate(messages):
-            if index < start or index == skip:
+        last_user, last_assistant = _last(messages, UserMessage), _last(messages, AssistantMessage)
+        self._entries = entries = []
+        for index in range(start, len(messages)):
+            if index == skip:
                 continue
-            match message:
-                case InstructionMessage(text):
-                    entries += self._message("developer", text, index)
-                case UserMessage(text, name):
-                    entries += self._message("user", text, index, name)
-                case AssistantMessage():
-                    # Harmony keeps the reasoning of a turn that is still under way.
-                    if index > last_user and message.tool_calls:
-                        entries += self._message(
-                            "assistant", message.reasoning, index, extra=' channel="analysis"'
-                        )
-                    entries += self._assistant(message, index)
+            message = messages[index]
+            if isinstance(message, UserMessage):
+                self._message("user", message.text, index, message.name)
+            elif isinstance(message, AssistantMessage):
+                # Harmony keeps the reasoning of a turn that is still under way.
+                if message.reasoning and index > last_user and message.tool_calls:
+                    self._message("assistant", message.reasoning, index, extra=' channel="analysis"')
+                self._assistant(message, index)
+                if message.tool_calls:
                     # That a result is missing in the end is news of the last message.
                     missing = len(messages) - 1 if index == last_assistant else index
-                    for call in pairing.calls.get(index, ()):
-                        entries += self._call(call, index, missing)
-                case ToolResultMessage(name=name):
-                    if index in pairing.orphans:
-                        shown = self._names.shown(name) if name else UNKNOWN
-                        entries.append(self._result(shown, message, index))
+                    for call in pairing.calls[index]:
+                        self._call(call, index, missing)
+            elif isinstance(message, InstructionMessage):
+                self._message("developer", message.text, index)
+            elif index in pairing.orphans:
+                self._result(self._names.shown(message.name) if message.name else UNKNOWN, message, index)
         return entries
 
-    def _message(
-        self, role: str, text: str, source: int, name: str | None = None, extra: str = ""
-    ) -> tuple[TaggedBlock, ...]:
-        if not text.strip():
-            return ()
+    def _message(self, role: str, text: str, source: int, name: str | None = None, extra: str = "") -> None:
+        if not text or text.isspace():
+            return
         if name:
             extra += f' name="{self._client.attribute(name)}"'
-        return (TaggedBlock("message", role, extra, self._client.inside(text), source),)
+        self._entries.append(TaggedBlock("message", role, extra, self._client.inside(text), source))
 
-    def _assistant(self, message: AssistantMessage, source: int) -> Iterator[TaggedBlock]:
+    def _assistant(self, message: AssistantMessage, source: int) -> None:
         # Raw blocks that once failed to be read must not become an example to follow.
-        for piece in split_raw_calls(message.text, self._declared):
-            if isinstance(piece, str):
-                yield from self._message("assistant", piece, source, message.name)
-            else:
-                yield from self._call(PairedCall(piece), source, source)
-        yield from self._message("assistant", message.refusal, source, message.name)
+        if "<tool_call" not in message.text:
+            self._message("assistant", message.text, source, message.name)
+        else:
+            for piece in split_raw_calls(message.text, self._declared):
+                if isinstance(piece, str):
+                    self._message("assistant", piece, source, message.name)
+                else:
+                    self._call(PairedCall(piece), source, source)
+        if message.refusal:
+            self._message("assistant", message.refusal, source, message.name)
 
-    def _call(self, paired: PairedCall, source: int, missing: int) -> Iterator[TaggedBlock]:
+    def _call(self, paired: PairedCall, source: int, missing: int) -> None:
         call = paired.call
         shown = self._names.shown(call.name)
         if call.kind == "custom":
             arguments = compact({"input": call.arguments}) or ""
         else:
             arguments = call.arguments.strip() or "{}"
-        yield TaggedBlock(
-            "tool_call", "", f' name="{shown}"', self._client.inside(arguments, json=True), source
-        )
+        body = self._client.inside(arguments, json=True)
+        self._entries.append(TaggedBlock("tool_call", "", f' name="{shown}"', body, source))
         for index, result in paired.results:
-            yield self._result(shown, result, index)
+            self._result(shown, result, index)
         if not paired.results:
-            yield TaggedBlock("tool_result", "", f' name="{shown}"', NO_RESULT, missing)
+            self._entries.append(TaggedBlock("tool_result", "", f' name="{shown}"', NO_RESULT, missing))
 
-    def _result(self, shown: str, result: ToolResultMessage, source: int) -> TaggedBlock:
-        body = self._client.inside(result_text(result))
-        return TaggedBlock("tool_result", "", f' name="{shown}"', body, source)
+    def _result(self, shown: str, result: ToolResultMessage, source: int) -> None:
+        body = self._client.inside(result_text(result) if result.is_error else result.text)
+        self._entries.append(TaggedBlock("tool_result", "", f' name="{shown}"', body, source))
 
 
 _OPENER: Final = re.compile(r"^[ \t]*<tool_call([^<>\n]{0,360})>\s*(?=[{\[])", re.MULTILINE)
