@@ -17,7 +17,6 @@ from ...core.turn import (
     Tool,
     ToolResultMessage,
     Turn,
-    UserMessage,
     leading_instructions,
 )
 from .tool_section import ToolCache, offered_tools, parameters_of
@@ -68,9 +67,10 @@ def harmony_text(turn: Turn, digest: bytes, *, thoughts: bool = True) -> Harmony
     texts: list[str] = []
     tokens = SYSTEM_TOKENS
     beginning = leading_instructions(turn.messages)
-    offered = offered_tools(turn)
-    sections = [f"# Instructions\n\n{text}\n\n"] if (text := _joined(turn.messages[:beginning])) else []
-    if offered:
+    sections: list[str] = []
+    if beginning and (text := "\n\n".join([message.text for message in turn.messages[:beginning]])):
+        sections.append(f"# Instructions\n\n{text}\n\n")
+    if turn.tools and (offered := offered_tools(turn)):
         tokens += _TOOLS_TOKENS
         sections.append(_tools.get(turn, "", digest, lambda: _ToolText(_tool_section(offered))).text)
     if sections:
@@ -78,25 +78,22 @@ def harmony_text(turn: Turn, digest: bytes, *, thoughts: bool = True) -> Harmony
         tokens += MESSAGE_TOKENS
     names: dict[str, str] = {}
     over = _last_answer(turn.messages) if thoughts else len(turn.messages)
-    for index, message in enumerate(turn.messages[beginning:], beginning):
-        match message:
-            case AssistantMessage():
-                names.update((call.id, call.name) for call in message.tool_calls)
-                tokens += _answer(message, texts, thought=index > over)
-            case ToolResultMessage(text, call_id, name):
-                texts += (f"functions.{name or names.get(call_id or '', UNKNOWN)}", text)
-                tokens += _RESULT_TOKENS
-            case InstructionMessage(text):
-                texts += ("# Instructions\n\n", text)
-                tokens += MESSAGE_TOKENS
-            case UserMessage(text):
-                texts.append(text)
-                tokens += MESSAGE_TOKENS
-    return HarmonyText(tuple(text for text in texts if text), tokens)
-
-
-def _joined(instructions: Iterable[Message]) -> str:
-    return "\n\n".join(message.text for message in instructions)
+    for index in range(beginning, len(turn.messages)):
+        message = turn.messages[index]
+        if isinstance(message, AssistantMessage):
+            for call in message.tool_calls:
+                names[call.id] = call.name
+            tokens += _answer(message, texts, thought=index > over)
+        elif isinstance(message, ToolResultMessage):
+            called = message.name or names.get(message.call_id or "", UNKNOWN)
+            texts += (f"functions.{called}", message.text)
+            tokens += _RESULT_TOKENS
+        else:
+            if isinstance(message, InstructionMessage):
+                texts.append("# Instructions\n\n")
+            texts.append(message.text)
+            tokens += MESSAGE_TOKENS
+    return HarmonyText(tuple(filter(None, texts)), tokens)
 
 
 def _last_answer(messages: Sequence[Message]) -> int:

@@ -9,6 +9,7 @@ import hmac
 import sys
 from base64 import b32encode
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from ...core.errors import InternalError
@@ -21,6 +22,8 @@ _VERSION: Final = "gptoss-api prompt 1"
 # Each attempt searches all client text once.
 _SHORT_ATTEMPTS: Final = 32
 _ATTEMPTS: Final = 64
+# Keys that are remembered: a conversation that is sent whole has the same with every step.
+_KEYS: Final = 1_024
 
 
 # Every turn of an application begins with the same. In bytes.
@@ -77,9 +80,13 @@ def transport_key(
     """
     seed = digest((preamble, first_message.strip().encode()))
     for number in range(_ATTEMPTS):
-        mac = hmac.digest(secret, seed + (counter + number).to_bytes(8, "big"), hashlib.sha256)
-        length = 4 if number < _SHORT_ATTEMPTS else 16
-        key = b32encode(mac).decode()[:length].lower()
+        key = _key(secret, seed, counter + number, 4 if number < _SHORT_ATTEMPTS else 16)
         if not occurs(key):
             return key
     raise InternalError("No key for this conversation could be found.")
+
+
+@lru_cache(_KEYS)
+def _key(secret: bytes, seed: bytes, number: int, length: int) -> str:
+    mac = hmac.digest(secret, seed + number.to_bytes(8, "big"), hashlib.sha256)
+    return b32encode(mac).decode()[:length].lower()

@@ -23,15 +23,26 @@ def native_turn(turn: Turn) -> Turn:
 
     Its thoughts are wanted in any case: they count, and may lead to calls whose results follow.
     """
-    names = _names(turn)
     choice = turn.tool_choice
+    if not turn.tools and not choice.names and not _calls_tools(turn.messages):
+        return turn if turn.show_reasoning else replace(turn, show_reasoning=True)
+    names = _names(turn)
     return replace(
         turn,
-        messages=tuple(_message(message, names) for message in _made_whole(turn.messages)),
-        tools=tuple(_tool(tool, names) for tool in offered_tools(turn)),
-        tool_choice=replace(choice, names=tuple(names.shown(name) for name in choice.names)),
+        messages=tuple([_message(message, names) for message in _made_whole(turn.messages)]),
+        tools=tuple([_tool(tool, names) for tool in offered_tools(turn)]),
+        tool_choice=replace(choice, names=tuple([names.shown(name) for name in choice.names])),
         show_reasoning=True,
     )
+
+
+def _calls_tools(messages: Sequence[Message]) -> bool:
+    for message in messages:
+        if isinstance(message, ToolResultMessage) or (
+            isinstance(message, AssistantMessage) and message.tool_calls
+        ):
+            return True
+    return False
 
 
 def _names(turn: Turn) -> NameMap:
@@ -95,9 +106,12 @@ def _is_whole(messages: Sequence[Message]) -> bool:
 
 
 def _tool(tool: Tool, names: NameMap) -> Tool:
+    shown = names.shown(tool.name)
+    if shown == tool.name and tool.kind == "function" and tool.grammar is None:
+        return tool
     return replace(
         tool,
-        name=names.shown(tool.name),
+        name=shown,
         parameters=parameters_of(tool),
         strict=tool.strict and tool.kind == "function",
         kind="function",
@@ -106,18 +120,22 @@ def _tool(tool: Tool, names: NameMap) -> Tool:
 
 
 def _message(message: Message, names: NameMap) -> Message:
-    match message:
-        case AssistantMessage() if message.tool_calls:
-            return replace(message, tool_calls=tuple(_call(call, names) for call in message.tool_calls))
-        case ToolResultMessage() if message.name or message.is_error:
-            name = names.shown(message.name) if message.name else None
-            return replace(message, text=result_text(message), name=name, is_error=False)
-        case _:
+    if isinstance(message, AssistantMessage):
+        if not message.tool_calls:
             return message
+        calls = tuple([_call(call, names) for call in message.tool_calls])
+        return message if calls == message.tool_calls else replace(message, tool_calls=calls)
+    if isinstance(message, ToolResultMessage) and (message.name or message.is_error):
+        name = names.shown(message.name) if message.name else None
+        if name == message.name and not message.is_error:
+            return message
+        return replace(message, text=result_text(message), name=name, is_error=False)
+    return message
 
 
 def _call(call: ToolCall, names: NameMap) -> ToolCall:
-    arguments = call.arguments
-    if call.kind == "custom":
-        arguments = json.dumps({"input": arguments}, ensure_ascii=False)
-    return ToolCall(call.id, names.shown(call.name), arguments)
+    name = names.shown(call.name)
+    if call.kind != "custom":
+        return call if name == call.name else replace(call, name=name)
+    arguments = json.dumps({"input": call.arguments}, ensure_ascii=False)
+    return ToolCall(call.id, name, arguments)

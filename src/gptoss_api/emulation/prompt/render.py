@@ -56,6 +56,7 @@ class Prompt(Struct, frozen=True):
     the parts a thread has seen after this prompt. ``client_has_control_tokens`` and ``client_has_tags`` say
     that client text was escaped: answers then go through :meth:`restorer`, and leaked control tokens cannot
     be told from quoted ones. ``emulated`` lists features.
+    ``shown_tools`` are the names of the tools on offer as the model knows them.
     """
 
     text: str
@@ -68,11 +69,7 @@ class Prompt(Struct, frozen=True):
     client_has_control_tokens: bool = False
     client_has_tags: bool = False
     emulated: tuple[str, ...] = ()
-
-    @property
-    def shown_tools(self) -> tuple[str, ...]:
-        """The names of the tools on offer as the model knows them."""
-        return tuple([self.names.shown(tool.name) for tool in self.tools])
+    shown_tools: tuple[str, ...] = ()
 
     def block(self, call: ToolCall) -> str:
         """``call`` in the form in which the model was told to write one."""
@@ -288,6 +285,7 @@ class _Draft:
             key=self.key,
             names=self.tools.names,
             tools=self.tools.tools,
+            shown_tools=self.tools.shown,
             sections=tuple(sections),
             client_has_control_tokens=self._client.control_tokens,
             client_has_tags=self._client.tags,

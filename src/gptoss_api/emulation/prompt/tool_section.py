@@ -50,9 +50,13 @@ _LARGEST: Final = 1024 * 1024
 
 
 class ToolList(Struct, frozen=True):
-    """The tools of one request: ``text`` up to the rules, cleaned; ``id`` names exactly this text."""
+    """The tools of one request: ``text`` up to the rules, cleaned; ``id`` names exactly this text.
+
+    ``shown`` are the names of the tools on offer as the model knows them.
+    """
 
     tools: tuple[Tool, ...]
+    shown: tuple[str, ...]
     names: NameMap
     text: str
     id: str
@@ -134,7 +138,7 @@ class ToolCache(Generic[T]):
         return made
 
 
-NO_TOOLS: Final = ToolList((), NameMap({}, {}), "", "tools:", control_tokens=False, tags=False)
+NO_TOOLS: Final = ToolList((), (), NameMap({}, {}), "", "tools:", control_tokens=False, tags=False)
 _cache: Final[ToolCache[ToolList]] = ToolCache(_CACHED)
 
 
@@ -149,7 +153,8 @@ def _tool_list(turn: Turn, style: Style) -> ToolList:
     client = ClientText()
     text = client.inside(_rendered(tools, names, style), json=style == "json") if tools else ""
     identity = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    return ToolList(tools, names, text, f"tools:{identity}", client.control_tokens, client.tags)
+    shown = tuple([names.shown(tool.name) for tool in tools])
+    return ToolList(tools, shown, names, text, f"tools:{identity}", client.control_tokens, client.tags)
 
 
 def _rendered(tools: Iterable[Tool], names: NameMap, style: Style) -> str:

@@ -144,7 +144,7 @@ class Transcript:
         """The blocks of ``messages`` from ``start`` on, but for ``skip``; empty messages make none."""
         pairing = pair(messages)
         last_user, last_assistant = _last(messages, UserMessage), _last(messages, AssistantMessage)
-        self._entries = entries = []
+        entries = self._entries = list[TaggedBlock]()
         for index in range(start, len(messages)):
             if index == skip:
                 continue
