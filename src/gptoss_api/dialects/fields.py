@@ -47,9 +47,9 @@ class Fields:
         members = self.members
         if type(members) is not KnownItem:
             return make(self)
-        if make not in members.made:
-            members.made[make] = make(self)
-        made: T = members.made[make]
+        made: T | None = members.made.get(make)
+        if made is None:
+            made = members.made[make] = make(self)
         return made
 
     def get(self, name: str) -> Any:

@@ -33,13 +33,14 @@ _LEAST_TOKENS: Final = 16
 class ResponseRequest(Struct):
     """A parsed request; see :class:`gptoss_api.dialects.base.DialectRequest`.
 
-    ``items`` are the input items in the form in which they are stored, each with its id; ``chain`` the ids
-    of the responses before, ``history`` their items. ``answer`` renders the answer, once there is one.
+    ``new_items`` are the input items and ``known`` those that they refer to; ``chain`` are the ids of the
+    responses before, ``history`` their items. ``answer`` renders the answer, once there is one.
     """
 
     turns: tuple[Turn, ...]
     asked: Parsed
-    items: tuple[dict[str, Any], ...]
+    new_items: Sequence[Fields]
+    known: Mapping[str, dict[str, Any]]
     frame: Frame
     names: Names
     seal: Callable[[str], str] | None
@@ -55,6 +56,11 @@ class ResponseRequest(Struct):
     @property
     def id(self) -> str:
         return self.frame.id
+
+    @property
+    def items(self) -> tuple[dict[str, Any], ...]:
+        """The input items in the form in which they are stored, each with its id."""
+        return input_items(self.new_items, self.id, self.known)
 
     @property
     def final(self) -> bytes:
@@ -190,7 +196,6 @@ class ResponsesDialect:
         if asked.instructions:
             messages = (InstructionMessage(asked.instructions), *messages)
         response_id = new_response_id()
-        items = input_items(new_items, response_id, known or {})
         turn = replace(
             asked.turn,
             messages=messages,
@@ -202,8 +207,9 @@ class ResponsesDialect:
         request = ResponseRequest(
             turns=(turn,),
             asked=asked,
-            items=items,
-            frame=Frame.of(response_id, turn.model, len(items), asked.echo),
+            new_items=new_items,
+            known=known or {},
+            frame=Frame.of(response_id, turn.model, len(new_items), asked.echo),
             names=asked.toolbox.names,
             seal=partial(self._sealer.seal, owner=caller) if asked.include_encrypted else None,
             chain=chain,

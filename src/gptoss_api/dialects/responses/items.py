@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from ...core.errors import InvalidValue, NotFound, UnsupportedValue
 from ...core.events import new_call_id
@@ -99,6 +100,30 @@ def item_type(item: Fields) -> str:
     return kind
 
 
+class _Said(Struct, frozen=True):
+    """What a message says. ``left_out`` are the kinds of parts that a note stands for."""
+
+    role: str
+    text: str
+    refusals: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+class _Call(Struct, frozen=True):
+    """A call, by its own name in its namespace."""
+
+    namespace: str | None
+    call: ToolCall
+
+
+class _Result(Struct, frozen=True):
+    """What a tool gave back, under the id and the name that the item itself tells."""
+
+    namespace: str | None
+    result: ToolResultMessage
+    left_out: tuple[str, ...]
+
+
 class ItemReader:
     """Reads items one after the other: feed them all, then take ``messages``.
 
@@ -137,8 +162,12 @@ class ItemReader:
 
         Of ``earlier`` items none is refused: they were answered already.
         """
-        users = (at for at, item in enumerate(items) if item.get("role") == "user")
-        newest = -1 if earlier else max(users, default=-1)
+        newest = -1
+        if not earlier:
+            for index in range(len(items) - 1, -1, -1):
+                if items[index].members.get("role") == "user":
+                    newest = index
+                    break
         for index, item in enumerate(items):
             self._read(item, refusing=index == newest)
 
@@ -147,18 +176,21 @@ class ItemReader:
         return tuple(self._messages)
 
     def _read(self, item: Fields, *, refusing: bool = False) -> None:
-        match item_type(item):
-            case "message":
-                self._message(item, refusing=refusing)
+        part = _part(item, refusing=True) if refusing else item.made(_part)
+        if type(part) is _Call:
+            self._call(part)
+        elif type(part) is _Result:
+            self._result(part)
+        elif type(part) is _Said:
+            self._message(part)
+        elif isinstance(part, str):
+            self._seldom(item, part)
+
+    def _seldom(self, item: Fields, kind: str) -> None:
+        """Takes an item whose meaning depends on who asks, or on other items."""
+        match kind:
             case "reasoning":
                 self._thought(item)
-            case "function_call":
-                self._call(item, "arguments", "function")
-            case "custom_tool_call":
-                self._call(item, "input", "custom")
-            case "function_call_output" | "custom_tool_call_output":
-                item.required_string("call_id")
-                self._result(item, self._output(item))
             case "item_reference":
                 self._refer(item)
             case "compaction":
@@ -171,21 +203,21 @@ class ItemReader:
             case kind if kind in _FOREIGN_CALLS:
                 self._foreign_call(item, kind)
             case kind if kind in _FOREIGN_OUTPUTS:
-                self._result(item, _joined_members(item, _FOREIGN_OUTPUTS[kind]))
+                self._result(_result(item, _joined_members(item, _FOREIGN_OUTPUTS[kind])))
             case _:
                 pass
 
-    def _message(self, item: Fields, *, refusing: bool) -> None:
-        role = item.required_choice("role", ROLES)
+    def _message(self, said: _Said) -> None:
+        self._leave_out(said.left_out)
+        role, text = said.role, said.text
         if role == "assistant":
             if self._text or self._refusal or self._calls:
                 self._close()
-            text = self._content(item, self._refusal)
+            self._refusal += said.refusals
             if text:
                 self._text.append(text)
             self._open = True
             return
-        text = self._content(item, refusing=refusing)
         self._close()
         if role == "user":
             self._messages.append(UserMessage(text))
@@ -222,15 +254,12 @@ class ItemReader:
         self._close()
         self._messages.append(summary_message(summary))
 
-    def _call(self, item: Fields, member: str, kind: Any) -> None:
-        call_id = item.required_string("call_id")
-        name = self._names.flatten(item.string("namespace"), item.required_string("name"))
-        arguments = item.required(member)
-        if isinstance(arguments, dict):
-            arguments = msgspec.json.encode(arguments).decode()
-        if not isinstance(arguments, str):
-            raise wrong_type(item.at(member), "a string", arguments)
-        self._add_call(ToolCall(call_id, name, arguments, kind))
+    def _call(self, asked: _Call) -> None:
+        call = asked.call
+        if asked.namespace:
+            name = self._names.flatten(asked.namespace, call.name)
+            call = ToolCall(call.id, name, call.arguments, call.kind)
+        self._add_call(call)
 
     def _add_call(self, call: ToolCall) -> None:
         self._tool_names[call.id] = call.name
@@ -253,60 +282,20 @@ class ItemReader:
             self._close()
             self._messages.append(ToolResultMessage(results, call_id, name))
 
-    def _result(self, item: Fields, text: str) -> None:
+    def _result(self, told: _Result) -> None:
+        self._leave_out(told.left_out)
         self._close()
-        call_id = item.string("call_id") or item.string("id")
+        call_id, name = told.result.call_id, told.result.name
+        if name is not None:
+            name = self._names.flatten(told.namespace, name)
         if call_id is not None:
             call_id = self._call_ids.get(call_id, call_id)
-        name = item.string("name")
-        if name is not None:
-            name = self._names.flatten(item.string("namespace"), name)
-        if call_id is not None:
             name = self._tool_names.get(call_id, name)
-        self._messages.append(ToolResultMessage(text, call_id, name))
+        self._messages.append(ToolResultMessage(told.result.text, call_id, name))
 
-    def _output(self, item: Fields) -> str:
-        """What a tool gave back."""
-        output = item.required("output")
-        if isinstance(output, str) or output is None:
-            return output or ""
-        if not isinstance(output, list):
-            return msgspec.json.encode(output).decode()
-        path = item.at("output")
-        texts = []
-        for index, value in enumerate(output):
-            part = as_object(value, f"{path}[{index}]")
-            kind = part.required_string("type")
-            if kind in MEDIA_PARTS:
-                texts.append(self._leave_out(kind))
-            else:
-                texts.append(_part_text(part, kind))
-        return "\n".join(texts)
-
-    def _leave_out(self, kind: str) -> str:
-        """What stands for a part that the model cannot read."""
-        self.ignored[f"input.{kind}"] = None
-        return media_note(kind)
-
-    def _content(self, item: Fields, refusals: list[str] | None = None, *, refusing: bool = False) -> str:
-        content = item.required("content")
-        if isinstance(content, str):
-            return content
-        if not isinstance(content, list):
-            raise wrong_type(item.at("content"), "a string or an array of content parts", content)
-        texts = []
-        for index, value in enumerate(content):
-            part = as_object(value, f"{item.at('content')}[{index}]")
-            kind = part.required_string("type")
-            if kind == "refusal" and refusals is not None:
-                refusals.append(part.required_string("refusal"))
-            elif kind in MEDIA_PARTS and refusing:
-                raise refused_media(part, kind, "input_text")
-            elif kind in MEDIA_PARTS:
-                texts.append(self._leave_out(kind))
-            else:
-                texts.append(_part_text(part, kind))
-        return "\n".join(texts)
+    def _leave_out(self, kinds: tuple[str, ...]) -> None:
+        for kind in kinds:
+            self.ignored[f"input.{kind}"] = None
 
     def _refer(self, item: Fields) -> None:
         reference = item.required_string("id")
@@ -334,7 +323,79 @@ class ItemReader:
         self._open = False
 
 
-def _part_text(part: Fields, kind: str) -> str:
+def _part(item: Fields, *, refusing: bool = False) -> _Said | _Call | _Result | str:
+    """What an item says by itself, or its type where that depends on more."""
+    match item_type(item):
+        case "message":
+            return _said(item, refusing=refusing)
+        case "function_call" | "custom_tool_call":
+            return _asked(item)
+        case "function_call_output" | "custom_tool_call_output":
+            return _output(item)
+        case kind:
+            return kind
+
+
+def _said(item: Fields, *, refusing: bool) -> _Said:
+    """``refusing``: what the model cannot read."""
+    role = item.required_choice("role", ROLES)
+    refusals: list[str] = []
+    left_out: list[str] = []
+    text = item.required("content")
+    if isinstance(text, list):
+        texts = []
+        for index, value in enumerate(text):
+            part = as_object(value, f"{item.at('content')}[{index}]")
+            kind = part.required_string("type")
+            if kind == "refusal" and role == "assistant":
+                refusals.append(part.required_string("refusal"))
+            elif kind in MEDIA_PARTS and refusing and role != "assistant":
+                raise refused_media(part, kind, "input_text")
+            else:
+                texts.append(_part_text(part, kind, left_out))
+        text = "\n".join(texts)
+    elif not isinstance(text, str):
+        raise wrong_type(item.at("content"), "a string or an array of content parts", text)
+    return _Said(role, text, tuple(refusals), tuple(left_out))
+
+
+def _asked(item: Fields) -> _Call:
+    custom = item.members.get("type") == "custom_tool_call"
+    call_id = item.required_string("call_id")
+    namespace, name = item.string("namespace"), item.required_string("name")
+    member = "input" if custom else "arguments"
+    arguments = item.required(member)
+    if isinstance(arguments, dict):
+        arguments = msgspec.json.encode(arguments).decode()
+    if not isinstance(arguments, str):
+        raise wrong_type(item.at(member), "a string", arguments)
+    return _Call(namespace, ToolCall(call_id, name, arguments, "custom" if custom else "function"))
+
+
+def _output(item: Fields) -> _Result:
+    item.required_string("call_id")
+    text = item.required("output")
+    left_out: list[str] = []
+    if isinstance(text, list):
+        parts = [as_object(value, f"{item.at('output')}[{index}]") for index, value in enumerate(text)]
+        text = "\n".join([_part_text(part, part.required_string("type"), left_out) for part in parts])
+    elif text is not None and not isinstance(text, str):
+        text = msgspec.json.encode(text).decode()
+    return _result(item, text or "", tuple(left_out))
+
+
+def _result(item: Fields, text: str, left_out: tuple[str, ...] = ()) -> _Result:
+    name = item.string("name")
+    namespace = None if name is None else item.string("namespace")
+    result = ToolResultMessage(text, item.string("call_id") or item.string("id"), name)
+    return _Result(namespace, result, left_out)
+
+
+def _part_text(part: Fields, kind: str, left_out: list[str]) -> str:
+    """The text of a part, or what stands for one that the model cannot read."""
+    if kind in MEDIA_PARTS:
+        left_out.append(kind)
+        return media_note(kind)
     if kind not in _TEXT_PARTS:
         raise unknown_value(part.at("type"), kind, ("input_text", "output_text"))
     return part.required_string("text")

@@ -4,6 +4,7 @@ What is asked and what was said before are read separately: earlier items may co
 a dialect cannot reach.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -26,6 +27,7 @@ from .tools import Toolbox, read_toolbox
 
 ENCRYPTED: Final = "reasoning.encrypted_content"
 LOGPROBS: Final = "message.output_text.logprobs"
+_WITH_TOOLS: Final = frozenset({"additional_tools", "tool_search_output"})
 _TRUNCATION: Final = ("auto", "disabled")
 _INCLUDES: Final = (
     ENCRYPTED,
@@ -102,7 +104,8 @@ class Parsed(Struct, frozen=True):
     """A request without its conversation.
 
     ``turn`` has no messages yet. ``items`` are the client's own input items in the order given,
-    ``echo`` the parameters that the answer repeats.
+    ``references`` the ids of the stored items that they refer to, ``echo`` the parameters that the answer
+    repeats.
     """
 
     turn: Turn
@@ -115,11 +118,7 @@ class Parsed(Struct, frozen=True):
     store: bool
     previous_response_id: str | None
     include_encrypted: bool
-
-    @property
-    def references(self) -> tuple[str, ...]:
-        """The ids of the stored items that the input refers to."""
-        return tuple(item.required_string("id") for item in self.items if item_type(item) == "item_reference")
+    references: tuple[str, ...]
 
 
 def read_request(
@@ -136,9 +135,8 @@ def read_request(
     stream = body.boolean("stream") or False
     read_include_usage(body, stream)
     items = _input(body)
-    for item in items:
-        item_type(item)
-    toolbox = read_toolbox(body, _added_tools(items))
+    kinds = [item.made(item_type) for item in items]
+    toolbox = read_toolbox(body, _added_tools(items, kinds))
     background, given = body.boolean("background") or False, body.boolean("store")
     store = store_by_default if given is None else given
     if background and not store:
@@ -184,6 +182,13 @@ def read_request(
         store=store,
         previous_response_id=body.string("previous_response_id"),
         include_encrypted=ENCRYPTED in _include(body),
+        references=tuple(
+            [
+                item.required_string("id")
+                for item, kind in zip(items, kinds, strict=True)
+                if kind == "item_reference"
+            ]
+        ),
     )
 
 
@@ -219,12 +224,12 @@ def _input(body: Fields) -> tuple[Fields, ...]:
     return tuple([as_object(item, f"input[{index}]") for index, item in enumerate(value)])
 
 
-def _added_tools(items: tuple[Fields, ...]) -> list[Fields]:
+def _added_tools(items: Sequence[Fields], kinds: Sequence[str]) -> list[Fields]:
     """Tools that came as items: given by the developer late, or found by a search of the client's."""
     return [
         tool
-        for item in items
-        if item_type(item) in ("additional_tools", "tool_search_output")
+        for item, kind in zip(items, kinds, strict=True)
+        if kind in _WITH_TOOLS
         for tool in item.objects("tools")
     ]
 

@@ -23,19 +23,27 @@ def input_items(
     items: Sequence[Fields], response_id: str, known: Mapping[str, dict[str, Any]]
 ) -> tuple[dict[str, Any], ...]:
     """The input items of a response in their stored form; references are replaced by what they name."""
-    return tuple([_stored(item, index, response_id, known) for index, item in enumerate(items)])
+    kept = []
+    for index, item in enumerate(items):
+        stored, prefix = item.made(_stored)
+        if stored["type"] == "item_reference":
+            stored = known[stored["id"]]
+        elif prefix:
+            # In its place, but each time its own.
+            stored = stored | {"id": item_id(prefix, response_id, index)}
+        kept.append(stored)
+    return tuple(kept)
 
 
-def _stored(
-    item: Fields, index: int, response_id: str, known: Mapping[str, dict[str, Any]]
-) -> dict[str, Any]:
+def _stored(item: Fields) -> tuple[dict[str, Any], str]:
+    """The stored form of an item, and what an id begins with that it has yet to be given."""
     kind = item_type(item)
-    if kind == "item_reference":
-        return known[item.required_string("id")]
+    prefix = ""
     stored = {name: value for name, value in item.members.items() if value is not None}
     stored["type"] = kind
     if not isinstance(stored.get("id"), str):
-        stored["id"] = item_id(_PREFIXES.get(kind, "item"), response_id, index)
+        prefix = _PREFIXES.get(kind, "item")
+        stored["id"] = ""
     if kind in _WITH_STATUS:
         stored.setdefault("status", "completed")
     if kind == "message" and isinstance(stored.get("content"), str):
@@ -45,4 +53,4 @@ def _stored(
         stored["content"] = [part]
     if kind == "reasoning":
         stored.setdefault("summary", [])
-    return stored
+    return stored, prefix
