@@ -176,12 +176,27 @@ def test_a_key_is_told_what_its_limits_leave_and_when_they_renew(served: Served,
         ("/admin/usage?until=-3d", "until"),
         ("/admin/requests?limit=0", "limit"),
         ("/admin/requests?limit=many", "limit"),
+        ("/admin/requests?limit=", "limit"),
+        ("/admin/requests?last=5", "last"),
+        ("/admin/requests?limit=5&Limit=5", "Limit"),
+        ("/admin/usage?form=7d", "form"),
+        ("/admin/keys?limit=1", "limit"),
+        ("/admin/verify?upstream=demo", "upstream"),
         ("/v1/usage?since=99999999999d", "since"),
+        ("/v1/usage?by=day", "by"),
+        ("/v1/usage/report?form=7d", "form"),
+        ("/v1/status?all", "all"),
     ],
 )
 def test_what_is_asked_wrongly_is_refused_by_name(path: str, param: str, served: Served) -> None:
     reply = ask(served.gateway, "GET", path, None, AS_ADMIN)
     assert (reply.status, reply.error["param"]) == (400, param)
+
+
+def test_what_cannot_be_asked_changes_nothing(served: Served) -> None:
+    reply = ask(served.gateway, "POST", "/admin/reload?now=1", None, AS_ADMIN)
+    assert (reply.status, reply.error["param"]) == (400, "now")
+    assert "takes none" in reply.error["message"]
 
 
 @pytest.mark.parametrize("path", ["/admin/usage", "/admin/requests"])

@@ -47,6 +47,7 @@ class Administration:
         }
 
     async def keys(self, exchange: Exchange) -> None:
+        query_of(exchange)
         await self._keys.refresh()
         now = time.time()
         listed = [public_record(key, now) for key in self._keys.records]
@@ -54,7 +55,7 @@ class Administration:
 
     async def usage(self, exchange: Exchange) -> None:
         """Sums of what ended ``since`` (30 days) and ``until`` (now), ``by`` day unless asked otherwise."""
-        asked = query_of(exchange)
+        asked = query_of(exchange, "since", "until", "by")
         by = group_in(asked)
         since, until = span_in(asked)
         data = await self.summed(since, until, by)
@@ -62,7 +63,7 @@ class Administration:
 
     async def requests(self, exchange: Exchange) -> None:
         """The last turns, the newest first: what they cost and how they ended, never what was said."""
-        asked = query_of(exchange).get("limit", str(_LATEST))
+        asked = query_of(exchange, "limit").get("limit", str(_LATEST))
         if not asked.isdecimal() or not 0 < int(asked[:9]) <= _LATEST:
             raise InvalidValue(f"Invalid 'limit': expected a number from 1 to {_LATEST}.", param="limit")
         try:
@@ -75,6 +76,7 @@ class Administration:
 
     async def reload(self, exchange: Exchange) -> None:
         """Takes over the settings as they are written down now; other workers follow within two seconds."""
+        query_of(exchange)
         reloader = self._reloader()
         if reloader is None:
             raise InvalidRequest("This gateway does not follow its settings; start it anew.")
@@ -88,7 +90,7 @@ class Administration:
     async def own_usage(self, exchange: Exchange) -> None:
         """What the key of this request used, by day and by model, and how its limits stand."""
         key = exchange.record.key
-        since, until = span_in(query_of(exchange))
+        since, until = span_in(query_of(exchange, "since", "until"))
         days = await self.summed(since, until, "day", key.id)
         models = await self.summed(since, until, "model", key.id)
         body: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What requests ask of usage in their query: from when until when, and by what."""
+"""What requests ask of the gateway's own pages in their query: from when until when, and by what."""
 
 import time
 from collections.abc import Mapping
@@ -6,15 +6,28 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from ..core.accounting import DAY, GROUPS, Group, moment_meant
-from ..core.errors import InvalidValue, StateUnavailable
+from ..core.errors import InvalidValue, StateUnavailable, UnsupportedParameter
 from .exchange import Exchange
 
 _USUAL_SPAN: Final = "30d"
+# Characters of a parameter that nobody knows.
+_NAMED: Final = 64
 
 
-def query_of(exchange: Exchange) -> dict[str, str]:
-    """Of several with one name the last."""
-    return dict(parse_qsl(exchange.query.decode("latin-1")))
+def query_of(exchange: Exchange, *known: str) -> dict[str, str]:
+    """Of several with one name the last.
+
+    Raises:
+        UnsupportedParameter: for a name that is not ``known`` there, as a misspelt one would change nothing.
+    """
+    asked = dict(parse_qsl(exchange.query.decode("latin-1"), keep_blank_values=True))
+    for name in asked:
+        if name not in known:
+            takes = f"takes {', '.join(known)}" if known else "takes none"
+            raise UnsupportedParameter(
+                f"Unknown parameter: '{name[:_NAMED]}'. {exchange.path} {takes}.", param=name[:_NAMED]
+            )
+    return asked
 
 
 def group_in(asked: Mapping[str, str]) -> Group:

@@ -12,6 +12,7 @@ from ..verification.card import Card, Subject, summary
 from ..verification.cases import CASE_SET
 from ..verification.history import History, counts
 from .exchange import Exchange
+from .usage_query import query_of
 
 
 class Verified:
@@ -26,6 +27,7 @@ class Verified:
         Raises:
             StateUnavailable: where the store does not answer.
         """
+        query_of(exchange)
         try:
             cards = await History(self._gateway.state.store).cards()
         except StoreUnavailable:

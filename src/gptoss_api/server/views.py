@@ -81,7 +81,7 @@ class Views:
         Raises:
             AdminKeyRequired: for ``scope=all`` with a key of nobody who administers.
         """
-        asked = query_of(exchange)
+        asked = query_of(exchange, "since", "until", "scope")
         since, until = span_in(asked)
         may_see_all = self._sees_all(exchange)
         key = _scope(asked, exchange.record.key, may_see_all=may_see_all)
@@ -117,6 +117,7 @@ class Views:
 
     async def status(self, exchange: Exchange) -> None:
         """Whether the gateway can serve, and for those who see everything why or why not."""
+        query_of(exchange)
         key, gateway = exchange.record.key, self._gateway
         health = await gateway.health()
         models = await gateway.models(patience=0.0)
