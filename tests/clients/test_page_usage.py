@@ -238,7 +238,7 @@ def test_a_request_that_no_upstream_answered_says_so(visiting: Visit) -> None:
     page = open_view(visiting, "usage")
     choose(page, "30 days")
     expect(page.get_by_text("(none)")).to_have_count(0)
-    expect(page.get_by_role("region", name="By upstream, table")).to_contain_text("none answered")
+    expect(page.get_by_role("region", name="By upstream, table")).to_contain_text("none asked")
 
 
 def test_the_table_of_a_chart_and_what_a_key_may_are_for_everybody(browser: Browser, keyed: Keyed) -> None:

@@ -2,10 +2,11 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import RunningGateway, StartGateway
+from tests.conftest import RunningGateway, StartGateway, free_port
 from tests.server.talking import CHAT, HELLO, ask
 from tests.simulator import Answer, HttpReply, Simulator
 
@@ -52,6 +53,26 @@ def test_failures_are_told_by_their_code(demo: RunningGateway, gateway: StartGat
     ask(running, "POST", CHAT, {**HELLO, "model": "gpt-9"})
     outcomes = [(line["status"], line["outcome"]) for line in lines_of(running, 3)]
     assert outcomes == [(400, "invalid_request_error"), (404, "not_found"), (404, "model_not_found")]
+
+
+def test_a_failure_names_the_upstream_that_was_asked_last(
+    simulator: Simulator, gateway: StartGateway, tmp_path: Path
+) -> None:
+    simulator.always("s08_login_card")
+    settings = tmp_path / "two.toml"
+    settings.write_text(
+        f'[[upstreams]]\nname = "away"\nkind = "vllm"\nurl = "http://127.0.0.1:{free_port()}/v1"\n'
+        f'[[upstreams]]\nname = "site"\nkind = "gpt-oss.com"\nurl = "{simulator.chatkit_url}"\norder = 1\n'
+    )
+    running = gateway(
+        simulator, GPTOSS_LOG_FORMAT="json", GPTOSS_CONFIG=str(settings), GPTOSS_UPSTREAM="away,site"
+    )
+    ask(running, "POST", CHAT, HELLO)
+    ask(running, "POST", CHAT, {**HELLO, "model": "gpt-9"})
+    lines = lines_of(running, 2)
+    assert [line.get("upstream", "") for line in lines] == ["site", ""], lines
+    kept = ask(running, "GET", "/v1/usage/report").json()["requests"]
+    assert [(turn["upstream"], turn["status"]) for turn in kept] == [("site", lines[0]["status"])]
 
 
 def test_probes_and_files_of_the_page_are_told_at_debug_only(gateway: StartGateway) -> None:

@@ -95,19 +95,22 @@ class Meter(Struct, eq=False):
 class UpstreamTime(Struct, eq=False):
     """How long a request has waited for upstreams, for a place at one too.
 
-    Turns that it asks at the same time do not count twice.
+    Turns that it asks at the same time do not count twice. ``last`` is the one that was asked last, "" where
+    none was.
     """
 
     asked: bool = False
+    last: str = ""
     _running: int = 0
     _since: float = 0.0
     _seconds: float = 0.0
 
-    def enter(self) -> None:
+    def enter(self, upstream: str) -> None:
         if not self._running:
             self._since = time.perf_counter()
         self._running += 1
         self.asked = True
+        self.last = upstream
 
     def leave(self) -> None:
         self._running -= 1

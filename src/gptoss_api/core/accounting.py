@@ -20,7 +20,8 @@ class TurnAccount(Struct, frozen=True, gc=False):
     """One turn. ``at`` is when it ended, in Unix seconds; times are in milliseconds.
 
     ``key`` is the id of the API key, "" where none was needed. ``cached`` is part of ``prompt`` and
-    ``reasoning`` of ``completion``, all in tokens. ``outcome`` is ``ok`` or the code of the failure,
+    ``reasoning`` of ``completion``, all in tokens. ``upstream`` is who answered, or where nobody did who was
+    asked last. ``outcome`` is ``ok`` or the code of the failure,
     ``thread`` how the upstream's conversation was used, "" where there was no answer. ``repairs`` counts
     what was mended, ``repaired`` names the kinds of what was asked again for it. ``overhead_ms`` is what
     of the time no upstream was waited for; ``None`` where none was asked.

@@ -144,6 +144,7 @@ class UpstreamBuilder:
             settings.max_queue if entry.max_queue is None else entry.max_queue,
             settings.queue_timeout if entry.queue_timeout is None else entry.queue_timeout,
             self._waits.setdefault(entry.name, Histogram()),
+            entry.name,
         )
         return admission
 

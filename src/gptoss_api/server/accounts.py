@@ -7,6 +7,14 @@ from ..core.events import NO_UPSTREAM
 from .request import RequestRecord
 
 
+def upstream_of(record: RequestRecord) -> str:
+    """Who answered, or where nobody did who was asked last; "" where nobody was."""
+    started = record.meter.started
+    if started is None:
+        return record.upstream_time.last
+    return "" if started.upstream == NO_UPSTREAM else started.upstream
+
+
 def account_of(
     record: RequestRecord, dialect: str, *, status: int | None = None, outcome: str | None = None
 ) -> TurnAccount:
@@ -21,7 +29,7 @@ def account_of(
         key=record.key.id,
         dialect=dialect,
         model=record.model,
-        upstream="" if started is None or started.upstream == NO_UPSTREAM else started.upstream,
+        upstream=upstream_of(record),
         outcome=record.outcome if outcome is None else outcome,
         status=record.status if status is None else status,
         prompt=usage.prompt_tokens,

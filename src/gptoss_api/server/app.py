@@ -143,7 +143,7 @@ def _log(exchange: Exchange, turn: TurnAccount) -> None:
         dialect=record.dialect,
         method=exchange.method,
         path=path,
-        upstream=started.upstream if started else "",
+        upstream=started.upstream if started else turn.upstream,
         model=started.model if started else "",
         thread=started.thread if started else "",
         emulated=",".join(started.emulated) if started else "",

@@ -21,7 +21,8 @@ class Admission:
     served within one caller. In a full queue the
     newest turn of the caller with the most makes room for one with fewer. Making room, finding none, and
     waiting longer than ``wait_timeout`` seconds (``None``: no bound) raise :class:`Overloaded` with an
-    estimate of when a slot will be free. ``waits`` is how long those waited who got one.
+    estimate of when a slot will be free. ``name`` is the upstream's. ``waits`` is how long those waited who
+    got one.
     """
 
     def __init__(
@@ -30,11 +31,13 @@ class Admission:
         max_waiting: int,
         wait_timeout: float | None = None,
         waits: Histogram | None = None,
+        name: str = "",
     ) -> None:
         if limit < 1:
             raise ValueError("an upstream needs at least one slot")
         if max_waiting < 0:
             raise ValueError("the number of waiting turns cannot be negative")
+        self.name = name
         self.waits = Histogram() if waits is None else waits
         self._limit = limit
         self._max_waiting = max_waiting
@@ -193,7 +196,7 @@ class Slot:
         now = asyncio.get_running_loop().time
         self._since = asked = now()
         if (upstream_time := UPSTREAM_TIME.get()) is not None:
-            upstream_time.enter()
+            upstream_time.enter(self._admission.name)
             self._time = upstream_time
         if not admission._take_free(self._caller):
             try:

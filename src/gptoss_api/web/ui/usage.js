@@ -22,8 +22,8 @@ const GROUPS = { model: "Model", key: "Key", upstream: "Upstream", dialect: "API
 // Series that have a colour of their own; the others are shown together.
 const COLOURS = 4;
 const OTHER = "others";
-// Where a request ended before an upstream had begun an answer.
-const NOBODY = "none answered";
+// Where a request ended before an upstream was asked.
+const NOBODY = "none asked";
 const EVERY = 20_000;
 const HOUR = 3_600;
 const DAY = 24 * HOUR;
