@@ -12,7 +12,7 @@ from gptoss_api.core.errors import InvalidRequest, InvalidValue
 from gptoss_api.dialects import json_body
 from gptoss_api.dialects.chat import ChatDialect
 from gptoss_api.dialects.fields import Fields
-from gptoss_api.dialects.json_body import MAX_DEPTH, KnownItem, decode_object
+from gptoss_api.dialects.json_body import MAX_DEPTH, KnownItem, KnownItems, decode_object
 from gptoss_api.dialects.messages import MessagesDialect
 from gptoss_api.dialects.messages.signatures import Signer
 from gptoss_api.dialects.ollama import OllamaDialect
@@ -30,6 +30,7 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_body, "_known", Memo(1024 * 1024))
+    monkeypatch.setattr(json_body, "_known_tools", Memo(1024 * 1024))
 
 
 def chat_body(**changes: Any) -> dict[str, Any]:
@@ -243,6 +244,18 @@ def test_what_comes_again_gives_the_same_objects(name: str) -> None:
     assert first[1].tool_calls[0] is again[1].tool_calls[0]
     assert first[2].text is again[2].text
     assert [message.name for message in first[2:]] == ["read"]
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_tools_that_come_again_are_read_as_one(name: str) -> None:
+    dialect, body = DIALECTS[name]
+    member = "input" if name == "responses" else "messages"
+    first, again = (
+        dialect.parse(json.dumps({**body, member: [{"role": "user", "content": text}]}).encode(), {}).turns[0]
+        for text in (LONG, "And now?" * 1_000)
+    )
+    assert list(map(id, first.tools)) == list(map(id, again.tools))
+    assert isinstance(decode_object(json.dumps(body).encode())["tools"], KnownItems)
 
 
 @pytest.mark.parametrize("name", DIALECTS)

@@ -55,9 +55,9 @@ class _Pieces(Struct):
             text="".join(self.text),
             reasoning="".join(self.reasoning),
             refusal="".join(self.refusal),
-            tool_calls=[
-                ToolCall(call.id, call.name, "".join(parts), call.kind) for call, parts in self.calls
-            ],
+            tool_calls=[ToolCall(call.id, call.name, "".join(parts), call.kind) for call, parts in self.calls]
+            if self.calls
+            else [],
             finish_reason=finished.reason if finished else None,
             repairs=finished.repairs if finished else 0,
             notes=finished.notes if finished else (),

@@ -15,7 +15,7 @@ from ..core.errors import (
     MissingParameter,
     StringTooLong,
 )
-from .json_body import KnownItem, described
+from .json_body import KnownItem, KnownItems, described
 
 T = TypeVar("T")
 G = TypeVar("G")
@@ -158,8 +158,7 @@ class Fields:
         items = self.array(name, most=most)
         if not items:
             return []
-        path = self.at(name)
-        return [as_object(item, f"{path}[{index}]") for index, item in enumerate(items)]
+        return as_objects(items, self.at(name))
 
 
 def as_object(value: Any, path: str) -> Fields:
@@ -167,6 +166,24 @@ def as_object(value: Any, path: str) -> Fields:
     if not isinstance(value, dict):
         raise wrong_type(path, "an object", value)
     return Fields(value, path)
+
+
+def as_objects(values: Sequence[Any], path: str) -> list[Fields]:
+    """The fields of each of the array at ``path``."""
+    for index, value in enumerate(values):
+        if not isinstance(value, dict):
+            raise wrong_type(f"{path}[{index}]", "an object", value)
+    return [Fields(value, f"{path}[{index}]") for index, value in enumerate(values)]
+
+
+def made_of_all(values: Sequence[Any], make: Callable[[Sequence[Any]], T]) -> T:
+    """What ``make`` makes of the items of an array, once for one that came before."""
+    if type(values) is not KnownItems:
+        return make(values)
+    made: T | None = values.made.get(make)
+    if made is None:
+        made = values.made[make] = make(values)
+    return made
 
 
 def made_of(value: Any, path: str, index: int, make: Callable[[Fields], T]) -> T:

@@ -24,7 +24,7 @@ MAX_DIGITS: Final = 1_000
 # A body of so many bytes may be the next step of a conversation, whose items came before: messages and tools
 # in these members. Those of fewer bytes than here that hold no other objects are read as fast as found.
 _GROWN: Final = 4 * 1024
-_OF_ITEMS: Final = {"messages": 512, "input": 512, "tools": 0}
+_OF_ITEMS: Final = {"messages": 512, "input": 512}
 # Bytes of items that are remembered. Each takes twice its text, something for itself, and for each object,
 # array or comma in it.
 _REMEMBERED: Final = 8 * 1024 * 1024
@@ -54,11 +54,23 @@ class KnownItem(dict[str, Any]):
         self.made: dict[Callable[..., Any], Any] = {}
 
 
+class KnownItems(list[Any]):
+    """The same of a whole array that seldom changes, as that of the tools."""
+
+    __slots__ = ("made",)
+
+    def __init__(self, items: list[Any]) -> None:
+        super().__init__(items)
+        self.made: dict[Callable[..., Any], Any] = {}
+
+
 _known: Final[Memo[bytes, KnownItem]] = Memo(_REMEMBERED)
+# Apart from the items: an array that is one is nested deeper than the same array as a member.
+_known_tools: Final[Memo[bytes, KnownItems]] = Memo(_REMEMBERED // 4)
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in ``body``; items that came before are :class:`KnownItem`.
+    """The JSON object in ``body``; items that came before are :class:`KnownItem`, tools :class:`KnownItems`.
 
     A byte order mark is skipped, half of a surrogate pair (``"\\ud83d"`` alone, as clients that cut
     strings send it) becomes U+FFFD, and of equal keys the last one counts.
@@ -112,6 +124,9 @@ def _decode_by_items(body: bytes) -> dict[str, Any]:
     value: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for name, raw in _members(body).items():
+        if name == "tools" and memoryview(raw)[0] == _LIST:
+            value[name] = _read_tools(bytes(raw))
+            continue
         if name in _OF_ITEMS and memoryview(raw)[0] == _LIST:
             least, items = _OF_ITEMS[name], _items(raw)
             if len(body) >= least * len(items):
@@ -120,6 +135,14 @@ def _decode_by_items(body: bytes) -> dict[str, Any]:
         value[name] = rest[name] = _decode(raw)
     _refuse_depth(rest)
     return value
+
+
+def _read_tools(data: bytes) -> KnownItems:
+    known = _known_tools.get(data)
+    if known is None:
+        known = KnownItems(_read_items([bytes(item) for item in _items(data)], 0))
+        _known_tools.put(data, known, _size(data))
+    return known
 
 
 def _read_items(items: list[bytes], least: int) -> list[Any]:
@@ -137,8 +160,12 @@ def _item(data: bytes, least: int) -> Any:
     if not is_work or type(value) is not dict:
         return value
     known = KnownItem(value)
-    _known.put(data, known, 2 * len(data) + _BESIDE + _PER_MARK * sum(map(data.count, _MARKS)))
+    _known.put(data, known, _size(data))
     return known
+
+
+def _size(data: bytes) -> int:
+    return 2 * len(data) + _BESIDE + _PER_MARK * sum(map(data.count, _MARKS))
 
 
 def _decode_patiently(body: bytes) -> Any:

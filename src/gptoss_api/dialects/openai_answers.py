@@ -39,15 +39,16 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 
 def extension(started: Started, repairs: int, notes: tuple[str, ...]) -> dict[str, Any]:
     """The ``x_gptoss`` object: what was emulated, ignored and repaired; empty if nothing was."""
-    if not (repairs or notes or started.emulated or started.ignored or started.repairs):
-        return {}
-    said: dict[str, Any] = {
-        "emulated": started.emulated,
-        "ignored": started.ignored,
-        "repairs": max(started.repairs, repairs),
-        "notes": notes,
-    }
-    return {name: value for name, value in said.items() if value}
+    said: dict[str, Any] = {}
+    if started.emulated:
+        said["emulated"] = started.emulated
+    if started.ignored:
+        said["ignored"] = started.ignored
+    if repairs or started.repairs:
+        said["repairs"] = max(started.repairs, repairs)
+    if notes:
+        said["notes"] = notes
+    return said
 
 
 def render_whole(

@@ -1,13 +1,13 @@
 """The tools of a request and which of them the answer may use."""
 
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
 from ...core.errors import InvalidRequest, InvalidValue
 from ...core.turn import Tool, ToolChoice
-from ..fields import Fields, as_object, unknown_value, wrong_type
+from ..fields import Fields, as_object, as_objects, made_of_all, unknown_value, wrong_type
 from ..parameters import read_name, read_parameters
 
 MAX_TOOLS: Final = 128
@@ -26,7 +26,7 @@ class Toolbox(Struct, frozen=True):
 
 def read_toolbox(body: Fields) -> Toolbox:
     """A body's ``tools`` and ``tool_choice``, or their older form ``functions`` and ``function_call``."""
-    tools = _unique(body.objects("tools", most=MAX_TOOLS), _tool)
+    tools = made_of_all(body.array("tools", most=MAX_TOOLS) or (), _tools)
     functions = _unique(body.objects("functions", most=MAX_TOOLS), _legacy_function)
     if tools and functions:
         raise InvalidRequest("'functions' is the older form of 'tools'; send one of them.", param="functions")
@@ -35,6 +35,10 @@ def read_toolbox(body: Fields) -> Toolbox:
     if functions:
         return Toolbox(functions, legacy_choice, legacy=True)
     return Toolbox(tools, choice)
+
+
+def _tools(values: Sequence[Any]) -> tuple[Tool, ...]:
+    return _unique(as_objects(values, "tools"), _tool)
 
 
 def _tool(item: Fields) -> Tool:

@@ -204,9 +204,8 @@ class _History:
         return self._read
 
     def _settle(self) -> None:
-        if self._waiting:
-            self._read.messages += self._waiting
-            self._waiting = []
+        self._read.messages += self._waiting
+        self._waiting = []
 
     def _user(self, part: _UsersPart, value: Any) -> None:
         """Results first: what is said beside them is said about them."""
@@ -216,7 +215,8 @@ class _History:
         if part.results:
             names = tuple([self._tool_names.get(result.call_id or "") for result in part.results])
             messages += made_with(value, _named, part, names).results
-        self._settle()
+        if self._waiting:
+            self._settle()
         said = part.said
         if said is None:
             return
@@ -225,7 +225,8 @@ class _History:
         messages.append(said)
 
     def _assistant(self, part: _AssistantsPart) -> None:
-        self._settle()
+        if self._waiting:
+            self._settle()
         if part.referred:
             self._read.referred_tools.update(part.referred)
         self._tool_names.update(part.called)

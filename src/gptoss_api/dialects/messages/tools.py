@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from ...core.errors import InvalidValue, UnsupportedValue
 from ...core.turn import Tool, ToolChoice
-from ..fields import Fields, made_of, too_long
+from ..fields import Fields, made_of, made_of_all, too_long
 from ..parameters import read_parameters
 from .conversation import MessageHistory
 
@@ -120,8 +120,7 @@ def read_toolbox(body: Fields, history: MessageHistory) -> Toolbox:
     model that calls it by that.
     """
     offer = _Offer()
-    values = body.array("tools", most=MAX_TOOLS) or ()
-    items = [made_of(value, "tools", index, _item) for index, value in enumerate(values)]
+    items = made_of_all(body.array("tools", most=MAX_TOOLS) or (), _items)
     all_found = any(item.kind.startswith(_TOOL_SEARCH) for item in items)
     for index, item in enumerate(items):
         tool = item.tool
@@ -158,6 +157,10 @@ def _listed_names(texts: Sequence[str], known: Container[str]) -> tuple[str, ...
                     return tuple(names)
         left = max(0, left - len(text))
     return tuple(names)
+
+
+def _items(values: Sequence[Any]) -> list[_Item]:
+    return [made_of(value, "tools", index, _item) for index, value in enumerate(values)]
 
 
 def _item(item: Fields) -> _Item:

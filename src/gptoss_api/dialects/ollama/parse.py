@@ -4,7 +4,7 @@ Source: docs/design/conformance.md, "Ollama".
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -13,7 +13,7 @@ from ...core.catalog import ModelAliases
 from ...core.errors import InvalidType, InvalidValue, UnsupportedParameter, UnsupportedValue
 from ...core.turn import Effort, InstructionMessage, Message, OutputFormat, Tool, Truncate, Turn, UserMessage
 from ...text.schema import SchemaRefused, compile_schema
-from ..fields import Fields, made_of, too_long, wrong_type
+from ..fields import Fields, made_of, made_of_all, too_long, wrong_type
 from ..json_body import described
 from ..parameters import MAX_STOP, read_name, read_parameters
 from .conversation import read_messages, refuse_images
@@ -108,7 +108,7 @@ def read_chat(body: Fields, aliases: ModelAliases) -> Parsed:
         ModelNotFound: for models that are not offered.
     """
     messages = read_messages(body)
-    tools = _tools(body)
+    tools = made_of_all(body.array("tools", most=MAX_TOOLS) or (), _tools)
     return _parsed(body, aliases, messages, tools, _OF_CHATS)
 
 
@@ -171,9 +171,9 @@ def _parsed(
     return Parsed(shown_name, asked.model.id, stream, turn)
 
 
-def _tools(body: Fields) -> tuple[Tool, ...]:
+def _tools(values: Sequence[Any]) -> tuple[Tool, ...]:
     by_name: dict[str, Tool] = {}
-    for index, item in enumerate(body.array("tools", most=MAX_TOOLS) or ()):
+    for index, item in enumerate(values):
         tool = made_of(item, "tools", index, _tool)
         # A repeated definition is harmless, a contradicting one is not.
         if by_name.setdefault(tool.name, tool) != tool:

@@ -208,7 +208,8 @@ class ItemReader:
                 pass
 
     def _message(self, said: _Said) -> None:
-        self._leave_out(said.left_out)
+        if said.left_out:
+            self._leave_out(said.left_out)
         role, text = said.role, said.text
         if role == "assistant":
             if self._text or self._refusal or self._calls:
@@ -283,7 +284,8 @@ class ItemReader:
             self._messages.append(ToolResultMessage(results, call_id, name))
 
     def _result(self, told: _Result) -> None:
-        self._leave_out(told.left_out)
+        if told.left_out:
+            self._leave_out(told.left_out)
         self._close()
         call_id, name = told.result.call_id, told.result.name
         if name is not None:

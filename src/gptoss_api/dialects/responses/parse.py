@@ -12,7 +12,7 @@ from msgspec import Struct
 from ...core.catalog import NO_ALIASES, ModelAliases
 from ...core.errors import InvalidRequest, InvalidType, UnsupportedParameter
 from ...core.turn import Truncate, Turn
-from ..fields import Fields, as_object, unknown_value, wrong_type
+from ..fields import Fields, as_objects, unknown_value, wrong_type
 from ..parameters import (
     check_options,
     options_of,
@@ -221,7 +221,7 @@ def _input(body: Fields) -> tuple[Fields, ...]:
         return (Fields({"role": "user", "content": value}, "input"),) if value else ()
     if not isinstance(value, list):
         raise wrong_type("input", "a string or an array of items", value)
-    return tuple([as_object(item, f"input[{index}]") for index, item in enumerate(value)])
+    return tuple(as_objects(value, "input"))
 
 
 def _added_tools(items: Sequence[Fields], kinds: Sequence[str]) -> list[Fields]:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ...core.errors import ArrayTooLong, InvalidRequest, InvalidValue, UnsupportedValue
 from ...core.turn import Tool, ToolChoice
-from ..fields import Fields, as_object, unknown_value, wrong_type
+from ..fields import Fields, as_object, as_objects, made_of_all, unknown_value, wrong_type
 from ..parameters import read_name, read_parameters
 from .client_tools import CLIENT_TOOLS, ClientTool, runs_elsewhere
 
@@ -75,8 +75,25 @@ def flat_name(namespace: str, name: str) -> str:
 
 def read_toolbox(body: Fields, added: Sequence[Fields] = ()) -> Toolbox:
     """The body's ``tools`` and ``tool_choice``; ``added`` are tools that came as input items."""
+    values = body.array("tools", most=MAX_TOOLS) or ()
+    offer = _offer([*as_objects(values, "tools"), *added]) if added else made_of_all(values, _own)
+    return Toolbox(
+        offer.tools,
+        _Chooser(offer.tools, offer.names, offer.dropped).read(body),
+        offer.names,
+        offer.echo,
+        offer.dropped,
+    )
+
+
+def _own(values: Sequence[Any]) -> Toolbox:
+    return _offer(as_objects(values, "tools"))
+
+
+def _offer(items: Sequence[Fields]) -> Toolbox:
+    """The tools of ``items``, without a choice."""
     reader = _Reader()
-    for item in [*body.objects("tools", most=MAX_TOOLS), *added]:
+    for item in items:
         reader.read(item)
     tools = tuple(reader.tools.values())
     if len(tools) > MAX_TOOLS:
@@ -87,8 +104,7 @@ def read_toolbox(body: Fields, added: Sequence[Fields] = ()) -> Toolbox:
         )
     names = Names(reader.flat, {flat: called for called, flat in reader.flat.items()}, reader.typed)
     dropped = tuple(dict.fromkeys(reader.dropped))
-    choice = _Chooser(tools, names, dropped).read(body)
-    return Toolbox(tools, choice, names, tuple(reader.echo), dropped)
+    return Toolbox(tools, ToolChoice(), names, tuple(reader.echo), dropped)
 
 
 class _Reader:
