@@ -304,7 +304,12 @@ class Planner:
     def _begun(self, turn: Turn) -> tuple[Preamble, Conversation | None, Plan | None]:
         """The beginning of a plan, or all of it where the store need not be asked for anything."""
         preamble = Preamble(turn, self._style)
-        conversation = self._conversation(turn, preamble)
+        conversation: Conversation | None = None
+        # Several answers at once cannot share a thread.
+        if self._conversations is not None and turn.n == 1:
+            conversation = self._conversations.conversation(
+                turn, _place(preamble.digest, self._upstream.name)
+            )
         if (
             turn.context_edits
             or (conversation is not None and conversation.new_messages and not turn.new_thread)
@@ -320,13 +325,6 @@ class Planner:
         # The answer is read with the key that it was planned with.
         anew = await self._whole(plan.asked or plan.turn, plan.preamble, plan.conversation, key=plan.spec.key)
         return replace(anew, context_edits=plan.context_edits or anew.context_edits)
-
-    def _conversation(self, turn: Turn, preamble: Preamble) -> Conversation | None:
-        """The conversation that may go on upstream; several answers at once cannot share a thread."""
-        if self._conversations is None or turn.n > 1:
-            return None
-        place = _place(preamble.digest, self._upstream.name)
-        return self._conversations.conversation(turn, place)
 
     async def _whole(
         self, turn: Turn, preamble: Preamble, conversation: Conversation | None, key: str = ""

@@ -102,8 +102,8 @@ class Tokens:
     def remembered(self, parts: Iterable[str]) -> tuple[int, list[str]]:
         """The sum of the counts of those parts that are remembered, and the others."""
         count, others = 0, []
-        for part in parts:
-            known = self._segments.get(part) if len(part) >= _SEGMENT else None
+        parts = list(parts)
+        for part, known in zip(parts, self._segments.get_each(parts), strict=True):
             if known is None:
                 others.append(part)
             else:
@@ -132,9 +132,10 @@ class Tokens:
         """The sum of the counts of the parts, each for itself; see :meth:`count`."""
         count = 0
         for part in parts:
-            count += self.count(part, most - count)
-            if count > most:
-                break
+            if part:
+                count += self.count(part, most - count)
+                if count > most:
+                    break
         return count
 
     def encode(self, text: str) -> list[int]:

@@ -104,11 +104,11 @@ def render_prompt(
         draft.key = key
     elif entries or draft.tools.tools:
         draft.choose_key(secret, counter)
-    segments = [*draft.instructions(), *draft.sections()]
+    segments = draft.beginning()
     if entries:
         segments += ("# Conversation so far\n\n", *_transcript(entries, draft.key))
     segments.append(draft.question())
-    return draft.finished(segments, draft.answer_lines(), history=bool(entries))
+    return draft.finished(segments, history=bool(entries))
 
 
 def _lone_message(turn: Turn) -> UserMessage | None:
@@ -165,7 +165,7 @@ def render_suffix(
     segments += _transcript(entries, draft.key)
     segments.append(draft.question(bare=not segments))
     reminder = [_TOOLS_REMAIN.format(key=draft.key)] if draft.tools.tools and draft.tools.id in seen else []
-    return draft.finished(segments, [*reminder, *draft.answer_lines()], history=False)
+    return draft.finished(segments, reminder, history=False)
 
 
 def _transcript(entries: Sequence[TaggedBlock], key: str) -> list[str]:
@@ -219,10 +219,12 @@ class _Draft:
 
     # The parts
 
-    def instructions(self) -> list[str]:
-        if not self._instructions:
-            return []
-        return ["\n\n".join(("# Instructions", _PRECEDENCE, *self._instructions)) + "\n\n"]
+    def beginning(self) -> list[str]:
+        """What comes before the conversation."""
+        segments = self.sections() if self.tools.tools or self._format else []
+        if self._instructions:
+            segments.insert(0, "\n\n".join(("# Instructions", _PRECEDENCE, *self._instructions)) + "\n\n")
+        return segments
 
     def sections(self, seen: Collection[str] = ()) -> list[str]:
         """The tools and the format, but for what was ``seen``."""
@@ -239,11 +241,9 @@ class _Draft:
             return self._question
         return f"# {self._heading}\n\n{self._question}"
 
-    def answer_lines(self) -> list[str]:
+    def _answer_lines(self) -> list[str]:
         """What holds for this answer only: at most three lines."""
         choice, form, tools = self.turn.tool_choice, self.turn.output_format, self.tools.tools
-        if not tools and form.kind == "text":
-            return []
         must_call = bool(tools) and choice.mode in ("required", "named")
         lines = []
         if must_call and (choice.mode == "named" or len(tools) == 1):
@@ -270,7 +270,9 @@ class _Draft:
 
     # The whole
 
-    def finished(self, segments: list[str], lines: Sequence[str], *, history: bool) -> Prompt:
+    def finished(self, segments: list[str], lines: Sequence[str] = (), *, history: bool) -> Prompt:
+        if self.tools.tools or self.turn.output_format.kind != "text":
+            lines = (*lines, *self._answer_lines())
         if lines:
             segments[-1] += "\n\n"
             segments.append("\n".join(("---", *lines)))
