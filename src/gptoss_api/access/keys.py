@@ -81,7 +81,8 @@ class ApiKeys:
         read: ReadKeys | None = None,
     ) -> None:
         self._created: dict[bytes, Caller] = {}
-        self._were_created = self._always = False
+        # Whether a request has to have one.
+        self.required = False
         self.use_settings(keys, admin_key=admin_key, always=always)
         self._read = read
         self._revision: bytes | None = None
@@ -98,11 +99,7 @@ class ApiKeys:
             digest = sha256(admin_key.encode()).digest()
             callers.append((digest, Caller(digest.hex()[:12], "admin", admin=True)))
         self._callers = tuple(callers)
-        self._always = self._always or bool(digests) or always
-
-    @property
-    def required(self) -> bool:
-        return self._always or self._were_created
+        self.required = self.required or bool(digests) or always
 
     @property
     def records(self) -> list[KeyRecord]:
@@ -142,7 +139,7 @@ class ApiKeys:
                 record.id, record.name, record.admin, record, limited=record.limits != NO_LIMITS
             )
         self._created = created
-        self._were_created = self._were_created or bool(records)
+        self.required = self.required or bool(records)
 
     def authenticate(self, headers: Mapping[str, str]) -> Caller:
         """Who asks, or :data:`NOBODY` where no keys are required.

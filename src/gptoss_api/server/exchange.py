@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +41,7 @@ STATUS_LINES: Final = {
 _GO: Final = "OpenAI/Go"
 # RFC 9110, section 5.5: what no field value holds.
 _FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+_VALUE: Final = itemgetter(1)
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -207,9 +209,9 @@ class Exchange:
         """
         self.record.status = status
         lines = [STATUS_LINES[status], self.connection.shared.date, self.common]
+        if _FORBIDDEN(b"".join(map(_VALUE, headers))):
+            raise ValueError(f"one of the headers {[name for name, _ in headers]} cannot be sent")
         for name, value in headers:
-            if _FORBIDDEN(value):
-                raise ValueError(f"the header {name!r} cannot be sent")
             if name == b"connection" and value == b"close":
                 self.keep_alive = False
             else:

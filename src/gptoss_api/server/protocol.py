@@ -492,7 +492,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def _rest(self) -> None:
         """Gives the client a while until its next request begins."""
-        self._start_timer(KEEP_ALIVE, self._close)
+        self.deadline = self._loop.time() + KEEP_ALIVE
+        self._due = self._close
         self._quiet = True
 
     def _start_timer(self, delay: float, due: Callable[[], None]) -> None:

@@ -150,23 +150,24 @@ def _marked(batch: Events, repeat: Repeat) -> Events:
 class Memory:
     """What is remembered, and for how long; ``now`` is in seconds. Of a caller the oldest is forgotten first.
 
-    A place has a turn that is under way or ended unheard, or ``None`` where the last one failed.
+    ``known`` are places by caller, each with a turn that is under way or ended unheard, or with ``None``
+    where the last one failed.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._known: dict[str, dict[Place, tuple[float, SharedTurn | None]]] = {}
+        self.known: dict[str, dict[Place, tuple[float, SharedTurn | None]]] = {}
         self._count = 0
 
     def knows(self, caller: str) -> bool:
-        mine = self._known.get(caller)
+        mine = self.known.get(caller)
         while mine and (place := next(iter(mine))) and mine[place][0] <= self._now():
             self.forget(place)
         return bool(mine)
 
     def get(self, place: Place) -> tuple[bool, SharedTurn | None]:
         """Whether anything is known of ``place``, and the turn that is there."""
-        until, shared = self._known.get(place.caller, {}).get(place, (0.0, None))
+        until, shared = self.known.get(place.caller, {}).get(place, (0.0, None))
         if until > self._now():
             return True, shared
         self.forget(place)
@@ -175,23 +176,23 @@ class Memory:
     def put(self, place: Place, shared: SharedTurn | None) -> None:
         self.forget(place)
         while self._count >= MOST:
-            self._forget_oldest(next(iter(self._known)))
-        mine = self._known.get(place.caller, {})
+            self._forget_oldest(next(iter(self.known)))
+        mine = self.known.get(place.caller, {})
         if len(mine) >= MOST_OF_CALLER:
             self._forget_oldest(place.caller)
-        self._known.setdefault(place.caller, {})[place] = (self._now() + MEMORY, shared)
+        self.known.setdefault(place.caller, {})[place] = (self._now() + MEMORY, shared)
         self._count += 1
 
     def forget(self, place: Place) -> None:
-        mine = self._known.get(place.caller)
+        mine = self.known.get(place.caller)
         if mine is None or mine.pop(place, None) is None:
             return
         self._count -= 1
         if not mine:
-            del self._known[place.caller]
+            del self.known[place.caller]
 
     def _forget_oldest(self, caller: str) -> None:
-        self.forget(next(iter(self._known[caller])))
+        self.forget(next(iter(self.known[caller])))
 
 
 class Repeats:
@@ -207,7 +208,7 @@ class Repeats:
     async def answer(self, turn: Turn, sink: Sink) -> None:
         """See :class:`gptoss_api.upstreams.base.Upstream`."""
         failed, shared = False, None
-        if self._memory.knows(turn.caller):
+        if turn.caller in self._memory.known and self._memory.knows(turn.caller):
             failed, shared = self._memory.get(await beside(turn.weight, Place.of, turn))
         try:
             if shared is not None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from os import urandom
 
 from msgspec.structs import replace
@@ -120,13 +121,7 @@ class RequestRecord:
         started = self.meter.started
         if started is None:
             return [*self.limit_headers]
-        headers = [
-            (b"x-gptoss-upstream", started.upstream.encode("latin-1", "replace")),
-            (b"x-gptoss-model", started.model.encode("latin-1", "replace")),
-            (b"x-gptoss-thread", started.thread.encode()),
-        ]
-        if started.emulated:
-            headers.append((b"x-gptoss-emulated", ",".join(started.emulated).encode()))
+        headers = [*_answered(started.upstream, started.model, started.thread, started.emulated)]
         if started.ignored and (ignored := _header_list(started.ignored)):
             headers.append((b"x-gptoss-ignored", ignored))
         if repairs := self.meter.repairs:
@@ -140,6 +135,19 @@ class RequestRecord:
         if self.not_stored:
             headers.append((b"x-gptoss-not-stored", self.not_stored.encode()))
         return headers
+
+
+@lru_cache(256)
+def _answered(
+    upstream: str, model: str, thread: str, emulated: tuple[str, ...]
+) -> tuple[tuple[bytes, bytes], ...]:
+    """What is told of every answer, and is the same of most."""
+    headers = (
+        (b"x-gptoss-upstream", upstream.encode("latin-1", "replace")),
+        (b"x-gptoss-model", model.encode("latin-1", "replace")),
+        (b"x-gptoss-thread", thread.encode()),
+    )
+    return (*headers, (b"x-gptoss-emulated", ",".join(emulated).encode())) if emulated else headers
 
 
 def _header_list(names: tuple[str, ...]) -> bytes:

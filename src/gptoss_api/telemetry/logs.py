@@ -118,10 +118,9 @@ def log_request(
         "first_byte_ms": None if first_byte_ms is None else round(first_byte_ms, 1),
         "total_ms": round(total_ms, 1),
     }
-    given = {name: value for name, value in fields.items() if value is not None and value != ""}
     for handler in logging.root.handlers:
         if isinstance(handler, _Output):
-            handler.request(level, given)
+            handler.request(level, fields)
 
 
 class _Output(logging.StreamHandler[TextIO]):
@@ -201,6 +200,10 @@ class TextLines(logging.Formatter):
     def __init__(self, colours: "_Colours | None" = None) -> None:
         super().__init__()
         self._colours = colours
+        self._severities = {
+            level: f"{self._level(logging.getLevelName(level))} {_REQUESTS}: request"
+            for level in (logging.DEBUG, logging.INFO)
+        }
 
     def _level(self, name: str) -> str:
         return f"{name:<7}" if self._colours is None else self._colours.level(name)
@@ -214,16 +217,23 @@ class TextLines(logging.Formatter):
         return line
 
     def request(self, moment: float, level: int, fields: Mapping[str, object]) -> str:
-        """The line of a request that ended at ``moment``, a POSIX time."""
+        """The line of a request that ended at ``moment``, a POSIX time, with what ``fields`` say anything."""
         colours = self._colours
-        shown: list[str] = []
+        line = [_moment(moment), self._severities[level]]
+        own = _OWN_ID.fullmatch
         for name, value in fields.items():
             if type(value) is str:
+                if not value:
+                    continue
                 # No two requests have one id, so that none is worth to be remembered.
-                value = _text(value) if name == "id" or len(value) > _VALUE else _known(value)
-            shown.append(f"{name}={value}" if colours is None else colours.field(name, str(value)))
-        severity = self._level(logging.getLevelName(level))
-        return f"{_moment(moment)} {severity} {_REQUESTS}: request {' '.join(shown)}"
+                if name != "id" and len(value) <= _VALUE:
+                    value = _known(value)
+                elif not own(value):
+                    value = _quoted(_redactor(value))
+            elif value is None:
+                continue
+            line.append(f"{name}={value}" if colours is None else colours.field(name, str(value)))
+        return " ".join(line)
 
 
 class JsonLines(logging.Formatter):
@@ -250,7 +260,9 @@ class JsonLines(logging.Formatter):
                 "level": logging.getLevelName(level).lower(),
                 "logger": _REQUESTS,
                 "message": "request",
-                **{name: _clean(value) for name, value in fields.items()},
+                **{
+                    name: _clean(value) for name, value in fields.items() if value is not None and value != ""
+                },
             }
         )
 
@@ -283,13 +295,6 @@ def _clean(value: object) -> object:
 @lru_cache(_VALUES)
 def _redacted(text: str) -> str:
     return _redactor(text)
-
-
-def _text(value: str) -> str:
-    """A field's text as a line of text shows it, where it is not worth to be remembered."""
-    if _OWN_ID.fullmatch(value):
-        return value
-    return _quoted(_redactor(value))
 
 
 def _quoted(text: str) -> str:
