@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -28,10 +28,22 @@ _requests: Final = logging.getLogger(f"{_PACKAGE}.{_REQUESTS}")
 _redactor: Final = Redactor()
 
 # An id that this gateway gave: no other request has it, and nobody else chose it.
-_OWN_ID: Final = re.compile(r"req_[0-9a-f]{24}")
+_OWN_ID: Final = re.compile(r"req_[0-9a-f]{24}").fullmatch
 # Values of fields whose form in the log is remembered, and up to which length in characters.
 _VALUES: Final = 256
 _VALUE: Final = 128
+
+# The fields of a request's line behind its id: those that many requests share, and its own.
+_SHARED: Final = (
+    *("key", "address", "client", "dialect", "method", "path"),
+    *("upstream", "model", "thread", "emulated"),
+)
+_OWN: Final = ("repairs", "status", "outcome", "tokens_in", "tokens_out", "first_byte_ms", "total_ms")
+_OUTCOME: Final = _OWN.index("outcome")
+# What is shown of an answer that went well.
+_ANSWERED: Final = " ".join([f"{name}=%s" for name in _OWN])
+_Shared = tuple[str, ...]
+_Own = tuple[str | float | None, ...]
 
 
 def configure_logging(
@@ -66,6 +78,7 @@ def hide_from_logs(secrets: Iterable[str]) -> None:
     _redactor.hide(secrets)
     _redacted.cache_clear()
     _known.cache_clear()
+    _shared.cache_clear()
 
 
 def log_request(
@@ -98,29 +111,20 @@ def log_request(
     level = logging.DEBUG if probe else logging.INFO
     if not _requests.isEnabledFor(level):
         return
-    fields = {
-        "id": request_id,
-        "key": key,
-        "address": address,
-        "client": client,
-        "dialect": dialect,
-        "method": method,
-        "path": path,
-        "upstream": upstream,
-        "model": model,
-        "thread": thread,
-        "emulated": emulated,
-        "repairs": repairs,
-        "status": status,
-        "outcome": outcome,
-        "tokens_in": prompt_tokens,
-        "tokens_out": completion_tokens,
-        "first_byte_ms": None if first_byte_ms is None else round(first_byte_ms, 1),
-        "total_ms": round(total_ms, 1),
-    }
+    # What many requests have in common comes first, and then what each has of its own.
+    shared = (key, address, client, dialect, method, path, upstream, model, thread, emulated)
+    own = (
+        repairs,
+        status,
+        outcome,
+        prompt_tokens,
+        completion_tokens,
+        None if first_byte_ms is None else round(first_byte_ms, 1),
+        round(total_ms, 1),
+    )
     for handler in logging.root.handlers:
         if isinstance(handler, _Output):
-            handler.request(level, fields)
+            handler.request(level, request_id, shared, own)
 
 
 class _Output(logging.StreamHandler[TextIO]):
@@ -133,8 +137,8 @@ class _Output(logging.StreamHandler[TextIO]):
         self._waiting: list[str] = []
         self._lock = RLock()
 
-    def request(self, level: int, fields: Mapping[str, object]) -> None:
-        line = self._lines.request(time.time(), level, fields)
+    def request(self, level: int, request_id: str, shared: _Shared, own: _Own) -> None:
+        line = self._lines.request(time.time(), level, request_id, shared, own)
         with self._lock:
             self._waiting.append(line)
             if len(self._waiting) > 1:
@@ -216,24 +220,21 @@ class TextLines(logging.Formatter):
             line += f"\n    | {_escaped(row)}"
         return line
 
-    def request(self, moment: float, level: int, fields: Mapping[str, object]) -> str:
-        """The line of a request that ended at ``moment``, a POSIX time, with what ``fields`` say anything."""
-        colours = self._colours
-        line = [_moment(moment), self._severities[level]]
-        own = _OWN_ID.fullmatch
-        for name, value in fields.items():
-            if type(value) is str:
-                if not value:
-                    continue
-                # No two requests have one id, so that none is worth to be remembered.
-                if name != "id" and len(value) <= _VALUE:
-                    value = _known(value)
-                elif not own(value):
-                    value = _quoted(_redactor(value))
-            elif value is None:
-                continue
-            line.append(f"{name}={value}" if colours is None else colours.field(name, str(value)))
-        return " ".join(line)
+    def request(self, moment: float, level: int, request_id: str, shared: _Shared, own: _Own) -> str:
+        """The line of a request that ended at ``moment``, a POSIX time, with the fields that say anything."""
+        # No two requests have one id, so that none is worth to be remembered.
+        identifier = request_id if _OWN_ID(request_id) else _quoted(_redactor(request_id))
+        if self._colours is not None:
+            fields = [("id", identifier), *_shown_fields(_SHARED, shared), *_shown_fields(_OWN, own)]
+            line = " ".join(map(self._colours.field, *zip(*fields, strict=True)))
+        else:
+            known = _shared if max(map(len, shared)) <= _VALUE else _shared.__wrapped__
+            if own[_OUTCOME] == "ok" and None not in own:
+                rest = _ANSWERED % own
+            else:
+                rest = " ".join([f"{name}={shown}" for name, shown in _shown_fields(_OWN, own)])
+            line = f"id={identifier} {known(shared)} {rest}"
+        return f"{_moment(moment)} {self._severities[level]} {line}"
 
 
 class JsonLines(logging.Formatter):
@@ -252,17 +253,16 @@ class JsonLines(logging.Formatter):
             line["trace"] = trace
         return self._encode(line)
 
-    def request(self, moment: float, level: int, fields: Mapping[str, object]) -> str:
+    def request(self, moment: float, level: int, request_id: str, shared: _Shared, own: _Own) -> str:
         """The same as :meth:`TextLines.request`."""
+        fields = zip(("id", *_SHARED, *_OWN), (request_id, *shared, *own), strict=True)
         return self._encode(
             {
                 "time": _moment(moment),
                 "level": logging.getLevelName(level).lower(),
                 "logger": _REQUESTS,
                 "message": "request",
-                **{
-                    name: _clean(value) for name, value in fields.items() if value is not None and value != ""
-                },
+                **{name: _clean(value) for name, value in fields if value is not None and value != ""},
             }
         )
 
@@ -304,6 +304,23 @@ def _quoted(text: str) -> str:
 @lru_cache(_VALUES)
 def _known(text: str) -> str:
     return _quoted(_redactor(text))
+
+
+def _shown_fields(names: tuple[str, ...], values: _Own) -> list[tuple[str, str]]:
+    """The fields that say anything, as a line of text shows them."""
+    shown: list[tuple[str, str]] = []
+    for name, value in zip(names, values, strict=True):
+        if type(value) is str:
+            if value:
+                shown.append((name, _known(value) if len(value) <= _VALUE else _quoted(_redactor(value))))
+        elif value is not None:
+            shown.append((name, str(value)))
+    return shown
+
+
+@lru_cache(_VALUES)
+def _shared(values: _Shared) -> str:
+    return " ".join([f"{name}={shown}" for name, shown in _shown_fields(_SHARED, values)])
 
 
 def _escaped(text: str) -> str:
