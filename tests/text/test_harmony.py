@@ -25,7 +25,7 @@ from gptoss_api.core.events import (
 )
 from gptoss_api.core.result import Choice, Collector
 from gptoss_api.dialects.openai_errors import openai_error
-from gptoss_api.text.harmony import HarmonyRepair, mentions_tokens
+from gptoss_api.text.harmony import HarmonyRepair, PlainText, mentions_tokens
 from gptoss_api.text.tool_calls import DeclaredTool
 
 from .parsing import cut, pieces_of
@@ -46,18 +46,19 @@ def collect(events: Sequence[Event]) -> Choice:
 
 def glanced(said: Sequence[Said], reason: FinishReason, size: int) -> Choice:
     """The answer made of (channel, text) pieces, of which so many at a time pass unread if they may."""
-    machine = HarmonyRepair(TOOLS)
+    plain = PlainText()
+    machine = HarmonyRepair(TOOLS, plain=plain)
     events = [TextDelta(text) if channel == "content" else ReasoningDelta(text) for channel, text in said]
     out: list[Event] = []
     for at in range(0, len(events), size):
         batch: list[Event] = list(events[at : at + size])
         out += (
             batch
-            if machine.passes([(type(each), each.text) for each in events[at : at + size]])
+            if plain.passes([(type(each), each.text) for each in events[at : at + size]])
             else machine.feed(batch)
         )
     end = Finished(reason)
-    return collect([*out, *([end] if machine.passes([(Finished, reason)]) else machine.feed([end]))])
+    return collect([*out, *([end] if plain.passes([(Finished, reason)]) else machine.feed([end]))])
 
 
 def repair(said: Sequence[Said], reason: Any = "stop", **options: Any) -> Choice:
@@ -326,18 +327,20 @@ def test_reasoning_and_text_keep_their_order() -> None:
 
 
 def test_text_passes_unread_until_it_shows_a_sign_of_something_else() -> None:
-    machine = HarmonyRepair(TOOLS)
-    assert machine.passes([(ReasoningDelta, "Hm.\n\nA day"), (TextDelta, " the"), (TextDelta, " day\ntoday")])
-    assert not machine.passes([(TextDelta, "\nto")])
+    plain = PlainText()
+    machine = HarmonyRepair(TOOLS, plain=plain)
+    assert plain.passes([(ReasoningDelta, "Hm.\n\nA day"), (TextDelta, " the"), (TextDelta, " day\ntoday")])
+    assert not plain.passes([(TextDelta, "\nto")])
     assert collect(machine.feed([TextDelta("\nto"), TextDelta("=")])).text == "\n"
-    assert not machine.passes([(Finished, "stop")])
+    assert not plain.passes([(Finished, "stop")])
 
 
 def test_a_call_that_was_dropped_is_told_at_the_end() -> None:
-    machine = HarmonyRepair(TOOLS)
+    plain = PlainText()
+    machine = HarmonyRepair(TOOLS, plain=plain)
     machine.feed(native("python"))
-    assert machine.passes([(TextDelta, "Yes.")])
-    assert not machine.passes([(Finished, "stop")])
+    assert plain.passes([(TextDelta, "Yes.")])
+    assert not plain.passes([(Finished, "stop")])
 
 
 FRAGMENTS = (

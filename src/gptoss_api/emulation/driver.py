@@ -14,7 +14,7 @@ from ..loop import Limit
 from ..text.tokens import Tokens
 from ..threads import ReasoningCache, ThreadHead
 from ..upstreams.base import Brake, Sink, Upstream
-from .answer.choice import ChoiceMachine, Failed, Repair, Verdict
+from .answer.choice import ChoiceMachine, Complete, Failed, Repair, Verdict
 from .answer.output import Delivered
 from .plan import Plan, Planner
 from .prompt.harmony import ANSWER_TOKENS
@@ -63,6 +63,8 @@ class TurnDriver:
         self.flow: Brake
         self._begun = False
         self._index = 0
+        # Whether the client is to be told before the answer how many tokens the prompt has.
+        self._tells_prompt = plan.turn.wants_prompt_tokens
         self._choice: ChoiceMachine
         # Of the present upstream turn: whether no more of it is wanted, here or by the sink; whether only its
         # end is awaited; the failure that its events were; what is worked on aside.
@@ -93,20 +95,34 @@ class TurnDriver:
                     continue
                 if self._unwanted:
                     return
-                self._costs.add(choice.reported_usage, as_asked=not choice.repairs)
-                verdict = await self._verdict(choice, failure)
-                if last := [*self._last, *verdict.events]:
-                    await self._prompt_known()
-                    await self.flow.free()
-                    if not self._pass_on(last):
-                        return
+                self._costs.add(choice.reported_usage, as_asked=not choice.repaired)
+                plain = choice.end_of_plain() if failure is None else None
+                verdict = plain or await self._verdict(choice, failure)
+                last = [*self._last, *verdict.events]
+                if isinstance(verdict, Complete):
+                    break
+                if last and not await self._told(last):
+                    return
                 if isinstance(verdict, Failed):
                     raise verdict.error
-                turn = await self._follow_up(choice, verdict) if isinstance(verdict, Repair) else None
-            await self._completed(choice)
-        usage = await self._usage(choice)
-        await self.flow.free()
-        sink.feed([UsageReported(usage)])
+                turn = await self._follow_up(choice, verdict)
+            self._delivered.append(choice.delivered)
+            if self._reasoning is not None:
+                await self._remember(choice, self._reasoning)
+            if index + 1 < self._plan.turn.n and not await self._told(last):
+                return
+        # The end of an answer leaves together with what it cost.
+        usage = await self._usage()
+        if await self._told([*last, UsageReported(usage)]):
+            self._keep_thread(choice, usage)
+
+    async def _told(self, events: Events) -> bool:
+        """Passes ``events`` on once they can be taken; says whether more is wanted."""
+        if self._tells_prompt:
+            await self._prompt_known()
+        if self.flow.held:
+            await self.flow.free()
+        return self._pass_on(events)
 
     async def _ask(self, turn: Turn) -> GatewayError | None:
         """One upstream turn, to its end or as far as it is wanted; the value is what it failed with.
@@ -163,7 +179,7 @@ class TurnDriver:
         if not out:
             return True
         if not self._begun:
-            if self._needs_prompt:
+            if self._tells_prompt and self._needs_prompt:
                 self._do_aside(self._pass_on_counted(out))
                 return True
             out = self._opened(out)
@@ -232,9 +248,7 @@ class TurnDriver:
     @property
     def _needs_prompt(self) -> bool:
         """Whether the client is to be told first how many tokens the prompt has, which is not known yet."""
-        if self._begun or self._index or not self._plan.turn.wants_prompt_tokens:
-            return False
-        return self._prompt.known is None
+        return not self._begun and not self._index and self._tells_prompt and self._prompt.known is None
 
     async def _prompt_known(self) -> None:
         if self._needs_prompt:
@@ -292,22 +306,22 @@ class TurnDriver:
         if choice.started is None and not choice.repairs:
             conversation.give_back(head)
 
-    async def _completed(self, choice: ChoiceMachine) -> None:
-        self._delivered.append(choice.delivered)
-        if self._reasoning is not None:
-            await self._reasoning.keep(self._plan.asked or self._plan.turn, choice.message)
+    async def _remember(self, choice: ChoiceMachine, reasoning: ReasoningCache) -> None:
+        turn = self._plan.asked or self._plan.turn
+        last = turn.messages[-1] if turn.messages else None
+        # Only what led to calls is kept, or dropped once they are answered.
+        if choice.delivered.called or not isinstance(last, UserMessage):
+            await reasoning.keep(turn, choice.message)
 
-    async def _usage(self, last: ChoiceMachine) -> Usage:
-        """What the turn cost; the conversation can go on once that is known."""
-        usage = await self._costs.usage(
+    async def _usage(self) -> Usage:
+        """What the turn cost."""
+        return await self._costs.usage(
             self._prompt,
             self._delivered,
             self._tokens,
             known=self._plan.known_tokens,
             bounded=self._plan.spec.max_tokens is not None,
         )
-        self._keep_thread(last, usage)
-        return usage
 
     def _keep_thread(self, choice: ChoiceMachine, usage: Usage) -> None:
         """Lets the conversation go on in the thread, if that holds what the client knows and nothing else."""
@@ -327,7 +341,7 @@ class TurnDriver:
             sections=tuple(dict.fromkeys((*seen, *prompt.sections))),
             control_tokens=prompt.client_has_control_tokens,
             tags=prompt.client_has_tags,
-            turns=(before.turns if before is not None else 0) + 1 + choice.repairs,
+            turns=(before.turns if before is not None else 0) + 1 + len(choice.repaired),
             # The model does not get the reasoning of finished turns back.
             tokens=usage.prompt_tokens + usage.completion_tokens - usage.reasoning_tokens + ANSWER_TOKENS,
         )

@@ -63,8 +63,46 @@ def _readings(
 _TOOLLESS: Final = _readings({}, {}, parallel=True)
 
 
+class PlainText:
+    """Whether what comes of one choice is nothing but text and thoughts, at a glance.
+
+    What is of ``kind`` passes if it goes on plainly; what is of another, if it begins plainly and nothing is
+    held back (``begins``). ``ends`` says that nothing has come that ``Finished`` would have to tell of,
+    ``answered`` that there is text that is no thought.
+    """
+
+    __slots__ = ("answered", "begins", "ends", "kind")
+
+    def __init__(self) -> None:
+        self.kind: type[Event] | None = None
+        self.begins = self.ends = True
+        self.answered = False
+
+    def passes(self, runs: Sequence[Run]) -> bool:
+        """Takes ``runs`` if all their events come out as they are; else those have to be fed."""
+        kind_so_far, answered = self.kind, self.answered
+        for kind, text in runs:
+            if kind is Finished:
+                if not self.begins or not self.ends or text == "tool_calls":
+                    return False
+                kind_so_far = None
+                continue
+            answered |= kind is TextDelta
+            if kind is kind_so_far:
+                if not goes_on_plainly(text):
+                    return False
+            elif self.begins and begins_plainly(text):
+                kind_so_far = kind
+            else:
+                return False
+        self.kind, self.answered = kind_so_far, answered
+        return True
+
+
 class HarmonyRepair:
     """Repairs one choice: feed every batch of events; what is held back comes out before ``Finished``.
+
+    ``plain``, if any, took what came before the first that is fed, and may take batches in between.
 
     ``tools`` are those the answer may call, ``clients`` the client's own names of those that are shown under
     others. ``clean`` is off where the client's text mentions control tokens:
@@ -79,44 +117,22 @@ class HarmonyRepair:
         clients: Mapping[str, str] = {},
         clean: bool = True,
         parallel: bool = True,
+        plain: PlainText | None = None,
     ) -> None:
+        self._plain = plain or PlainText()
         self._names = ToolNames(tools, clients) if tools else NO_TOOLS
         self._clean = clean
         self._parallel = parallel
         self._content, self._thought = _readings(tools, clients, parallel=parallel) if tools else _TOOLLESS
         self._parser: ToolCallParser | None = None
         self._speaking: type[Event] | None = None
-        # The kind of event of which a piece that goes on plainly is text like the one before.
-        self._easily: type[Event] | None = None
         self._stopped = False
         self._calls = 0
         self._leaked: dict[int, int] = {}
         self._native: dict[int, int] = {}
-        self._answered = False
         self._undeclared = ""
         self._notes: list[str] = []
         self._withheld = 0  # Characters that were read and did not come out.
-
-    def passes(self, runs: Sequence[Run]) -> bool:
-        """Takes ``runs`` if all their events come out as they are; else those have to be fed."""
-        easily, answered = self._easily, self._answered
-        unread = self._parser is None and not self._stopped
-        for kind, text in runs:
-            if kind is Finished:
-                if not unread or self._calls or self._notes or text == "tool_calls":
-                    return False
-                easily = None
-                continue
-            answered |= kind is TextDelta
-            if not self._clean or (kind is easily and goes_on_plainly(text)):
-                continue
-            if kind is easily or not unread or not begins_plainly(text):
-                return False
-            easily = kind
-        self._easily, self._answered = easily, answered
-        if easily is not None:
-            self._speaking = easily
-        return True
 
     def feed(self, events: Events) -> list[Event]:
         """What ``events`` are, repaired.
@@ -125,16 +141,17 @@ class HarmonyRepair:
             UndeclaredToolCalled: at the end of an answer that is nothing but a call nobody offered.
         """
         out: list[Event] = []
+        plain = self._plain
         for event in events:
             kind = type(event)
-            if kind is self._easily and goes_on_plainly(event.text):  # type: ignore[union-attr]  # one of the two below
+            if kind is plain.kind and goes_on_plainly(event.text):  # type: ignore[union-attr]  # one of the two below
                 out.append(event)
                 continue
             if kind is TextDelta or kind is ReasoningDelta:
                 if self._clean:
                     self._hear(event, kind, out)  # type: ignore[arg-type]  # narrowed by identity, the hot path
                 else:
-                    self._answered |= kind is TextDelta
+                    plain.answered |= kind is TextDelta
                     out.append(event)
                 continue
             match event:
@@ -164,47 +181,50 @@ class HarmonyRepair:
         return out
 
     def _hear(self, event: TextDelta | ReasoningDelta, kind: type[Event], out: list[Event]) -> None:
-        parser = self._parser
-        if kind is not self._speaking or (parser is None and self._easily is None):
+        parser, plain = self._parser, self._plain
+        if plain.kind is not kind if parser is None else self._speaking is not kind:
             self._pause(out)
-            self._speaking = kind
             if not self._stopped and begins_plainly(event.text):
                 # Most texts are nothing but text to their end, and need no parser.
-                self._answered |= kind is TextDelta
-                self._easily = kind
+                plain.answered |= kind is TextDelta
+                plain.kind = kind
                 out.append(event)
                 return
             parser = None
         if parser is None:
             config = self._content if kind is TextDelta else self._thought
-            parser = self._parser = ToolCallParser(config, begun=self._easily is kind)
-        self._easily = None
+            parser = self._parser = ToolCallParser(config, begun=plain.kind is kind)
+            self._speaking = kind
+            plain.begins = False
+        plain.kind = None
         if self._stopped:
             return
         self._withheld += len(event.text)
         self._read(parser.feed(event.text), out)
         if parser.settled and parser.thinks is (kind is ReasoningDelta) and not self._stopped:
-            self._easily = kind
+            plain.kind = kind
 
     def _pause(self, out: list[Event], *, truncated: bool = False) -> None:
         """Something else begins: what was held back is what it seems to be."""
-        self._easily = None
+        self._plain.kind = None
         if (parser := self._parser) is not None:
             if not self._stopped and (held := parser.finish(truncated)):
                 self._read(held, out)
             self._parser = None
+        self._plain.begins = not self._stopped
 
     def _read(self, parsed: list[ParserEvent], out: list[Event]) -> None:
         for event in parsed:
             match event:
                 case Content(text):
-                    self._answered |= bool(text.strip())
+                    self._plain.answered |= bool(text.strip())
                     self._withheld -= len(text)
                     out.append(TextDelta(text))
                 case Reasoning(text):
                     self._withheld -= len(text)
                     out.append(ReasoningDelta(text))
                 case CallStart(index, name):
+                    self._plain.ends = False
                     number = self._next_call()
                     if number is not None:
                         self._leaked[index] = number
@@ -216,6 +236,7 @@ class HarmonyRepair:
                     if (done := self._leaked.pop(index, None)) is not None:
                         out.append(ToolCallFinished(done))
                 case Problem(_, detail):
+                    self._plain.ends = False
                     self._notes.append(f"leaked Harmony: {detail}")
                 case _:
                     # What follows is the model's own continuation of a conversation that nobody had.
@@ -223,6 +244,7 @@ class HarmonyRepair:
 
     def _start(self, call: ToolCallStarted, out: list[Event]) -> None:
         self._pause(out)
+        self._plain.ends = False
         name = self._names.find(call.name)
         if name is None:
             self._undeclared = call.name[:_LONGEST_NAME]
@@ -243,7 +265,7 @@ class HarmonyRepair:
     def _finish(self, finished: Finished) -> list[Event]:
         out: list[Event] = []
         self._pause(out, truncated=finished.reason == "length")
-        if self._undeclared and not self._calls and not self._answered:
+        if self._undeclared and not self._calls and not self._plain.answered:
             raise UndeclaredToolCalled(
                 f"The model called {self._undeclared!r}, which is not among the request's tools, and "
                 "answered nothing else. Ask again."

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from io import StringIO
 
-from ...core.events import ReasoningDelta, TextDelta
-from ...text.harmony import Run
+from ...core.events import Events, ReasoningDelta, TextDelta
+from ...text.harmony import PlainText, Run
 from ...text.stops import StopScanner
 from ...text.tool_calls import ParserConfig, ParserEvent, ToolCallParser
 from ...text.tool_calls.parser import begins_without_call, goes_on_without_call
@@ -18,19 +18,26 @@ class Attempt:
     """What one upstream turn says, for an answer that may take several.
 
     ``config``, if any, gives how calls are read once the text shows a first sign of something else than text.
-    ``native``, if any, reads every batch first; then :meth:`feed` takes what is text in it and :meth:`think`
-    what is reasoning, and :meth:`scan` what turns out to be content, if the attempt ``scans``. ``begun`` are
-    the calls that are on their way to the client, by the parser's numbers; ``stop_sequence`` is the stop
-    string that was hit, ``said`` that the answer has text. ``plain`` says that text passes unread.
+    Unless it ``scans``, ``passes_all`` takes runs of which all events come out as they are. Any other batch
+    is :meth:`cleaned`; then :meth:`feed` takes what is text in it and :meth:`think` what is reasoning, and
+    :meth:`scan` what turns out to be content. ``begun`` are the calls that are on their way to the client,
+    by the parser's numbers; ``stop_sequence`` is the stop string that was hit, ``said`` that the answer has
+    text. ``plain`` says that text passes unread.
     """
 
     def __init__(self, spec: AnswerSpec, config: Callable[[], ParserConfig] | None) -> None:
         self.begun: dict[int, HeldCall] = {}
         self.stop_sequence: str | None = None
         self.said = False
-        self.native: NativeAnswer | None = None
-        if not spec.reads_calls and not (spec.verbatim and spec.passes_calls):
-            self.native = NativeAnswer(spec.turn, offers_tools=spec.passes_calls)
+        self._spec = spec
+        # Where nobody reads the text for calls, what leaks of Harmony is repaired; most answers have nothing.
+        self._plain: PlainText | None = None
+        self._native: NativeAnswer | None = None
+        if not spec.reads_calls and not (spec.verbatim and spec.prompt is None):
+            self._plain = PlainText()
+        self.passes_all: Callable[[Sequence[Run]], bool] = (
+            self._passes_parser if self._plain is None else self._plain.passes
+        )
         self._config = config
         self._parser: ToolCallParser | None = None
         # Whether what comes is text if it goes on plainly, and whether it may begin so: where a call is
@@ -65,7 +72,24 @@ class Attempt:
     @property
     def rewritten(self) -> bool:
         """Whether something else was read than the model wrote; asked at the end."""
-        return self.native is not None and self.native.changed
+        return self._native is not None and self._native.changed
+
+    def cleaned(self, batch: Events) -> Events:
+        """What ``batch`` says in the client's terms.
+
+        Raises:
+            UpstreamFailure: at the end of an answer that is nothing but a call nobody offered.
+        """
+        if self._plain is None:
+            return batch
+        if self._native is None:
+            spec = self._spec
+            self._native = NativeAnswer(spec.turn, offers_tools=spec.passes_calls, plain=self._plain)
+        return self._native.feed(batch)
+
+    def broken_off(self) -> Events:
+        """What :meth:`cleaned` held back of an answer that broke off."""
+        return () if self._native is None else self._native.flush()
 
     def think(self, text: str) -> None:
         """Raises: UpstreamFailure, where the reasoning has no end."""
@@ -106,16 +130,9 @@ class Attempt:
         self._write(text)
         return True
 
-    def passes_all(self, runs: Sequence[Run]) -> bool:
-        """Takes ``runs`` where all their events come out as they are; else those have to be fed.
-
-        Only for an attempt that does not scan.
-
-        Raises:
-            UpstreamFailure: where the answer has no end.
-        """
+    def _passes_parser(self, runs: Sequence[Run]) -> bool:
         if self._config is None:
-            return self.native is None or self.native.passes(runs)
+            return True
         said = "".join([text for kind, text in runs if kind is TextDelta])
         if said and not self.passes(said):
             return False

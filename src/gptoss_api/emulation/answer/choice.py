@@ -179,7 +179,7 @@ class ChoiceMachine:
         self._thought_before = False  # The client has thoughts of an earlier turn.
         self._rejected_calls: list[str] = []  # What is wrong with native calls of this turn.
         self._rejected = ""  # The last answer that had not the form asked for.
-        self._gate = _gate(spec)
+        self._gate = _gate(spec) if spec.checks_format else None
         self._output = Output(spec.max_tokens, tokens, self._gate)
         self.delivered = self._output.delivered
         self._fitted = FittedCalls(spec.turn.tools, self._output)
@@ -188,7 +188,10 @@ class ChoiceMachine:
         # Set once something has to be read.
         self._config: ParserConfig | None = None
         self._calls: CallWriter | None = None
-        self._collected = CollectedCalls(bound, self._fitted) if (bound := spec.bound_calls) else None
+        self._collected: CollectedCalls | None = None
+        must_call = spec.must_call
+        if must_call and (bound := spec.bound_calls):
+            self._collected = CollectedCalls(bound, self._fitted)
         if self._collected is not None:
             self._mender = self._collected.mender
         self._native = self._collected or self._fitted
@@ -201,10 +204,12 @@ class ChoiceMachine:
         self._shown: tuple[type[Event], ...] = (TextDelta, LogprobsDelta)
         if spec.turn.show_reasoning:
             self._shown = (TextDelta, ReasoningDelta, LogprobsDelta)
+        # Whether anything had to be read, or asked for again.
+        self._read = False
         unchecked = self._gate is None and spec.max_tokens is None
         self._passes = self._attempt.plain and unchecked
         # Whether content leaves as it is.
-        self._straight = unchecked and not self._attempt.scans
+        self._straight = unchecked and not self._attempt.scans and not must_call
 
     def _reading(self) -> ParserConfig:
         """How calls are read; most answers have nothing that must be."""
@@ -228,15 +233,20 @@ class ChoiceMachine:
             return None
         size = 0
         runs: list[Run] = []
+        out: list[Event] = []
         frame: list[Event] = []
+        shows = self._spec.turn.show_reasoning
         for kind, events in groupby(batch, type):
             if kind is TextDelta or kind is ReasoningDelta:
-                texts = list(map(_text_of, events))
+                said = list(events)
+                texts = list(map(_text_of, said))
                 text = "".join(texts)
                 size += len(text)
                 if size > CHARACTERS_AT_ONCE or not all(texts):
                     return None
                 runs.append((kind, text))
+                if shows or kind is TextDelta:
+                    out += said
             elif kind in _FRAME:
                 frame += events
                 if kind is Finished:
@@ -247,11 +257,9 @@ class ChoiceMachine:
             return None
         for event in frame:
             self._framed(event)
-        shows = self._spec.turn.show_reasoning
-        self.delivered.passed(runs, hides=not shows)
-        if shows and not frame:
-            return batch
-        return [event for event in batch if type(event) in self._shown]
+        if runs:
+            self.delivered.passed(runs, hides=not shows)
+        return out
 
     def takes_long(self, batch: Sequence[Event]) -> bool:
         """Whether to feed ``batch`` may stop everybody else, so that it is better done aside."""
@@ -275,8 +283,8 @@ class ChoiceMachine:
             UpstreamSchemaMismatch: when JSON that is already on its way to the client breaks.
             UpstreamFailure: when the answer has no end, or is nothing but a call nobody offered.
         """
-        native = self._attempt.native
-        return self._fed(batch if native is None else native.feed(batch))
+        self._read = True
+        return self._fed(self._attempt.cleaned(batch))
 
     def _fed(self, batch: Sequence[Event]) -> Sequence[Event]:
         if self._passes:
@@ -342,7 +350,8 @@ class ChoiceMachine:
             self.ending.reason = event.reason
             for note in event.notes:
                 self._note(note)
-        elif isinstance(event, UsageReported):
+        else:
+            assert isinstance(event, UsageReported)
             self.reported_usage = event.usage
 
     def _reasoning(self, text: str) -> None:
@@ -481,6 +490,14 @@ class ChoiceMachine:
             return self._gate.over
         return not self._ended_here and self._as_written
 
+    def end_of_plain(self) -> Complete | None:
+        """The same as :meth:`end` where everything was text that passed at a glance; else ``None``."""
+        finished = self._finished
+        if self._read or finished is None or self.delivered.empty:
+            return None
+        stopped = finished.stop_sequence if finished.reason == "stop" else None
+        return Complete([Finished(finished.reason, notes=tuple(self._notes), stop_sequence=stopped)])
+
     def end(self) -> Verdict:
         """What follows the end of an upstream turn, or the moment its rest is not wanted.
 
@@ -507,8 +524,7 @@ class ChoiceMachine:
 
         The beginning of a block with the key was never meant as text.
         """
-        native = self._attempt.native
-        out = () if native is None else self._fed(native.flush())
+        out = self._fed(held) if (held := self._attempt.broken_off()) else ()
         if self._held is not None or self._state is State.MENDING or self._gate is not None or self._begun:
             return out
         for event in self._attempt.finish(truncated=True):
@@ -713,6 +729,7 @@ class ChoiceMachine:
     def _repair(
         self, kind: Kind, message: str, state: State = State.READING, *, anew: bool = False
     ) -> Repair:
+        self._read = True
         self._budget.spend(kind)
         self.repaired.append(kind)
         events = self._output.take()
@@ -786,7 +803,7 @@ class ChoiceMachine:
     @property
     def thread_is_clean(self) -> bool:
         """Whether the upstream's thread says what the client knows, and no more; asked after the end."""
-        whole = not self._rewritten and not self._shortened and not self._output.refused and self.repairs <= 1
+        whole = not (self._rewritten or self._shortened or self._output.refused) and len(self.repaired) <= 1
         ended = self.ending.reason == "stop" and not self.ending.abandoned
         return whole and ended and not self.delivered.empty and self._as_written
 
@@ -805,6 +822,8 @@ class ChoiceMachine:
         A thread in which more stands, or a call in another form, is better not continued: the model would
         go on from what the client does not know, or follow its own bad example.
         """
+        if not self._read:
+            return True
         prompt = self._spec.prompt
         if self._passes or prompt is None:
             return self._passes
@@ -813,10 +832,8 @@ class ChoiceMachine:
         return _solid(expected) == _solid(self._attempt.text)
 
 
-def _gate(spec: AnswerSpec) -> JsonGate | None:
+def _gate(spec: AnswerSpec) -> JsonGate:
     """What checks the form of the answer; where a call is demanded, no text is the answer."""
-    if not spec.checks_format:
-        return None
     form = spec.turn.output_format
     schema = compile_schema(_ANY_OBJECT if form.schema is None else form.schema)
     live = form.schema is None and not spec.must_call

@@ -20,7 +20,7 @@ from ...core.events import (
     ToolCallStarted,
 )
 from ...core.turn import Tool, Turn
-from ...text.harmony import HarmonyRepair, mentions_tokens
+from ...text.harmony import HarmonyRepair, PlainText, mentions_tokens
 from ...text.tool_calls import DeclaredTool
 from ..prompt.names import NameMap
 from ..prompt.tool_section import offered_tools, parameters_of
@@ -30,9 +30,12 @@ _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class NativeAnswer:
-    """Reads one upstream turn's answer to ``turn``; ``offers_tools`` says that the upstream got the tools."""
+    """Reads one upstream turn's answer to ``turn``; ``offers_tools`` says that the upstream got the tools.
 
-    def __init__(self, turn: Turn, *, offers_tools: bool) -> None:
+    ``plain`` is that of :class:`HarmonyRepair`.
+    """
+
+    def __init__(self, turn: Turn, *, offers_tools: bool, plain: PlainText | None = None) -> None:
         self._tools: dict[str, Tool] = {}
         if offers_tools and (tools := offered_tools(turn)):
             names = NameMap.of(tool.name for tool in turn.tools).extended(turn.hidden_tools)
@@ -53,9 +56,8 @@ class NativeAnswer:
             clients=clients,
             clean=not mentions_tokens(_texts(turn)),
             parallel=turn.parallel_tool_calls,
+            plain=plain,
         )
-        # Takes what comes out as it went in.
-        self.passes: Final = self._repair.passes
         # The JSON of custom tools' calls, by number.
         self._custom: dict[int, list[str]] = {}
 

@@ -117,7 +117,8 @@ class Delivered:
         # Each call is a message of its own.
         for call, arguments in self._calls.values():
             text += tokens.count(call.name + arguments.getvalue())
-        return tokens.count(self.thoughts if hidden else self._reasoning.getvalue()), text
+        thoughts = self._reasoning.getvalue() or (self._hidden.getvalue() if hidden else "")
+        return tokens.count(thoughts) if thoughts else 0, text
 
     @property
     def characters(self) -> int:
