@@ -56,16 +56,12 @@ class SseDecoder:
         if not chunk:
             return []
         pending = self._pending
-        if (
-            not pending
-            and chunk.find(b"\n") == len(chunk) - 2
-            and chunk.startswith(_DATA)
-            and chunk[-1] == _LF
-        ):
-            # One usual event and nothing else, as most reads are.
-            self._at_start = False
-            if len(chunk) <= self._max:
-                return [chunk[6:-2]]
+        if not pending and len(chunk) <= self._max and chunk.startswith(_DATA) and chunk.endswith(b"\n\n"):
+            payloads = chunk[6:-2].split(b"\n\ndata: ")
+            if chunk.count(b"\n") == 2 * len(payloads):
+                # Usual events and nothing else, as most reads are: no line end but theirs.
+                self._at_start = False
+                return payloads
         if chunk.find(b"\n\n") < 0 and not (pending and chunk[0] == _LF and pending[-1] == _LF):
             self._keep(chunk)
             return []

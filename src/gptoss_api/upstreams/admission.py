@@ -75,7 +75,8 @@ class Admission:
         """One slot for ``caller``, held from entering the block until leaving it, or its ``release``."""
         return Slot(self, caller)
 
-    def _take_free(self, caller: str) -> bool:
+    def take(self, caller: str) -> bool:
+        """Takes a slot that is free; says whether one was."""
         # A slot is never free while somebody waits: it is handed over when it is given back.
         if self._active >= self._limit:
             return False
@@ -83,7 +84,8 @@ class Admission:
         self._held[caller] = self._held.get(caller, 0) + 1
         return True
 
-    async def _wait(self, caller: str) -> None:
+    async def wait(self, caller: str) -> None:
+        """Waits for a slot, and takes it."""
         if self._waiting >= self._max_waiting and not self._make_room(caller):
             raise self._overloaded("Too many requests wait for this upstream already")
         loop = asyncio.get_running_loop()
@@ -108,7 +110,8 @@ class Admission:
             if timer is not None:
                 timer.cancel()
 
-    def _release(self, caller: str, held: float) -> None:
+    def give_back(self, caller: str, held: float) -> None:
+        """Gives a slot back that was held for so many seconds."""
         self._average_hold += (held - self._average_hold) * (_NEWEST if self._average_hold else 1.0)
         self._hand_over(caller)
 
@@ -198,9 +201,9 @@ class Slot:
         if (upstream_time := UPSTREAM_TIME.get()) is not None:
             upstream_time.enter(self._admission.name)
             self._time = upstream_time
-        if not admission._take_free(self._caller):
+        if not admission.take(self._caller):
             try:
-                await admission._wait(self._caller)
+                await admission.wait(self._caller)
             except BaseException:
                 self._waited()
                 raise
@@ -229,8 +232,9 @@ class Slot:
         """Gives the slot back, if that was not done yet."""
         if self._held:
             self._held = False
-            self._waited()
-            self._admission._release(self._caller, asyncio.get_running_loop().time() - self._since)
+            if self._time is not None:
+                self._waited()
+            self._admission.give_back(self._caller, asyncio.get_running_loop().time() - self._since)
 
     def _waited(self) -> None:
         if self._time is not None:

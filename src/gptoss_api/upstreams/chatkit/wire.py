@@ -398,7 +398,9 @@ class ChatKitWire:
         if not isinstance(update, dict):
             self._unknown += 1
             return
-        item_id, index = _item_id_of(event), _index_of(update)
+        item_id, index = event.get("itemId") or event.get("item_id"), _index_of(update)
+        if not isinstance(item_id, str):
+            item_id = _item_id_of(event)
         match update.get("type"):
             case "assistant_message.content_part.text_delta":
                 delta = update.get("delta")

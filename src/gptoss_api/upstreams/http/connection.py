@@ -38,7 +38,6 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_alive",
         "_barren",
         "_bound",
         "_clock",
@@ -61,6 +60,7 @@ class Connection(asyncio.Protocol):
         "_until_close",
         "_waiter",
         "_where",
+        "alive",
         "done",
         "head_complete",
         "headers",
@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._clock = loop.time
         self._where = where
         self._transport: asyncio.Transport | None = None
-        self._alive = False
+        self.alive = False
         self._parser: httptools.HttpResponseParser | None = None
         self._parts: list[bytes] = []
         self.on_body = self._parts.append
@@ -93,10 +93,6 @@ class Connection(asyncio.Protocol):
         self.untouched = True
 
     # -- the reader's side ---------------------------------------------------------------------
-
-    @property
-    def alive(self) -> bool:
-        return self._alive
 
     @property
     def where(self) -> str:
@@ -144,7 +140,7 @@ class Connection(asyncio.Protocol):
         if wait is not None:
             self._timer = self._loop.call_later(wait, self._check_time)
         transport = self._transport
-        if transport is None or not self._alive:
+        if transport is None or not self.alive:
             self._end()
         elif len(body) <= _JOINED_WRITE:
             transport.write(head + body)
@@ -205,7 +201,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if (
             transport is None
-            or not self._alive
+            or not self.alive
             or not self.done
             or not self._reusable
             # The response came before the request had left.
@@ -217,7 +213,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Closes the socket at once; the peer learns of it within a round trip."""
-        self._alive = False
+        self.alive = False
         if not self.done:
             self._fail(UpstreamIncomplete(f"The connection to {self._where} was closed by this side."))
         if self._transport is not None:
@@ -228,7 +224,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Any stream transport will do, also uvloop's, which shares no base class with asyncio's.
         self._transport = transport  # type: ignore[assignment]
-        self._alive = True
+        self.alive = True
 
     def data_received(self, data: bytes) -> None:
         if self.done:
@@ -268,7 +264,7 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._alive = False
+        self.alive = False
         self._end(exc)
         self._transport = None
 
@@ -342,7 +338,7 @@ class Connection(asyncio.Protocol):
         self._failure = failure
         self.done = True
         self._reusable = False
-        if self._alive:
+        if self.alive:
             self.abort()
         self._wake()
 
@@ -356,7 +352,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         # Time during which nothing could arrive is not silence of the peer.
         self._last_activity = self._clock()
-        if self._alive and self._transport is not None:
+        if self.alive and self._transport is not None:
             self._transport.resume_reading()
 
     def _check_time(self) -> None:

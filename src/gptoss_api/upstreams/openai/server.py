@@ -68,6 +68,8 @@ class ServerAccess:
         self.idle_timeout = idle_timeout
         # Headers may hold keys too, and servers repeat what they got.
         self.redact = Redactor((server.key, *server.headers.values()))
+        # What to say before any turn where a key is missing; a configuration does not change.
+        self.lacks_key = server.lacks_key
         self._http = http
         self._asking = _headers(server, with_body=True)
         self._looking = _headers(server, with_body=False)

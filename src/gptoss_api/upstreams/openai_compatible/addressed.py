@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final
 
 from ...core.turn import Turn
 from ..base import Backend, Capabilities, Health, ServedModel, Sink
@@ -45,10 +45,12 @@ class AddressedUpstream:
     def reached(self) -> bool:
         return self._backend.reached
 
-    async def answer(self, turn: Turn, sink: Sink) -> None:
+    def answer(self, turn: Turn, sink: Sink) -> Coroutine[Any, Any, None]:
         """See :class:`gptoss_api.upstreams.base.Upstream`."""
-        if not self._known:
-            await self._recognise()
+        return self._backend.answer(turn, sink) if self._known else self._answer_first(turn, sink)
+
+    async def _answer_first(self, turn: Turn, sink: Sink) -> None:
+        await self._recognise()
         await self._backend.answer(turn, sink)
 
     async def health(self) -> Health:

@@ -60,7 +60,7 @@ class ChatServer:
 
     def missing(self) -> str:
         """That a key is missing which the server needs."""
-        return self.access.server.lacks_key
+        return self.access.lacks_key
 
     def renewed(self) -> bool:
         """Never: keys are read once."""
@@ -102,7 +102,7 @@ class ChatTurn:
 
     async def ask(self, clock: TurnClock) -> HttpResponse:
         chat = self._chat
-        if lacking := chat.missing():
+        if lacking := chat.access.lacks_key:
             raise UpstreamLoginRequired(lacking)
         self._model = self._model or await chat.model_name(self.turn)
         return await chat.requests.send(self.turn, self._model, clock)

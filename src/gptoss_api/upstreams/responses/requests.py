@@ -75,7 +75,7 @@ class ResponsesServer:
 
     def missing(self) -> str:
         """That a key is missing which the server needs."""
-        return self.access.server.lacks_key
+        return self.access.lacks_key
 
     def renewed(self) -> bool:
         """Never: keys are read once."""
