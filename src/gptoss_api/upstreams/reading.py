@@ -196,13 +196,14 @@ class StreamReader:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._patient_until is not None:
-            if self._late or self._clock.now() >= self._patient_until:
-                self._lose_patience()
-                return True
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(self._patient_until, self._lose_patience)
-        return self._response.call_at_change(self._go_on)
+        until = self._patient_until
+        if until is not None and (self._late or self._clock.now() >= until):
+            self._lose_patience()
+            return True
+        waits = self._response.call_at_change(self._go_on)
+        if waits and until is not None:
+            self._timer = asyncio.get_running_loop().call_at(until, self._lose_patience)
+        return waits
 
     def _lose_patience(self) -> None:
         recipient = self._recipient

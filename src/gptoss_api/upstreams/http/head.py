@@ -160,7 +160,9 @@ class ResponseHeaders:
     def get(self, name: str) -> str | None:
         """The value; several occurrences are joined by a comma, as RFC 9110, section 5.3 allows."""
         values = self._values.get(name.lower())
-        return ", ".join(values) if values else None
+        if values is None:
+            return None
+        return values[0] if len(values) == 1 else ", ".join(values)
 
     def get_all(self, name: str) -> list[str]:
         """Every occurrence on its own, which ``Set-Cookie`` needs."""

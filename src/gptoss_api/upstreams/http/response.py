@@ -27,8 +27,8 @@ class HttpResponse:
         self.status: int = connection.status
         self.headers: ResponseHeaders = connection.headers
         self._inflater: Inflater | None = None
-        encoding = (self.headers.get("content-encoding") or "identity").lower()
-        if encoding != "identity":
+        encoding = self.headers.get("content-encoding")
+        if encoding is not None and (encoding := encoding.lower()) not in ("", "identity"):
             if not Inflater.knows(encoding):
                 raise UpstreamFailure(
                     f"The upstream at {connection.where} used the content encoding {encoding[:40]!r}, "
