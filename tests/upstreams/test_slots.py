@@ -13,8 +13,11 @@ from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.upstreams.admission import Admission
 from gptoss_api.upstreams.base import Upstream
 from gptoss_api.upstreams.chatkit import ChatKitUpstream, Credentials
-from gptoss_api.upstreams.http import HttpClient
+from gptoss_api.upstreams.chatkit.requests import ChatKitTurn
+from gptoss_api.upstreams.clock import TurnClock
+from gptoss_api.upstreams.http import HttpClient, HttpResponse
 from gptoss_api.upstreams.openai_compatible import OpenAICompatibleUpstream, Server
+from gptoss_api.upstreams.reading import StreamReader
 from tests.backends.server import turn
 from tests.pulled import opened
 from tests.upstreams.chatkit.scripted import Reply, ScriptedServer, Step
@@ -121,3 +124,18 @@ async def test_a_turn_that_is_asked_again_keeps_its_slot() -> None:
         await anext(batches)
         assert len(server.asked) == 2
         assert admission.active == 1
+
+
+async def test_a_time_that_ends_as_the_response_begins_ends_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ChatKitTurn.reader
+
+    def reader(self: ChatKitTurn, response: HttpResponse, clock: TurnClock) -> StreamReader:
+        clock.end()
+        return made(self, response, clock)
+
+    monkeypatch.setattr(ChatKitTurn, "reader", reader)
+    async with serving("gpt-oss.com", answer("gpt-oss.com", ends=False)) as (upstream, admission, _):
+        with pytest.raises(UpstreamTimeout):
+            async with asyncio.timeout(5.0):
+                await take(upstream, 0.0)
+        assert admission.active == 0

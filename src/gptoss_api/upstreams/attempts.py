@@ -130,16 +130,17 @@ class Attempts:
     async def _attempt(self, delivery: "_Delivery", clock: TurnClock) -> None:
         delivery.response = response = await delivery.asked.ask(clock)
         delivery.answering = True
-        timer: asyncio.TimerHandle | None = None
         try:
-            reader = delivery.asked.reader(response, clock)
-            timer = clock.call_at_end(reader.out_of_time, response.abandon, delivery.slot.release)
+            delivery.reader = reader = delivery.asked.reader(response, clock)
+            clock.at_end = delivery.out_of_time
+            if clock.over:
+                # It ended in the moment in which the response began.
+                asyncio.get_running_loop().call_soon(delivery.out_of_time)
             await reader.read(delivery)
             if reader.over and not delivery.drained:
                 await reader.settle()
         finally:
-            if timer is not None:
-                timer.cancel()
+            clock.at_end = None
             if not delivery.drained:
                 response.leave()
 
@@ -184,6 +185,7 @@ class _Delivery:
         "begun",
         "drained",
         "flow",
+        "reader",
         "response",
         "slot",
     )
@@ -195,6 +197,7 @@ class _Delivery:
         self.asked = asked
         self.slot = slot
         self.response: HttpResponse
+        self.reader: AnswerReader
         self.drained = False
         self.answering = False
         self.begun = False
@@ -208,6 +211,11 @@ class _Delivery:
     def ended(self, reader: AnswerReader) -> None:
         if reader.over:
             self._attempts.ended_well(self, cut_short=reader.cut_short)
+        self.slot.release()
+
+    def out_of_time(self) -> None:
+        self.reader.out_of_time()
+        self.response.abandon()
         self.slot.release()
 
 

@@ -15,6 +15,9 @@ class TurnClock:
         self.now = asyncio.get_running_loop().time
         self._total = total
         self.deadline = None if total is None else self.now() + total
+        # Whether the time ended during an exchange, which sees to that, and what is to be done when it does.
+        self.over = False
+        self.at_end: Callable[[], None] | None = None
 
     def allows(self, seconds: float) -> bool:
         return self.deadline is None or self.now() + seconds < self.deadline
@@ -32,19 +35,14 @@ class TurnClock:
         if self.deadline is not None and self.now() >= self.deadline:
             raise self._too_slow() if ahead else self.timeout()
 
-    def call_at_end(self, *steps: Callable[[], None]) -> asyncio.TimerHandle | None:
-        """Has these steps taken when the time ends, unless what is given is cancelled before.
+    def end(self) -> None:
+        """The time is over: does what is to be done then, if anything is.
 
         A turn that waits for its client notices nothing of the time; it must :meth:`check` when it goes on.
         """
-        if self.deadline is None:
-            return None
-
-        def end() -> None:
-            for step in steps:
-                step()
-
-        return asyncio.get_running_loop().call_at(self.deadline, end)
+        self.over = True
+        if self.at_end is not None:
+            self.at_end()
 
     def timeout(self) -> UpstreamTimeout:
         return UpstreamTimeout(

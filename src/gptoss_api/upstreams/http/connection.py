@@ -22,12 +22,18 @@ _JOINED_WRITE = 64 * 1024
 
 
 class Clock(Protocol):
-    """Until when a head is waited for, in the loop's time (``None``: no bound), and what is raised then."""
+    """Until when an exchange may last, in the loop's time; ``None``: no bound."""
 
     @property
     def deadline(self) -> float | None: ...
 
-    def timeout(self) -> GatewayError: ...
+    def timeout(self) -> GatewayError:
+        """What is raised where the headers are not there by then."""
+        ...
+
+    def end(self) -> None:
+        """Called then where they are."""
+        ...
 
 
 class Connection(asyncio.Protocol):
@@ -115,7 +121,7 @@ class Connection(asyncio.Protocol):
         """Sends a request; ``head_only`` says that its response has no body whatever the headers say.
 
         ``idle_timeout``, in seconds, bounds the silence while the reader waits, ``clock`` the time to the end
-        of the headers.
+        of the headers; of the rest it is told when its time is over.
         """
         self._parser = httptools.HttpResponseParser(self)
         self._failure = None
@@ -357,17 +363,19 @@ class Connection(asyncio.Protocol):
 
     def _check_time(self) -> None:
         """The only timer of an exchange: it re-arms itself for what is left since the last sign of life."""
-        if self.done or self._transport is None:
-            return
         now = self._clock()
         left = inf
         bound = self._bound
-        if bound is not None and bound.deadline is not None and not self.head_complete:
+        if bound is not None and bound.deadline is not None:
             left = bound.deadline - now
             if left <= 0:
-                self._fail(bound.timeout())
+                self._bound = None
+                if self.head_complete:
+                    bound.end()
+                else:
+                    self._fail(bound.timeout())
                 return
-        if (timeout := self._idle_timeout) is not None:
+        if (timeout := self._idle_timeout) is not None and not self.done and self._transport is not None:
             unsent = self._transport.get_write_buffer_size()
             if self._waiter is None or unsent != self._unsent:
                 # The reader is busy elsewhere or the request is still moving out: not the peer's silence.
@@ -377,7 +385,7 @@ class Connection(asyncio.Protocol):
             if quiet <= 0:
                 what = "sent nothing more" if self.head_complete else "did not answer"
                 self._fail(UpstreamTimeout(f"The upstream at {self._where} {what} for {timeout:g} seconds."))
-                return
-            left = min(left, quiet)
+            else:
+                left = min(left, quiet)
         if left < inf:
             self._timer = self._loop.call_later(left, self._check_time)
