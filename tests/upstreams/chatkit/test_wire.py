@@ -23,7 +23,20 @@ from gptoss_api.core.events import Event, Finished, ReasoningDelta, TextDelta
 from gptoss_api.text.sse import SseDecoder
 from gptoss_api.upstreams.chatkit.wire import AFTER_ANSWER, AFTER_CARD, AFTER_TITLE, ChatKitWire
 
-from .transcripts import MESSAGE, THREAD, Json, New, Old, new, old, payloads, reasoning_of, sse, text_of
+from .transcripts import (
+    MESSAGE,
+    THREAD,
+    Json,
+    New,
+    Old,
+    new,
+    old,
+    output_text,
+    payloads,
+    reasoning_of,
+    sse,
+    text_of,
+)
 
 both = pytest.mark.parametrize("dialect", [old, new], ids=["old", "new"])
 
@@ -274,6 +287,22 @@ def test_a_thought_in_its_summary_is_read() -> None:
     entry = {"type": "thought", "summary": "in short", "content": ""}
     update = old.update("cot", type="cot.entry_added", entryIndex=0, entry=entry)
     assert reasoning_of(read(*old.opening(), update, *old.message(["x"]))) == "in short"
+
+
+def test_an_id_or_the_words_of_a_thought_that_are_no_text_count_as_absent() -> None:
+    thoughts = [{"content": ["no"], "summary": 1}, {"content": 7, "summary": "why"}]
+    events = read(
+        old.created(),
+        *[
+            old.update(
+                MESSAGE, type="cot.entry_added", entryIndex=index, entry={"type": "thought", **thought}
+            )
+            for index, thought in enumerate(thoughts)
+        ],
+        old.added({"id": 5, "type": "assistant_message", "content": []}),
+        old.done({"id": 5, "type": "assistant_message", "content": [output_text("that")]}),
+    )
+    assert (reasoning_of(events), text_of(events)) == ("why", "that")
 
 
 def test_a_code_block_cut_by_two_thoughts_keeps_both_parts() -> None:
