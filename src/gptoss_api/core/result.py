@@ -99,6 +99,13 @@ class Collector:
                 current.reasoning.append(event.text)
                 continue
             match event:
+                case Started():
+                    self.started = event
+                    self.opened = self.opened or time.monotonic_ns()
+                case Finished():
+                    current.finished = event
+                case UsageReported(usage):
+                    self.usage = usage
                 case LogprobsDelta(entries):
                     current.logprobs += entries
                 case RefusalDelta(text):
@@ -110,14 +117,7 @@ class Collector:
                 case ToolCallFinished(index, complete):
                     if complete:
                         current.whole.add(index)
-                case Finished():
-                    current.finished = event
                 case ChoiceStarted():
                     current = _Pieces()
                     texts = current.text
                     self._choices.append(current)
-                case Started():
-                    self.started = event
-                    self.opened = self.opened or time.monotonic_ns()
-                case UsageReported(usage):
-                    self.usage = usage

@@ -135,12 +135,12 @@ class Fields:
     def required_array(
         self, name: str, *, of: str = "objects", least: int = 0, most: int | None = None
     ) -> list[Any]:
-        value = self.required(name)
+        value = self.members.get(name)
         if isinstance(value, list) and len(value) >= least and (most is None or len(value) <= most):
             return value
         path = self.at(name)
         if not isinstance(value, list):
-            raise wrong_type(path, f"an array of {of}", value)
+            raise wrong_type(path, f"an array of {of}", self.required(name))
         if len(value) < least:
             raise EmptyArray(
                 f"Invalid '{path}': empty array. Expected an array with minimum length {least}, "

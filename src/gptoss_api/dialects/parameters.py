@@ -190,9 +190,9 @@ def read_json_schema(fields: Fields, parameter: str) -> OutputFormat:
 
 def read_include_usage(body: Fields, stream: bool) -> bool:
     """``stream_options.include_usage``; the options belong to streams alone."""
-    options = body.object("stream_options")
-    if options is None:
+    if body.members.get("stream_options") is None:
         return False
+    options = body.required_object("stream_options")
     if not stream:
         raise InvalidRequest(
             "The 'stream_options' parameter is only allowed when 'stream' is enabled.",

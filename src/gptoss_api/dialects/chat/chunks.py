@@ -87,6 +87,10 @@ class ChunkRenderer:
         match event:
             case Started():
                 return self._begin(event)
+            case Finished():
+                return self._finish(event)
+            case UsageReported(usage):
+                return self._report(usage) if self._shape.include_usage else b""
             case ChoiceStarted(index):
                 return self._choose(index)
             case LogprobsDelta(entries):
@@ -96,10 +100,6 @@ class ChunkRenderer:
                 return self._refusal + _encode(text) + self._end
             case ToolCallStarted():
                 return self._start_call(event)
-            case Finished():
-                return self._finish(event)
-            case UsageReported(usage) if self._shape.include_usage:
-                return self._report(usage)
             case _:
                 return b""
 
