@@ -183,6 +183,15 @@ async def test_a_long_prompt_that_came_before_needs_no_thread() -> None:
     assert counts == [(True, known), (False, known), (False, known + TOKENS.count("Only this is new."))]
 
 
+@pytest.mark.parametrize("text", ["\U0001f9ff" * 50, "a" * 50, "\ud800" * 50])
+def test_room_that_is_sure_without_counting_is_there(text: str) -> None:
+    """Rare characters have more tokens than characters."""
+    count = FRAME + TOKENS.count(text)
+    for room in range(1, 300):
+        if PromptCount(HarmonyText((text,), FRAME), TOKENS, FRAME + 300).leaves(room):
+            assert count + room <= FRAME + 300
+
+
 class CountlessTokens(Tokens):
     def count_parts(self, parts: Iterable[str], most: int = NO_LIMIT) -> int:
         raise AssertionError("the prompt was counted")

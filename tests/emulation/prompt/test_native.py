@@ -97,3 +97,12 @@ def test_a_custom_tool_goes_up_as_a_function_of_one_string() -> None:
     assert (tool.kind, tool.parameters and list(tool.parameters["properties"])) == ("function", ["input"])
     sent = next(each for each in turn.messages if isinstance(each, AssistantMessage))
     assert [json.loads(each.arguments) for each in sent.tool_calls] == [{"input": 'say "x"'}]
+
+
+def test_what_a_server_takes_as_it_stands_stays_the_same_object() -> None:
+    history = (called("a"), ToolResultMessage("x", call_id="a", name="get_weather"))
+    sent = native_turn(asks("Hello!", *history, tools=[WEATHER]))
+    assert all(after is before for after, before in zip(sent.messages[1:], history, strict=True))
+    assert sent.tools[0] is WEATHER
+    plain = asks("Hello!")
+    assert native_turn(plain) is plain
