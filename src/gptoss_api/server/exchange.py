@@ -6,7 +6,7 @@ goes to the transport at once, the head of an answer together with its first byt
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from http import HTTPStatus
 from operator import itemgetter
 from types import MappingProxyType
@@ -320,10 +320,17 @@ class ClientStream:
     The status line and headers leave with the first bytes: until then a failure can still be an
     ordinary error response. When nothing was written for ``keep_alive`` seconds the stream opens
     (if need be) and the form's sign of life is written, where it has one, so that neither side gives
-    up on a thinking model; with 0 there is none.
+    up on a thinking model; with 0 there is none. The ``headers`` are those of ``early`` where it opens
+    before any are set.
     """
 
-    def __init__(self, exchange: Exchange, form: StreamFormat, keep_alive: float) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        form: StreamFormat,
+        keep_alive: float,
+        early: Callable[[], RawHeaders] = tuple,
+    ) -> None:
         self._exchange = exchange
         self._form = form
         self._keep_alive = keep_alive
@@ -333,7 +340,8 @@ class ClientStream:
         self._sign = form.keep_alive
         if self._sign.startswith(b":") and exchange.record.headers.get("user-agent", "").startswith(_GO):
             self._sign = self._sign.removesuffix(b"\n")
-        self.headers: RawHeaders = ()
+        self._early = early
+        self.headers: RawHeaders | None = None
         self.started = False
 
     async def write(self, data: bytes) -> None:
@@ -378,8 +386,9 @@ class ClientStream:
 
     def _open(self) -> None:
         self.started = True
+        headers = self._early() if self.headers is None else self.headers
         kind = (b"content-type", self._form.content_type)
-        self._exchange.start(200, (kind, *_STREAM_HEADERS, *self.headers), sized=False)
+        self._exchange.start(200, (kind, *_STREAM_HEADERS, *headers), sized=False)
         self._exchange.sign_of_life = self._sign
 
     def _tick(self) -> None:

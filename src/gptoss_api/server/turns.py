@@ -2,7 +2,8 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 from msgspec import Struct, field
@@ -150,13 +151,10 @@ class AnswerEndpoint(ABC, Generic[R]):
 
     async def _stream(self, request: R, exchange: Exchange) -> None:
         record = exchange.record
-        stream = ClientStream(exchange, self._stream_format, self._serving.keep_alive)
+        early = partial(self._early_headers, record)
+        stream = ClientStream(exchange, self._stream_format, self._serving.keep_alive, early)
         rendered = _Rendered(request.renderer(), stream, record)
         renderer = rendered.renderer
-        if upstream := self._serving.upstream():
-            # A comment that breaks a long silence opens the stream before anything else is known.
-            stream.headers = [(b"x-gptoss-upstream", upstream.encode("latin-1", "replace"))]
-        stream.headers = [*stream.headers, *record.limit_headers]
         exchange.limit(rendered.flow)
         try:
             await self.answer(request, rendered)
@@ -184,6 +182,12 @@ class AnswerEndpoint(ABC, Generic[R]):
         record.fail(broken)
         last = self.last_words(renderer, rendered.held, broken)
         await stream.close(await self.ended(request, record, last))
+
+    def _early_headers(self, record: RequestRecord) -> Sequence[tuple[bytes, bytes]]:
+        """What can be told before an upstream answers, by a comment that breaks a long silence."""
+        if upstream := self._serving.upstream():
+            return [(b"x-gptoss-upstream", upstream.encode("latin-1", "replace")), *record.limit_headers]
+        return record.limit_headers
 
 
 async def _prepared(request: PreparedAnswer, sink: Sink) -> None:
