@@ -1,6 +1,8 @@
 """``gptoss-api chat`` and whatever says of itself that it is a gateway: each of its answers is one line."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gptoss_api.cli.address import NoAddress, gateway_address
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, clean_environment
 from tests.conftest import free_port
 
 MODELS = b'{"object": "list", "data": [{"id": "gpt-oss-120b"}]}'
@@ -198,3 +200,19 @@ def test_an_address_is_named_by_who_gave_it(run_here: Run, tmp_path: Path) -> No
     nobody = f"http://127.0.0.1:{free_port()}"
     done = run_here("chat", "Hello", GPTOSS_BASE_URL=nobody)
     assert done.stderr.endswith("or leave out GPTOSS_BASE_URL.\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a session without a terminal")
+def test_a_key_is_asked_for_at_a_terminal_only(poser: Poser, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gptoss_api", "chat", "--key", "--base-url", poser.url, "Hello"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=clean_environment(tmp_path),
+        start_new_session=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == b"Error: There is no terminal to ask for the API key; set GPTOSS_API_KEY.\n"
+    assert poser.asked == []

@@ -77,6 +77,8 @@ def test_nothing_and_nonsense_are_said(run: Run, state: str, monkeypatch: pytest
     assert done.exit_code == 2
     assert "'soon' is not allowed" in done.output
     assert run("--by", "colour").exit_code == 2
+    done = run("--since", "1d", "--until", "2d")
+    assert (done.exit_code, "--since is later" in done.output) == (2, True)
     assert run("--state", "nowhere://").exit_code == 2
     monkeypatch.setenv("GPTOSS_STATE", "memory://")
     done = run()

@@ -61,6 +61,8 @@ def command(since: float, until: float, by: Group, as_json: bool, as_csv: bool, 
     Tokens that were cached are part of the input, those of reasoning part of the output. Times are means,
     in milliseconds. Hours and days are those of UTC.
     """
+    if since > until:
+        raise click.UsageError("--since is later than --until: nothing can be between them.")
     settings = read_settings(places).settings
     try:
         rows = asyncio.run(_read(settings, since, until, by))

@@ -51,6 +51,8 @@ def span_in(asked: Mapping[str, str]) -> tuple[float, float]:
                 f"Invalid '{name}': expected a span such as 7d, 24h or 30m, or a date such as 2026-08-05.",
                 param=name,
             ) from None
+    if moments[0] > moments[1]:
+        raise InvalidValue("Invalid 'since': it is later than 'until'.", param="since")
     # A year beside what is kept at most: nobody reads an hour for each of ten thousand years.
     return max(moments[0], now - 4_000 * DAY), moments[1]
 

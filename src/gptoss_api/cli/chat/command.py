@@ -3,6 +3,8 @@
 import json
 import os
 import sys
+import warnings
+from getpass import GetPassWarning
 from typing import Final, NamedTuple
 
 import click
@@ -68,7 +70,7 @@ def command(
     conversation = Conversation(full_name(as_unicode(model)), effort, as_unicode(system))
     screen = Screen(thinking=not (no_thinking or as_json), answers=not as_json)
     try:
-        key = click.prompt("API key", hide_input=True, err=True) if asks_key else os.environ.get(KEY, "")
+        key = _asked_key("API key") if asks_key else os.environ.get(KEY, "")
         source = _source(resolution, given, key.strip(), screen)
         try:
             if asked is None:
@@ -167,8 +169,19 @@ def _opened(remote: Remote) -> Remote:
         if typed:
             click.echo(f"Error: {refused}", err=True)
         typed += 1
-        remote.key = click.prompt("This gateway wants an API key", hide_input=True, err=True).strip()
+        remote.key = _asked_key("This gateway wants an API key")
     return remote
+
+
+def _asked_key(prompt: str) -> str:
+    """Raises :class:`Failed` where there is no terminal, which would show what is typed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GetPassWarning)
+        try:
+            key: str = click.prompt(prompt, hide_input=True, err=True)
+        except GetPassWarning:
+            raise Failed(f"There is no terminal to ask for the API key; set {KEY}.") from None
+    return key.strip()
 
 
 def _refused(remote: Remote) -> Failed | None:
