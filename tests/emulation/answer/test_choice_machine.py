@@ -165,7 +165,8 @@ def test_notes_of_the_upstream_are_handed_on_but_not_without_end() -> None:
 
 def test_thoughts_without_end_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "MAX_ANSWER", 10)
-    for turn in (asks(tools=[WEATHER]), asks(), asks(show_reasoning=False)):
+    hidden = asks(show_reasoning=False)
+    for turn in (asks(tools=[WEATHER]), asks(), hidden, replace(hidden, stop=("x",))):
         played = Played(turn).hear(ReasoningDelta("0123456789"))
         with pytest.raises(UpstreamFailure, match="does not end"):
             played.feed(ReasoningDelta("0"))
@@ -494,6 +495,12 @@ def test_plain_text_needs_no_reading(tools: list[Any], monkeypatch: pytest.Monke
     )
     assert played.completed().text == " the day as\n\n- a day.\ntoday"
     assert played.machine.thread_is_clean
+
+
+def test_what_nobody_is_to_repair_passes_at_a_glance_whatever_it_is() -> None:
+    machine = Played(asks(), capabilities=replace(NATIVE, verbatim=True)).machine
+    said = [TextDelta("<|channel|>"), TextDelta("`")]
+    assert machine.passed(said) == said
 
 
 def test_a_glance_is_for_text_of_a_usual_size() -> None:

@@ -6,6 +6,9 @@ says what follows: the answer is :class:`Complete`, or the model has to be asked
 the batches of a further turn are fed in the same way, or the choice has :class:`Failed`. The machine does no
 I/O and waits for nothing; who drives it sends the repairs and delivers the events.
 
+A batch in which a glance shows nothing but text takes :meth:`~ChoiceMachine.passed` instead, and an answer of
+such batches :meth:`~ChoiceMachine.end_of_plain`; both come to what the others would.
+
 Within a turn everything goes one way, and each station may hold something back until more has come::
 
     batch -> Attempt: Harmony that leaked, calls in text, escapes, stop strings
