@@ -9,6 +9,7 @@ simulator reset before each test. ``gateway`` starts a gateway of a test's own w
 """
 
 import gc
+import logging
 import os
 import socket
 import subprocess
@@ -35,6 +36,19 @@ def pytest_collection_finish() -> None:
     """Leaves thousands of tests out of every later collection, which tests that measure would pay for."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Undoes what a command that ran in the process of the tests made of their log."""
+    root, ours = logging.getLogger(), logging.getLogger("gptoss_api")
+    handlers, level, own_level, raises = root.handlers[:], root.level, ours.level, logging.raiseExceptions
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    ours.setLevel(own_level)
+    logging.raiseExceptions = raises
+    logging.captureWarnings(False)
 
 
 START_SECONDS = 20.0

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Literal
 
 import pytest
@@ -38,18 +37,6 @@ REQUEST = {
 }
 
 logger = logging.getLogger("gptoss_api.upstreams.test")
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    root, ours = logging.getLogger(), logging.getLogger("gptoss_api")
-    handlers, level, own_level, raises = root.handlers[:], root.level, ours.level, logging.raiseExceptions
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    ours.setLevel(own_level)
-    logging.raiseExceptions = raises
-    logging.captureWarnings(False)
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> list[str]:
