@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 
 from tests.conftest import RunningGateway, Site, StartGateway, running_gateway
 from tests.dialects.strict import check_event, check_response
-from tests.server.talking import ask
+from tests.server.talking import CHAT, HELLO, ask
 from tests.simulator import Answer, Stall
 
 RESPONSES = "/v1/responses"
@@ -161,6 +161,25 @@ def test_a_client_that_leaves_ends_the_turn(site: Site, how: str) -> None:
         else:
             line.socket.shutdown(socket.SHUT_RDWR)
         site.simulator.wait_until(lambda: site.simulator.last.aborted_at is not None)
+
+
+def test_what_waits_on_a_line_is_not_asked_once_its_client_has_left(site: Site) -> None:
+    site.simulator.always(Answer("word word", at={"half": [Stall()]}))
+    asked = len(site.simulator.requests)
+    with connected(site.gateway) as line:
+        say(line, input="Hello")
+        say(line, input="And again")
+        # Refused at once, so that what came before it waits by now.
+        line.send("[]")
+        heard = ""
+        while heard != "error":
+            heard = json.loads(line.recv(timeout=20))["type"]
+        site.simulator.wait_until(lambda: len(site.simulator.requests) == asked + 1)
+        line.socket.shutdown(socket.SHUT_RDWR)
+        site.simulator.wait_until(lambda: site.simulator.last.aborted_at is not None)
+    site.simulator.always(Answer("word"))
+    assert ask(site.gateway, "POST", CHAT, HELLO).status == 200
+    assert len(site.simulator.requests) == asked + 2
 
 
 def test_lines_are_closed_when_the_gateway_stops(gateway: StartGateway) -> None:

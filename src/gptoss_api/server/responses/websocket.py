@@ -93,6 +93,8 @@ class _Connection:
         except Overloaded as error:
             self._protocol.fail(1013, error.message[:100])
         finally:
+            # What was not begun is for nobody.
+            self._waiting.clear()
             if self._task is not None:
                 if self._current is not None:
                     self._current.lost()
