@@ -3,7 +3,7 @@
 import pytest
 
 from gptoss_api.access import HostPolicy, OriginPolicy
-from gptoss_api.access.origins import host_name, is_loopback, normal_origin
+from gptoss_api.access.origins import LOOPBACK, host_name, is_loopback, normal_origin
 
 LOOPBACK_HOSTS = ["localhost", "LocalHost", "127.0.0.1", "127.255.0.9", "::1", "[::1]", "::ffff:127.0.0.1"]
 FOREIGN_HOSTS = [
@@ -185,3 +185,11 @@ def test_where_every_name_is_answered_only_addresses_are_the_gateways_own() -> N
     assert policy.own("http://192.168.0.7:8000", "192.168.0.7:8000")
     assert policy.own("http://[fd00::7]", "[fd00::7]")
     assert not policy.own("http://evil.example", "evil.example")
+
+
+def test_what_no_origin_is_as_long_as_is_not_remembered() -> None:
+    policy = OriginPolicy([LOOPBACK])
+    remembered = is_loopback.cache_info().currsize
+    for number in range(3):
+        assert policy.allow(f"https://{number}{'a' * 60_000}") is None
+    assert is_loopback.cache_info().currsize == remembered

@@ -391,6 +391,7 @@ def test_nobody_is_connected_to_another_server(demo: RunningGateway) -> None:
         ["localhost, evil.example"],
         ["http://localhost"],
         ["localhost:port"],
+        [f"{'a' * 247}.localhost"],
     ],
 )
 def test_a_request_without_one_plain_host_is_refused(demo: RunningGateway, hosts: list[str]) -> None:

@@ -17,6 +17,8 @@ NONE = "none"
 
 # Of programs with a browser inside: no website has such an origin.
 _APP_ORIGIN = re.compile(r"(?:app|capacitor|tauri|vscode-webview)://[a-z0-9_.-]*")
+# Characters of an origin, of which no name has more than 255. Whether it is local is remembered.
+_LONGEST = 512
 _AUTHORITY = re.compile(r"(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]+)?")
 
 
@@ -102,6 +104,8 @@ class HostPolicy:
 
 def is_loopback_origin(origin: str) -> bool:
     """Whether ``origin`` is ``http(s)://`` and a loopback host with any port, or a local program's own."""
+    if len(origin) > _LONGEST:
+        return False
     origin = origin.lower()
     if _APP_ORIGIN.fullmatch(origin):
         return True

@@ -1,7 +1,5 @@
 """Everything that answers requests: routes, wrapped by the edge."""
 
-from functools import lru_cache
-
 from ..access import HostPolicy, OriginPolicy, TrustedProxies
 from ..access.origins import is_loopback
 from ..config import Settings
@@ -126,7 +124,6 @@ def _dialect_settings(settings: Settings, gateway: Gateway) -> DialectSettings:
     )
 
 
-@lru_cache(256)
 def _program(user_agent: str) -> str:
     """The program that a user agent names, without what it says of its surroundings."""
     return user_agent.partition("(")[0].strip()[:64]
