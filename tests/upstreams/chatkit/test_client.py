@@ -47,6 +47,7 @@ COOKIE = f"user_id=user-1; session={SESSION}"
 ANSWER = stream(*old.opening(), *old.thinking("hm"), *old.message(["Hel", "lo"]), old.titled())
 LOGIN_CARD = stream(*old.opening(), old.widget({"value": "Sign in to continue"}))
 EMPTY = Reply()
+REFRESHED = [("set-cookie", "session=fresh; Path=/; HttpOnly")]
 ABORTED = Reply(["abort"])
 
 
@@ -222,7 +223,33 @@ async def test_a_refreshed_session_is_used_and_kept(tmp_path: Path) -> None:
         await events_of(upstream, turn())
         await events_of(upstream, turn())
     assert server.asked[1].headers["cookie"] == "user_id=user-1; session=fresh"
-    assert Credentials.load(COOKIE, path).cookie_header() == "user_id=user-1; session=fresh"
+    assert Credentials.load(COOKIE, path).login.cookie_header == "user_id=user-1; session=fresh"
+
+
+async def test_a_login_that_was_just_refreshed_is_hidden_in_what_the_site_says_of_the_old_one() -> None:
+    held = Credentials.parse("user_id=user-1; session=the-old-one-1")
+    odd = Reply([b"odd request the-old-one-1"], 409, "text/plain", headers=REFRESHED)
+    async with serving(odd, credentials=held) as (upstream, _):
+        with pytest.raises(GatewayError) as refused:
+            await events_of(upstream, turn())
+    assert "odd request ***" in refused.value.message
+
+
+async def test_a_connection_is_let_go_whatever_fails_once_it_has_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = Credentials.parse(COOKIE)
+
+    def fails(_: str) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(held, "save_refreshed", fails)
+    silent = Reply([*ANSWER.steps, 60.0], headers=REFRESHED)
+    async with serving(silent, credentials=held) as (upstream, server):
+        with pytest.raises(RuntimeError):
+            await events_of(upstream, turn())
+        async with asyncio.timeout(5):
+            await server.asked[0].ended.wait()
 
 
 # Dialects of the request

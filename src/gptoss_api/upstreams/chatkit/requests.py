@@ -25,7 +25,7 @@ from ...core.events import Started
 from ...core.redaction import Redactor
 from ...core.servers import SERVER_KINDS, SITE
 from ...core.turn import Effort, Turn, UserMessage
-from ...loop import LIGHT, in_thread
+from ...loop import beside
 from ..admission import Admission
 from ..attempts import post, read_refusal, retry_pause
 from ..base import BOTH_MODELS, Capabilities, ServedModel, check_usual, log_fields
@@ -174,9 +174,10 @@ class ChatKitRequests:
 
     @property
     def redact(self) -> Redactor:
-        """What blots the login out that is in use now."""
-        if (login := self._credentials.login) is not self._redacted:
-            self._redact, self._redacted = Redactor(login.secrets), login
+        """What blots the login out that is in use now, and the one before: a request under way may have it."""
+        before, login = self._redacted, self._credentials.login
+        if login is not before:
+            self._redact, self._redacted = Redactor((*before.secrets, *login.secrets)), login
         return self._redact
 
     async def send(self, turn: Turn, text: str, clock: TurnClock) -> HttpResponse:
@@ -225,23 +226,23 @@ class ChatKitRequests:
             self._http,
             self._url,
             headers=request_headers(turn, self._credentials.login.cookie_header),
-            body=encode_body(turn, text, dialect)
-            if turn.weight <= LIGHT
-            else await in_thread(turn.weight, encode_body, turn, text, dialect),
+            body=await beside(turn.weight, encode_body, turn, text, dialect),
             clock=clock,
             idle_timeout=self.idle_timeout,
         )
-        cookies = response.headers.get_all("set-cookie")
-        if cookies and self._credentials.update_from_set_cookie(cookies, turn.request_id):
-            self._credentials.save_refreshed(turn.request_id)
-        content_type = (response.headers.get("content-type") or "").lower()
-        if response.status == 200 and (not content_type or "text/event-stream" in content_type):
-            self._confirmed = True
-            return response
         try:
+            cookies = response.headers.get_all("set-cookie")
+            if cookies and self._credentials.update_from_set_cookie(cookies, turn.request_id):
+                self._credentials.save_refreshed(turn.request_id)
+            content_type = (response.headers.get("content-type") or "").lower()
+            if response.status == 200 and (not content_type or "text/event-stream" in content_type):
+                self._confirmed = True
+                return response
             failure = await self._refusal(response, content_type, turn)
-        finally:
+        except BaseException:
             response.leave()
+            raise
+        response.leave()
         raise _Refused(response.status, failure)
 
     async def _refusal(self, response: HttpResponse, content_type: str, turn: Turn) -> GatewayError:
