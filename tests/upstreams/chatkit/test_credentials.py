@@ -27,9 +27,9 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_the_header_has_what_there_is() -> None:
-    assert Credentials.parse(PASTED).cookie_header() == PASTED
-    assert Credentials.parse("session=abc").cookie_header() == "session=abc"
-    assert Credentials().cookie_header() == ""
+    assert Credentials.parse(PASTED).login.cookie_header == PASTED
+    assert Credentials.parse("session=abc").login.cookie_header == "session=abc"
+    assert Credentials().login.cookie_header == ""
     assert not Credentials().configured
 
 
@@ -51,7 +51,7 @@ def test_refreshed_values_are_used() -> None:
     credentials = Credentials.parse(PASTED)
     lines = [f"session={NEW_SESSION}; Path=/; HttpOnly; SameSite=lax; Max-Age=1209600", "theme=dark; Path=/"]
     assert credentials.update_from_set_cookie(lines) is True
-    assert credentials.cookie_header() == f"user_id=user-1; session={NEW_SESSION}"
+    assert credentials.login.cookie_header == f"user_id=user-1; session={NEW_SESSION}"
     assert credentials.update_from_set_cookie(lines) is False
     assert credentials.update_from_set_cookie([]) is False
 
@@ -70,13 +70,13 @@ def test_refreshed_values_are_used() -> None:
 def test_a_deleted_or_broken_cookie_leaves_the_old_one(line: str) -> None:
     credentials = Credentials.parse(PASTED)
     assert credentials.update_from_set_cookie([line]) is False
-    assert credentials.cookie_header() == PASTED
+    assert credentials.login.cookie_header == PASTED
 
 
 def test_a_visitors_cookie_is_sent_but_makes_no_login(path: Path) -> None:
     credentials = Credentials.load(None, path)
     assert credentials.update_from_set_cookie(["user_id=anonymous-1; Path=/; HttpOnly"])
-    assert credentials.cookie_header() == "user_id=anonymous-1"
+    assert credentials.login.cookie_header == "user_id=anonymous-1"
     assert not credentials.configured
     credentials.save_refreshed()
     assert not path.exists()
@@ -90,19 +90,19 @@ def test_refreshed_values_survive_a_restart_with_the_same_cookie(path: Path) -> 
     for text in (PASTED, f"Cookie: other=1; {PASTED}", None, "  "):
         again = Credentials.load(text, path)
         assert again.configured
-        assert again.cookie_header() == f"user_id=user-1; session={NEW_SESSION}"
+        assert again.login.cookie_header == f"user_id=user-1; session={NEW_SESSION}"
     # And once more, from what was already refreshed.
     second = Credentials.load(PASTED, path)
     second.update_from_set_cookie(["session=third"])
     second.save_refreshed()
-    assert Credentials.load(PASTED, path).cookie_header() == "user_id=user-1; session=third"
+    assert Credentials.load(PASTED, path).login.cookie_header == "user_id=user-1; session=third"
 
 
 def test_a_newly_pasted_cookie_wins_over_the_file(path: Path) -> None:
     first = Credentials.load(PASTED, path)
     first.update_from_set_cookie([f"session={NEW_SESSION}"])
     first.save_refreshed()
-    assert Credentials.load("user_id=user-1; session=pasted-later", path).cookie_header() == (
+    assert Credentials.load("user_id=user-1; session=pasted-later", path).login.cookie_header == (
         "user_id=user-1; session=pasted-later"
     )
 
@@ -146,14 +146,14 @@ def test_a_folder_that_cannot_be_written_is_only_reported(
         credentials.save()
     assert "cannot keep" in caplog.text
     assert OLD_SESSION not in caplog.text
-    assert credentials.cookie_header() == PASTED
+    assert credentials.login.cookie_header == PASTED
 
 
 def test_a_file_may_hold_plain_cookie_text(path: Path) -> None:
     path.parent.mkdir()
     path.write_text(f"Cookie: a=b; {PASTED}\n")
-    assert Credentials.load(None, path).cookie_header() == PASTED
-    assert Credentials.load(PASTED, path).cookie_header() == PASTED
+    assert Credentials.load(None, path).login.cookie_header == PASTED
+    assert Credentials.load(PASTED, path).login.cookie_header == PASTED
 
 
 USELESS = {
@@ -185,7 +185,7 @@ def test_a_file_without_a_login_is_told_of_and_left_alone(
     assert not credentials.configured
     assert credentials.unreadable == reason
     with_text = Credentials.load(PASTED, path)
-    assert with_text.cookie_header() == PASTED
+    assert with_text.login.cookie_header == PASTED
     assert with_text.unreadable == ""
     assert f"{path} cannot be used: {reason}" in caplog.text
     assert path.read_text() == content
@@ -209,7 +209,7 @@ def test_what_is_no_file_or_cannot_be_opened_is_told_of(
     circle.symlink_to(circle)
     os.mkfifo(pipe)
     (tmp_path / "latin-1").write_bytes(b"session=\xe9")
-    assert Credentials.load(None, linked).cookie_header() == PASTED
+    assert Credentials.load(None, linked).login.cookie_header == PASTED
     for place, reason in {
         tmp_path: "it cannot be read: Is a directory",
         lost: "it is a link that leads nowhere",
@@ -240,7 +240,7 @@ def test_a_file_may_hold_whatever_can_be_pasted(path: Path) -> None:
     ):
         path.write_bytes(content)
         credentials = Credentials.load(None, path)
-        assert (credentials.cookie_header(), credentials.unreadable) == (PASTED, "")
+        assert (credentials.login.cookie_header, credentials.unreadable) == (PASTED, "")
 
 
 def test_a_text_without_cookies_is_an_error_even_with_a_file(path: Path) -> None:
@@ -259,7 +259,7 @@ def test_a_new_login_in_the_file_is_taken_over(path: Path) -> None:
     Credentials.parse(PASTED, path).save()
     assert running.follow() is True
     assert running.configured
-    assert running.cookie_header() == PASTED
+    assert running.login.cookie_header == PASTED
     assert running.follow() is False
 
 
@@ -270,10 +270,10 @@ def test_a_login_whose_file_is_removed_is_gone_and_never_written_again(path: Pat
     path.unlink()
     running.save_refreshed()
     assert not path.exists()
-    assert (running.configured, running.cookie_header(), running.secrets) == (False, "", ())
+    assert (running.configured, running.login.cookie_header, running.secrets) == (False, "", ())
     Credentials.parse(PASTED, path).store()
     assert running.follow() is True
-    assert running.cookie_header() == PASTED
+    assert running.login.cookie_header == PASTED
 
 
 def test_a_file_that_is_put_there_unreadable_is_told_of_until_it_is_mended(
@@ -294,7 +294,7 @@ def test_a_file_that_is_put_there_unreadable_is_told_of_until_it_is_mended(
     assert running.unreadable == "it is empty"
     Credentials.parse(PASTED, path).save()
     assert running.follow() is True
-    assert (running.unreadable, running.cookie_header()) == ("", PASTED)
+    assert (running.unreadable, running.login.cookie_header) == ("", PASTED)
 
 
 @needs_modes
@@ -306,7 +306,7 @@ def test_a_file_that_becomes_readable_is_read(path: Path, monkeypatch: pytest.Mo
     assert running.unreadable
     path.chmod(0o400)
     assert running.follow() is True
-    assert running.cookie_header() == PASTED
+    assert running.login.cookie_header == PASTED
 
 
 def _denied(path: Path) -> bytes:
@@ -328,8 +328,8 @@ def test_refreshed_values_do_not_overwrite_a_newer_login(path: Path) -> None:
     running.update_from_set_cookie(["session=refreshed"])
     Credentials.parse("user_id=user-2; session=newer", path).save()
     running.save_refreshed()
-    assert running.cookie_header() == "user_id=user-2; session=newer"
-    assert Credentials.load(None, path).cookie_header() == "user_id=user-2; session=newer"
+    assert running.login.cookie_header == "user_id=user-2; session=newer"
+    assert Credentials.load(None, path).login.cookie_header == "user_id=user-2; session=newer"
 
 
 def test_what_it_wrote_itself_is_no_new_login(path: Path) -> None:
@@ -338,7 +338,7 @@ def test_what_it_wrote_itself_is_no_new_login(path: Path) -> None:
     running.update_from_set_cookie([f"session={NEW_SESSION}"])
     running.save_refreshed()
     assert running.follow() is False
-    assert running.cookie_header() == f"user_id=user-1; session={NEW_SESSION}"
+    assert running.login.cookie_header == f"user_id=user-1; session={NEW_SESSION}"
 
 
 @pytest.mark.parametrize("content", ["", "{broken", "no cookies here"])
@@ -347,7 +347,7 @@ def test_a_file_that_became_unreadable_changes_nothing(path: Path, content: str)
     running = Credentials.load(None, path)
     path.write_text(content)
     assert running.follow() is False
-    assert running.cookie_header() == PASTED
+    assert running.login.cookie_header == PASTED
     assert running.unreadable == ""
 
 
@@ -355,4 +355,4 @@ def test_configured_cookies_stay_whatever_the_file_says(path: Path) -> None:
     running = Credentials.load(PASTED, path)
     Credentials.parse("user_id=user-2; session=newer", path).save()
     assert running.follow() is False
-    assert running.cookie_header() == PASTED
+    assert running.login.cookie_header == PASTED

@@ -199,10 +199,6 @@ class Credentials:
         """What must never be shown."""
         return self.login.secrets
 
-    def cookie_header(self) -> str:
-        """The value of the ``Cookie`` request header; ``""`` if there is nothing to send."""
-        return self.login.cookie_header
-
     def update_from_set_cookie(self, lines: list[str], request_id: str = "") -> bool:
         """Takes refreshed values from ``Set-Cookie`` headers; says whether anything changed.
 
