@@ -12,7 +12,7 @@ from ..core.events import ChoiceStarted, Events, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
 from ..loop import Limit
 from ..text.tokens import Tokens
-from ..threads import ReasoningCache, ThreadHead
+from ..threads import ReasoningCache, ThreadHead, touches_thoughts
 from ..upstreams.base import Brake, Sink, Upstream
 from .answer.choice import ChoiceMachine, Complete, Failed, Repair, Verdict
 from .answer.output import Delivered
@@ -179,7 +179,7 @@ class TurnDriver:
         if not out:
             return True
         if not self._begun:
-            if self._tells_prompt and self._needs_prompt:
+            if self._needs_prompt:
                 self._do_aside(self._pass_on_counted(out))
                 return True
             out = self._opened(out)
@@ -308,9 +308,7 @@ class TurnDriver:
 
     async def _remember(self, choice: ChoiceMachine, reasoning: ReasoningCache) -> None:
         turn = self._plan.asked or self._plan.turn
-        last = turn.messages[-1] if turn.messages else None
-        # Only what led to calls is kept, or dropped once they are answered.
-        if choice.delivered.called or not isinstance(last, UserMessage):
+        if touches_thoughts(turn.messages, calls=choice.delivered.called):
             await reasoning.keep(turn, choice.message)
 
     async def _usage(self) -> Usage:

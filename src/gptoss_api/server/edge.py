@@ -36,8 +36,8 @@ _HOSTS_WITH_KEYS: Final = (
     "yours there; where GPTOSS_ALLOWED_HOSTS is not set, GPTOSS_REQUIRE_KEYS=on lets it answer to every name."
 )
 
-# RFC 9110, section 7.2: a name or address, and a port. No name is longer (RFC 1035, section 2.3.4), and what is
-# one may be remembered.
+# RFC 9110, section 7.2: a name or address, and a port. No name is longer (RFC 1035, section 2.3.4), so that
+# what is one may be remembered.
 _HOST: Final = re.compile(
     r"(?:\[[0-9A-Za-z:.%]{1,255}\]|[0-9A-Za-z._~%!$&'()*+,;=-]{0,255})(?::[0-9]{0,16})?"
 ).fullmatch

@@ -2,7 +2,7 @@
 
 from .conversations import Conversation, Conversations
 from .heads import ThreadHead, ThreadLimits
-from .reasoning import REASONING_TTL, ReasoningCache, missing_thoughts
+from .reasoning import REASONING_TTL, ReasoningCache, missing_thoughts, touches_thoughts
 from .under_way import Notes, UnderWay
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "ThreadLimits",
     "UnderWay",
     "missing_thoughts",
+    "touches_thoughts",
 ]

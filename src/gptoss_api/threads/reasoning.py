@@ -73,7 +73,7 @@ class ReasoningCache:
                 end = (await _places(turn)).end
                 thought = answer.reasoning[-_LONGEST:].encode("utf-8", "surrogatepass")
                 self._writes.put(_key(end, answer), thought, caller=turn.caller)
-        elif turn.messages and not isinstance(turn.messages[-1], UserMessage) and _calling(turn.messages):
+        elif _calling(turn.messages):
             self._writes.delete(*(await _places(turn)).keys.values())
 
     async def close(self) -> None:
@@ -111,9 +111,12 @@ def _bounded(call: ToolCall) -> ToolCall:
 
 def missing_thoughts(messages: Sequence[Message]) -> Sequence[int]:
     """Where the answers stand that :meth:`ReasoningCache.recalled` looks for."""
-    if not messages or isinstance(messages[-1], UserMessage):
-        return ()
     return [index for index, message in _calling(messages) if not message.reasoning]
+
+
+def touches_thoughts(messages: Sequence[Message], *, calls: bool) -> bool:
+    """Whether :meth:`ReasoningCache.keep` has anything to do after an answer that ``calls`` tools or not."""
+    return calls or bool(_calling(messages))
 
 
 def _calling(messages: Sequence[Message]) -> Sequence[tuple[int, AssistantMessage]]:

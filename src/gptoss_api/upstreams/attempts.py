@@ -94,7 +94,7 @@ class Attempts:
 
     async def answer(self, asked: UpstreamTurn, sink: Sink) -> None:
         """See :class:`gptoss_api.upstreams.base.Upstream`."""
-        async with Slot(self._admission, asked.turn.queue) as slot:
+        async with self._admission.slot(asked.turn.queue) as slot:
             clock = TurnClock(self._title, self._total_timeout)
             repeated = False
             while True:

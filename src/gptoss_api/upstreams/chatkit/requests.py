@@ -174,7 +174,7 @@ class ChatKitRequests:
 
     @property
     def redact(self) -> Redactor:
-        """What blots the login out that is in use now, and the one before: a request under way may have it."""
+        """What blots out the login in use now, and the one before, which a request may have gone with."""
         before, login = self._redacted, self._credentials.login
         if login is not before:
             self._redact, self._redacted = Redactor((*before.secrets, *login.secrets)), login
