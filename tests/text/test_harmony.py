@@ -245,6 +245,15 @@ def test_a_call_nobody_offered_is_dropped_where_there_is_another_answer() -> Non
     choice = collect(machine.feed(events))
     assert [(call.name, call.id) for call in choice.tool_calls] == [("get_weather", "id-1")]
     assert choice.notes == ("dropped a call to 'browser.search', which was not offered",)
+
+
+@pytest.mark.parametrize("pieces", [["\u2028", "Hi."], ["\u2028", "\n{", "Hi."], [" ", "Hi", "."]])
+def test_text_that_begins_with_space_is_an_answer_beside_a_call_nobody_offered(pieces: list[str]) -> None:
+    machine = HarmonyRepair(TOOLS)
+    events = [*map(TextDelta, pieces), *native("browser.search", 0), Finished("stop")]
+    choice = collect([out for event in events for out in machine.feed([event])])
+    assert choice.text == "".join(pieces)
+    assert choice.notes == ("dropped a call to 'browser.search', which was not offered",)
     only_text = collect(HarmonyRepair({}).feed([TextDelta("Hi."), *native("python"), Finished("tool_calls")]))
     assert (only_text.text, only_text.tool_calls, only_text.finish_reason) == ("Hi.", [], "stop")
 

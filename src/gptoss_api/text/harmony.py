@@ -202,7 +202,8 @@ class HarmonyRepair:
         self._withheld += len(event.text)
         self._read(parser.feed(event.text), out)
         if parser.settled and parser.thinks is (kind is ReasoningDelta) and not self._stopped:
-            plain.kind = kind
+            # Where nothing but space was said, what follows may be what answers.
+            plain.kind = kind if parser.thinks or plain.answered else None
 
     def _pause(self, out: list[Event], *, truncated: bool = False) -> None:
         """Something else begins: what was held back is what it seems to be."""
