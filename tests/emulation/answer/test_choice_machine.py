@@ -100,7 +100,7 @@ class Played:
         self.events += self.machine.feed(events) if passed is None else passed
 
     def end(self) -> Verdict:
-        return self._noted(self.machine.end())
+        return self._noted(self.machine.end_of_plain() or self.machine.end())
 
     def fail(self, failure: GatewayError) -> Verdict:
         return self._noted(self.machine.failed(failure))
@@ -453,7 +453,8 @@ def test_every_answer_comes_to_an_end_whatever_its_pieces(
 @settings(max_examples=60, deadline=None)
 @given(
     batches=st.lists(st.lists(HEARD, min_size=1, max_size=5), max_size=5),
-    reason=st.sampled_from(["stop", "tool_calls"]),
+    reason=st.sampled_from(["stop", "tool_calls", "length", "content_filter"]),
+    stopped_at=st.sampled_from([None, "x"]),
 )
 def test_a_glance_lets_out_what_reading_would(
     settings_of_turn: dict[str, Any],
@@ -461,11 +462,13 @@ def test_a_glance_lets_out_what_reading_would(
     shows: bool,
     batches: list[list[Event]],
     reason: Any,
+    stopped_at: str | None,
 ) -> None:
     turn = asks(show_reasoning=shows, **settings_of_turn)
     glancing, reading = (Played(turn, capabilities=capabilities) for _ in range(2))
     key = glancing.spec.key
-    told: list[list[Event]] = [[STARTED], *batches, [Finished(reason)]]
+    end = Finished(reason, notes=("hm",), stop_sequence=stopped_at)
+    told: list[list[Event]] = [[STARTED], *batches, [end]]
     for batch in told:
         events = [
             TextDelta(event.text.replace("KEY", key)) if isinstance(event, TextDelta) else event
@@ -475,6 +478,9 @@ def test_a_glance_lets_out_what_reading_would(
         reading.events += reading.machine.feed(events)
     verdicts = glancing.end(), reading.end()
     assert type(verdicts[0]) is type(verdicts[1])
+    if isinstance(verdicts[0], Complete):
+        assert verdicts[0].events[-1] == verdicts[1].events[-1]
+    assert reading.machine.end_of_plain() is None
     assert heard_of(glancing) == heard_of(reading)
 
 
