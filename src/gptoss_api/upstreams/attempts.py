@@ -252,13 +252,18 @@ def post(
 
 
 async def read_refusal(response: HttpResponse, upstream: str, redact: Redactor, turn: Turn) -> bytes:
-    """What has arrived of the body in a short time; ``upstream`` is the name for the log."""
+    """What arrives of the body in a short time, after which ``response`` is left.
+
+    ``upstream`` is the name for the log.
+    """
     body = b""
     try:
         async with asyncio.timeout(REFUSAL_TIME):
             body = await response.read_all(REFUSAL_SIZE)
     except (TimeoutError, GatewayError):
         _log.debug("the refusal's body did not arrive", extra=log_fields(turn.request_id))
+    finally:
+        response.leave()
     _log.warning(
         "%s answered HTTP %d (%s): %s",
         upstream,

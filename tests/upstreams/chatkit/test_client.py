@@ -235,6 +235,15 @@ async def test_a_login_that_was_just_refreshed_is_hidden_in_what_the_site_says_o
     assert "odd request ***" in refused.value.message
 
 
+async def test_a_refusal_that_was_read_gives_its_connection_back() -> None:
+    async with serving(Reply([b"odd request"], 409, "text/plain")) as (upstream, server):
+        for _ in range(2):
+            with pytest.raises(GatewayError):
+                await events_of(upstream, turn())
+    assert len(server.asked) > 1
+    assert {asked.connection for asked in server.asked} == {1}
+
+
 async def test_a_connection_is_let_go_whatever_fails_once_it_has_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -80,10 +80,7 @@ class ToyRequests:
         )
         if response.status == 200:
             return response
-        try:
-            refusal = await read_refusal(response, self.name, self.redact, turn)
-        finally:
-            response.leave()
+        refusal = await read_refusal(response, self.name, self.redact, turn)
         raise failure_of_response(
             response.status,
             refusal,

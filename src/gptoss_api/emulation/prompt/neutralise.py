@@ -114,11 +114,9 @@ class ClientText:
 
     def plain(self, text: str, *, json: bool = False) -> str:
         """Text for outside the transcript: only control tokens are neutralised."""
-        clean = tidy(text)
-        if "|>" in clean:
-            neutral = neutralise(clean, json=json)
-            self.control_tokens |= neutral != clean
-            clean = neutral
+        tidied = tidy(text)
+        clean = neutralise(tidied, json=json)
+        self.control_tokens |= clean is not tidied and clean != tidied
         self._seen.append(clean)
         return clean
 

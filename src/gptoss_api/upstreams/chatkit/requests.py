@@ -242,7 +242,6 @@ class ChatKitRequests:
         except BaseException:
             response.leave()
             raise
-        response.leave()
         raise _Refused(response.status, failure)
 
     async def _refusal(self, response: HttpResponse, content_type: str, turn: Turn) -> GatewayError:

@@ -95,10 +95,7 @@ class ServerAccess:
             )
         if response.status == 200 and "html" not in content_type:
             return response
-        try:
-            refusal = await read_refusal(response, self.server.title, self.redact, turn)
-        finally:
-            response.leave()
+        refusal = await read_refusal(response, self.server.title, self.redact, turn)
         raise self._failure(response, content_type, refusal, read_retry_after(response.headers))
 
     async def reach(self) -> None:
