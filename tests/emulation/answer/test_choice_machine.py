@@ -1,5 +1,7 @@
 """The machine of one choice, driven without an event loop: events in, events out, and then its verdict."""
 
+import gc
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -513,3 +515,31 @@ def test_a_glance_is_for_text_of_a_usual_size() -> None:
     machine = Played(asks()).machine
     assert machine.passed([TextDelta("x" * CHARACTERS_AT_ONCE)]) is not None
     assert machine.passed([TextDelta("x" * (CHARACTERS_AT_ONCE + 1))]) is None
+
+
+# What is over
+
+
+@pytest.mark.parametrize("said", ["Yes.", block(PARIS)])
+@pytest.mark.parametrize(
+    ("settings_of_turn", "capabilities"),
+    [
+        ({}, TEXT_ONLY),
+        ({"tools": [WEATHER]}, TEXT_ONLY),
+        ({"tools": [WEATHER]}, NATIVE),
+        ({}, replace(NATIVE, verbatim=True)),
+    ],
+)
+def test_an_answer_that_is_over_waits_for_no_garbage_collector(
+    settings_of_turn: dict[str, Any], capabilities: Capabilities, said: str
+) -> None:
+    """It holds the whole conversation."""
+    gc.disable()
+    try:
+        played = Played(asks(**settings_of_turn), capabilities=capabilities).hear(said, STOP)
+        played.end()
+        parts: list[weakref.ref[Any]] = [weakref.ref(played.machine), weakref.ref(played.machine._attempt)]
+        del played
+        assert [part() for part in parts] == [None, None]
+    finally:
+        gc.enable()

@@ -35,9 +35,6 @@ class Attempt:
         self._native: NativeAnswer | None = None
         if not spec.reads_calls and not (spec.verbatim and spec.prompt is None):
             self._plain = PlainText()
-        self.passes_all: Callable[[Sequence[Run]], bool] = (
-            self._passes_parser if self._plain is None else self._plain.passes
-        )
         self._config = config
         self._parser: ToolCallParser | None = None
         # Whether what comes is text if it goes on plainly, and whether it may begin so: where a call is
@@ -130,7 +127,10 @@ class Attempt:
         self._write(text)
         return True
 
-    def _passes_parser(self, runs: Sequence[Run]) -> bool:
+    def passes_all(self, runs: Sequence[Run]) -> bool:
+        """Takes ``runs`` where all their events come out as they are; else those have to be fed."""
+        if self._plain is not None:
+            return self._plain.passes(runs)
         if self._config is None:
             return True
         said = "".join([text for kind, text in runs if kind is TextDelta])

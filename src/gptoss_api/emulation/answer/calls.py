@@ -143,6 +143,39 @@ class CallWriter:
         return custom_input(written) if complete else begun_input(written)
 
 
+class CallReading:
+    """How calls are read from the text of one choice; ``writer`` is there once :meth:`config` was asked for.
+
+    Most answers have nothing that must be read. Nothing here leads back to who asks: a circle would keep the
+    whole conversation until the garbage collector comes.
+    """
+
+    def __init__(self, turn: Turn, prompt: Prompt, output: FittedCalls) -> None:
+        self._turn = turn
+        self._prompt = prompt
+        self._output = output
+        self._config: ParserConfig | None = None
+        self._mender: Mender
+        self.writer: CallWriter
+
+    def config(self) -> ParserConfig:
+        if self._config is None:
+            self._mender = Mender(shown_tools(self._turn, self._prompt))
+            self._config = parser_config(self._turn, self._prompt, self._mender)
+            self.writer = CallWriter(self._turn, self._prompt, self._output)
+        return self._config
+
+    @property
+    def begun(self) -> bool:
+        """Whether a call is on its way to the client."""
+        return self._config is not None and self.writer.begun
+
+    @property
+    def mended(self) -> Iterable[tuple[str, int]]:
+        """The tools whose arguments were changed, and how many changes each took."""
+        return () if self._config is None else self._mender.mended.values()
+
+
 def strict_weight(tools: Iterable[Tool]) -> float:
     """The largest weight of the schemas that calls of the strict ``tools`` have to fit."""
     schemas = [_schema_of(tool) for tool in tools]

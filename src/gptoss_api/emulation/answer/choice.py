@@ -74,13 +74,12 @@ from ...text.tool_calls import (
     CallStart,
     Cancel,
     Content,
-    ParserConfig,
     ParserEvent,
     Problem,
     Reasoning,
 )
 from .attempt import Attempt
-from .calls import CallWriter, FittedCalls, Mender, parser_config, shown_tools, strict_weight
+from .calls import CallReading, FittedCalls, strict_weight
 from .checking import TOO_LONG
 from .collected import CollectedCalls
 from .ending import Ending
@@ -186,22 +185,18 @@ class ChoiceMachine:
         self._output = Output(spec.max_tokens, tokens, self._gate)
         self.delivered = self._output.delivered
         self._fitted = FittedCalls(spec.turn.tools, self._output)
-        self._mender: Mender | None = None
-        self._reads = spec.reads_calls and spec.prompt is not None
-        # Set once something has to be read.
-        self._config: ParserConfig | None = None
-        self._calls: CallWriter | None = None
+        self._reading: CallReading | None = None
+        if spec.reads_calls and spec.prompt is not None:
+            self._reading = CallReading(spec.turn, spec.prompt, self._fitted)
         self._collected: CollectedCalls | None = None
         must_call = spec.must_call
         if must_call and (bound := spec.bound_calls):
             self._collected = CollectedCalls(bound, self._fitted)
-        if self._collected is not None:
-            self._mender = self._collected.mender
         self._native = self._collected or self._fitted
-        self._attempt = Attempt(spec, self._reading if self._reads else None)
+        self._attempt = self._new_attempt()
         # Looks that each character of what is judged as a whole may lead to.
         self._call_weight = 0.0
-        if self._reads or self._collected is not None:
+        if self._reading is not None or self._collected is not None:
             strict_tools = [tool for tool in spec.turn.tools if tool.strict]
             self._call_weight = inf if spec.heavy and strict_tools else strict_weight(strict_tools)
         self._shown: tuple[type[Event], ...] = (TextDelta, LogprobsDelta)
@@ -214,15 +209,8 @@ class ChoiceMachine:
         # Whether content leaves as it is.
         self._straight = unchecked and not self._attempt.scans and not must_call
 
-    def _reading(self) -> ParserConfig:
-        """How calls are read; most answers have nothing that must be."""
-        prompt = self._spec.prompt
-        if self._config is None:
-            assert prompt is not None
-            self._mender = Mender(shown_tools(self._spec.turn, prompt))
-            self._config = parser_config(self._spec.turn, prompt, self._mender)
-            self._calls = CallWriter(self._spec.turn, prompt, self._fitted)
-        return self._config
+    def _new_attempt(self) -> Attempt:
+        return Attempt(self._spec, None if self._reading is None else self._reading.config)
 
     # What a turn says
 
@@ -413,8 +401,8 @@ class ChoiceMachine:
             assert self._held is not None
             self._held.call(event)
             return
-        calls, attempt = self._calls, self._attempt
-        assert calls is not None
+        assert self._reading is not None
+        calls, attempt = self._reading.writer, self._attempt
         match event:
             case CallStart(index, name):
                 # Text that might have become a stop string or an escape stays before the call.
@@ -468,8 +456,8 @@ class ChoiceMachine:
     @property
     def _called(self) -> bool:
         """Whether a call was let go that was read here, or kept."""
-        calls, collected = self._calls, self._collected
-        return (calls is not None and calls.begun) or (collected is not None and collected.begun)
+        reading, collected = self._reading, self._collected
+        return (reading is not None and reading.begun) or (collected is not None and collected.begun)
 
     def _note(self, text: str) -> None:
         if len(self._notes) < _MOST_NOTES:
@@ -546,7 +534,7 @@ class ChoiceMachine:
         if not isinstance(failure, UndeclaredToolCalled) and may_pass(failure) and self._only_thought:
             return self._after_thoughts(failure)
         swallowed = isinstance(failure, UpstreamEmpty) or is_native_call(failure)
-        if swallowed and self._reads and self.delivered.empty and self._budget.allows("empty"):
+        if swallowed and self._reading is not None and self.delivered.empty and self._budget.allows("empty"):
             return self._repair("empty", empty_nudge(self._spec.key))
         undeclared = isinstance(failure, UndeclaredToolCalled) and self._spec.passes_calls
         if undeclared and self.delivered.empty and self._budget.allows("tools"):
@@ -574,8 +562,8 @@ class ChoiceMachine:
                     f"The last failure was: {failure.message}"
                 )
             )
-        taught = self._reads or self._gate is not None
-        nudge = empty_nudge(self._spec.key if self._reads else "") if taught else ""
+        taught = self._reading is not None or self._gate is not None
+        nudge = empty_nudge(self._spec.key if self._reading is not None else "") if taught else ""
         # What failed may stand in the thread: the same must not be added to it twice.
         return self._repair("empty", nudge, anew=True)
 
@@ -634,8 +622,8 @@ class ChoiceMachine:
         held, self._held = self._held, None
         if held is None:
             return
-        calls, attempt = self._calls, self._attempt
-        assert calls is not None
+        assert self._reading is not None
+        calls, attempt = self._reading.writer, self._attempt
         self._state = State.READING
         items: Sequence[HeldCall | str] = held.items
         if attempt.begun:
@@ -668,7 +656,7 @@ class ChoiceMachine:
             if self._spec.sends_stop:
                 # Servers look for stop strings in the thoughts too (vllm#52393, sglang#40529).
                 return self._repair("empty", "", anew=True)
-            return self._repair("empty", empty_nudge(self._spec.key if self._reads else ""))
+            return self._repair("empty", empty_nudge(self._spec.key if self._reading is not None else ""))
         if self._strict:
             raise UpstreamEmpty("The model gave an empty answer, also when asked again. Try once more.")
         self._note("the answer is empty, also after a second try")
@@ -676,12 +664,12 @@ class ChoiceMachine:
 
     def _take_reasoned_call(self) -> bool:
         """Makes the call that the thoughts end with, if they do."""
-        call = call_in_reasoning(self._reading(), self._attempt.thoughts) if self._reads else None
-        if call is None:
+        reading = self._reading
+        call = None if reading is None else call_in_reasoning(reading.config(), self._attempt.thoughts)
+        if reading is None or call is None:
             return False
-        assert self._calls is not None
         self._note("the tool call was taken from the reasoning")
-        self._calls.whole(call)
+        reading.writer.whole(call)
         self._output.end()
         return True
 
@@ -749,7 +737,7 @@ class ChoiceMachine:
             self._rejected = self._gate.raw or self._rejected
             self._gate.restart()
             self._output.restart()
-        self._attempt = Attempt(self._spec, self._reading if self._reads else None)
+        self._attempt = self._new_attempt()
         self._thought_before = bool(self.delivered.message.reasoning)
         self._passes &= not self._thought_before
         return Repair(message, events, anew)
@@ -769,8 +757,9 @@ class ChoiceMachine:
             told = None if self._finished is None else self._finished.stop_sequence
             stop_sequence = self._attempt.stop_sequence or told
         fitted = self._fitted
-        if self._mender is not None:
-            for name, repairs in self._mender.mended.values():
+        reader = self._reading or self._collected
+        if reader is not None:
+            for name, repairs in reader.mended:
                 fitted.count(name, repairs)
         for note in fitted.notes:
             self._note(note)

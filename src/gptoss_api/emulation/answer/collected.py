@@ -1,7 +1,7 @@
 """Native calls that have to fit as a whole: kept until their turn ends, as what left cannot be mended."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct, field
@@ -23,18 +23,23 @@ class _Call(Struct):
 class CollectedCalls:
     """Takes the place of :class:`FittedCalls`, its ``output``, until :meth:`deliver`.
 
-    Arguments of the ``strict`` tools, by name, have to fit. ``mender`` makes them, ``size`` is how many
-    characters wait, and ``begun`` says that a call was let go.
+    Arguments of the ``strict`` tools, by name, have to fit. ``size`` is how many characters wait, and
+    ``begun`` says that a call was let go.
     """
 
     def __init__(self, strict: Mapping[str, Tool], output: FittedCalls) -> None:
         self.begun = False
-        self.mender = Mender(strict)
+        self._mender = Mender(strict)
         self._strict = strict
         self._output = output
         self._calls: dict[int, _Call] = {}
         self._rejected: dict[int, _Call] = {}
         self._complaints: list[str] = []
+
+    @property
+    def mended(self) -> Iterable[tuple[str, int]]:
+        """The tools whose arguments were made to fit, and how many changes each took."""
+        return self._mender.mended.values()
 
     @property
     def size(self) -> int:
@@ -62,7 +67,7 @@ class CollectedCalls:
                 continue
             try:
                 given = json.loads(written)
-                fitting = self.mender(call.begun.name, given)
+                fitting = self._mender(call.begun.name, given)
             except (ValueError, RecursionError) as error:
                 complaints.append(f"{call.begun.name} with {written[:_LONGEST]}: {error}")
             else:
