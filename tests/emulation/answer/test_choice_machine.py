@@ -520,7 +520,7 @@ def test_a_glance_is_for_text_of_a_usual_size() -> None:
 # What is over
 
 
-@pytest.mark.parametrize("said", ["Yes.", block(PARIS)])
+@pytest.mark.parametrize("said", ["Yes.", "`x` <", "```json\n{", block(PARIS)])
 @pytest.mark.parametrize(
     ("settings_of_turn", "capabilities"),
     [
@@ -538,8 +538,11 @@ def test_an_answer_that_is_over_waits_for_no_garbage_collector(
     try:
         played = Played(asks(**settings_of_turn), capabilities=capabilities).hear(said, STOP)
         played.end()
-        parts: list[weakref.ref[Any]] = [weakref.ref(played.machine), weakref.ref(played.machine._attempt)]
-        del played
-        assert [part() for part in parts] == [None, None]
+        attempt = played.machine._attempt
+        parser = attempt._parser
+        code = None if parser is None else parser._code
+        parts = [weakref.ref(part) for part in (played.machine, attempt, parser, code) if part is not None]
+        del played, attempt, parser, code
+        assert [part() for part in parts] == [None] * len(parts)
     finally:
         gc.enable()

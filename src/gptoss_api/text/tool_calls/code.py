@@ -66,7 +66,8 @@ class CodeReader:
         self._out = out
         self._tags = tags
         self._keyed_only = keyed_only
-        self._reading: Callable[[str, int, bool], int] = self._inline
+        # Of the class: bound to this reader it would be a circle.
+        self._reading: Callable[[CodeReader, str, int, bool], int] = CodeReader._inline
         self._run = ""  # The back-quotes that opened inline code.
         self._long_run = ""  # The character of a run that is too long to be a mark.
         self._fence = _Fence("", "", "")
@@ -96,24 +97,24 @@ class CodeReader:
         self._out.plain(text[begin:end])
         if text[at] == "`":
             self._run = text[at:end]
-            self._go_on(self._inline)
+            self._go_on(CodeReader._inline)
         return end
 
     def read(self, text: str, at: int, final: bool) -> int:
         """The index up to which ``text`` is decided from ``at``."""
-        return self._reading(text, at, final)
+        return self._reading(self, text, at, final)
 
     def take_held(self) -> HeldCode | None:
         """What is held when the message ends."""
         if not self._held:
             return None
-        if self._reading == self._candidate:
+        if self._reading is CodeReader._candidate:
             self._bounds.append((self._fence.word, self._body, self.size))
         bounds, self._bounds = self._bounds, []
         raw = self._take_raw()
         return HeldCode(raw, [HeldFence(word, raw[begin:end]) for word, begin, end in bounds])
 
-    def _go_on(self, reading: Callable[[str, int, bool], int]) -> None:
+    def _go_on(self, reading: "Callable[[CodeReader, str, int, bool], int]") -> None:
         self._reading = reading
         self.over = False
 
@@ -141,7 +142,7 @@ class CodeReader:
         """A run that is too long to be a mark is text, with all that follows of it."""
         if end == len(text):
             self._long_run = text[-1]
-            self._go_on(self._rest_of_run)
+            self._go_on(CodeReader._rest_of_run)
         return end
 
     def _rest_of_run(self, text: str, at: int, final: bool) -> int:
@@ -151,7 +152,7 @@ class CodeReader:
         if not rest:
             return end
         if self._run:
-            self._reading = self._inline
+            self._reading = CodeReader._inline
             return self._inline(text, end, final)
         self._leave()
         return end
@@ -168,7 +169,7 @@ class CodeReader:
             self._fence = fence
             self._line_begun = False
             self._out.plain(text[begin:body])
-            self._go_on(self._fenced)
+            self._go_on(CodeReader._fenced)
         return body
 
     def _may_hold_call(self, fence: "_Fence", text: str, body: int, final: bool) -> bool | None:
@@ -184,7 +185,7 @@ class CodeReader:
         self._line_begun = False
         self._hold(fence.opening)
         self._body = self.size
-        self._go_on(self._candidate)
+        self._go_on(CodeReader._candidate)
 
     def _fenced(self, text: str, at: int, final: bool) -> int:
         end, over = _close_fence(self._fence, text, at, final, not self._line_begun)
@@ -201,12 +202,12 @@ class CodeReader:
         self._hold(text[at : max(end, over)])
         if self.size > _MAX_HELD:
             self._out.content(self._take_raw())
-            self._go_on(self._fenced)
+            self._go_on(CodeReader._fenced)
             if over >= 0:
                 self._leave()
         elif over >= 0:
             self._bounds.append((self._fence.word, self._body, self.size - (over - end)))
-            self._reading = self._after_candidate
+            self._reading = CodeReader._after_candidate
         if over >= 0:
             return over
         self._pass(text, at, end)

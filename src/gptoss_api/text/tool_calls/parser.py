@@ -153,9 +153,10 @@ class ToolCallParser:
         self._returned = ""  # What a call had read too far, to be read again.
         # A match where a piece has no sign of anything but text.
         self.is_plain = (_PLAIN_AT_ONCE if config.harmony_only else _PLAIN).fullmatch
-        self._state: Callable[[str, int, bool], int] = self._in_text
+        # Of the class: bound to this parser they would be a circle.
+        self._state: Callable[[ToolCallParser, str, int, bool], int] = ToolCallParser._in_text
         if not self._tags and not self._leaks:
-            self._state = self._in_literal
+            self._state = ToolCallParser._in_literal
 
     @property
     def undecided(self) -> int:
@@ -176,7 +177,7 @@ class ToolCallParser:
             not self._held
             and not out.line_start
             and not out.blank
-            and self._state == self._in_text
+            and self._state is ToolCallParser._in_text
             and not out.waiting
         )
 
@@ -207,18 +208,18 @@ class ToolCallParser:
         self._out.unwrap()
         self._out.content(self._held)
         self._held = ""
-        self._state = self._done
+        self._state = ToolCallParser._done
         return self._out.take(last=True)
 
     def _advance(self, text: str, final: bool) -> None:
         at = 0
         while at < len(text):
             state = self._state
-            after = state(text, at, final)
+            after = state(self, text, at, final)
             if self._returned:
                 text, after = self._returned + text[max(after, 0) :], 0
                 self._returned = ""
-            elif after == at and self._state == state:
+            elif after == at and self._state is state:
                 break
             at = after
         self._held = text[at:]
@@ -262,7 +263,7 @@ class ToolCallParser:
 
     def _resume(self) -> None:
         """Text goes on; after a call none is delivered."""
-        self._state = self._after if self._out.calls else self._in_text
+        self._state = ToolCallParser._after if self._out.calls else ToolCallParser._in_text
 
     def _message_start(self, text: str, at: int, final: bool) -> int | None:
         """Forms that only a message's very beginning has; ``None`` where there is none of them."""
@@ -283,7 +284,7 @@ class ToolCallParser:
             shaped = expression_shaped(text[begin : begin + MAX_HEADER], names)
         if shaped or (shaped is None and final):
             self._out.content(text[at:begin])
-            self._state = self._in_message
+            self._state = ToolCallParser._in_message
             return begin
         if shaped is None:
             return at
@@ -308,7 +309,7 @@ class ToolCallParser:
         self._message_size += end - at
         if self._message_size > _MAX_HELD_MESSAGE:
             self._out.content(self._take_message())
-            self._state = self._in_text
+            self._state = ToolCallParser._in_text
         return end
 
     def _take_message(self) -> str:
@@ -334,7 +335,7 @@ class ToolCallParser:
             self._code = code
         after = code.open(text, begin, at, end, final)
         if not code.over:
-            self._state = self._in_code
+            self._state = ToolCallParser._in_code
         return after
 
     def _in_code(self, text: str, at: int, final: bool) -> int:
@@ -342,7 +343,7 @@ class ToolCallParser:
         assert code is not None
         after = code.read(text, at, final)
         if code.over:
-            self._state = self._in_text
+            self._state = ToolCallParser._in_text
         return after
 
     def _judge_code(self, held: HeldCode) -> None:
@@ -429,7 +430,7 @@ class ToolCallParser:
         if header.kind == "wrapper" and not header.name:
             out.unwrap()
             out.wrapper = raw
-            self._state = self._in_wrapper
+            self._state = ToolCallParser._in_wrapper
             return end
         name = self._judge.names.find(header.name) if header.name else None
         if header.name and name is None:
@@ -503,7 +504,7 @@ class ToolCallParser:
 
     def _think(self, *, glued: bool) -> None:
         self._thought = ThoughtReader(self._out, glued=glued)
-        self._state = self._in_thought
+        self._state = ToolCallParser._in_thought
 
     def _in_thought(self, text: str, at: int, final: bool) -> int:
         assert self._thought is not None
@@ -516,7 +517,7 @@ class ToolCallParser:
 
     def _open_call(self, opening: Opening) -> None:
         self._call = CallReader(opening, self._judge, self._out)
-        self._state = self._in_call
+        self._state = ToolCallParser._in_call
 
     def _in_call(self, text: str, at: int, final: bool) -> int:
         call = self._call
@@ -536,11 +537,11 @@ class ToolCallParser:
             self._resume()
 
     def _after_call(self) -> None:
-        self._state = self._after
+        self._state = ToolCallParser._after
         if self._out.cancelled:
-            self._state = self._done
+            self._state = ToolCallParser._done
         elif not self._config.parallel:
-            self._state = self._closing
+            self._state = ToolCallParser._closing
         elif self._out.calls >= MAX_CALLS:
             self._stop("too many calls")
 
@@ -591,7 +592,7 @@ class ToolCallParser:
 
     def _stop(self, reason: str) -> None:
         self._out.cancel(reason)
-        self._state = self._done
+        self._state = ToolCallParser._done
 
     def _done(self, text: str, _at: int, _final: bool) -> int:
         return len(text)
