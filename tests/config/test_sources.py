@@ -1,5 +1,6 @@
 """Where settings come from, which place wins, and that a wrong one is named in one line."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,15 @@ def test_keys_come_also_from_a_file(folder: Path) -> None:
     assert resolution.settings.api_keys == ("a-key", "file-key")
     assert "GPTOSS_API_KEYS" in source_of("api_keys", resolution)
     assert str(folder / "keys") in source_of("api_keys", resolution)
+
+
+@pytest.mark.parametrize("name", ["GPTOSS_API_KEYS_FILE", "GPTOSS_CONFIG"])
+def test_no_file_is_read_without_end(folder: Path, name: str) -> None:
+    file = folder / "endless"
+    file.touch()
+    os.truncate(file, 4 * 1024 * 1024 + 1)
+    with pytest.raises(ConfigError, match=r"endless: cannot be read: it is larger than 4 MiB$"):
+        resolve(environ={name: str(file)})
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "gate.example"])

@@ -22,6 +22,8 @@ from .values import RefusedValue, parse_keys, path
 
 # In the user's config folder.
 CONFIG_NAME: Final = "config.toml"
+# Of a file of settings or of keys, in bytes.
+_MOST_TEXT: Final = 4 * 1024 * 1024
 
 _redact: Final = Redactor()
 
@@ -221,7 +223,12 @@ def _read_keys(file: Path, source: Source) -> tuple[str, ...]:
 def _read_text(file: Path) -> str:
     """The file's text. Raises ``FileNotFoundError`` where the caller knows better what that means."""
     try:
-        return file.read_text(encoding="utf-8")
+        with file.open("rb") as opened:
+            # A device that was named by mistake may have no end.
+            contents = opened.read(_MOST_TEXT + 1)
+        if len(contents) > _MOST_TEXT:
+            raise ConfigError(f"{file}: cannot be read: it is larger than {_MOST_TEXT >> 20} MiB")
+        return contents.decode()
     except FileNotFoundError:
         raise
     except OSError as error:
