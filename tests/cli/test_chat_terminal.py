@@ -3,6 +3,7 @@
 import json
 import stat
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,11 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(site: Site, tmp_path: Path)
         terminal.types(CTRL_C)
         terminal.sees("Stopped.")
         terminal.sees("> ")
-        terminal.types("half a line" + CTRL_C)
+        terminal.types("half a line")
+        terminal.sees("half a line")
+        # Python's readline notices no signal between what it shows and its wait for the next key.
+        time.sleep(0.2)
+        terminal.types(CTRL_C)
         terminal.sees("> ")
         terminal.types("Go on.\r")
         terminal.sees("Seven, then.")
