@@ -202,7 +202,7 @@ def compare(commit: str, *, quick: bool, only: list[str] | None) -> Comparison:
     """CPU time per answer of this tree and of ``commit``, and their ratios.
 
     Raises:
-        BenchError: when there is no such commit, or one of both does not start or answer.
+        BenchError: when there is no such commit, or nothing could be measured.
     """
     older, newer = build_of(commit), this_tree()
     lines = [
@@ -210,12 +210,21 @@ def compare(commit: str, *, quick: bool, only: list[str] | None) -> Comparison:
         "|---|---:|---:|---:|",
     ]
     samples: dict[str, dict[str, list[float]]] = {}
+    skipped: list[str] = []
     for case in CASES:
         if not only or case.name in only:
-            before, after = _compared(case, [(older, case.setting), (newer, case.setting)], quick=quick)
+            try:
+                before, after = _compared(case, [(older, case.setting), (newer, case.setting)], quick=quick)
+            except BenchError as error:
+                # An older commit may lack the API.
+                skipped.append(f"- Left out: `{case.name}`, because {error}.")
+                print(f"  left out: {error}", flush=True)
+                continue
             lines.append(_row(case, before, after))
             samples[case.name] = {older.name: before, newer.name: after}
-    return Comparison([*lines, "", *judged(_against_targets(samples)), "", _NOTE], samples)
+    if not samples:
+        raise BenchError("\n".join(skipped) or "nothing was measured")
+    return Comparison([*lines, "", *judged(_against_targets(samples)), "", _NOTE, *skipped], samples)
 
 
 def _against_targets(samples: dict[str, dict[str, list[float]]]) -> Iterator[tuple[Goal, list[float]]]:

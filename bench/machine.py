@@ -112,9 +112,6 @@ def describe() -> dict[str, str]:
     }
 
 
-def told(machine: Mapping[str, str], other_load: float) -> str:
-    """The same in a sentence, with the share of both cores that other programs used."""
-    return (
-        f"{machine['processor']}, {machine['memory']}, {machine['system']}, Python {machine['python']}. "
-        f"Other programs used {other_load:.1%} of the two cores meanwhile."
-    )
+def told(machine: Mapping[str, str]) -> str:
+    """The same in a sentence."""
+    return f"{machine['processor']}, {machine['memory']}, {machine['system']}, Python {machine['python']}."

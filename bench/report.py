@@ -119,7 +119,8 @@ def markdown(results: Results) -> str:
     """The section of the README between its markers."""
     names = list(results.versions)
     lines = [
-        f"{results.date}: {told(results.machine, results.other_load)}",
+        f"{results.date}: {told(results.machine)} "
+        f"Other programs used {results.other_load:.1%} of the two cores meanwhile.",
         "",
         "![The figures as bars](results.svg)",
         "",

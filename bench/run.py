@@ -70,10 +70,8 @@ def main() -> int:
 
 def _compared(name: str, compare: Callable[[], Comparison], whole: bool) -> int:
     """Prints a comparison, and keeps it if it is a whole one."""
-    with _OtherLoad() as others:
-        found = compare()
-    told = machine.told(machine.describe(), others.share)
-    section = "\n".join([f"{_today()}: {told}", "", *found.lines])
+    found = compare()
+    section = "\n".join([f"{_today()}: {machine.told(machine.describe())}", "", *found.lines])
     print(f"\n{section}")
     if whole:
         write_samples(f"results-{name}", found.samples)
