@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptoss_api.core.errors import InvalidRequest, InvalidValue
+from gptoss_api.core.turn import AssistantMessage
 from gptoss_api.dialects import json_body
 from gptoss_api.dialects.chat import ChatDialect
 from gptoss_api.dialects.fields import Fields
@@ -384,3 +385,16 @@ def test_what_is_wrong_in_an_item_is_said_as_in_any_other_place(part: bytes, say
     for _ in range(2):
         with pytest.raises(InvalidRequest, match=says):
             decode_object(b'{"padding": "%b", "messages": %b}' % (LONG.encode(), part))
+
+
+def test_what_messages_say_is_kept_once_for_all_that_read_with_one_secret() -> None:
+    """As a gateway does before and after other settings."""
+    body = json.dumps(messages_body()).encode()
+    secrets = (b"secret", b"secret", b"another secret")
+    first, then, other = (
+        next(message for message in turn.messages if isinstance(message, AssistantMessage))
+        for (turn,) in (MessagesDialect(secret).parse(body, {}).turns for secret in secrets)
+    )
+    assert first is then
+    # Whose thoughts they are is another question there.
+    assert other is not first

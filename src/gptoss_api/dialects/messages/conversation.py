@@ -112,7 +112,7 @@ class HistoryReader:
     """
 
     def __init__(self, signer: Signer) -> None:
-        self._signer = signer
+        self.signer = signer
 
     def read(self, body: Fields) -> MessageHistory:
         """The body's ``messages``, in order."""
@@ -175,7 +175,7 @@ class HistoryReader:
     def _thought(self, block: Fields) -> str:
         """What of it the client kept whole; of one that it cut or changed, the gateway has the original."""
         thought = block.string("thinking") or ""
-        return "" if self._signer.is_altered(thought, block.string("signature") or "") else thought
+        return "" if self.signer.is_altered(thought, block.string("signature") or "") else thought
 
 
 class _History:

@@ -1,5 +1,6 @@
 """Anthropic's Messages as a dialect of the gateway."""
 
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -48,6 +49,12 @@ class MessagesRequest(Struct):
         return render_message(result, self.model, self.signer)
 
 
+@lru_cache(4)
+def _reader(secret: bytes) -> HistoryReader:
+    """One for each secret: what is known of messages is known, and kept once, also after other settings."""
+    return HistoryReader(Signer(secret))
+
+
 class MessagesDialect:
     """``POST /v1/messages``, and how many tokens a request would have.
 
@@ -58,8 +65,8 @@ class MessagesDialect:
     package: Final = __package__
 
     def __init__(self, secret: bytes = b"", aliases: ModelAliases = NO_ALIASES) -> None:
-        self._signer = Signer(secret)
-        self._reader = HistoryReader(self._signer)
+        self._reader = _reader(secret)
+        self._signer = self._reader.signer
         self._aliases = aliases.with_usual(CLAUDE_ALIASES)
         self.endpoints: Final = (
             Endpoint("POST", "/v1/messages", Answer(self.parse, _EVENTS, limit_headers)),
