@@ -16,18 +16,21 @@ from array import array
 from importlib.resources import files
 
 import pytest
+import regex
 import tiktoken
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gptoss_api.text import bpe, ranks
+from gptoss_api.text import bpe, ranks, tokens
 from gptoss_api.text.tokens import StreamCounter, Tokens, utf8_length
+from gptoss_api.text.word_counts import PieceCounts, WordCounts
 
 TOKENS = Tokens()
 TOKENS.warm()
 PACKED = files("gptoss_api.text").joinpath("data/o200k_base.ranks.xz").read_bytes()
 TABLE = ranks.build_table()
 RANKS = ranks.Ranks(TABLE)
+PIECE_COUNTS = PieceCounts(RANKS)
 ALL_RANKS = {token: rank for rank, token in enumerate(RANKS)}
 TIKTOKEN = tiktoken.Encoding("o200k_base", pat_str=bpe.PATTERN, mergeable_ranks=ALL_RANKS, special_tokens={})
 
@@ -162,12 +165,45 @@ def test_remembered_texts_are_bounded() -> None:
     assert tokens.count("0 " + "x" * 300) == len(expected("0 " + "x" * 300))
 
 
-def test_pieces_remembered_are_bounded() -> None:
+def test_words_and_pieces_remembered_are_bounded() -> None:
     tokens = Tokens()
     text = " ".join(f"w{''.join(chr(97 + int(d)) for d in str(number))}" for number in range(60_000))
     assert tokens.count(text) == len(expected(text))
-    assert tokens._pieces is not None
-    assert len(tokens._pieces) <= 50_000
+    words = tokens._words
+    assert words is not None
+    assert len(words.pieces) <= 50_000
+    for number in range(25_000):
+        words.of(f"word w{number}")
+    assert 1_000 < len(words) <= 20_000
+
+
+@given(st.lists(st.one_of(BITS, st.sampled_from(["", " ", "\t", "the", "a\n", "\n\n", "x"])), max_size=40))
+@settings(max_examples=600, deadline=None)
+@example(["a\n", "", "", "b", "", "\n"])
+def test_words_between_spaces_have_the_tokens_of_the_text(bits: list[str]) -> None:
+    text = " ".join(bits).replace("\ud83d", "").replace("\ude00", "")
+    words = WordCounts(PIECE_COUNTS)
+    for _ in range(2):
+        assert words.of(text) == len(expected(text))
+
+
+def test_no_white_space_of_pieces_begins_a_word() -> None:
+    white = regex.compile(r"\s").fullmatch
+    assert [c for c in map(chr, range(sys.maxunicode + 1)) if white(c) and not c.isspace()] == []
+
+
+def test_words_of_texts_that_are_unlike_all_others_are_not_all_learned() -> None:
+    words = WordCounts(PIECE_COUNTS)
+    for number in range(200):
+        text = " ".join(f"{number}.{place}" for place in range(50))
+        assert words.of(text) == len(expected(text))
+    assert len(words) < 200 * 50 // 10
+    known = "the same words again and again " * 10
+    for _ in range(64):
+        words.of(known)
+    new = f"{known} novelty"
+    words.of(new)
+    assert "novelty" in words
 
 
 @given(st.lists(TEXTS, max_size=4))
@@ -246,6 +282,7 @@ def test_long_merge_equals_short_merge(data: bytes, times: int) -> None:
 @example([("中", 1), ("ABC", 30), ("a", 1)], 8, 8)
 @example([("\n", 1), (" ", 30), ("\n", 1)], 8, 8)
 @example([("\u0301", 30), ("'ll", 1)], 8, 8)
+@example([("a", 1), ("!", 30), ("\n", 3), ("a", 1)], 8, 8)
 def test_how_a_text_is_divided_for_counting_changes_nothing(
     runs: list[tuple[str, int]], stretch: int, window: int
 ) -> None:
@@ -254,6 +291,8 @@ def test_how_a_text_is_divided_for_counting_changes_nothing(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bpe, "_STRETCH", stretch)
         patch.setattr(bpe, "_WINDOW", window)
+        patch.setattr(tokens, "_STRETCH", stretch)
+        assert TOKENS.count_once(text) == len(expected(text))
         assert [*bpe.pieces(valid)] == bpe._unicode_pieces(valid)
         assert TOKENS.encode(text) == expected(text)
         if data := valid.encode():

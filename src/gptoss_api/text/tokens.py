@@ -14,13 +14,10 @@ from typing import Final
 
 import regex
 
-from .bpe import NO_LIMIT, ascii_pieces, last_joint, merge, piece_lists, pieces, token_starts, window_merger
+from .bpe import NO_LIMIT, last_joint, merge, piece_lists, pieces, token_starts
 from .memo import Memo
 from .ranks import NO_RANK, Ranks, build_table
-
-# Counts of pieces that are remembered (a few MB at most), and up to which length in characters.
-_PIECES: Final = 50_000
-_PIECE: Final = 64
+from .word_counts import PIECE, PieceCounts, WordCounts
 
 # Texts from this length on are remembered with their count: an agent sends them again and again. How many
 # bytes of them, and what one takes beside itself.
@@ -28,8 +25,8 @@ _SEGMENT: Final = 32
 _SEGMENT_BYTES: Final = 8 << 20
 _BESIDE: Final = 150
 
-# Plain texts up to here are counted at one go, whatever the limit.
-_AT_ONCE: Final = 4_096
+# Texts up to here are counted at one go, whatever the limit; longer ones in stretches of this length.
+_STRETCH: Final = 1 << 14
 
 _PIECE_OF_HALVES: Final = 1 << 14
 _CODE_POINTS: Final = regex.compile(r"(?s)[\ud800-\udbff][\udc00-\udfff]|.")
@@ -38,25 +35,6 @@ _CODE_POINTS: Final = regex.compile(r"(?s)[\ud800-\udbff][\udc00-\udfff]|.")
 def utf8_length(text: str) -> int:
     """Bytes of the text in UTF-8; it has at most as many tokens. Lone surrogates count as three."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-
-class _PieceCounts(dict[str, int]):
-    """Tokens of each piece seen, found out at the first look."""
-
-    __slots__ = ("merged", "ranks")
-
-    def __init__(self, ranks: Ranks) -> None:
-        self.ranks = ranks
-        self.merged = window_merger(ranks)
-
-    def __missing__(self, piece: str) -> int:
-        data = piece.encode()
-        count = 1 if self.ranks.of(data) < NO_RANK else len(merge(data, self.ranks)) - 1
-        if len(piece) <= _PIECE:
-            if len(self) >= _PIECES:
-                self.clear()
-            self[piece] = count
-        return count
 
 
 class Tokens:
@@ -69,13 +47,13 @@ class Tokens:
 
     def __init__(self, load: Callable[[], Ranks] = lambda: Ranks(build_table())) -> None:
         self._load = load
-        self._pieces: _PieceCounts | None = None
+        self._words: WordCounts | None = None
         self._segments: Memo[str, int] = Memo(_SEGMENT_BYTES)
         self._loading = Lock()
 
     @property
     def loaded(self) -> bool:
-        return self._pieces is not None
+        return self._words is not None
 
     def warm(self) -> None:
         """Load the ranks if they are not loaded yet. Blocks its thread, not the others.
@@ -83,7 +61,7 @@ class Tokens:
         Raises:
             RanksDamaged: if the shipped data is missing or altered.
         """
-        self._known_pieces()
+        self._known()
 
     def count(self, text: str, most: int = NO_LIMIT) -> int:
         """How many tokens the text has; where that is more than ``most``, some number that is more, too.
@@ -112,21 +90,20 @@ class Tokens:
 
     def count_once(self, text: str, most: int = NO_LIMIT) -> int:
         """The same for a text that is not expected again."""
-        known = self._known_pieces() if self._pieces is None else self._pieces
-        if len(text) <= _AT_ONCE and text.isascii():
-            return sum(map(known.__getitem__, ascii_pieces(text)))
-        count = 0
+        words = self._known() if self._words is None else self._words
+        count = at = 0
         try:
-            for found in piece_lists(text):
-                if len(found) == 1 and len(found[0]) > _PIECE:
-                    count += len(token_starts(found[0].encode(), known.merged, most - count))
-                else:
-                    count += sum(map(known.__getitem__, found))
+            while len(text) - at > _STRETCH:
+                stretch = last_joint(text[at : at + _STRETCH])
+                if not stretch:
+                    return count + self._count_pieces(text[at:], most - count)
+                count += words.of(text[at : at + stretch])
                 if count > most:
-                    break
+                    return count
+                at += stretch
+            return count + words.of(text[at:])
         except UnicodeEncodeError:
             return self.count_once(_without_surrogates(text), most)
-        return count
 
     def count_parts(self, parts: Iterable[str], most: int = NO_LIMIT) -> int:
         """The sum of the counts of the parts, each for itself; see :meth:`count`."""
@@ -140,7 +117,7 @@ class Tokens:
 
     def encode(self, text: str) -> list[int]:
         """The tokens of the text, as ranks."""
-        ranks = self._known_pieces().ranks
+        ranks = self._known().pieces.ranks
         tokens = []
         try:
             for piece in pieces(text):
@@ -161,12 +138,12 @@ class Tokens:
         """How many characters (code points) :meth:`cut` keeps."""
         if utf8_length(text) <= max_tokens:
             return len(text)
-        known = self._known_pieces()
+        known = self._known().pieces
         left = max_tokens
         kept = 0
         try:
             for piece in pieces(text):
-                count = known[piece] if len(piece) <= _PIECE else 0
+                count = known[piece] if len(piece) <= PIECE else 0
                 if not count or count > left:
                     data = piece.encode()
                     starts = token_starts(data, known.merged, left)
@@ -180,12 +157,25 @@ class Tokens:
             return sum(len(match[0]) for match in islice(_CODE_POINTS.finditer(text), fits))
         return kept
 
-    def _known_pieces(self) -> _PieceCounts:
-        if self._pieces is None:
+    def _count_pieces(self, text: str, most: int) -> int:
+        """:meth:`count_once` of a long text that has no joint near its beginning."""
+        known = self._known().pieces
+        count = 0
+        for found in piece_lists(text):
+            if len(found) == 1 and len(found[0]) > PIECE:
+                count += len(token_starts(found[0].encode(), known.merged, most - count))
+            else:
+                count += sum(map(known.__getitem__, found))
+            if count > most:
+                break
+        return count
+
+    def _known(self) -> WordCounts:
+        if self._words is None:
             with self._loading:
-                if self._pieces is None:
-                    self._pieces = _PieceCounts(self._load())
-        return self._pieces
+                if self._words is None:
+                    self._words = WordCounts(PieceCounts(self._load()))
+        return self._words
 
 
 class StreamCounter:
