@@ -606,6 +606,25 @@ def test_noise_anywhere_changes_nothing(dialect: Old, noise: Json | str) -> None
     assert read_chunks(sse(*noisy)) == read_chunks(sse(*events))
 
 
+@both
+def test_what_else_is_wrong_with_an_event_changes_nothing(dialect: Old) -> None:
+    """Each event says the same in the expected form as with a member of another type than expected."""
+    usual, odd = ChatKitWire(), ChatKitWire()
+    for event in (
+        *(*dialect.opening(), *dialect.thinking("hm", "so"), *dialect.message(["Hel", "lo"])),
+        *(dialect.titled(), dialect.message_added("m2"), dialect.delta("no", "m2")),
+        *({"type": "thread.item.removed", "item_id": "m2"}, dialect.titled()),
+    ):
+        wrong = event | ({"item": 5} if "update" in event else {"update": 5})
+        assert odd.feed(payloads(wrong)) == usual.feed(payloads(event))
+        assert (odd.thread_id, odd.complete, odd.patience) == (
+            usual.thread_id,
+            usual.complete,
+            usual.patience,
+        )
+    assert odd.finish() == usual.finish() == [Finished("stop")]
+
+
 # Cuts
 
 _TEXT = st.text(st.sampled_from('aé—🙂 \n"\\{}[]:,#'), min_size=1, max_size=12)

@@ -27,6 +27,7 @@ from ...text.loose_json import DONE, HalfJoiner, Unreadable, joined, read_values
 from ...text.sse import Stray
 from ..base import log_fields
 from ..refusals import LOOKS
+from .events import Item, Step, Update, decode_event, item_id_of, item_of, thread_of, update_of
 from .failures import failure_of_card, failure_of_error_event
 
 # Seconds the rest of the stream may take. After an answer only another answer would matter, after the
@@ -37,41 +38,29 @@ AFTER_CARD: Final = 2.0
 
 # The events that mean something to an answer, in either dialect.
 _UPDATED: Final = frozenset({"thread.item_updated", "thread.item.updated"})
-_SHOWN: Final = frozenset(
-    {"thread.item_added", "thread.item.added", "thread.item_replaced", "thread.item.replaced"}
-)
-_DONE: Final = frozenset({"thread.item_done", "thread.item.done"})
+# Those that show an item as it is, and whether it is done.
+_SHOWN: Final = {
+    "thread.item_done": True,
+    "thread.item.done": True,
+    "thread.item_added": False,
+    "thread.item.added": False,
+    "thread.item_replaced": False,
+    "thread.item.replaced": False,
+}
 _REMOVED: Final = frozenset({"thread.item_removed", "thread.item.removed"})
 _IDLE: Final = frozenset({"thread.created", "stream_options", "progress_update", "notice", "client_effect"})
+_TITLED: Final = "thread.updated"
 _TEXT_DELTA: Final = "assistant_message.content_part.text_delta"
 _BEFORE_DELTA: Final = b'"delta":'
 _AFTER_DELTA: Final = b"}}"
-_INDEXES: Final = ("contentIndex", "content_index", "entryIndex", "entry_index", "task_index", "taskIndex")
 _CARD_KEYS: Final = ("value", "label", "text", "title")
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _log = logging.getLogger(__name__)
 
 
-class _Delta(msgspec.Struct, gc=False):
-    type: str
-    delta: str
-    content_index: int | None = None
-    old_content_index: int | None = msgspec.field(default=None, name="contentIndex")
-
-
-class _DeltaEvent(msgspec.Struct, gc=False):
-    """The one event that is frequent, with no more of it than is used."""
-
-    type: str
-    update: _Delta
-    item_id: str | None = None
-    old_item_id: str | None = msgspec.field(default=None, name="itemId")
-
-
-_decode_delta: Final = msgspec.json.Decoder(_DeltaEvent).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode
-_decode: Final = msgspec.json.Decoder().decode
+_decode_any: Final = msgspec.json.Decoder().decode
 
 
 class _Message:
@@ -218,30 +207,9 @@ class ChatKitWire:
                         events.append(TextDelta(delta))
                     continue
             self._same, begin = b"", 0
-            # "in" would first try to take the bytes for a number, and fail at length.
-            if payload.find(b"text_delta") >= 0 and self.thread_id is not None:
-                try:
-                    event = _decode_delta(payload)
-                except _NOT_JSON:
-                    pass
-                else:
-                    update = event.update
-                    if update.type == _TEXT_DELTA and event.type in _UPDATED:
-                        item_id = event.old_item_id or event.item_id or ""
-                        index = update.old_content_index
-                        if index is None:
-                            index = update.content_index or 0
-                        if self._hear(item_id, index, update.delta, events):
-                            self._same = same = _before_delta(payload, update.delta)
-                            begin, pieces = len(same), self._pieces
-                        continue
             if payload and payload != b"[DONE]":
-                try:
-                    read = _decode(payload)
-                except _NOT_JSON:
-                    self._read_loosely(payload, events)
-                else:
-                    self._event(read, events)
+                self._read(payload, events)
+                same, begin, pieces = self._same, len(self._same), self._pieces
             if self._hidden:
                 # What follows is to know that there are thoughts.
                 self._hidden, self._tells_hidden = False, False
@@ -297,6 +265,40 @@ class ChatKitWire:
 
     # -- events ----------------------------------------------------------------------------------
 
+    def _read(self, payload: bytes, events: list[Event]) -> None:
+        try:
+            event = decode_event(payload)
+        except _NOT_JSON:
+            self._read_leniently(payload, events)
+            return
+        kind, update = event.type, event.update
+        if self.thread_id is None:
+            self.thread_id = event.thread_named
+        if not self._useful:
+            self._useful = kind.startswith("thread.")
+        if update is not None and kind in _UPDATED:
+            item_id = event.old_item_id or event.item_id or ""
+            delta = update.delta
+            if update.type != _TEXT_DELTA:
+                self._update(item_id, update, events)
+            elif delta is not None and self._hear(item_id, update.index or 0, delta, events):
+                self._same = _before_delta(payload, delta)
+        elif event.item is not None and (done := _SHOWN.get(kind)) is not None:
+            self._item(event.item, events, done=done)
+        elif kind == _TITLED:
+            self._titled = self._answers > 0
+        elif kind not in _IDLE:
+            self._read_leniently(payload, events)
+
+    def _read_leniently(self, payload: bytes, events: list[Event]) -> None:
+        """What has not the form of the frequent events, or is not even JSON."""
+        try:
+            event = _decode_any(payload)
+        except _NOT_JSON:
+            self._read_loosely(payload, events)
+        else:
+            self._event(event, events)
+
     def _read_loosely(self, payload: bytes, events: list[Event]) -> None:
         """What a strict reader refuses: nearly JSON, or several events in one."""
         self._loose = True
@@ -331,26 +333,30 @@ class ChatKitWire:
             self._unknown += 1
             return
         if self.thread_id is None:
-            self.thread_id = _thread_of(event)
+            self.thread_id = thread_of(event)
         kind = event.get("type")
         if not isinstance(kind, str):
             kind = "error" if event.get("error") else ""
         if not self._useful:
             self._useful = kind.startswith("thread.")
         if kind in _UPDATED:
-            self._update(event, event.get("update"), events)
-        elif kind in _SHOWN or kind in _DONE:
-            self._item(event.get("item"), events, done=kind in _DONE)
+            self._any_update(event, event.get("update"), events)
+        elif (done := _SHOWN.get(kind)) is not None:
+            item = event.get("item")
+            if isinstance(item, dict):
+                self._item(item_of(item), events, done=done)
+            else:
+                self._unknown += 1
         elif kind in _IDLE:
             pass
-        elif kind == "thread.updated":
+        elif kind == _TITLED:
             self._titled = self._answers > 0
         elif kind in _REMOVED:
-            self._remove(_item_id_of(event))
+            self._remove(item_id_of(event))
         elif kind == "error":
             self._fail(event)
         elif kind.startswith(("assistant_message.", "cot.", "workflow.")):
-            self._update(event, event, events)
+            self._any_update(event, event, events)
         else:
             self._unknown += 1
 
@@ -364,56 +370,51 @@ class ChatKitWire:
         else:
             self.failure = failure_of_error_event(event, self._redact)
 
-    def _item(self, item: object, events: list[Event], *, done: bool) -> None:
-        if not isinstance(item, dict):
-            self._unknown += 1
-            return
-        item_id = item.get("id")
-        if not isinstance(item_id, str):
-            item_id = ""
-        match item.get("type"):
+    def _item(self, item: Item, events: list[Event], *, done: bool) -> None:
+        item_id = item.id
+        match item.type:
             case "assistant_message":
-                self._message(item_id, item.get("content"), events, done=done)
+                self._message(item_id, item.texts, events, done=done)
                 return
             case "cot":
                 self._think(item_id, done=done)
-                if entries := item.get("entries"):
-                    for index, entry in enumerate(_objects(entries)):
-                        self._entry(item_id, index, entry, events)
+                for index, entry in enumerate(item.entries or ()):
+                    self._entry(item_id, index, entry, events)
             case "workflow":
-                workflow = item.get("workflow")
                 self._think(item_id, done=done)
-                tasks = workflow.get("tasks") if isinstance(workflow, dict) else None
-                for index, task in enumerate(_objects(tasks)):
+                for index, task in enumerate((item.workflow and item.workflow.tasks) or ()):
                     self._task(item_id, index, task, events, final=done)
             case "widget":
-                self._card(item_id, item.get("widget"))
+                self._card(item_id, item.widget)
             case "end_of_turn":
                 self._titled = self._answers > 0
             case _:
                 pass
         self._other_items.add(item_id)
 
-    def _update(self, event: Mapping[str, Any], update: object, events: list[Event]) -> None:
+    def _any_update(self, event: Mapping[str, Any], update: object, events: list[Event]) -> None:
+        """An update in the form of any JSON, of the item that ``event`` names."""
         if not isinstance(update, dict):
             self._unknown += 1
             return
-        item_id, index = event.get("itemId") or event.get("item_id"), _index_of(update)
-        if not isinstance(item_id, str):
-            item_id = _item_id_of(event)
-        match update.get("type"):
-            case "assistant_message.content_part.text_delta":
-                delta = update.get("delta")
-                if isinstance(delta, str):
-                    self._hear(item_id, index or 0, delta, events)
-                elif delta is not None:
-                    self._miss()
+        if update.get("type") != _TEXT_DELTA:
+            self._update(item_id_of(event), update_of(update), events)
+        elif isinstance(update.get("delta"), str | None):
+            said = update_of(update)
+            self._hear(item_id_of(event), said.index or 0, said.delta or "", events)
+        else:
+            self._miss()
+
+    def _update(self, item_id: str, update: Update, events: list[Event]) -> None:
+        """Whatever changed of an item, but for a delta of text."""
+        index = update.index
+        match update.type:
             case "assistant_message.content_part.added":
                 if (message := self._known(item_id)) is not None:
                     message.part_done = False
-                    self._whole(item_id, message, index or 0, _text_of(update.get("content")), events)
+                    self._whole(item_id, message, index or 0, _text_of(update), events)
             case "assistant_message.content_part.done":
-                text = _text_of(update.get("content"))
+                text = _text_of(update)
                 found = self._known(item_id)
                 if found is None and text and item_id not in self._other_items:
                     found = self._open(item_id, announced=False)
@@ -421,11 +422,11 @@ class ChatKitWire:
                     self._whole(item_id, found, index or 0, text, events)
                     found.part_done = True
             case "cot.entry_added" | "cot.entry_updated":
-                self._entry(item_id, index, update.get("entry"), events)
+                self._entry(item_id, index, update.entry, events)
             case "workflow.task.added" | "workflow.task.updated":
-                self._task(item_id, index, update.get("task"), events, final=False)
+                self._task(item_id, index, update.task, events, final=False)
             case "widget.root.updated":
-                self._card(item_id, update.get("widget"))
+                self._card(item_id, update.widget)
             case "assistant_message.content_part.annotation_added":
                 pass
             case _:
@@ -446,7 +447,7 @@ class ChatKitWire:
     # -- text --------------------------------------------------------------------------------------
 
     def _hear(self, item_id: str, index: int, delta: str, events: list[Event]) -> bool:
-        """Sends a delta; whether it was one more of the speaking part."""
+        """Sends a delta; whether one more of its part would need no more than to be sent."""
         if not delta:
             return False
         if self._loose or self._gap:
@@ -459,8 +460,7 @@ class ChatKitWire:
                     self._unknown += 1
                     return False
                 message = self._open(item_id, announced=False)
-            self._say(item_id, message, index, delta, events)
-            return False
+            return self._say(item_id, message, index, delta, events)
         if self._speaking.done:
             self._contradictions += 1
             return False
@@ -484,11 +484,11 @@ class ChatKitWire:
         elif text:
             self._say(item_id, message, index, text, events)
 
-    def _say(self, item_id: str, message: _Message, index: int, text: str, events: list[Event]) -> None:
-        """Sends text and makes its part the speaking one."""
+    def _say(self, item_id: str, message: _Message, index: int, text: str, events: list[Event]) -> bool:
+        """Sends text and makes its part the speaking one, unless its message is done."""
         if message.done:
             self._contradictions += 1
-            return
+            return False
         separator = "\n\n" if self._speaking is not None and self._speaking is not message else ""
         message.part_done = False
         self._speaking = message
@@ -497,6 +497,7 @@ class ChatKitWire:
         self._pieces = message.parts.setdefault(index, [])
         self._pieces.append(text)
         events.append(TextDelta(separator + text))
+        return True
 
     def _whole(self, item_id: str, message: _Message, index: int, text: str, events: list[Event]) -> None:
         """The full text of a part: sends what is missing at the end of what was sent."""
@@ -518,8 +519,7 @@ class ChatKitWire:
             return
         self._say(item_id, message, index, text[len(sent) :], events)
 
-    def _message(self, item_id: str, content: object, events: list[Event], *, done: bool) -> None:
-        texts = [*map(_text_of, content)] if isinstance(content, list) else []
+    def _message(self, item_id: str, texts: list[str], events: list[Event], *, done: bool) -> None:
         if self._loose:
             texts = [joined(text) for text in texts]
         message = self._messages.get(item_id)
@@ -528,10 +528,12 @@ class ChatKitWire:
         if message is None:
             message = self._open(item_id, announced=True)
         message.announced = True
-        for index, text in enumerate(texts):
-            self._whole(item_id, message, index, text, events)
+        says = message.says(texts)
+        if not says:
+            for index, text in enumerate(texts):
+                self._whole(item_id, message, index, text, events)
         if done and not message.done:
-            if message.says(texts):
+            if says or message.says(texts):
                 self._gap = False
             elif self._loose:
                 events += [TextDelta(rest) for each in message.halves.values() if (rest := each.finish())]
@@ -581,27 +583,24 @@ class ChatKitWire:
         else:
             self._thinking.add(item_id)
 
-    def _entry(self, item_id: str, index: int | None, entry: object, events: list[Event]) -> None:
+    def _entry(self, item_id: str, index: int | None, entry: Step | None, events: list[Event]) -> None:
         """An entry of the old dialect: a whole thought, or the recap, which says nothing."""
         self._begun = True
         self._hidden = self._tells_hidden
-        if not isinstance(entry, dict) or entry.get("type") != "thought":
+        if entry is None or entry.type != "thought":
             return
         if index is None:
             index = sum(1 for known, _ in self._blocks if known == item_id)
-        text = entry.get("content") or entry.get("summary")
-        if not isinstance(text, str):
-            text = _string(entry.get("content")) or _string(entry.get("summary"))
-        self._block(item_id, index, text, events, final=True)
+        self._block(item_id, index, entry.content or entry.summary or "", events, final=True)
 
     def _task(
-        self, item_id: str, index: int | None, task: object, events: list[Event], *, final: bool
+        self, item_id: str, index: int | None, task: Step | None, events: list[Event], *, final: bool
     ) -> None:
         """A task of the new dialect; its content is everything so far, which may also shrink."""
         self._begun = True
         self._hidden = self._tells_hidden
-        if isinstance(task, dict) and task.get("type") == "thought":
-            self._block(item_id, index or 0, _string(task.get("content")), events, final=final)
+        if task is not None and task.type == "thought":
+            self._block(item_id, index or 0, task.content or "", events, final=final)
 
     def _block(self, item_id: str, index: int, text: str, events: list[Event], *, final: bool) -> None:
         if self._loose:
@@ -648,48 +647,8 @@ def _before_delta(payload: bytes, delta: str) -> bytes:
     return payload[:start] if alone else b""
 
 
-# Members of events in either dialect; what has another type than expected counts as empty.
-
-
-def _thread_of(event: Mapping[str, Any]) -> str | None:
-    item, thread = event.get("item"), event.get("thread")
-    found = (
-        event.get("threadId"),
-        event.get("thread_id"),
-        item.get("thread_id") if isinstance(item, dict) else None,
-        thread.get("id") if isinstance(thread, dict) else None,
-    )
-    for value in found:
-        if isinstance(value, str) and value:
-            return joined(value) or None
-    return None
-
-
-def _item_id_of(event: Mapping[str, Any]) -> str:
-    for key in ("itemId", "item_id"):
-        if isinstance(value := event.get(key), str) and value:
-            return value
-    return ""
-
-
-def _index_of(update: Mapping[str, Any]) -> int | None:
-    for key in _INDEXES:
-        if key in update and isinstance(value := update[key], int):
-            return value
-    return None
-
-
-def _text_of(part: object) -> str:
-    text = part.get("text") if isinstance(part, dict) else None
-    return text if isinstance(text, str) else ""
-
-
-def _objects(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def _text_of(update: Update) -> str:
+    return "" if update.content is None else update.content.text
 
 
 def _words_of(widget: object) -> list[str]:
