@@ -228,6 +228,7 @@ def _spec(
         turn,
         prompt,
         tools,
+        must_call=bool(tools) and turn.tool_choice.mode in ("required", "named"),
         reads_calls=prompt is not None and offers_tools,
         checks_format=not capabilities.verbatim and turn.output_format.kind != "text",
         max_tokens=None if capabilities.max_tokens and not turn.bounds_shown else turn.max_tokens,

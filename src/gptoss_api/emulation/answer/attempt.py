@@ -1,14 +1,15 @@
 """One upstream turn as it is read: its parser, its stop strings, and what takes the escapes off."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from io import StringIO
 
 from ...core.events import Events, ReasoningDelta, TextDelta
 from ...text.harmony import PlainText, Run
 from ...text.stops import StopScanner
-from ...text.tool_calls import ParserConfig, ParserEvent, ToolCallParser
+from ...text.tool_calls import ParserEvent, ToolCallParser
 from ...text.tool_calls.parser import begins_without_call, goes_on_without_call
 from . import output
+from .calls import CallReading
 from .held import HeldCall
 from .native import NativeAnswer
 from .spec import AnswerSpec
@@ -17,7 +18,7 @@ from .spec import AnswerSpec
 class Attempt:
     """What one upstream turn says, for an answer that may take several.
 
-    ``config``, if any, gives how calls are read once the text shows a first sign of something else than text.
+    ``reading``, if any, says how calls are read once the text shows a first sign of something else than text.
     Unless it ``scans``, ``passes_all`` takes runs of which all events come out as they are. Any other batch
     is :meth:`cleaned`; then :meth:`feed` takes what is text in it and :meth:`think` what is reasoning, and
     :meth:`scan` what turns out to be content. ``begun`` are the calls that are on their way to the client,
@@ -25,7 +26,7 @@ class Attempt:
     text. ``plain`` says that text passes unread.
     """
 
-    def __init__(self, spec: AnswerSpec, config: Callable[[], ParserConfig] | None) -> None:
+    def __init__(self, spec: AnswerSpec, reading: CallReading | None) -> None:
         self.begun: dict[int, HeldCall] = {}
         self.stop_sequence: str | None = None
         self.said = False
@@ -35,18 +36,18 @@ class Attempt:
         self._native: NativeAnswer | None = None
         if not spec.reads_calls and not (spec.verbatim and spec.prompt is None):
             self._plain = PlainText()
-        self._config = config
+        self._reading = reading
         self._parser: ToolCallParser | None = None
         # Whether what comes is text if it goes on plainly, and whether it may begin so: where a call is
         # demanded, the first word may be one.
         self._plainly = False
-        self._may_begin = config is not None and spec.turn.tool_choice.mode not in ("required", "named")
-        self._restorer = spec.restorer()
+        self._may_begin = reading is not None and spec.turn.tool_choice.mode not in ("required", "named")
+        self._restorer = None if spec.prompt is None else spec.prompt.restorer(json=spec.checks_format)
         self._scanner = StopScanner(spec.stop) if spec.stop else None
         self._text = StringIO()
         self._thoughts = StringIO()
         self.scans = self._restorer is not None or self._scanner is not None
-        self.plain = config is None and not self.scans
+        self.plain = reading is None and not self.scans
 
     @property
     def text(self) -> str:
@@ -90,7 +91,7 @@ class Attempt:
 
     def think(self, text: str) -> None:
         """Raises: UpstreamFailure, where the reasoning has no end."""
-        if self._config is not None:
+        if self._reading is not None:
             self._thoughts.write(text)
             if self._thoughts.tell() > output.MAX_ANSWER:
                 raise output.endless()
@@ -102,11 +103,11 @@ class Attempt:
             UpstreamFailure: where the answer has no end.
         """
         self._write(text)
-        if self._config is None:
+        if self._reading is None:
             return None
         parser = self._parser
         if parser is None:
-            parser = self._parser = ToolCallParser(self._config(), begun=self._plainly)
+            parser = self._parser = ToolCallParser(self._reading.config(), begun=self._plainly)
         events = parser.feed(text)
         self._plainly = parser.settled and not parser.thinks
         return events
@@ -131,7 +132,7 @@ class Attempt:
         """Takes ``runs`` where all their events come out as they are; else those have to be fed."""
         if self._plain is not None:
             return self._plain.passes(runs)
-        if self._config is None:
+        if self._reading is None:
             return True
         said = "".join([text for kind, text in runs if kind is TextDelta])
         if said and not self.passes(said):

@@ -38,6 +38,7 @@ everything, what was held is delivered as it is, with a note.
 
 from collections.abc import Sequence
 from enum import Enum, auto
+from functools import cached_property
 from itertools import groupby
 from math import inf
 from operator import attrgetter
@@ -85,7 +86,7 @@ from .collected import CollectedCalls
 from .ending import Ending
 from .held import HeldAnswer, HeldCall
 from .json_gate import JsonGate
-from .output import Output
+from .output import Delivered, Output
 from .reasoned_call import call_in_reasoning
 from .repair import (
     Kind,
@@ -168,11 +169,12 @@ class ChoiceMachine:
         self.repaired: list[Kind] = []
         self.cut = False
         self.ending = Ending()
+        self.delivered = Delivered()
         self._spec = spec
+        self._tokens = tokens
         self._strict = strict
         self._state = State.READING
         self._held: HeldAnswer | None = None
-        self._budget = RepairBudget(strict_format=spec.turn.output_format.strict)
         self._notes: list[str] = []
         self._finished: Finished | None = None  # The upstream's, of this turn.
         self._shortened = False  # Something ended in the middle.
@@ -182,18 +184,13 @@ class ChoiceMachine:
         self._rejected_calls: list[str] = []  # What is wrong with native calls of this turn.
         self._rejected = ""  # The last answer that had not the form asked for.
         self._gate = _gate(spec) if spec.checks_format else None
-        self._output = Output(spec.max_tokens, tokens, self._gate)
-        self.delivered = self._output.delivered
-        self._fitted = FittedCalls(spec.turn.tools, self._output)
         self._reading: CallReading | None = None
         if spec.reads_calls and spec.prompt is not None:
             self._reading = CallReading(spec.turn, spec.prompt, self._fitted)
         self._collected: CollectedCalls | None = None
-        must_call = spec.must_call
-        if must_call and (bound := spec.bound_calls):
+        if spec.must_call and (bound := spec.bound_calls):
             self._collected = CollectedCalls(bound, self._fitted)
-        self._native = self._collected or self._fitted
-        self._attempt = self._new_attempt()
+        self._attempt = Attempt(spec, self._reading)
         # Looks that each character of what is judged as a whole may lead to.
         self._call_weight = 0.0
         if self._reading is not None or self._collected is not None:
@@ -202,15 +199,30 @@ class ChoiceMachine:
         self._shown: tuple[type[Event], ...] = (TextDelta, LogprobsDelta)
         if spec.turn.show_reasoning:
             self._shown = (TextDelta, ReasoningDelta, LogprobsDelta)
-        # Whether anything had to be read, or asked for again.
+        # Whether anything had to be read, judged, or asked for again.
         self._read = False
         unchecked = self._gate is None and spec.max_tokens is None
         self._passes = self._attempt.plain and unchecked
         # Whether content leaves as it is.
-        self._straight = unchecked and not self._attempt.scans and not must_call
+        self._straight = unchecked and not self._attempt.scans and not spec.must_call
 
-    def _new_attempt(self) -> Attempt:
-        return Attempt(self._spec, None if self._reading is None else self._reading.config)
+    # What most answers never need
+
+    @cached_property
+    def _output(self) -> Output:
+        return Output(self._spec.max_tokens, self._tokens, self._gate, self.delivered)
+
+    @cached_property
+    def _fitted(self) -> FittedCalls:
+        return FittedCalls(self._spec.turn.tools, self._output)
+
+    @cached_property
+    def _native(self) -> CollectedCalls | FittedCalls:
+        return self._collected or self._fitted
+
+    @cached_property
+    def _budget(self) -> RepairBudget:
+        return RepairBudget(strict_format=self._spec.turn.output_format.strict)
 
     # What a turn says
 
@@ -495,6 +507,7 @@ class ChoiceMachine:
         :class:`Failed` with UpstreamEmpty or UpstreamSchemaMismatch means that the repair budget is spent and
         nothing that was asked for could be had.
         """
+        self._read = True
         try:
             self._end_attempt()
             return self._verdict()
@@ -737,7 +750,7 @@ class ChoiceMachine:
             self._rejected = self._gate.raw or self._rejected
             self._gate.restart()
             self._output.restart()
-        self._attempt = self._new_attempt()
+        self._attempt = Attempt(self._spec, self._reading)
         self._thought_before = bool(self.delivered.message.reasoning)
         self._passes &= not self._thought_before
         return Repair(message, events, anew)
@@ -795,6 +808,8 @@ class ChoiceMachine:
     @property
     def thread_is_clean(self) -> bool:
         """Whether the upstream's thread says what the client knows, and no more; asked after the end."""
+        if not self._read:
+            return self.ending.reason == "stop"
         whole = not (self._rewritten or self._shortened or self._output.refused) and len(self.repaired) <= 1
         ended = self.ending.reason == "stop" and not self.ending.abandoned
         return whole and ended and not self.delivered.empty and self._as_written
@@ -814,8 +829,6 @@ class ChoiceMachine:
         A thread in which more stands, or a call in another form, is better not continued: the model would
         go on from what the client does not know, or follow its own bad example.
         """
-        if not self._read:
-            return True
         prompt = self._spec.prompt
         if self._passes or prompt is None:
             return self._passes

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec import Struct
+
 from ...core.events import Event, Finished, FinishReason, TextDelta
 
 # Characters of white space that may follow a complete answer
@@ -9,17 +11,16 @@ from ...core.events import Event, Finished, FinishReason, TextDelta
 LONGEST_TAIL: Final = 64
 
 
-class Ending:
+class Ending(Struct):
     """``reason`` is how the latest upstream turn ended by itself, ``None`` until it does.
 
     ``abandoned`` says that an earlier one was left before its end. Events that come after everything that
     was wanted are only watched: :meth:`watch`.
     """
 
-    def __init__(self) -> None:
-        self.reason: FinishReason | None = None
-        self.abandoned = False
-        self._tail = 0
+    reason: FinishReason | None = None
+    abandoned: bool = False
+    _tail: int = 0
 
     @property
     def near(self) -> bool:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import Final, Literal
 
+from msgspec import Struct, field
+
 from ...core.errors import UpstreamFailure
 from ...core.events import (
     Event,
@@ -35,14 +37,13 @@ def endless() -> UpstreamFailure:
     return failure
 
 
-class Delivered:
+class Delivered(Struct):
     """Collects what a client was given of one choice, and thoughts that it was not shown, to be counted."""
 
-    def __init__(self) -> None:
-        self._reasoning = StringIO()
-        self._hidden = StringIO()
-        self._answer = StringIO()
-        self._calls: dict[int, tuple[ToolCallStarted, StringIO]] = {}
+    _reasoning: StringIO = field(default_factory=StringIO)
+    _hidden: StringIO = field(default_factory=StringIO)
+    _answer: StringIO = field(default_factory=StringIO)
+    _calls: dict[int, tuple[ToolCallStarted, StringIO]] = {}
 
     def add(self, events: Sequence[Event]) -> None:
         """Raises: UpstreamFailure, where the answer has no end."""
@@ -113,7 +114,7 @@ class Delivered:
 
     def count(self, tokens: Tokens, *, hidden: bool = False) -> tuple[int, int]:
         """Tokens of the reasoning and of the rest; with ``hidden`` also of thoughts that were not shown."""
-        text = tokens.count(self.text)
+        text = tokens.count(self._answer.getvalue())
         # Each call is a message of its own.
         for call, arguments in self._calls.values():
             text += tokens.count(call.name + arguments.getvalue())
@@ -133,17 +134,19 @@ class Output:
 
     ``limit`` counts reasoning, text, and the names and arguments of calls together, in o200k tokens.
     ``reached`` says that it cut the answer; nothing comes out afterwards. ``gate``, if any, decides when
-    text may leave. ``delivered`` is what has been taken.
+    text may leave. ``delivered`` collects what is taken.
     """
 
-    def __init__(self, limit: int | None, tokens: Tokens, gate: JsonGate | None) -> None:
-        self.delivered = Delivered()
+    def __init__(
+        self, limit: int | None, tokens: Tokens, gate: JsonGate | None, delivered: Delivered
+    ) -> None:
         self.reached = False
         self.refused = False
         self._limit = limit
         self._tokens = tokens
         self._limiter: TokenLimiter[Segment] | None = None if limit is None else TokenLimiter(limit, tokens)
         self._gate = gate
+        self._delivered = delivered
         self._events: list[Event] = []
         self._waiting: dict[int, tuple[ToolCallStarted, int]] = {}
 
@@ -202,14 +205,14 @@ class Output:
     def restart(self) -> None:
         """Another attempt follows: what was held back and will not be delivered does not count."""
         if self._limit is not None:
-            spent = sum(self.delivered.count(self._tokens))
+            spent = sum(self._delivered.count(self._tokens))
             self._limiter = TokenLimiter(max(self._limit - spent, 0), self._tokens)
 
     def take(self) -> list[Event]:
         """Raises: UpstreamFailure, where the answer has no end."""
         events, self._events = self._events, []
         if events:
-            self.delivered.add(events)
+            self._delivered.add(events)
         return events
 
     def _put(self, segment: Segment, text: str) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from ...core.turn import Tool, Turn
-from ..prompt.neutralise import Restorer
 from ..prompt.render import Prompt
 from ..prompt.tool_section import offered_tools
 
@@ -14,8 +13,8 @@ class AnswerSpec(Struct, frozen=True):
     """What an answer to ``turn`` has to be.
 
     ``prompt`` is what was sent where the upstream got only text, and ``tool_names`` are the tools on offer as
-    the model knows them. ``reads_calls`` and ``checks_format`` say whether the text is read for calls and
-    checked for its form; ``max_tokens`` and ``stop`` end it, and ``sends_stop`` says that the upstream was
+    the model knows them, of which it ``must_call`` one. ``reads_calls`` and ``checks_format`` say whether the
+    text is read for calls and checked for its form; ``max_tokens`` and ``stop`` end it, and ``sends_stop`` says that the upstream was
     asked to stop there too. A ``verbatim`` answer is nobody's to repair, and
     one to a ``heavy`` turn takes long to judge.
     """
@@ -23,6 +22,7 @@ class AnswerSpec(Struct, frozen=True):
     turn: Turn
     prompt: Prompt | None = None
     tool_names: tuple[str, ...] = ()
+    must_call: bool = False
     reads_calls: bool = False
     checks_format: bool = False
     max_tokens: int | None = None
@@ -37,10 +37,6 @@ class AnswerSpec(Struct, frozen=True):
         return "" if self.prompt is None else self.prompt.key
 
     @property
-    def must_call(self) -> bool:
-        return bool(self.tool_names) and self.turn.tool_choice.mode in ("required", "named")
-
-    @property
     def bound_calls(self) -> Mapping[str, Tool]:
         """The strict tools, by name, where the upstream was to call one and its calls come as events."""
         if not self.must_call or not self.passes_calls or self.verbatim:
@@ -53,7 +49,3 @@ class AnswerSpec(Struct, frozen=True):
     def passes_calls(self) -> bool:
         """Whether calls come as the upstream's own events."""
         return self.prompt is None
-
-    def restorer(self) -> Restorer | None:
-        """What gives the text the client's spelling back, where some of it was escaped."""
-        return None if self.prompt is None else self.prompt.restorer(json=self.checks_format)
