@@ -7,10 +7,11 @@ from typing import Final, ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
+from ..core.catalog import find_model
 from ..core.errors import GatewayError, Overloaded, ThreadLost
 from ..core.events import ChoiceStarted, Events, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
-from ..loop import Limit
+from ..loop import LIGHT, Limit, in_thread
 from ..text.tokens import Tokens
 from ..threads import ReasoningCache, ThreadHead, touches_thoughts
 from ..upstreams.base import Brake, Sink, Upstream
@@ -19,7 +20,7 @@ from .answer.output import Delivered
 from .plan import Plan, Planner
 from .prompt.harmony import ANSWER_TOKENS
 from .prompt.neutralise import neutralise
-from .usage import Costs, PromptCount
+from .usage import LEAST_ANSWER, Costs, PromptCount
 
 # Seconds a complete answer may take to end (docs/design/emulation.md, "When a thread goes on").
 END_TIME: Final = 1.5
@@ -31,7 +32,7 @@ _checkers: Final = ThreadPoolExecutor(4, thread_name_prefix="check")
 
 
 class TurnDriver:
-    """Asks ``upstream`` for what ``plan`` says.
+    """Asks ``upstream`` for the answer to one turn as ``planner`` plans it.
 
     What its answers are is for a :class:`ChoiceMachine` to say; here is what has to be waited for. Where a
     conversation may go on, an upstream turn of which no more is wanted may end by itself, so that
@@ -42,8 +43,6 @@ class TurnDriver:
         self,
         upstream: Upstream,
         planner: Planner,
-        plan: Plan,
-        prompt: PromptCount,
         tokens: Tokens,
         *,
         strict: bool,
@@ -51,20 +50,20 @@ class TurnDriver:
     ) -> None:
         self._upstream = upstream
         self._planner = planner
-        self._first_plan = self._plan = plan
-        self._prompt = prompt
         self._tokens = tokens
         self._strict = strict
         self._reasoning = reasoning
         self._delivered: list[Delivered] = []
         self._costs = Costs()
+        self._plan: Plan
+        self._prompt: PromptCount
         # Where the answer goes; ``begun`` says that something of the present choice went there.
         self._sink: Sink
         self.flow: Brake
         self._begun = False
         self._index = 0
         # Whether the client is to be told before the answer how many tokens the prompt has.
-        self._tells_prompt = plan.turn.wants_prompt_tokens
+        self._tells_prompt = False
         self._choice: ChoiceMachine
         # Of the present upstream turn: whether no more of it is wanted, here or by the sink; whether only its
         # end is awaited; the failure that its events were; what is worked on aside.
@@ -78,43 +77,50 @@ class TurnDriver:
         # must not wait for a slow client.
         self._last: Events = ()
 
-    async def answer(self, sink: Sink) -> None:
-        """The whole turn; see :class:`gptoss_api.upstreams.base.Upstream`."""
+    async def answer(self, turn: Turn, sink: Sink, plan: Plan | None = None) -> None:
+        """The whole ``turn``; see :class:`gptoss_api.upstreams.base.Upstream`.
+
+        ``plan`` is for it, where it is made already.
+        """
         self._sink, self.flow = sink, sink.flow
-        for index in range(self._plan.turn.n):
-            self._plan, self._begun, self._index = self._first_plan, False, index
-            self._choice = choice = ChoiceMachine(self._plan.spec, self._tokens, strict=self._strict)
-            turn: Turn | None = self._plan.upstream_turn
-            while turn is not None:
-                try:
-                    failure = await self._ask(turn)
-                except ThreadLost:
-                    if turn.thread is None:
-                        raise
-                    turn = await self._retold(choice, turn)
-                    continue
-                if self._unwanted:
+        if plan is None:
+            begun = self._planner.begin(turn) if turn.weight <= LIGHT else None
+            plan = begun if isinstance(begun, Plan) else await self._planner.plan(turn, begun)
+        spec = plan.spec
+        self._tells_prompt = spec.turn.wants_prompt_tokens
+        with PromptCount(plan.counted, self._tokens, find_model(turn.model).context_window) as prompt:
+            self._prompt = prompt
+            asked = plan.upstream_turn.max_tokens
+            if not prompt.leaves(LEAST_ANSWER if asked is None else max(asked, LEAST_ANSWER)):
+                await prompt.check(turn)
+                plan = plan.limited(await prompt.room(asked))
+            if spec.max_tokens is not None and not self._tokens.loaded:
+                await in_thread(0, self._tokens.warm)
+            last: Events = ()
+            for index in range(spec.turn.n):
+                if index and not await self._told(last):
                     return
-                self._costs.add(choice.reported_usage, as_asked=not choice.repaired)
-                plain = choice.end_of_plain() if failure is None else None
-                verdict = plain or await self._verdict(choice, failure)
-                last = [*self._last, *verdict.events]
-                if isinstance(verdict, Complete):
-                    break
-                if last and not await self._told(last):
+                self._plan, self._begun, self._index = plan, False, index
+                self._choice = choice = ChoiceMachine(spec, self._tokens, strict=self._strict)
+                ended = await self._answered(choice)
+                if ended is None:
                     return
-                if isinstance(verdict, Failed):
-                    raise verdict.error
-                turn = await self._follow_up(choice, verdict)
-            self._delivered.append(choice.delivered)
-            if self._reasoning is not None:
-                await self._remember(choice, self._reasoning)
-            if index + 1 < self._plan.turn.n and not await self._told(last):
-                return
-        # The end of an answer leaves together with what it cost.
-        usage = await self._usage()
-        if await self._told([*last, UsageReported(usage)]):
-            self._keep_thread(choice, usage)
+                last = ended
+                self._delivered.append(choice.delivered)
+                asked_for = self._plan.asked or self._plan.spec.turn
+                if self._reasoning is not None and touches_thoughts(
+                    asked_for.messages, calls=choice.delivered.called
+                ):
+                    await self._reasoning.keep(asked_for, choice.message)
+            known = 0 if self._plan.head is None else self._plan.head.tokens
+            usage = await self._costs.usage(
+                prompt, self._delivered, self._tokens, known=known, bounded=spec.max_tokens is not None
+            )
+            # The end of an answer leaves together with what it cost.
+            last = [*last, UsageReported(usage)]
+            waits = self._tells_prompt or self.flow.held
+            if await self._told(last) if waits else self._pass_on(last):
+                self._keep_thread(choice, usage)
 
     async def _told(self, events: Events) -> bool:
         """Passes ``events`` on once they can be taken; says whether more is wanted."""
@@ -124,34 +130,47 @@ class TurnDriver:
             await self.flow.free()
         return self._pass_on(events)
 
-    async def _ask(self, turn: Turn) -> GatewayError | None:
-        """One upstream turn, to its end or as far as it is wanted; the value is what it failed with.
-
-        Raises:
-            ThreadLost: where its thread does not go on.
-        """
-        self._over = self._ending = False
-        self._failure = self._aside = None
-        self._last = ()
-        try:
-            with Limit() as self._limit:
-                await self._upstream.answer(turn, self)
-            if self._aside is not None:
-                await self._aside
-        except TimeoutError:
-            # Only set where no more is wanted.
-            pass
-        except GatewayError as failure:
-            if self._aside is not None:
-                await self._aside
-            if not self._choice.cut:
-                if isinstance(failure, ThreadLost):
-                    raise
-                return self._failure or failure
-        finally:
-            if self._aside is not None:
-                self._aside.cancel()
-        return self._failure
+    async def _answered(self, choice: ChoiceMachine) -> Events | None:
+        """Asks until ``choice`` is complete; gives its last events, or ``None`` where no more is wanted."""
+        turn = self._plan.upstream_turn
+        while True:
+            self._over = self._ending = False
+            self._failure = self._aside = None
+            self._last = ()
+            try:
+                with Limit() as self._limit:
+                    await self._upstream.answer(turn, self)
+                if self._aside is not None:
+                    await self._aside
+            except TimeoutError:
+                # Only set where no more is wanted.
+                pass
+            except GatewayError as failure:
+                if self._aside is not None:
+                    await self._aside
+                if not choice.cut:
+                    if isinstance(failure, ThreadLost):
+                        if turn.thread is None:
+                            raise
+                        turn = await self._retold(choice, turn)
+                        continue
+                    self._failure = self._failure or failure
+            finally:
+                if self._aside is not None:
+                    self._aside.cancel()
+            if self._unwanted:
+                return None
+            self._costs.add(choice.reported_usage, as_asked=not choice.repaired)
+            plain = choice.end_of_plain() if self._failure is None else None
+            verdict = plain or await self._verdict(choice, self._failure)
+            last = [*self._last, *verdict.events]
+            if isinstance(verdict, Complete):
+                return last
+            if last and not await self._told(last):
+                return None
+            if isinstance(verdict, Failed):
+                raise verdict.error
+            turn = await self._follow_up(choice, verdict)
 
     def feed(self, events: Events) -> bool:
         """Takes what one read of the upstream brought; says whether more is wanted."""
@@ -179,7 +198,7 @@ class TurnDriver:
         if not out:
             return True
         if not self._begun:
-            if self._needs_prompt:
+            if self._tells_prompt and self._needs_prompt:
                 self._do_aside(self._pass_on_counted(out))
                 return True
             out = self._opened(out)
@@ -305,21 +324,6 @@ class TurnDriver:
             return
         if choice.started is None and not choice.repairs:
             conversation.give_back(head)
-
-    async def _remember(self, choice: ChoiceMachine, reasoning: ReasoningCache) -> None:
-        turn = self._plan.asked or self._plan.turn
-        if touches_thoughts(turn.messages, calls=choice.delivered.called):
-            await reasoning.keep(turn, choice.message)
-
-    async def _usage(self) -> Usage:
-        """What the turn cost."""
-        return await self._costs.usage(
-            self._prompt,
-            self._delivered,
-            self._tokens,
-            known=self._plan.known_tokens,
-            bounded=self._plan.spec.max_tokens is not None,
-        )
 
     def _keep_thread(self, choice: ChoiceMachine, usage: Usage) -> None:
         """Lets the conversation go on in the thread, if that holds what the client knows and nothing else."""

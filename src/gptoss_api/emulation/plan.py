@@ -70,14 +70,6 @@ class Plan(Struct, frozen=True):
     asked: Turn | None = None
     context_edits: tuple[ContextEdited, ...] = ()
 
-    @property
-    def turn(self) -> Turn:
-        return self.spec.turn
-
-    @property
-    def known_tokens(self) -> int:
-        return 0 if self.head is None else self.head.tokens
-
     def followed(self, texts: Sequence[str]) -> "Plan":
         """The same with ``texts`` after what was to be sent, in a new thread."""
         text = "\n\n".join(("".join(self.counted.texts), *texts))
@@ -99,7 +91,9 @@ class Plan(Struct, frozen=True):
         """The upstream's ``Started`` with what the client should know."""
         return replace(
             started,
-            emulated=tuple(dict.fromkeys((*self.emulated, *started.emulated))),
+            emulated=tuple(dict.fromkeys((*self.emulated, *started.emulated)))
+            if started.emulated
+            else self.emulated,
             ignored=self.ignored,
             repairs=len(repaired),
             repaired=tuple(repaired),
@@ -266,6 +260,10 @@ def _thread_use(turn: Turn, continued: Continued | None) -> ThreadUse:
     return "new"
 
 
+# What a plan is made of, where it cannot be made before the store was asked.
+Begun = tuple[Preamble, Conversation | None]
+
+
 class Planner:
     """Makes the plans for one upstream.
 
@@ -285,14 +283,21 @@ class Planner:
         self._tokens = tokens
         self._style: Style = style
         self._secret = secret
+        self._made: Final = partial(make_plan, secret=secret)
         self._conversations = conversations
         self._reasoning = reasoning
 
-    async def plan(self, turn: Turn) -> Plan:
-        """To go on in a thread where there is one; it belongs to this turn from then on."""
-        preamble, conversation, plan = await beside(turn.weight, self._begun, turn)
-        if plan is not None:
-            return plan
+    async def plan(self, turn: Turn, begun: Begun | None = None) -> Plan:
+        """To go on in a thread where there is one; it belongs to this turn from then on.
+
+        ``begun`` is what :meth:`begin` gave for it, where that was asked.
+        """
+        if begun is None:
+            first = await beside(turn.weight, self.begin, turn)
+            if isinstance(first, Plan):
+                return first
+            begun = first
+        preamble, conversation = begun
         if conversation is not None and not turn.new_thread:
             head = await conversation.resume()
             if head is not None:
@@ -302,8 +307,8 @@ class Planner:
                 conversation.forget_thread()
         return await self._whole(turn, preamble, conversation)
 
-    def _begun(self, turn: Turn) -> tuple[Preamble, Conversation | None, Plan | None]:
-        """The beginning of a plan, or all of it where the store need not be asked for anything."""
+    def begin(self, turn: Turn) -> Plan | Begun:
+        """The plan where the store need not be asked for anything, else its beginning."""
         preamble = Preamble(turn, self._style)
         conversation: Conversation | None = None
         # Several answers at once cannot share a thread.
@@ -316,15 +321,18 @@ class Planner:
             or (conversation is not None and conversation.new_messages and not turn.new_thread)
             or (self._reasoning is not None and missing_thoughts(turn.messages))
         ):
-            return preamble, conversation, None
-        return preamble, conversation, self._made(turn, preamble, conversation)
+            return preamble, conversation
+        capabilities = self._upstream.capabilities
+        return self._made(turn, capabilities, preamble=preamble, conversation=conversation)
 
     async def plan_anew(self, plan: Plan) -> Plan:
         """To send everything after all: the thread is gone in which ``plan`` goes on."""
         if plan.head is None:
             return plan
         # The answer is read with the key that it was planned with.
-        anew = await self._whole(plan.asked or plan.turn, plan.preamble, plan.conversation, key=plan.spec.key)
+        anew = await self._whole(
+            plan.asked or plan.spec.turn, plan.preamble, plan.conversation, key=plan.spec.key
+        )
         return replace(anew, context_edits=plan.context_edits or anew.context_edits)
 
     async def _whole(
@@ -333,10 +341,17 @@ class Planner:
         """A thread remembers its reasoning; for what is sent whole the store has it."""
         if self._reasoning is not None:
             turn = await self._reasoning.recalled(turn)
+        whole = partial(
+            self._made,
+            capabilities=self._upstream.capabilities,
+            preamble=preamble,
+            conversation=conversation,
+            key=key,
+        )
         if not turn.context_edits or not clears(turn):
-            return await beside(turn.weight, self._made, turn, preamble, conversation, key=key)
+            return await beside(turn.weight, whole, turn)
         shorter, told = await in_thread(turn.weight, cleared, turn, partial(self._size, preamble))
-        plan = await beside(turn.weight, self._made, shorter, preamble, conversation, key=key)
+        plan = await beside(turn.weight, whole, shorter)
         return replace(plan, asked=turn, context_edits=told)
 
     def _size(self, preamble: Preamble, turn: Turn) -> int:
@@ -363,23 +378,10 @@ class Planner:
             client_has_control_tokens=prompt.client_has_control_tokens or head.control_tokens,
             client_has_tags=prompt.client_has_tags or head.tags,
         )
-        return self._made(turn, preamble, conversation, continued=Continued(head, prompt))
-
-    def _made(
-        self,
-        turn: Turn,
-        preamble: Preamble,
-        conversation: Conversation | None,
-        *,
-        key: str = "",
-        continued: Continued | None = None,
-    ) -> Plan:
-        return make_plan(
+        return self._made(
             turn,
             self._upstream.capabilities,
             preamble=preamble,
-            secret=self._secret,
-            key=key,
             conversation=conversation,
-            continued=continued,
+            continued=Continued(head, prompt),
         )

@@ -6,7 +6,8 @@ itself an :class:`~gptoss_api.upstreams.base.Upstream`.
 """
 
 import secrets
-from typing import Final, Literal
+from collections.abc import Coroutine
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from ..core.errors import ContextLengthExceeded
 from ..core.events import ContextEdited, Events, Finished, Started, Usage, UsageReported
 from ..core.result import Collector
 from ..core.turn import Compact, Turn
-from ..loop import Flow, beside, in_thread
+from ..loop import Flow, beside
 from ..text.tokens import Tokens
 from ..threads import Conversations, ReasoningCache
 from ..upstreams.base import Capabilities, Health, Sink, Upstream
@@ -96,39 +97,27 @@ class EmulatedUpstream:
     async def close(self) -> None:
         await self._upstream.close()
 
-    async def answer(self, turn: Turn, sink: Sink) -> None:
+    def answer(self, turn: Turn, sink: Sink) -> Coroutine[Any, Any, None]:
         """See :class:`gptoss_api.upstreams.base.Upstream`.
 
         Raises:
             ContextLengthExceeded: before anything is sent.
         """
+        driver = TurnDriver(
+            self._upstream, self._planner, self._tokens, strict=self._strict, reasoning=self._reasoning
+        )
+        if turn.max_tokens == 0 or turn.context_edits:
+            return self._answer_prepared(driver, turn, sink)
+        # Handed on as it is: what stood between would be woken with every read.
+        return driver.answer(turn, sink)
+
+    async def _answer_prepared(self, driver: TurnDriver, turn: Turn, sink: Sink) -> None:
+        """Answers where something is done before the turn, or instead of it."""
         if turn.max_tokens == 0:
             sink.feed(await self._counted(turn))
-            return
-        if not turn.context_edits:
-            plan = await self._planner.plan(turn)
         elif (edited := await self._edited(turn, sink)) is not None:
             turn, plan, sink = edited
-        else:
-            return
-        window = find_model(turn.model).context_window
-        with PromptCount(plan.counted, self._tokens, window) as prompt:
-            asked = plan.upstream_turn.max_tokens
-            if not prompt.leaves(LEAST_ANSWER if asked is None else max(asked, LEAST_ANSWER)):
-                await prompt.check(turn)
-                plan = plan.limited(await prompt.room(asked))
-            if plan.spec.max_tokens is not None and not self._tokens.loaded:
-                await in_thread(0, self._tokens.warm)
-            driver = TurnDriver(
-                self._upstream,
-                self._planner,
-                plan,
-                prompt,
-                self._tokens,
-                strict=self._strict,
-                reasoning=self._reasoning,
-            )
-            await driver.answer(sink)
+            await driver.answer(turn, sink, plan)
 
     async def _edited(self, turn: Turn, sink: Sink) -> tuple[Turn, Plan, Sink] | None:
         """``turn`` as its edits leave it, the plan for it, and where its answer goes.

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from msgspec import Struct
+
 from ..core.errors import ContextLengthExceeded
 from ..core.events import Usage
 from ..core.turn import Turn
@@ -30,7 +32,8 @@ class PromptCount:
     """Counts the tokens of a prompt: a long one in a thread, while the model is already at work.
 
     ``prompt`` is what the model reads of it. Counting ends when the ``window`` of the model is full. Use as a
-    context manager around the turn.
+    context manager around the turn. ``known`` is the number once it is counted, and ``is_aside`` says that it
+    has to be waited for.
     """
 
     def __init__(self, prompt: HarmonyText, tokens: Tokens, window: int) -> None:
@@ -43,7 +46,8 @@ class PromptCount:
         self._characters = sum(map(len, prompt.texts))
         self._most: int | None = None
         self._task: asyncio.Task[int] | None = None
-        self._counted: int | None = None
+        self.known: int | None = None
+        self.is_aside = False
 
     def __enter__(self) -> "PromptCount":
         new = self._characters
@@ -51,7 +55,9 @@ class PromptCount:
             self._remembered, self._new = self._tokens.remembered(self._segments)
             new = sum(map(len, self._new))
         if new > AT_ONCE or not self._tokens.loaded:
-            self._task = asyncio.create_task(in_thread(new, self._count))
+            self.is_aside = True
+            self.is_aside = True
+            self._task = asyncio.create_task(in_thread(new, self.count))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,19 +97,12 @@ class PromptCount:
             return asked
         return max(min(asked, self._window - await self.total()), 1)
 
-    @property
-    def known(self) -> int | None:
-        """What :meth:`total` gives, where that is counted already."""
-        return self._counted
-
     async def total(self) -> int:
         """All of the prompt's tokens, Harmony's frame included; afterwards the ranks are loaded.
 
         Of a prompt larger than the window some number that is larger, too.
         """
-        if self._counted is not None:
-            return self._counted
-        return self._count() if self._task is None else await self._task
+        return self.count() if self._task is None else await self._task
 
     async def size(self) -> int:
         """The same, and of a prompt larger than the window about how many there are."""
@@ -112,11 +111,13 @@ class PromptCount:
             return count
         return max(await in_thread(self._characters, self._estimate), count)
 
-    def _count(self) -> int:
-        room = max(self._window - self._frame, 0)
-        count = self._remembered + self._tokens.count_parts(self._new, max(room - self._remembered, 0))
-        self._counted = self._frame + count
-        return self._counted
+    def count(self) -> int:
+        """The same, here and now."""
+        if self.known is None:
+            room = max(self._window - self._frame, 0)
+            count = self._remembered + self._tokens.count_parts(self._new, max(room - self._remembered, 0))
+            self.known = self._frame + count
+        return self.known
 
     def _estimate(self) -> int:
         """About how many tokens the prompt has, from samples of it."""
@@ -126,17 +127,16 @@ class PromptCount:
         return self._frame + self._tokens.count_parts(samples) * len(text) // sum(map(len, samples))
 
 
-class Costs:
+class Costs(Struct):
     """What the upstream turns that answer one turn cost.
 
     ``add`` what each reported when it is over, then ask for the ``usage`` of all. A number that no upstream
     gave, or gave as 0 where that cannot be, is counted.
     """
 
-    def __init__(self) -> None:
-        self._turns = 0
-        self._reports: list[Usage] = []
-        self._asked: Usage | None = None
+    _turns: int = 0
+    _reports: list[Usage] = []
+    _asked: Usage | None = None
 
     def add(self, report: Usage | None, *, as_asked: bool) -> None:
         """``as_asked`` turns sent what the client asked, and nothing of the gateway's own after it."""
@@ -182,8 +182,11 @@ class Costs:
                     thought += reasoning
                     said += text
             written = written or thought + said
+        prompt_tokens = 0 if asked is None else asked.prompt_tokens
+        if not prompt_tokens:
+            prompt_tokens = await prompt.total() if prompt.is_aside else prompt.count()
         return Usage(
-            prompt_tokens=(asked and asked.prompt_tokens) or await prompt.total(),
+            prompt_tokens=prompt_tokens,
             completion_tokens=written,
             reasoning_tokens=min(thought, written),
             cached_tokens=known if asked is None else asked.cached_tokens,

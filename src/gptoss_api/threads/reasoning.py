@@ -111,7 +111,8 @@ def _bounded(call: ToolCall) -> ToolCall:
 
 def missing_thoughts(messages: Sequence[Message]) -> Sequence[int]:
     """Where the answers stand that :meth:`ReasoningCache.recalled` looks for."""
-    return [index for index, message in _calling(messages) if not message.reasoning]
+    calling = _calling(messages)
+    return [index for index, message in calling if not message.reasoning] if calling else ()
 
 
 def touches_thoughts(messages: Sequence[Message], *, calls: bool) -> bool:

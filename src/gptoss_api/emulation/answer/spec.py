@@ -14,8 +14,8 @@ class AnswerSpec(Struct, frozen=True):
 
     ``prompt`` is what was sent where the upstream got only text, and ``tool_names`` are the tools on offer as
     the model knows them, of which it ``must_call`` one. ``reads_calls`` and ``checks_format`` say whether the
-    text is read for calls and checked for its form; ``max_tokens`` and ``stop`` end it, and ``sends_stop`` says that the upstream was
-    asked to stop there too. A ``verbatim`` answer is nobody's to repair, and
+    text is read for calls and checked for its form; ``max_tokens`` and ``stop`` end it, and ``sends_stop``
+    says that the upstream was asked to stop there too. A ``verbatim`` answer is nobody's to repair, and
     one to a ``heavy`` turn takes long to judge.
     """
 
