@@ -7,7 +7,8 @@ from gptoss_api.server.request import RequestRecord
 def headers_of(started: Started) -> dict[bytes, bytes]:
     record = RequestRecord(())
     record.meter.observe([started])
-    return dict(record.answer_headers())
+    lines = record.answer_lines().split(b"\r\n")[:-1]
+    return {name: value for name, _, value in (line.partition(b": ") for line in lines)}
 
 
 def test_what_was_left_out_of_a_conversation_is_told() -> None:

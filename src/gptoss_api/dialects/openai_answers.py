@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from os import urandom
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from .. import __version__
 from ..core.errors import UpstreamIncomplete
 from ..core.events import FinishReason, Started, Usage
+from ..core.identifiers import new_identifier
 from ..core.result import Choice, Collector
 
 _FINGERPRINT: Final = f"gptoss-{__version__}"
@@ -19,7 +19,7 @@ _EMULATED_FINGERPRINT: Final = "gptoss-emulated"
 def opening(prefix: str, kind: str, started: Started) -> dict[str, Any]:
     """The members every answer starts with; ``created`` in Unix seconds."""
     return {
-        "id": f"{prefix}-{urandom(16).hex()}",
+        "id": f"{prefix}-{new_identifier()}",
         "object": kind,
         "created": int(time.time()),
         "model": started.model,

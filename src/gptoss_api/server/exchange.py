@@ -5,21 +5,17 @@ goes to the transport at once, the head of an answer together with its first byt
 """
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
-from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..dialects.base import StreamFormat
 from ..loop import Flow
-from .request import RequestRecord
+from .request import RawHeaders, RequestRecord, header_lines
 
 if TYPE_CHECKING:
     from .protocol import HttpProtocol
-
-RawHeaders = Sequence[tuple[bytes, bytes]]
 
 # A body that is not read is not received without end, in bytes.
 UNREAD_LIMIT: Final = 64 * 1024
@@ -27,11 +23,9 @@ UNREAD_LIMIT: Final = 64 * 1024
 # Which a client has to skip where it did not ask for it (RFC 9110, section 15.2).
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
-_JSON: Final = (b"content-type", b"application/json")
-_STREAM_HEADERS: Final[RawHeaders] = (
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-)
+_JSON: Final = b"content-type: application/json\r\n"
+_STREAM_LINES: Final = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
+_CLOSE: Final = (b"connection", b"close")
 STATUS_LINES: Final = {
     **{status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus},
     # Anthropic's own.
@@ -39,9 +33,6 @@ STATUS_LINES: Final = {
 }
 # OpenAI's Go SDK, whose older releases take the empty line after a comment for the end of an event.
 _GO: Final = "OpenAI/Go"
-# RFC 9110, section 5.5: what no field value holds.
-_FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
-_VALUE: Final = itemgetter(1)
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -195,6 +186,11 @@ class Exchange:
         if wanted and self.gone:
             self.task.cancel()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether its task is cancelled because the client left."""
+        return self._watched and self.gone
+
     def _wake(self) -> None:
         news, self._news = self._news, None
         if news is not None and not news.done():
@@ -207,23 +203,27 @@ class Exchange:
 
         An answer that is not ``sized`` by one of its headers ends where :meth:`end` says so.
         """
+        if _CLOSE in headers:
+            self.keep_alive = False
+            headers = [header for header in headers if header != _CLOSE]
+        self.begin(status, header_lines(headers), sized=sized)
+
+    def begin(self, status: int, lines: bytes, *, sized: bool) -> None:
+        """The same with :func:`header_lines` that were made before."""
         self.record.status = status
-        lines = [STATUS_LINES[status], self.connection.shared.date, self.common]
-        if _FORBIDDEN(b"".join(map(_VALUE, headers))):
-            raise ValueError(f"one of the headers {[name for name, _ in headers]} cannot be sent")
-        for name, value in headers:
-            if name == b"connection" and value == b"close":
-                self.keep_alive = False
-            else:
-                lines.append(b"%b: %b\r\n" % (name, value))
         if not sized and self.method != "HEAD" and status not in (204, 304):
             if self.http_version == "1.0":
                 self.keep_alive = False
             else:
                 self._chunked = True
-                lines.append(b"transfer-encoding: chunked\r\n")
-        lines.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
-        self._head = b"".join(lines)
+                lines += b"transfer-encoding: chunked\r\n"
+        self._head = b"%b%b%b%b%b" % (
+            STATUS_LINES[status],
+            self.connection.shared.date,
+            self.common,
+            lines,
+            b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n",
+        )
 
     def switch(self, headers: RawHeaders) -> None:
         """Accepts that another protocol is spoken: what is written and arrives from now on is as it is."""
@@ -274,7 +274,11 @@ class Exchange:
 
     def respond_json(self, status: int, body: bytes, headers: RawHeaders = ()) -> None:
         """A whole answer in JSON."""
-        self.start(status, [_JSON, *headers, (b"content-length", b"%d" % len(body))], sized=True)
+        self.respond(status, body, [(b"content-type", b"application/json"), *headers])
+
+    def give(self, body: bytes, lines: bytes) -> None:
+        """A whole answer in JSON to what was asked for, with these :func:`header_lines`."""
+        self.begin(200, b"%b%bcontent-length: %d\r\n" % (_JSON, lines, len(body)), sized=True)
         self.end(body)
 
     @property
@@ -320,8 +324,8 @@ class ClientStream:
     The status line and headers leave with the first bytes: until then a failure can still be an
     ordinary error response. When nothing was written for ``keep_alive`` seconds the stream opens
     (if need be) and the form's sign of life is written, where it has one, so that neither side gives
-    up on a thinking model; with 0 there is none. The ``headers`` are those of ``early`` where it opens
-    before any are set.
+    up on a thinking model; with 0 there is none. The ``lines`` of its head are those of ``early`` where it
+    opens before any are set.
     """
 
     def __init__(
@@ -329,7 +333,7 @@ class ClientStream:
         exchange: Exchange,
         form: StreamFormat,
         keep_alive: float,
-        early: Callable[[], RawHeaders] = tuple,
+        early: Callable[[RequestRecord], bytes] = lambda _: b"",
     ) -> None:
         self._exchange = exchange
         self._form = form
@@ -341,7 +345,7 @@ class ClientStream:
         if self._sign.startswith(b":") and exchange.record.headers.get("user-agent", "").startswith(_GO):
             self._sign = self._sign.removesuffix(b"\n")
         self._early = early
-        self.headers: RawHeaders | None = None
+        self.lines: bytes | None = None
         self.started = False
 
     async def write(self, data: bytes) -> None:
@@ -386,10 +390,11 @@ class ClientStream:
 
     def _open(self) -> None:
         self.started = True
-        headers = self._early() if self.headers is None else self.headers
-        kind = (b"content-type", self._form.content_type)
-        self._exchange.start(200, (kind, *_STREAM_HEADERS, *headers), sized=False)
-        self._exchange.sign_of_life = self._sign
+        exchange = self._exchange
+        lines = self._early(exchange.record) if self.lines is None else self.lines
+        kind = self._form.content_type
+        exchange.begin(200, b"content-type: %b\r\n%b%b" % (kind, _STREAM_LINES, lines), sized=False)
+        exchange.sign_of_life = self._sign
 
     def _tick(self) -> None:
         quiet = self._loop.time() - self._last_write

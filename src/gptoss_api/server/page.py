@@ -8,7 +8,8 @@ from typing import Final
 from msgspec import Struct
 
 from ..core.errors import NotFound
-from .exchange import Exchange, RawHeaders
+from .exchange import Exchange
+from .request import RawHeaders
 
 # Nothing but the page's own files runs or is shown, and it talks to nothing but this gateway: what a model
 # writes stays text even where the page had a hole.

@@ -412,9 +412,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def _begin(self, exchange: Exchange) -> None:
         self._answered = exchange
-        exchange.task = task = self._loop.create_task(self._serve(exchange))
+        exchange.task = task = self._loop.create_task(self._serve(exchange), name="request")
         self.shared.tasks.add(task)
-        task.add_done_callback(self.shared.tasks.discard)
 
     async def _serve(self, exchange: Exchange) -> None:
         try:
@@ -423,6 +422,7 @@ class HttpProtocol(asyncio.Protocol):
                 await exchange.writable()
             await self.shared.serve(exchange)
         finally:
+            self.shared.tasks.discard(exchange.task)
             # An answer that stays incomplete has no other honest end.
             if not exchange.complete and not self._lingers:
                 exchange.abort()

@@ -1,27 +1,34 @@
 """What the server knows of one request: its id, headers, caller, and what became of it."""
 
 import logging
+import re
 import time
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from os import urandom
+from typing import Final
 
 from msgspec.structs import replace
 
 from ..access import NOBODY, Reservation
 from ..core.account import Meter, UpstreamTime
 from ..core.errors import GatewayError, InternalError
+from ..core.events import Started
+from ..core.identifiers import new_identifier
 from ..core.turn import Turn
 from ..dialects.openai_errors import openai_error
 
 # Ids of proxies in front of us are kept when they are harmless to log and to send back.
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
+RawHeaders = Sequence[tuple[bytes, bytes]]
+# RFC 9110, section 5.5: what no field value holds.
+_FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+
 _log = logging.getLogger(__name__)
 
 
 def new_request_id() -> str:
-    return f"req_{urandom(12).hex()}"
+    return f"req_{new_identifier()[:24]}"
 
 
 def id_lines(request_id: str) -> bytes:
@@ -70,7 +77,7 @@ class RequestRecord:
         self.key = NOBODY
         # Where its key has limits: what is set aside for it, and what its answer's headers say of them.
         self.reservation: Reservation | None = None
-        self.limit_headers: Sequence[tuple[bytes, bytes]] = ()
+        self.limit_headers: RawHeaders = ()
         self.dialect = ""
         # The model that is asked, by its canonical id, once it is.
         self.model = ""
@@ -116,12 +123,27 @@ class RequestRecord:
         _log.exception("request %s failed", self.id)
         return InternalError(f"The gateway failed on this request; its log has the cause under {self.id}.")
 
-    def answer_headers(self) -> list[tuple[bytes, bytes]]:
+    def answer_lines(self) -> bytes:
         """``x-gptoss-*``: who answered, and what was emulated, ignored or repaired so far."""
-        started = self.meter.started
+        meter = self.meter
+        started = meter.started
         if started is None:
-            return [*self.limit_headers]
-        headers = [*_answered(started.upstream, started.model, started.thread, started.emulated)]
+            return header_lines(self.limit_headers)
+        lines = _answered(started.upstream, started.model, started.thread, started.emulated)
+        if (
+            started.ignored
+            or self.limit_headers
+            or started.context_edits
+            or started.repeat
+            or self.not_stored
+            or meter.repairs
+        ):
+            lines += header_lines(self._particulars(started))
+        return lines
+
+    def _particulars(self, started: Started) -> list[tuple[bytes, bytes]]:
+        """What is told of few answers."""
+        headers: list[tuple[bytes, bytes]] = []
         if started.ignored and (ignored := _header_list(started.ignored)):
             headers.append((b"x-gptoss-ignored", ignored))
         if repairs := self.meter.repairs:
@@ -138,16 +160,27 @@ class RequestRecord:
 
 
 @lru_cache(256)
-def _answered(
-    upstream: str, model: str, thread: str, emulated: tuple[str, ...]
-) -> tuple[tuple[bytes, bytes], ...]:
+def _answered(upstream: str, model: str, thread: str, emulated: tuple[str, ...]) -> bytes:
     """What is told of every answer, and is the same of most."""
-    headers = (
+    headers = [
         (b"x-gptoss-upstream", upstream.encode("latin-1", "replace")),
         (b"x-gptoss-model", model.encode("latin-1", "replace")),
         (b"x-gptoss-thread", thread.encode()),
-    )
-    return (*headers, (b"x-gptoss-emulated", ",".join(emulated).encode())) if emulated else headers
+    ]
+    if emulated:
+        headers.append((b"x-gptoss-emulated", ",".join(emulated).encode()))
+    return header_lines(headers)
+
+
+def header_lines(headers: RawHeaders) -> bytes:
+    """The lines of a head that say these.
+
+    Raises:
+        ValueError: for a value that no field can have.
+    """
+    if _FORBIDDEN(b"".join([value for _, value in headers])):
+        raise ValueError(f"one of the headers {[name for name, _ in headers]} cannot be sent")
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 def _header_list(names: tuple[str, ...]) -> bytes:

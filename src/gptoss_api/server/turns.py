@@ -2,8 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
 
 from msgspec import Struct, field
@@ -16,13 +15,13 @@ from ..core.events import Events, Finished, UsageReported
 from ..core.result import Collector
 from ..core.turn import Turn
 from ..dialects.base import Answer, DialectRequest, Headers, ModelProbe, PreparedAnswer, StreamRenderer
-from ..loop import Flow, beside
+from ..loop import LIGHT, Flow, beside
 from ..upstreams.base import Sink
 from .body import body_at_hand, read_body, weight_of
 from .drain import Drain, shutting_down
 from .exchange import ClientGone, ClientStream, Exchange
 from .intake import Intake
-from .request import RequestRecord
+from .request import RequestRecord, header_lines
 from .series import AnswerTurn, Series
 
 R = TypeVar("R", bound=DialectRequest)
@@ -64,6 +63,10 @@ class AnswerEndpoint(ABC, Generic[R]):
     async def read(self, body: bytes, record: RequestRecord) -> R:
         """The request in ``body``."""
 
+    def read_light(self, body: bytes, record: RequestRecord) -> R | None:
+        """The same, at once, where ``body`` is light and all that is needed; ``None`` where it is not."""
+        return None
+
     def answer(self, request: R, sink: Sink) -> Awaitable[None]:
         """Feeds the events that answer ``request``."""
         if len(request.turns) == 1:
@@ -90,19 +93,28 @@ class AnswerEndpoint(ABC, Generic[R]):
         try:
             body = body_at_hand(exchange, intake.largest)
             if body is not None:
-                request = await self._understood(body, record)
+                record.size, record.weight = len(body), weight_of(body)
+                request = self.read_light(body, record)
+                if request is None:
+                    request = await self.read(body, record)
             else:
                 with intake.body(record.caller) as arriving:
-                    request = await self._understood(await read_body(exchange, arriving), record)
+                    body = await read_body(exchange, arriving)
+                    record.size, record.weight = len(body), weight_of(body)
+                    request = await self.read(body, record)
+            self._own(request, record)
             # What asks no model, such as Ollama's look for one, costs nothing.
             if record.key.limited and request.turns:
                 await self._reserve(request, record)
             await self.serve(request, exchange)
         except asyncio.CancelledError:
+            if exchange.stopped:
+                raise ClientGone from None
             if drain.expired and not record.status:
                 raise shutting_down() from None
             raise
         finally:
+            exchange.watch(False)
             drain.running.discard(task)
             if record.reservation is not None:
                 record.reservation.leave()
@@ -117,42 +129,31 @@ class AnswerEndpoint(ABC, Generic[R]):
         )
         record.limit_headers = self._limit_headers(record.reservation.allowances)
 
-    async def _understood(self, body: bytes, record: RequestRecord) -> R:
-        """The request in ``body``, its turns as ``record`` asks them."""
-        record.size, record.weight = len(body), weight_of(body)
-        request = await self.read(body, record)
+    def _own(self, request: R, record: RequestRecord) -> None:
+        """Has the turns of ``request`` be as ``record`` asks them."""
         record.meter.prompt_tokens = estimated_tokens(record.size) + _AROUND * len(request.turns)
         if isinstance(request, ModelProbe):
             record.key.check_model(request.model)
         # The one place where turns get their owner, before anything can open them.
-        request.turns = tuple(map(record.own, request.turns))
-        return request
+        request.turns = tuple([record.own(turn) for turn in request.turns])
 
-    async def serve(self, request: R, exchange: Exchange) -> None:
+    def serve(self, request: R, exchange: Exchange) -> Awaitable[None]:
         """Answers one request for as long as its client is there."""
         exchange.watch(True)
-        try:
-            if request.stream:
-                await self._stream(request, exchange)
-                return
-            record = exchange.record
-            collected = _Collected(record)
-            await self.answer(request, collected)
-            body = await self.ended(request, record, request.render(collected.collector))
-            if record.reservation is not None:
-                await record.reservation.settle()
-            exchange.respond_json(200, body, record.answer_headers())
-        except asyncio.CancelledError:
-            if exchange.gone:
-                raise ClientGone from None
-            raise
-        finally:
-            exchange.watch(False)
+        return (self._stream if request.stream else self._give_whole)(request, exchange)
+
+    async def _give_whole(self, request: R, exchange: Exchange) -> None:
+        record = exchange.record
+        collected = _Collected(record)
+        await self.answer(request, collected)
+        body = await self.ended(request, record, request.render(collected.collector))
+        if record.reservation is not None:
+            await record.reservation.settle()
+        exchange.give(body, record.answer_lines())
 
     async def _stream(self, request: R, exchange: Exchange) -> None:
         record = exchange.record
-        early = partial(self._early_headers, record)
-        stream = ClientStream(exchange, self._stream_format, self._serving.keep_alive, early)
+        stream = ClientStream(exchange, self._stream_format, self._serving.keep_alive, self._early_lines)
         rendered = _Rendered(request.renderer(), stream, record)
         renderer = rendered.renderer
         exchange.limit(rendered.flow)
@@ -162,7 +163,7 @@ class AnswerEndpoint(ABC, Generic[R]):
             if record.reservation is not None:
                 await record.reservation.settle()
             if record.not_stored and not stream.started:
-                stream.headers = record.answer_headers()
+                stream.lines = record.answer_lines()
             await stream.close(last)
         except asyncio.CancelledError:
             if not (self._serving.drain.expired and stream.started):
@@ -183,11 +184,12 @@ class AnswerEndpoint(ABC, Generic[R]):
         last = self.last_words(renderer, rendered.held, broken)
         await stream.close(await self.ended(request, record, last))
 
-    def _early_headers(self, record: RequestRecord) -> Sequence[tuple[bytes, bytes]]:
+    def _early_lines(self, record: RequestRecord) -> bytes:
         """What can be told before an upstream answers, by a comment that breaks a long silence."""
         if upstream := self._serving.upstream():
-            return [(b"x-gptoss-upstream", upstream.encode("latin-1", "replace")), *record.limit_headers]
-        return record.limit_headers
+            told = (b"x-gptoss-upstream", upstream.encode("latin-1", "replace"))
+            return header_lines([told, *record.limit_headers])
+        return header_lines(record.limit_headers)
 
 
 async def _prepared(request: PreparedAnswer, sink: Sink) -> None:
@@ -225,7 +227,7 @@ class _Rendered:
         record, stream = self._record, self._stream
         record.meter.observe(events)
         if not stream.started:
-            stream.headers = record.answer_headers()
+            stream.lines = record.answer_lines()
         data = self.renderer.feed(events)
         if self.held:
             data = self.held + data
@@ -247,6 +249,9 @@ class TurnEndpoint(AnswerEndpoint[DialectRequest]):
 
     async def read(self, body: bytes, record: RequestRecord) -> DialectRequest:
         return await beside(record.weight, self._parse, body, record.headers)
+
+    def read_light(self, body: bytes, record: RequestRecord) -> DialectRequest | None:
+        return self._parse(body, record.headers) if record.weight <= LIGHT else None
 
 
 async def parsed(parse: Callable[[bytes, Headers], P], body: bytes, record: RequestRecord) -> P:

@@ -1,5 +1,7 @@
 """``POST /v1/responses``: answered at once or in the background, kept unless the client objects."""
 
+from collections.abc import Awaitable
+
 from msgspec import Raw, json
 
 from ...core.errors import ContextLengthExceeded, GatewayError
@@ -9,7 +11,7 @@ from ...dialects.responses import CompactConversation, CompactionRequest, Create
 from ...loop import beside
 from ...upstreams.base import Sink
 from ..exchange import ClientStream, Exchange
-from ..request import RequestRecord
+from ..request import RequestRecord, header_lines
 from ..series import AnswerTurn
 from ..turns import AnswerEndpoint, Serving
 from .background import BackgroundRuns
@@ -58,10 +60,12 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
         """What was held back is numbered already: without it the client would see a gap."""
         return held + renderer.fail(error)
 
-    async def serve(self, request: ResponseRequest, exchange: Exchange) -> None:
-        if not request.asked.background:
-            await super().serve(request, exchange)
-            return
+    def serve(self, request: ResponseRequest, exchange: Exchange) -> Awaitable[None]:
+        if request.asked.background:
+            return self._serve_in_background(request, exchange)
+        return super().serve(request, exchange)
+
+    async def _serve_in_background(self, request: ResponseRequest, exchange: Exchange) -> None:
         record = exchange.record
         run = await self._runs.start(record.caller, request, record)
         # The run goes on when this request is over.
@@ -71,7 +75,7 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
             return
         # The run does not end with this client: it may come back for the rest.
         stream = ClientStream(exchange, self._stream_format, self._serving.keep_alive)
-        stream.headers = record.limit_headers
+        stream.lines = header_lines(record.limit_headers)
         await stream.relay(run.follow(0))
 
 

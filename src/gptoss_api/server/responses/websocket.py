@@ -13,7 +13,7 @@ import msgspec
 
 from ...core.errors import GatewayError, InvalidRequest, Overloaded, UnsupportedParameter
 from ...dialects.openai_errors import error_object, openai_error
-from ..exchange import Exchange, RawHeaders
+from ..exchange import Exchange
 from ..turns import Serving
 
 # How often it is looked whether the server stops, and how often a quiet client gets a ping, in seconds.
@@ -204,7 +204,7 @@ class _Message(Exchange):
         self.arrived(body)
         self.arrived_whole()
 
-    def start(self, status: int, headers: RawHeaders, *, sized: bool) -> None:
+    def begin(self, status: int, lines: bytes, *, sized: bool) -> None:
         self.record.status = self._status = status
 
     def write(self, data: bytes, *, last: bool = False) -> None:
