@@ -14,6 +14,7 @@ from gptoss_api.config import resolve
 from gptoss_api.core.servers import SERVER_KINDS
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.gateway import Gateway
+from gptoss_api.loop.wheel import wheel_of
 from gptoss_api.server.app import create_app
 from gptoss_api.server.drain import Drain
 from gptoss_api.server.protocol import HttpProtocol, Shared
@@ -24,46 +25,11 @@ from gptoss_api.upstreams.http.connection import Connection
 from gptoss_api.upstreams.openai_compatible import OpenAICompatibleUpstream, Server
 from tests.server.talking import CHAT
 from tests.server.unwired import TakesAll
+from tests.timed_loop import Loop
 
 TOKENS = Tokens()
 SILENCE, TOTAL, KEEP_ALIVE = 20.0, 70.0, 15.0
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes when the test says so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1000.0
-        self.errors: list[dict[str, Any]] = []
-        self.set_exception_handler(lambda loop, context: self.errors.append(context))
-
-    def time(self) -> float:
-        return self.now
-
-    def settle(self, *calls: Any) -> None:
-        """Makes a call of a function with arguments, and all that follows from it."""
-        if calls:
-            self.call_soon(*calls)
-        for _ in range(100):
-            self.call_soon(self.stop)
-            self.run_forever()
-            if not self._ready:  # type: ignore[attr-defined]
-                assert not self.errors
-                return
-        raise AssertionError("something goes round in circles")
-
-    def pass_time(self, seconds: float) -> None:
-        """In small steps: timers that follow from others are kept too."""
-        end = self.now + seconds
-        while self.now < end:
-            self.now = min(self.now + 0.5, end)
-            self.settle()
-
-    @property
-    def timers(self) -> list[asyncio.TimerHandle]:
-        return [timer for timer in self._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
 
 
 class Socket:
@@ -99,6 +65,7 @@ class Turns(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = Loop()
+        self.wheel = wheel_of(self.loop)
         self.patch = pytest.MonkeyPatch()
         self.wires: list[Wire] = []
         self.patch.setattr(client, "dial", self.dial)
@@ -270,11 +237,13 @@ class Turns(RuleBasedStateMachine):
     def nothing_is_left_of_what_is_over(self) -> None:
         if not self.drain.in_flight:
             assert not self.admission.active
+            # The pool of connections is swept, and the gateway's own tasks sleep.
             timed = [repr(timer) for timer in self.loop.timers]
-            # The pool of connections is swept, the gateway's own tasks sleep, and a client that does not read
-            # has its time too.
-            others = ("_sweep", "_set_result", "_read_timed_out")
+            others = ("_sweep", "_set_result", "Wheel._turn")
             assert not [timer for timer in timed if not any(name in timer for name in others)]
+            # A client that does not read has its time too.
+            set_ = [repr(deadline.due) for bucket in self.wheel.buckets.values() for deadline in bucket]
+            assert not [due for due in set_ if "_read_timed_out" not in due]
 
     def teardown(self) -> None:
         if hasattr(self, "client"):
@@ -294,6 +263,7 @@ class Turns(RuleBasedStateMachine):
         self.loop.run_until_complete(self.gateway.close())
         self.loop.settle()
         assert all(wire.closed for wire in self.wires)
+        assert not self.wheel.buckets
         assert not self.loop.timers
         assert not asyncio.all_tasks(self.loop)
         self.patch.undo()

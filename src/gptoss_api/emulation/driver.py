@@ -253,7 +253,7 @@ class TurnDriver:
             self.flow.release()
         if self._over:
             # The upstream may say nothing for a long time.
-            self._limit.set(asyncio.get_running_loop().time())
+            asyncio.get_running_loop().call_soon(self._limit.end)
 
     async def _feed_aside(self, events: Events) -> bool:
         out = await in_checker_thread(self._choice.feed, events)

@@ -3,5 +3,6 @@
 from .beside import LIGHT, beside, in_thread
 from .flow import Flow
 from .limit import Limit
+from .wheel import Deadline
 
-__all__ = ["LIGHT", "Flow", "Limit", "beside", "in_thread"]
+__all__ = ["LIGHT", "Deadline", "Flow", "Limit", "beside", "in_thread"]

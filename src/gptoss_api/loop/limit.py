@@ -2,6 +2,9 @@
 
 import asyncio
 from types import TracebackType
+from typing import Any
+
+from .wheel import Deadline
 
 
 class Limit:
@@ -11,37 +14,51 @@ class Limit:
     plain part, for the many blocks that are hardly ever over time.
     """
 
-    __slots__ = ("_cancelling", "_over", "_task", "_timer", "_when")
+    __slots__ = ("_cancelling", "_deadline", "_over", "_task", "_when")
 
     def __init__(self, when: float | None = None) -> None:
         self._when = when
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline: Deadline | None = None
+        # There is one inside of the block.
+        self._task: asyncio.Task[Any] | None = None
         self._over = False
 
     def __enter__(self) -> "Limit":
-        task = asyncio.current_task()
+        self._task = task = asyncio.current_task()
         assert task is not None
-        self._task = task
         self._cancelling = task.cancelling()
         if self._when is not None:
             self.set(self._when)
         return self
 
     def set(self, when: float) -> None:
-        """The moment is ``when`` from now on; from inside of the block, by whoever."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._task.get_loop().call_at(when, self._end)
+        """The moment is ``when`` from now on, inside of the block, by whoever; nothing after it."""
+        if self._task is None:
+            return
+        if self._deadline is None:
+            self._deadline = Deadline(self._task.get_loop(), self.end)
+        self._deadline.set(when)
+
+    def lift(self) -> None:
+        """There is no moment any more."""
+        if self._deadline is not None:
+            self._deadline.drop()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._timer is None:
-            return
-        self._timer.cancel()
-        if self._over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutError from error
+        task, self._task = self._task, None
+        if self._deadline is not None:
+            self._deadline.drop()
+            # It leads back here.
+            self._deadline = None
+        if self._over and task is not None:
+            left = task.uncancel()
+            if left <= self._cancelling and kind is asyncio.CancelledError:
+                raise TimeoutError from error
 
-    def _end(self) -> None:
-        self._over = True
-        self._task.cancel()
+    def end(self) -> None:
+        """The moment is now; likewise."""
+        if self._task is not None:
+            self._over = True
+            self._task.cancel()

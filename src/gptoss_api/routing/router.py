@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from ..core.errors import GatewayError, UpstreamTimeout, UpstreamUnavailable
 from ..core.events import Events
 from ..core.turn import Turn, UserMessage
+from ..loop import Limit
 from ..upstreams.base import Capabilities, Health, Sink, Upstream, log_fields
 from .breaker import Breaker, BreakerState
 from .failover import judge, most_telling
@@ -134,9 +135,10 @@ class Router:
             _log.info("%s is tried again", route.name, extra=log_fields(turn.request_id))
         breaker.begin()
         told = False
+        until = None if route.patience is None else asyncio.get_running_loop().time() + route.patience
         try:
             try:
-                async with asyncio.timeout(route.patience) as attempt.patience:
+                with Limit(until) as attempt.patience:
                     await route.upstream.answer(turn, attempt)
             except TimeoutError:
                 raise UpstreamTimeout(
@@ -207,13 +209,13 @@ class _Attempt:
         self.flow = sink.flow
         self.begun = False
         self.broken_off = False
-        self.patience: asyncio.Timeout | None = None
+        self.patience: Limit | None = None
 
     def feed(self, events: Events) -> bool:
         if not self.begun:
             self.begun = True
             if self.patience is not None:
-                self.patience.reschedule(None)
+                self.patience.lift()
         self.broken_off = not self._sink.feed(events)
         return not self.broken_off
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..dialects.base import StreamFormat
-from ..loop import Flow
+from ..loop import Deadline, Flow
 from .request import RawHeaders, RequestRecord, header_lines
 
 if TYPE_CHECKING:
@@ -340,7 +340,10 @@ class ClientStream:
         self._keep_alive = keep_alive
         self._loop = asyncio.get_running_loop()
         self._last_write = self._loop.time()
-        self._timer = self._loop.call_later(keep_alive, self._tick) if keep_alive else None
+        self._timer: Deadline | None = None
+        if keep_alive:
+            self._timer = Deadline(self._loop, self._tick)
+            self._timer.set(self._last_write + keep_alive)
         self._sign = form.keep_alive
         if self._sign.startswith(b":") and exchange.record.headers.get("user-agent", "").startswith(_GO):
             self._sign = self._sign.removesuffix(b"\n")
@@ -386,7 +389,9 @@ class ClientStream:
         """Ends the keep-alive; the stream itself may already be closed or was never opened."""
         self._exchange.sign_of_life = b""
         if self._timer is not None:
-            self._timer.cancel()
+            self._timer.drop()
+            # It leads back here.
+            self._timer = None
 
     def _open(self) -> None:
         self.started = True
@@ -397,10 +402,11 @@ class ClientStream:
         exchange.sign_of_life = self._sign
 
     def _tick(self) -> None:
-        quiet = self._loop.time() - self._last_write
-        if quiet >= self._keep_alive:
-            # A client that has not read what was sent last needs no sign of life.
-            if self._sign and not self._exchange.congested:
-                self.feed(self._sign)
-            quiet = 0.0
-        self._timer = self._loop.call_later(self._keep_alive - quiet, self._tick)
+        now = since = self._loop.time()
+        if now - self._last_write < self._keep_alive:
+            since = self._last_write
+        # A client that has not read what was sent last needs no sign of life.
+        elif self._sign and not self._exchange.congested:
+            self.feed(self._sign)
+        if self._timer is not None:
+            self._timer.set(since + self._keep_alive)

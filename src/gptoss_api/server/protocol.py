@@ -24,6 +24,7 @@ from urllib.parse import unquote
 import httptools
 
 from ..core.errors import InvalidRequest
+from ..loop import Deadline
 from .exchange import STATUS_LINES, UNREAD_LIMIT, Exchange
 from .listening import DescriptorWatch
 from .request import id_lines, new_request_id
@@ -128,7 +129,7 @@ class HttpProtocol(asyncio.Protocol):
         # Whether more was written than the client reads, and who waits for that to pass.
         self.congested = False
         self._relief: list[asyncio.Future[None]] = []
-        self._read_timer: asyncio.TimerHandle | None = None
+        self._read_timer: Deadline | None = None
         # For how long the present answer has waited, and since when it waits now.
         self._waited = 0.0
         self._waits_since = 0.0
@@ -431,11 +432,12 @@ class HttpProtocol(asyncio.Protocol):
         limit = self.shared.read_timeout
         if limit is not None and self._read_timer is None:
             self._waits_since = self._loop.time()
-            self._read_timer = self._loop.call_later(max(limit - self._waited, 0.0), self._read_timed_out)
+            self._read_timer = Deadline(self._loop, self._read_timed_out)
+            self._read_timer.set(self._waits_since + max(limit - self._waited, 0.0))
 
     def _stop_read_timer(self) -> None:
         if self._read_timer is not None:
-            self._read_timer.cancel()
+            self._read_timer.drop()
             self._read_timer = None
 
     def _read_timed_out(self) -> None:

@@ -1,11 +1,13 @@
 """How many turns run at one upstream at a time, and who is next when they are all taken."""
 
 import asyncio
+from functools import partial
 from types import TracebackType
 
 from ..core.account import UPSTREAM_TIME, UpstreamTime
 from ..core.errors import Overloaded
 from ..core.histogram import Histogram
+from ..loop import Deadline
 
 _RETRY_AFTER_MIN = 1.0
 _RETRY_AFTER_MAX = 60.0
@@ -92,11 +94,9 @@ class Admission:
         waiter: asyncio.Future[None] = loop.create_future()
         self._queues.setdefault(caller, {})[waiter] = None
         self._waiting += 1
-        timer = (
-            None
-            if self._wait_timeout is None
-            else loop.call_later(self._wait_timeout, self._expire, caller, waiter)
-        )
+        deadline = Deadline(loop, partial(self._expire, caller, waiter))
+        if self._wait_timeout is not None:
+            deadline.set(loop.time() + self._wait_timeout)
         try:
             await waiter
         except BaseException:
@@ -107,8 +107,7 @@ class Admission:
                 self._hand_over(caller)
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            deadline.drop()
 
     def give_back(self, caller: str, held: float) -> None:
         """Gives a slot back that was held for so many seconds."""

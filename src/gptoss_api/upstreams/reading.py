@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from ..core.errors import GatewayError, UpstreamIncomplete
 from ..core.events import Event
-from ..loop import in_thread
+from ..loop import Deadline, in_thread
 from ..text.sse import SseDecoder
 from .base import Sink
 from .clock import TurnClock
@@ -115,7 +115,7 @@ class StreamReader:
         self._patience: float | None = None
         self._carried = 0
         self._patient_until: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Deadline | None = None
         # Set while ``read`` runs; what works on a large read beside the event loop.
         self._recipient: Recipient | None = None
         self._end: asyncio.Future[None]
@@ -136,7 +136,9 @@ class StreamReader:
             self._recipient = None
             recipient.flow.go_on = None
             if self._timer is not None:
-                self._timer.cancel()
+                self._timer.drop()
+                # It leads back here.
+                self._timer = None
             if self._work is not None:
                 self._work.cancel()
 
@@ -194,15 +196,16 @@ class StreamReader:
             self._patience, self._carried = patience, wire.carried
             self._patient_until = None if patience is None else self._clock.now() + patience
         if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+            self._timer.drop()
         until = self._patient_until
         if until is not None and (self._late or self._clock.now() >= until):
             self._lose_patience()
             return True
         waits = self._response.call_at_change(self._go_on)
         if waits and until is not None:
-            self._timer = asyncio.get_running_loop().call_at(until, self._lose_patience)
+            if self._timer is None:
+                self._timer = Deadline(asyncio.get_running_loop(), self._lose_patience)
+            self._timer.set(until)
         return waits
 
     def _lose_patience(self) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 import httptools
 
 from ...core.errors import GatewayError, UpstreamFailure, UpstreamIncomplete, UpstreamTimeout
+from ...loop import Deadline
 from .head import ResponseHeaders
 
 # Reading from the socket stops while more than this many bytes wait for the reader.
@@ -87,7 +88,7 @@ class Connection(asyncio.Protocol):
         self.on_body = self._parts.append
         # What the reader has called at the next change, while it waits for one.
         self._waiter: Callable[[], None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Deadline | None = Deadline(loop, self._check_time)
         self._failure: GatewayError | None = None
         self._paused = False
         self.done = True
@@ -143,8 +144,8 @@ class Connection(asyncio.Protocol):
         self._bound = clock
         if clock is not None and (deadline := clock.deadline) is not None:
             wait = deadline - now if wait is None else min(wait, deadline - now)
-        if wait is not None:
-            self._timer = self._loop.call_later(wait, self._check_time)
+        if wait is not None and self._timer is not None:
+            self._timer.set(now + wait)
         transport = self._transport
         if transport is None or not self.alive:
             self._end()
@@ -196,8 +197,7 @@ class Connection(asyncio.Protocol):
     def reset(self) -> bool:
         """Ends the exchange; ``False`` if the connection is of no further use and was aborted."""
         if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+            self._timer.drop()
         self._parser = None
         self._bound = None
         self._waiter = None
@@ -273,6 +273,10 @@ class Connection(asyncio.Protocol):
         self.alive = False
         self._end(exc)
         self._transport = None
+        if self._timer is not None:
+            self._timer.drop()
+            # It leads back here.
+            self._timer = None
 
     # -- httptools -----------------------------------------------------------------------------
 
@@ -387,5 +391,5 @@ class Connection(asyncio.Protocol):
                 self._fail(UpstreamTimeout(f"The upstream at {self._where} {what} for {timeout:g} seconds."))
             else:
                 left = min(left, quiet)
-        if left < inf:
-            self._timer = self._loop.call_later(left, self._check_time)
+        if left < inf and self._timer is not None:
+            self._timer.set(now + left)

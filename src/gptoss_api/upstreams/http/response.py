@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from ...core.errors import GatewayError, UpstreamFailure, UpstreamIncomplete
+from ...loop import Limit
 from .connection import Connection
 from .decoding import CorruptBody, Inflater
 from .head import ResponseHeaders
@@ -115,7 +116,7 @@ class HttpResponse:
         try:
             connection.take()
             if not connection.done:
-                async with asyncio.timeout(timeout):
+                with Limit(asyncio.get_running_loop().time() + timeout):
                     while connection.take() or not connection.done:
                         if not connection.done:
                             await connection.arrival()
