@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gptoss_api.core.errors import InvalidRequest, InvalidValue
 from gptoss_api.core.turn import AssistantMessage
 from gptoss_api.dialects import json_body
+from gptoss_api.dialects.beginnings import Beginnings, ConversationItems
 from gptoss_api.dialects.chat import ChatDialect
 from gptoss_api.dialects.fields import Fields
 from gptoss_api.dialects.json_body import MAX_DEPTH, KnownItem, KnownItems, decode_object
@@ -32,6 +33,7 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_body, "_known", Memo(1024 * 1024))
     monkeypatch.setattr(json_body, "_known_tools", Memo(1024 * 1024))
+    monkeypatch.setattr(json_body, "_begun", Beginnings(8 * 1024 * 1024))
 
 
 def chat_body(**changes: Any) -> dict[str, Any]:
@@ -278,6 +280,56 @@ def test_a_conversation_that_grows_means_the_same_at_each_step(
         assert step == turn(size)
 
 
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_conversation_means_the_same_whether_its_beginning_came_before(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialect, body = DIALECTS[name]
+    member = "input" if name == "responses" else "messages"
+    items = [*body[member], *results_of(LONG, json.dumps({"path": LONG}), LONG)[name]] * 2
+
+    def outcome(items: list[Any]) -> Any:
+        try:
+            return dialect.parse(json.dumps({**body, member: items}).encode(), {}).turns[0]
+        except InvalidRequest as error:
+            return type(error), error.message, error.param
+
+    monkeypatch.setattr(json_body, "LEAST", 1 << 30)
+    expected = [outcome(items[: size + 1]) for size in range(len(items))]
+    monkeypatch.setattr(json_body, "LEAST", 512)
+    assert [outcome(items[: size + 1]) for size in range(len(items))] == expected
+    # Another goes on from the same beginning, and this one again.
+    other = [*items[:4], {"role": "user", "content": LONG[:600]}]
+    for _ in range(2):
+        assert outcome(other) == outcome([*other])
+        assert outcome(items) == expected[-1]
+
+
+def test_of_a_conversation_that_grew_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages: list[dict[str, Any]] = [{"role": "system", "content": LONG[:900]}]
+    for number in range(60):
+        messages += (
+            {"role": "user", "content": f"{number} {LONG[:200]}"},
+            {"role": "assistant", "content": LONG[:300]},
+        )
+    first = ChatDialect().parse(json.dumps({"messages": messages}).encode(), {}).turn
+    read: list[bytes] = []
+    read_array = json_body._read_array
+
+    def counted(data: bytes, least: int) -> Any:
+        read.append(data)
+        return read_array(data, least)
+
+    monkeypatch.setattr(json_body, "_read_array", counted)
+    messages.append({"role": "user", "content": "And now?"})
+    body = json.dumps({"model": "gpt-oss-20b", "messages": messages, "stream": True}).encode()
+    for _ in range(2):
+        turn = ChatDialect().parse(body, {}).turn
+        assert list(map(id, turn.messages[:-1])) == list(map(id, first.messages))
+        assert turn.messages[-1].text == "And now?"
+    assert read == [b'[ {"role": "user", "content": "And now?"}]']
+
+
 PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("messages", {"content": [{"type": "image_url", "image_url": {"url": LONG}}]}),
     "messages": (
@@ -355,6 +407,31 @@ def test_a_body_read_by_its_items_is_the_body(body: dict[str, Any], indent: int 
     expected = json_body._decode_patiently(data)
     for _ in range(2):
         assert decode_object(data) == expected
+
+
+arrays = st.lists(values, max_size=5)
+
+
+@given(arrays, arrays, arrays, st.sampled_from([None, 1]))
+def test_an_array_that_begins_as_one_before_is_itself(
+    begin: list[Any], rest: list[Any], other: list[Any], indent: int | None
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_body, "LEAST", 512)
+        patch.setattr(json_body, "_begun", Beginnings(8 * 1024 * 1024))
+        for items in (begin, [*begin, *rest], [*begin, *other], [*begin, *rest, *other], begin):
+            data = json.dumps({"input": [LONG, *items]}, indent=indent).encode()
+            read = decode_object(data)
+            assert read == json_body._decode_patiently(data)
+            assert isinstance(read["input"], ConversationItems)
+
+
+def test_a_number_that_goes_on_is_another() -> None:
+    for digits in ("1", "12", "12.5", "12.5e1"):
+        data = f'{{"input": ["{LONG * 5}", {digits} ]}}'
+        assert decode_object(data.encode())["input"][1] == float(digits)
+        data = f'{{"input": ["{LONG * 5}", {digits}]}}'
+        assert decode_object(data.encode())["input"][1] == float(digits)
 
 
 @pytest.mark.parametrize("member", ["messages", "tools", "other"])

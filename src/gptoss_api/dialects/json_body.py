@@ -10,6 +10,7 @@ import msgspec
 
 from ..core.errors import InvalidRequest, TooManyValues
 from ..text.memo import Memo
+from .beginnings import LEAST, Beginnings, ConversationItems
 
 # Deeper than any schema or conversation, shallow enough for every recursive reader behind this one.
 MAX_DEPTH: Final = 128
@@ -30,10 +31,14 @@ _OF_ITEMS: Final = {"messages": 512, "input": 512}
 _REMEMBERED: Final = 8 * 1024 * 1024
 _BESIDE: Final = 600
 _PER_MARK: Final = 80
+# Bytes of whole arrays of them, and what an item of a role and a text takes beside its text.
+_BEGUN: Final = 8 * 1024 * 1024
+_PER_TEXT: Final = 400
 
 _decode: Final = msgspec.json.Decoder().decode
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _items: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_texts: Final = msgspec.json.Decoder(list[dict[str, str]]).decode
 # Reads without making anything.
 _skim: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _MARKS: Final = (b",", b"{", b"[")
@@ -67,6 +72,7 @@ class KnownItems(list[Any]):
 _known: Final[Memo[bytes, KnownItem]] = Memo(_REMEMBERED)
 # Apart from the items: an array that is one is nested deeper than the same array as a member.
 _known_tools: Final[Memo[bytes, KnownItems]] = Memo(_REMEMBERED // 4)
+_begun: Final = Beginnings(_BEGUN)
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
@@ -128,13 +134,43 @@ def _decode_by_items(body: bytes) -> dict[str, Any]:
             value[name] = _read_tools(bytes(raw))
             continue
         if name in _OF_ITEMS and memoryview(raw)[0] == _LIST:
-            least, items = _OF_ITEMS[name], _items(raw)
-            if len(body) >= least * len(items):
-                value[name] = _read_items([bytes(item) for item in items], least)
-                continue
+            value[name] = _read_conversation(bytes(raw), _OF_ITEMS[name])
+            continue
         value[name] = rest[name] = _decode(raw)
     _refuse_depth(rest)
     return value
+
+
+def _read_conversation(data: bytes, least: int) -> list[Any]:
+    if len(data) < LEAST:
+        return _read_array(data, least)[0]
+    known = _begun.of(data)
+    if known is None:
+        items, size = _read_array(data, least)
+        read = ConversationItems(items, {})
+    else:
+        beginning, others = known
+        if others == b"[]":
+            return beginning.items
+        items, size = _read_array(others, least)
+        size += beginning.size
+        read = ConversationItems([*beginning.items, *items], dict(beginning.items.made))
+    _begun.put(data, read, size)
+    return read
+
+
+def _read_array(data: bytes, least: int) -> tuple[list[Any], int]:
+    """The items of an array, and about what they and their text take in bytes."""
+    items = _items(data)
+    if len(data) >= least * len(items):
+        return _read_items([bytes(item) for item in items], least), _size(data)
+    try:
+        texts = _texts(data)
+    except msgspec.ValidationError:
+        values = _decode(data)
+        _refuse_depth(values, MAX_DEPTH - 1)
+        return values, _size(data)
+    return texts, 2 * len(data) + _PER_TEXT * len(texts)
 
 
 def _read_tools(data: bytes) -> KnownItems:

@@ -15,6 +15,7 @@ from ...core.turn import (
     ToolResultMessage,
     UserMessage,
 )
+from ..beginnings import ConversationItems
 from ..fields import Fields, as_object, made_with, unknown_value, wrong_type
 from ..json_body import KnownItem
 from ..parameters import MEDIA_PARTS, media_note, refused_media
@@ -38,33 +39,16 @@ def read_messages(body: Fields) -> tuple[tuple[Message, ...], tuple[str, ...]]:
     calls and results get one from the position of the call, the same in every request that repeats
     the conversation.
     """
-    reader: _Reader | None = None
     values = body.required_array("messages", least=1)
-    newest: int | None = None
-    left_out: dict[str, None] = {}
-    messages: list[Message] = []
-    for index, value in enumerate(values):
-        # A role and a text, as most are.
-        if type(value) is dict and len(value) == 2:
-            role, text = value.get("role"), value.get("content")
-            if type(role) is str and type(text) is str and (plain := _PLAIN.get(role)) is not None:
-                messages.append(plain(text))
-                continue
-        reader = reader or _Reader()
-        # Read before, and with no part that the model cannot read.
-        known = value.made if type(value) is KnownItem else _NOTHING
-        if known.get(_media) == () and (message := known.get(_message)) is not None:
-            messages.append(reader.placed(message, value, index))
-            continue
-        item = as_object(value, f"messages[{index}]")
-        if media := item.made(_media):
-            newest = _newest(values) if newest is None else newest
-            if index == newest:
-                place, kind = media[0]
-                raise refused_media(Fields({}, f"{item.at('content')}[{place}]"), kind, "text")
-            left_out |= dict.fromkeys(kind for _, kind in media)
-        messages.append(reader.placed(item.made(_message), item.members, index))
-    return tuple(messages), tuple(left_out)
+    if type(values) is not ConversationItems:
+        reader = _Reader()
+        reader.read(values)
+    else:
+        begun: _Reader | None = values.made.get(_Reader)
+        reader = _Reader() if begun is None else begun.copy()
+        reader.read(values)
+        values.made[_Reader] = reader
+    return tuple(reader.messages), tuple(reader.left_out)
 
 
 def _newest(values: list[Any]) -> int:
@@ -89,8 +73,44 @@ class _Reader:
     """Reads messages one after the other; remembers the calls that later results answer."""
 
     def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.left_out: dict[str, None] = {}
         self._tool_names: dict[str, str] = {}
         self._legacy_ids: dict[str, str] = {}
+
+    def copy(self) -> "_Reader":
+        copied = _Reader()
+        copied.messages = self.messages.copy()
+        copied.left_out = self.left_out.copy()
+        copied._tool_names = self._tool_names.copy()
+        copied._legacy_ids = self._legacy_ids.copy()
+        return copied
+
+    def read(self, values: list[Any]) -> None:
+        """Reads those of ``values`` that it has not read yet."""
+        newest: int | None = None
+        messages = self.messages
+        for index in range(len(messages), len(values)):
+            value = values[index]
+            # A role and a text, as most are.
+            if type(value) is dict and len(value) == 2:
+                role, text = value.get("role"), value.get("content")
+                if type(role) is str and type(text) is str and (plain := _PLAIN.get(role)) is not None:
+                    messages.append(plain(text))
+                    continue
+            # Read before, and with no part that the model cannot read.
+            known = value.made if type(value) is KnownItem else _NOTHING
+            if known.get(_media) == () and (message := known.get(_message)) is not None:
+                messages.append(self.placed(message, value, index))
+                continue
+            item = as_object(value, f"messages[{index}]")
+            if media := item.made(_media):
+                newest = _newest(values) if newest is None else newest
+                if index == newest:
+                    place, kind = media[0]
+                    raise refused_media(Fields({}, f"{item.at('content')}[{place}]"), kind, "text")
+                self.left_out |= dict.fromkeys(kind for _, kind in media)
+            messages.append(self.placed(item.made(_message), item.members, index))
 
     def placed(self, read: Message, members: dict[str, Any], index: int) -> Message:
         """``read``, which ``members`` say by themselves, with what the messages before it add."""
