@@ -24,26 +24,24 @@ from ..core.turn import (
 from ..text.digest import digest
 from ..text.memo import Memo
 
-_VERSION: Final = b"gptoss-api chain 1"
+_VERSION: Final = b"gptoss-api chain 2"
 # Below this, a JavaScript client writes a whole number without fraction or exponent, and exactly.
 _EXACT: Final = 2**53
 # Characters of arguments that are compared by their meaning: longer ones are compared as they are written.
 _LONGEST_ARGUMENTS: Final = 64 * 1024
-# Bytes of messages whose steps are remembered, and what one takes beside its text.
+# Bytes of calls whose forms are remembered, and what a message takes beside its text.
 _REMEMBERED: Final = 2 * 1024 * 1024
 _BESIDE: Final = 400
 
-# Conversations of so many messages are remembered as a whole, too, and bytes of them.
-_MANY: Final = 16
+# Conversations of so many messages are remembered as a whole, and bytes of them: one that grows comes again
+# to its end with every request.
+_MANY: Final = 4
 _BEGUN: Final = 8 * 1024 * 1024
-# Shorter texts are hashed as fast as they are found.
-_LONG: Final = 512
 
 _NOTHING: Final = "0:"
 
-# The hash after a hash, a message, and the place of the call that it answers: a conversation that grows is
-# hashed to its end with every request.
-_steps: Final[Memo[tuple[bytes, Message, int], bytes]] = Memo(_REMEMBERED)
+# The forms of an answer's calls.
+_called: Final[Memo[tuple[ToolCall, ...], str]] = Memo(_REMEMBERED)
 
 
 class Chain:
@@ -53,7 +51,7 @@ class Chain:
     """
 
     def __init__(self, preamble: bytes) -> None:
-        self.digest = _begin(preamble)
+        self._hash = _begin(preamble).copy()
         # Where the latest call with an id stands among all calls.
         self._calls: dict[str, int] = {}
         self._made = 0
@@ -61,56 +59,56 @@ class Chain:
     @classmethod
     def of(cls, preamble: bytes, messages: tuple[Message, ...]) -> "Chain":
         """The chain of ``messages``; of a conversation that grew, only what is new is hashed."""
-        chain = cls(preamble)
         if len(messages) < _MANY:
+            chain = cls(preamble)
             chain.add(*messages)
             return chain
-        place = (chain.digest, messages[0])
+        place = (preamble, messages[0])
         known = _begun.get(place)
-        begin = 0
         if known is not None and messages[: len(known.messages)] == known.messages:
-            chain, begin = known.chain.copy(), len(known.messages)
-        chain.add(*messages[begin:])
-        size = sum(len(message.text) + _BESIDE for message in messages)
-        _begun.put(place, _Begun(messages, chain.copy()), size)
+            chain, new, size = known.chain.copy(), messages[len(known.messages) :], known.size
+        else:
+            chain, new, size = cls(preamble), messages, 0
+        if new:
+            chain.add(*new)
+            size += sum([len(message.text) + _BESIDE for message in new])
+            _begun.put(place, _Begun(messages, chain.copy(), size), size)
         return chain
+
+    @property
+    def digest(self) -> bytes:
+        return self._hash.digest()
 
     def copy(self) -> "Chain":
         copied = Chain.__new__(Chain)
-        copied.digest, copied._calls, copied._made = self.digest, dict(self._calls), self._made
+        copied._hash, copied._calls, copied._made = self._hash.copy(), dict(self._calls), self._made
         return copied
 
     def add(self, *messages: Message) -> None:
+        forms: list[str] = []
         for message in messages:
             answers = -1
-            is_long = len(message.text) >= _LONG
             if isinstance(message, AssistantMessage):
                 for call in message.tool_calls:
                     self._calls[call.id] = self._made
                     self._made += 1
-                    is_long = True
             elif isinstance(message, ToolResultMessage) and message.call_id is not None:
                 answers = self._calls.get(message.call_id, -1)
-            before = self.digest
-            if is_long and (known := _steps.get((before, message, answers))) is not None:
-                self.digest = known
-                continue
-            data = _form(message, answers).encode("utf-8", "surrogatepass")
-            self.digest = hashlib.blake2b(before + data, digest_size=16).digest()
-            if is_long:
-                _steps.put((before, message, answers), self.digest, len(data) + _BESIDE)
+            forms.append(_form(message, answers))
+        self._hash.update("".join(forms).encode("utf-8", "surrogatepass"))
 
 
 @lru_cache(64)
-def _begin(preamble: bytes) -> bytes:
-    return digest((_VERSION, preamble))
+def _begin(preamble: bytes) -> "hashlib.blake2b":
+    return hashlib.blake2b(digest((_VERSION, preamble)), digest_size=16)
 
 
 class _Begun(Struct, frozen=True):
-    """A conversation as it was last, and its chain."""
+    """A conversation as it was last, its chain, and about how many bytes it takes."""
 
     messages: tuple[Message, ...]
     chain: Chain
+    size: int
 
 
 # By preamble and first message: the latest conversation that began so.
@@ -118,29 +116,28 @@ _begun: Final[Memo[tuple[bytes, Message], _Begun]] = Memo(_BEGUN)
 
 
 def _form(message: Message, answers: int) -> str:
-    """What counts of a message; every part with its length, so that no other message has this form.
+    """What counts of a message; every part with its length, so that no other messages begin like this.
 
     A result ``answers`` the call at that place, or with -1 no known one.
     """
-    text = message.text
-    if "\r\n" in text:
-        text = text.replace("\r\n", "\n")
-    text = text.strip()
+    said = _part(message.text)
     name = _part(message.name) if message.name else _NOTHING
-    said = f"{len(text)}:{text}"
     if isinstance(message, UserMessage):
         return f"user {name}{said}"
     if isinstance(message, AssistantMessage):
-        calls = "".join(map(_call, message.tool_calls)) if message.tool_calls else ""
-        return f"assistant {name}{said}{calls}"
+        return f"assistant {name}{said}{_calls(message.tool_calls) if message.tool_calls else ''}"
     if isinstance(message, ToolResultMessage):
         # A result that answers no known call has only its name to go by.
         return f"tool {answers if answers >= 0 else name} {said}{' failed' if message.is_error else ''}"
     return f"{message.role} {name}{said}"
 
 
-def _call(call: ToolCall) -> str:
-    return f"{call.kind} {_part(call.name)}{_part(_arguments(call))}"
+def _calls(calls: tuple[ToolCall, ...]) -> str:
+    form = _called.get(calls)
+    if form is None:
+        form = "".join([f"{call.kind} {_part(call.name)}{_part(_arguments(call))}" for call in calls])
+        _called.put(calls, form, 2 * len(form) + _BESIDE)
+    return form
 
 
 def new_from(messages: Sequence[Message]) -> int | None:
@@ -170,8 +167,10 @@ def end_of(messages: Sequence[Message], begin: int) -> Sequence[Message]:
 
 
 def _part(text: str) -> str:
-    plain = text.replace("\r\n", "\n").strip()
-    return f"{len(plain)}:{plain}"
+    if "\r\n" in text:
+        text = text.replace("\r\n", "\n")
+    text = text.strip()
+    return f"{len(text)}:{text}"
 
 
 def _arguments(call: ToolCall) -> str:
