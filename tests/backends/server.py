@@ -28,6 +28,10 @@ def streamed(shape: Shape, answer: Answer | None = None) -> Reply:
     return Reply([sse(*shape.events(answer or Answer()))])
 
 
+def whole(shape: Shape, answer: Answer | None = None) -> Reply:
+    return json_reply(200, shape.body(answer or Answer()))
+
+
 def json_reply(status: int, value: Any, *headers: tuple[str, str]) -> Reply:
     return Reply([json.dumps(value).encode()], status, "application/json", headers)
 
@@ -70,7 +74,10 @@ class Backend(ScriptedServer):
             return self.replies.pop(0)
         if refused := self.refusal(asked.body):
             return refused
-        return self.reply(asked) if self.reply else streamed(self.shape, self.answer)
+        if self.reply:
+            return self.reply(asked)
+        form = streamed if asked.body.get("stream") else whole
+        return form(self.shape, self.answer)
 
     def refusal(self, body: Json) -> Reply | None:
         """What this kind of server answers to a request that it does not take."""
@@ -210,7 +217,11 @@ async def connected(backend: Backend, **options: Any) -> AsyncIterator[OpenAICom
             kind,
             backend.address,
             key=KEY if kind.needs_key else "",
-            **{name: options.pop(name) for name in ("models", "name", "headers") if name in options},
+            **{
+                name: options.pop(name)
+                for name in ("models", "name", "headers", "whole_answers")
+                if name in options
+            },
         )
         limits: dict[str, Any] = {"idle_timeout": 5.0, "total_timeout": 10.0, "asks_again": False} | options
         upstream = OpenAICompatibleUpstream(http, Admission(4, 16), server, **limits)

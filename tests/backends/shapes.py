@@ -77,7 +77,8 @@ class Shape:
                 for index, (name, arguments) in enumerate(answer.calls)
             ]
         choice = {"index": 0, "message": message, "finish_reason": answer.finish}
-        return {"id": "c", "object": "chat.completion", "choices": [choice], "usage": USAGE}
+        usage: Json = {"timings": TIMINGS} if self.usage == "timings" else {"usage": USAGE}
+        return {"id": "c", "object": "chat.completion", "choices": [choice]} | (usage if answer.usage else {})
 
     def _reasoning(self, text: str) -> Json:
         written: Json = {}

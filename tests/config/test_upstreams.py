@@ -132,6 +132,24 @@ def test_models_are_a_map_or_a_list(models: Any, known: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "read"), [({}, None), ({"whole_answers": False}, False), ({"whole_answers": "on"}, True)]
+)
+def test_an_upstream_may_be_asked_for_whole_answers(given: dict[str, Any], read: bool | None) -> None:
+    table = {"kind": "vllm"} | given
+    (entry,) = resolve(environ={"GPTOSS_UPSTREAMS": json.dumps([table])}).settings.upstreams
+    assert entry.whole_answers is read
+
+
+def test_what_is_turned_off_stands_in_the_way_of_nothing() -> None:
+    tables = [
+        {"kind": "gpt-oss.com", "whole_answers": False},
+        {"kind": "vllm", "whole_answers": False, "first_byte_timeout": 5},
+    ]
+    settings = resolve(environ={"GPTOSS_UPSTREAMS": json.dumps(tables)}).settings
+    assert [entry.whole_answers for entry in settings.upstreams] == [False, False]
+
+
+@pytest.mark.parametrize(
     ("table", "said"),
     [
         ({"kind": "openai"}, "kind is 'openai'"),
@@ -155,6 +173,12 @@ def test_models_are_a_map_or_a_list(models: Any, known: dict[str, str]) -> None:
         ({"kind": "vllm", "headers": {"a b": "x"}}, "headers is not allowed"),
         ({"kind": "vllm", "headers": {"a": "x\ny"}}, "headers is not allowed"),
         ({"kind": "vllm", "max_concurrency": 0}, "max_concurrency is not allowed"),
+        ({"kind": "vllm", "whole_answers": "perhaps"}, "whole_answers is not allowed"),
+        ({"kind": "gpt-oss.com", "whole_answers": True}, "gpt-oss.com only gives streams"),
+        (
+            {"kind": "vllm", "whole_answers": True, "first_byte_timeout": 5},
+            "leave out whole_answers or first",
+        ),
         ("vllm", "expected a table"),
     ],
 )

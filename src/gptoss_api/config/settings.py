@@ -262,6 +262,12 @@ class Settings:
         seconds(0.01, 86_400),
         "Longest duration of a whole answer, and longest wait for its client to read it.",
     )
+    whole_answers: bool = _setting(
+        False,
+        "GPTOSS_WHOLE_ANSWERS",
+        flag,
+        "Ask servers for whole answers, not for streams, where nobody sees the answer while it comes.",
+    )
     keepalive: float = _setting(
         10.0,
         "GPTOSS_KEEPALIVE",

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ..core.catalog import MODELS, find_model
 from ..core.errors import ModelNotFound
 from ..core.servers import AUTO, DEMO, GENERIC, SERVER_KINDS, ServerKind
-from .values import Kind, RefusedValue, http_url, number, path, seconds, word_list
+from .values import Kind, RefusedValue, flag, http_url, number, path, seconds, word_list
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.@:-]{0,63}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w{0,127}")
@@ -46,6 +46,7 @@ class UpstreamSettings:
     idle_timeout: float | None = None
     total_timeout: float | None = None
     first_byte_timeout: float | None = None
+    whole_answers: bool | None = None
 
 
 def named_upstream(word: str) -> UpstreamSettings | None:
@@ -125,7 +126,19 @@ def _parse_table(table: object, where: str) -> UpstreamSettings:
                 raise RefusedValue(f"{where}: {key} is not allowed; expected {allowed}") from None
     if SERVER_KINDS[kind].needs_address and "url" not in values:
         raise RefusedValue(f"{where}: url is missing; expected the server's address up to /v1")
+    if values.get("whole_answers"):
+        _check_whole_answers(SERVER_KINDS[kind], values, where)
     return UpstreamSettings(name, kind, **values)
+
+
+def _check_whole_answers(kind: ServerKind, values: Mapping[str, Any], where: str) -> None:
+    if kind.protocol == "chatkit":
+        raise RefusedValue(f"{where}: whole_answers: {kind.title} only gives streams; leave it out")
+    if "first_byte_timeout" in values:
+        raise RefusedValue(
+            f"{where}: the first byte of a whole answer comes when all of it has been thought; "
+            "leave out whole_answers or first_byte_timeout"
+        )
 
 
 def _parse_models(value: object) -> Mapping[str, str]:
@@ -194,6 +207,7 @@ _FIELDS: Final[Mapping[str, tuple[Any, str]]] = {
     "idle_timeout": (_silence.parse, _silence.allowed),
     "total_timeout": (_silence.parse, _silence.allowed),
     "first_byte_timeout": (_silence.parse, _silence.allowed),
+    "whole_answers": (flag.parse, flag.allowed),
 }
 
 

@@ -189,7 +189,8 @@ class Turn(Struct, frozen=True):
     ``top_logprobs`` is how many tokens the client wants to see beside each of the text's, with their log
     probabilities; ``None`` wants none of either.
     ``n`` is how many independent answers are wanted. ``streamed`` says that the client sees the answer while
-    it comes; one that is given whole can be mended to its end.
+    it comes; one that is given whole can be mended to its end. ``followed`` says that somebody may look at
+    one that is given whole before it is complete.
 
     ``options`` holds what else the client set, under the names of OpenAI's chat reference
     (``temperature``, ``seed``, …, and unknown vendor fields). An upstream honours those that its
@@ -225,6 +226,7 @@ class Turn(Struct, frozen=True):
     top_logprobs: int | None = None
     n: int = 1
     streamed: bool = True
+    followed: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     caller: str = ""

@@ -52,6 +52,8 @@ class Continued(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """A turn split in two: ``upstream_turn`` is sent, everything in ``emulated`` is ours.
 
+    ``upstream_turn`` is streamed where somebody sees the answer while it comes, the gateway included.
+
     ``spec`` is what the answer has to be. Its prompt is the rendered conversation, or with ``head`` the rest
     of one that a thread knows up to there. ``counted`` is what the prompt's tokens are counted of, together
     with those in the thread. ``thread`` is what becomes of the conversation upstream, ``None`` where the
@@ -77,7 +79,9 @@ class Plan(Struct, frozen=True):
 
     def without_stop(self) -> "Plan":
         """The same where the upstream does not stop by itself; what it says is cut all the same."""
-        return replace(self, upstream_turn=replace(self.upstream_turn, stop=()))
+        turn = self.upstream_turn
+        streamed = turn.streamed or bool(self.spec.stop)
+        return replace(self, upstream_turn=replace(turn, stop=(), streamed=streamed))
 
     def limited(self, most: int | None) -> "Plan":
         """The same where the upstream's model may write ``most`` tokens."""
@@ -157,6 +161,7 @@ def make_plan(
         changed["max_tokens"] += HIDDEN_REASONING
     if turn.stop and not spec.sends_stop:
         changed["stop"] = ()
+    changed["streamed"] = turn.streamed or turn.followed or spec.watched
     ignored = turn.ignored
     if turn.options:
         changed["options"] = honoured = {

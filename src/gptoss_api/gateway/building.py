@@ -171,7 +171,16 @@ def _server(parts: UpstreamParts) -> Server:
         name=entry.name,
         models=entry.models,
         headers=entry.headers,
+        whole_answers=_whole_answers(parts),
     )
+
+
+def _whole_answers(parts: UpstreamParts) -> bool:
+    entry = parts.entry
+    if entry.whole_answers is not None:
+        return entry.whole_answers
+    # What is asked for as a whole has no first byte before all of it has been thought.
+    return parts.settings.whole_answers and entry.first_byte_timeout is None
 
 
 def _named(kind: ServerKind, entry: UpstreamSettings) -> ServerKind:

@@ -69,7 +69,7 @@ class Place(Struct, frozen=True):
 
     @classmethod
     def of(cls, turn: Turn) -> "Place":
-        asked = replace(turn, request_id="", streamed=True, weight=0, comes_back=False)
+        asked = replace(turn, request_id="", streamed=True, followed=False, weight=0, comes_back=False)
         try:
             body = msgspec.json.encode(asked)
         except (ValueError, OverflowError, RecursionError):

@@ -293,11 +293,18 @@ class BodyReader:
     async def read(self, recipient: Recipient) -> None:
         """See :class:`AnswerReader`."""
         body = await self._body()
-        events = await read_beside(lambda bodies: self._wire.feed_body(*bodies), [body])
+        large = len(body) > LARGE
+        read = self._wire.feed_body
+        events = await in_thread(len(body), read, body) if large else read(body)
         events += self._wire.finish()
         self.over = True
         recipient.ended(self)
-        await feed_paced(recipient, events)
+        if large:
+            await feed_paced(recipient, events)
+            return
+        if recipient.flow.held:
+            await recipient.flow.free()
+        recipient.feed(events)
 
     def out_of_time(self) -> None:
         """See :class:`AnswerReader`; the connection is given up then."""

@@ -17,13 +17,15 @@ Step = bytes | float | Literal["end", "abort"]
 class Reply:
     """Status and headers, then ``steps``: bytes to send, seconds to wait, or how the body ends.
 
-    Without ``end`` or ``abort`` the body ends properly after the last step.
+    Without ``end`` or ``abort`` the body ends properly after the last step. ``silence`` seconds go by
+    before the head.
     """
 
     steps: Sequence[Step] = ()
     status: int = 200
     content_type: str = "text/event-stream; charset=utf-8"
     headers: Sequence[tuple[str, str]] = ()
+    silence: float = 0.0
 
 
 def stream(*events: Json | str) -> Reply:
@@ -90,10 +92,14 @@ class ScriptedServer:
         if reply.content_type:
             head.append(f"content-type: {reply.content_type}")
         head += [f"{name}: {value}" for name, value in reply.headers]
-        writer.write(("\r\n".join(head) + "\r\n\r\n").encode())
         # Nothing more may come before the answer has ended: whatever is read is the client leaving.
         gone = asyncio.create_task(reader.read(1))
         try:
+            if reply.silence:
+                await asyncio.wait([gone], timeout=reply.silence)
+                if gone.done():
+                    return False
+            writer.write(("\r\n".join(head) + "\r\n\r\n").encode())
             for step in reply.steps:
                 match step:
                     case bytes():

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -257,3 +258,23 @@ async def test_a_lack_of_descriptors_is_not_blamed_on_the_network(client: HttpCl
         for each in taken:
             each.close()
     assert await fetch(client, server.url) == (200, b"x")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems call the options otherwise")
+async def test_the_system_asks_after_a_peer_that_is_silent(
+    client: HttpClient, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = dialing._connect
+    seen: list[int] = []
+
+    async def looked_at(address: Any) -> socket.socket:
+        sock = await connect(address)
+        seen.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT):
+            seen.append(sock.getsockopt(socket.IPPROTO_TCP, option))
+        return sock
+
+    monkeypatch.setattr(dialing, "_connect", looked_at)
+    server = await serve(always(response(b"x")))
+    assert await fetch(client, server.url) == (200, b"x")
+    assert seen == [1, 60, 15, 4]

@@ -167,3 +167,34 @@ async def test_what_the_server_could_not_read_of_the_model_is_asked_once_more(
     ):
         collector, _ = await ask(upstream, turn())
     assert collector.choices[0].text == "Hello."
+
+
+@pytest.mark.parametrize("whole_answers", [True, False])
+async def test_a_whole_answer_is_asked_for_where_that_will_do(whole_answers: bool) -> None:
+    stream = answer(KIND, "Hello.")
+    asked_whole = json_reply(200, reference.response(reference.message("Hello.")))
+    server = Unlisted(asked_whole if whole_answers else stream, stream)
+    async with (
+        server.running(),
+        upstream_at(
+            KIND, server.url.removesuffix("/chatkit") + "/v1", whole_answers=whole_answers
+        ) as upstream,
+    ):
+        for streamed in (False, True):
+            collector, _ = await ask(upstream, turn(streamed=streamed))
+            assert collector.choices[0].text == "Hello."
+    sent = [asked.body["stream"] for asked in server.asked if asked.method == "POST"]
+    assert sent == [not whole_answers, True]
+
+
+async def test_a_server_that_refuses_a_whole_answer_is_asked_for_a_stream() -> None:
+    refused = json_reply(400, {"error": {"message": "Unsupported value: 'stream' must be true"}})
+    server = Unlisted(refused, answer(KIND, "Hello."))
+    async with (
+        server.running(),
+        upstream_at(KIND, server.url.removesuffix("/chatkit") + "/v1", whole_answers=True) as upstream,
+    ):
+        for _ in range(2):
+            collector, _ = await ask(upstream, turn(streamed=False))
+            assert collector.choices[0].text == "Hello."
+    assert [asked.body["stream"] for asked in server.asked if asked.method == "POST"] == [False, True, True]

@@ -166,6 +166,7 @@ def read_request(
         max_tokens=body.integer("max_output_tokens", 1),
         stop=read_stop(body),
         streamed=stream,
+        followed=background,
         options=options,
         ignored=(*(f"tools.{kind}" for kind in toolbox.dropped), *without_effect, *unknown),
         context_edits=(Truncate(),) if body.choice("truncation", _TRUNCATION) == "auto" else (),

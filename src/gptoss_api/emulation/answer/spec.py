@@ -49,3 +49,9 @@ class AnswerSpec(Struct, frozen=True):
     def passes_calls(self) -> bool:
         """Whether calls come as the upstream's own events."""
         return self.prompt is None
+
+    @property
+    def watched(self) -> bool:
+        """Whether the answer may be over here before it is over upstream: then its rest is not waited for."""
+        ended_here = self.max_tokens is not None or (bool(self.stop) and not self.sends_stop)
+        return ended_here or self.reads_calls or self.checks_format

@@ -155,6 +155,14 @@ class Connection(asyncio.Protocol):
             transport.write(head)
             transport.write(body)
 
+    def bound_silence(self, idle_timeout: float) -> None:
+        """Bounds the silence while the reader waits from now on, in seconds, unless the exchange is over."""
+        if self.done:
+            return
+        self._idle_timeout = idle_timeout
+        self._last_activity = self._clock()
+        self._check_time()
+
     def take(self) -> bytes:
         """The raw body bytes that have arrived since the last call, possibly none."""
         parts = self._parts

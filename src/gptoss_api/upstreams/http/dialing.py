@@ -20,6 +20,13 @@ from .proxies import Proxy
 # Head start of each address before the next one is tried, in seconds (RFC 8305, section 8).
 _STAGGER = 0.25
 _TUNNEL_HEAD_LIMIT = 16 * 1024
+# The system asks after a silent peer: first after so many seconds, then as often as this, and gives it up
+# after so many questions without an answer. A machine that is gone is noticed within two minutes, whatever
+# is waited for; one that thinks answers without knowing.
+_KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+_KEEPALIVE_OPTIONS = tuple(
+    (getattr(socket, name), value) for name, value in _KEEPALIVE if hasattr(socket, name)
+)
 
 _AddressInfo: TypeAlias = tuple[int, int, int, str, Any]
 
@@ -202,6 +209,9 @@ async def _connect(address: _AddressInfo) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE_OPTIONS:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
         await asyncio.get_running_loop().sock_connect(sock, sockaddr)
     except BaseException:
         sock.close()

@@ -92,6 +92,11 @@ class HttpResponse:
             return False
         return self._connection.call_at_change(change)
 
+    def bound_silence(self, idle_timeout: float | None) -> None:
+        """Bounds every wait for more of the body from now on, in seconds; ``None``: as before."""
+        if idle_timeout is not None:
+            self._open.bound_silence(idle_timeout)
+
     async def read_chunk(self) -> bytes:
         """What :meth:`take` gives, waiting for it."""
         while (data := self.take()) is None:

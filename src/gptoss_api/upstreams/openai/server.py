@@ -37,6 +37,7 @@ class Server(msgspec.Struct, frozen=True):
 
     ``models`` maps canonical ids to the server's names, "" for the usual ones, and, if given, names
     everything that it serves. ``headers`` are sent with every request. ``name`` is how the gateway calls it.
+    With ``whole_answers`` it is asked for whole ones where nobody sees them while they come.
     """
 
     kind: ServerKind
@@ -45,6 +46,7 @@ class Server(msgspec.Struct, frozen=True):
     name: str = ""
     models: Mapping[str, str] = _NO_NAMES
     headers: Mapping[str, str] = _NO_NAMES
+    whole_answers: bool = False
 
     @property
     def title(self) -> str:
@@ -60,22 +62,30 @@ class Server(msgspec.Struct, frozen=True):
 
 
 class ServerAccess:
-    """Asks ``server``. ``idle_timeout`` bounds every silence, in seconds (``None``: no bound)."""
+    """Asks ``server``. ``idle_timeout`` bounds every silence, in seconds (``None``: no bound).
+
+    Of a whole answer nothing can come before all of it has been thought, so that there it bounds the silence
+    after the head only. ``whole_answers`` says whether one is asked for where nobody sees it while it comes.
+    """
 
     def __init__(self, http: HttpClient, server: Server, *, idle_timeout: float | None) -> None:
         self.server = server
         self.url = server.url.rstrip("/")
         self.idle_timeout = idle_timeout
+        self.whole_answers = server.whole_answers
         # Headers may hold keys too, and servers repeat what they got.
         self.redact = Redactor((server.key, *server.headers.values()))
         # What to say before any turn where a key is missing; a configuration does not change.
         self.lacks_key = server.lacks_key
         self._http = http
         self._asking = _headers(server, with_body=True)
+        self._asking_whole = _headers(server, with_body=True, accept="application/json")
         self._looking = _headers(server, with_body=False)
 
-    async def post(self, path: str, body: bytes, turn: Turn, clock: TurnClock) -> HttpResponse:
-        """The response that answers ``turn``, which ``body`` asks for.
+    async def post(
+        self, path: str, body: bytes, turn: Turn, clock: TurnClock, *, whole: bool
+    ) -> HttpResponse:
+        """The response that answers ``turn``, which ``body`` asks for, as a ``whole`` or as a stream.
 
         Raises:
             GatewayError: for a refusal.
@@ -83,10 +93,10 @@ class ServerAccess:
         response = await post(
             self._http,
             self.url + path,
-            headers=self._asking,
+            headers=self._asking_whole if whole else self._asking,
             body=body,
             clock=clock,
-            idle_timeout=self.idle_timeout,
+            idle_timeout=None if whole else self.idle_timeout,
         )
         content_type = (response.headers.get("content-type") or "").lower()
         if provider := response.headers.get("x-inference-provider"):
@@ -94,6 +104,8 @@ class ServerAccess:
                 "%s answers through %s", self.server.title, provider[:60], extra=log_fields(turn.request_id)
             )
         if response.status == 200 and "html" not in content_type:
+            if whole:
+                response.bound_silence(self.idle_timeout)
             return response
         refusal = await read_refusal(response, self.server.title, self.redact, turn)
         raise self._failure(response, content_type, refusal, read_retry_after(response.headers))
@@ -133,8 +145,10 @@ class ServerAccess:
         )
 
 
-def _headers(server: Server, *, with_body: bool) -> Mapping[str, str]:
-    headers = {"user-agent": f"gptoss-api/{__version__}", "accept": "text/event-stream, application/json"}
+def _headers(
+    server: Server, *, with_body: bool, accept: str = "text/event-stream, application/json"
+) -> Mapping[str, str]:
+    headers = {"user-agent": f"gptoss-api/{__version__}", "accept": accept}
     if with_body:
         headers["content-type"] = "application/json"
     if server.key:

@@ -12,8 +12,9 @@ from ..base import Capabilities, ServedModel
 from ..client import UpstreamClient
 from ..clock import TurnClock
 from ..http import HttpClient, HttpResponse
+from ..openai.form import AnswerForm
 from ..openai.server import Server, ServerAccess, ServerModels
-from ..reading import AnswerReader, BodyReader, StreamReader
+from ..reading import AnswerReader
 from .profiles import PROFILES
 from .requests import ChatRequests, PassedOptions, refused_demands
 from .wire import ChatWire
@@ -91,6 +92,7 @@ class ChatTurn:
     def __init__(self, turn: Turn, chat: ChatServer) -> None:
         self.turn = turn
         self._chat = chat
+        self._form = AnswerForm(chat.access, turn)
         self._model = ""
         self._asked_again = False
         self._refused_fields = 0
@@ -105,7 +107,7 @@ class ChatTurn:
         if lacking := chat.access.lacks_key:
             raise UpstreamLoginRequired(lacking)
         self._model = self._model or await chat.model_name(self.turn)
-        return await chat.requests.send(self.turn, self._model, clock)
+        return await chat.requests.send(self.turn, self._model, clock, whole=self._form.whole)
 
     def reader(self, response: HttpResponse, clock: TurnClock) -> AnswerReader:
         wire = ChatWire(
@@ -116,15 +118,16 @@ class ChatTurn:
             logprobs=self.turn.top_logprobs is not None,
             request_id=self.turn.request_id,
         )
-        if "json" in (response.headers.get("content-type") or "").lower():
-            return BodyReader(response, wire, clock)
-        return StreamReader(response, wire, clock, self._chat.access.idle_timeout)
+        return self._form.reader(response, wire, clock)
 
     def started(self) -> Started:
+        self._form.began()
         return Started(self._chat.name, self.turn.model, emulated=tuple(sorted(self._without)))
 
     def judge(self, failure: GatewayError, *, answering: bool) -> tuple[GatewayError, float | None]:
         chat = self._chat
+        if self._form.is_refused(failure):
+            return failure, 0.0
         if self._refused_fields < _MOST_REFUSED_FIELDS and chat.requests.leaves_out(self.turn, failure):
             self._refused_fields += 1
             return failure, 0.0
@@ -143,7 +146,7 @@ class ChatTurn:
 
 
 class OpenAICompatibleUpstream(UpstreamClient):
-    """Answers turns through ``{server.url}/chat/completions``, always streamed.
+    """Answers turns through ``{server.url}/chat/completions``.
 
     ``idle_timeout`` bounds every silence and ``total_timeout`` the whole turn, in seconds (``None``: no
     bound). What the server could not read of the model's own words is asked for once more, as long as

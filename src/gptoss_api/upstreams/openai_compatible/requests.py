@@ -56,10 +56,12 @@ class ChatRequests:
         self._profile = PROFILES[access.server.kind.name]
         self._rejected: frozenset[str] = frozenset()
 
-    async def send(self, turn: Turn, model: str, clock: TurnClock) -> HttpResponse:
-        """The response that answers the turn; ``model`` is the server's name of the turn's."""
-        body = await beside(turn.weight, encode_request, turn, model, self._profile, self._rejected)
-        return await self._access.post("/chat/completions", body, turn, clock)
+    async def send(self, turn: Turn, model: str, clock: TurnClock, *, whole: bool) -> HttpResponse:
+        """The answer to the turn, ``whole`` or streamed; ``model`` is what the server calls the turn's."""
+        body = await beside(
+            turn.weight, encode_request, turn, model, self._profile, self._rejected, whole=whole
+        )
+        return await self._access.post("/chat/completions", body, turn, clock, whole=whole)
 
     def leaves_out(self, turn: Turn, failure: GatewayError) -> bool:
         """Whether the server refused a field of the turn that can be left out; it is remembered."""
@@ -117,17 +119,24 @@ class PassedOptions:
         return isinstance(name, str) and name.partition(".")[0] not in self._unsupported
 
 
-def encode_request(turn: Turn, model: str, profile: Profile, rejected: frozenset[str] = frozenset()) -> bytes:
-    """The body that asks ``model`` for the turn's answer, streamed.
+def encode_request(
+    turn: Turn,
+    model: str,
+    profile: Profile,
+    rejected: frozenset[str] = frozenset(),
+    *,
+    whole: bool = False,
+) -> bytes:
+    """The body that asks ``model`` for the turn's answer, ``whole`` or streamed.
 
     ``rejected`` names fields that this server has refused before: they are left out.
     """
     body: dict[str, Any] = {
         "model": model,
         "messages": _messages(turn.messages, profile, with_reasoning="reasoning" not in rejected),
-        "stream": True,
+        "stream": not whole,
     }
-    if profile.stream_usage:
+    if profile.stream_usage and not whole:
         body["stream_options"] = {"include_usage": True}
     if turn.tools:
         _add_tools(body, turn.tools, turn.tool_choice, described=profile.by_template)

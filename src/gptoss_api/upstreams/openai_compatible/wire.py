@@ -190,7 +190,10 @@ class ChatWire:
     def feed_body(self, body: bytes) -> list[Event]:
         """The whole of an answer that came as one JSON object; also a stream that was called JSON."""
         if not body.lstrip().startswith((b"data:", b":", b"event:")):
-            return self.feed([body])
+            events = self.feed([body])
+            # The end of the object is that of the answer, which no [DONE] follows.
+            self.done = True
+            return events
         decoder = SseDecoder()
         events = self.feed(decoder.feed(body))
         return events + self.feed_rest(decoder.finish())

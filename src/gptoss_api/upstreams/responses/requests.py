@@ -27,8 +27,9 @@ from ..attempts import retry_pause
 from ..base import Capabilities, ServedModel
 from ..clock import TurnClock
 from ..http import HttpClient, HttpResponse
+from ..openai.form import AnswerForm
 from ..openai.server import Server, ServerAccess, ServerModels
-from ..reading import AnswerReader, BodyReader, StreamReader
+from ..reading import AnswerReader
 from .wire import ResponsesWire
 
 # As OpenAI's reference server calls them.
@@ -95,11 +96,11 @@ class ResponsesServer:
         except EndpointMissing:
             return tuple(ServedModel(name, model) for model, name in _NAMES.items())
 
-    async def send(self, turn: Turn, clock: TurnClock) -> HttpResponse:
-        """The response that answers the turn."""
+    async def send(self, turn: Turn, clock: TurnClock, *, whole: bool) -> HttpResponse:
+        """The response that answers the turn, ``whole`` or streamed."""
         name = await self._models.name_of(turn.model)
-        body = await beside(turn.weight, encode_request, turn, name)
-        return await self.access.post("/responses", body, turn, clock)
+        body = await beside(turn.weight, encode_request, turn, name, whole=whole)
+        return await self.access.post("/responses", body, turn, clock, whole=whole)
 
 
 class ResponsesTurn:
@@ -108,6 +109,7 @@ class ResponsesTurn:
     def __init__(self, turn: Turn, server: ResponsesServer) -> None:
         self.turn = turn
         self._server = server
+        self._form = AnswerForm(server.access, turn)
         self._asked_again = False
 
     @property
@@ -117,7 +119,7 @@ class ResponsesTurn:
     async def ask(self, clock: TurnClock) -> HttpResponse:
         if lacking := self._server.missing():
             raise UpstreamLoginRequired(lacking)
-        return await self._server.send(self.turn, clock)
+        return await self._server.send(self.turn, clock, whole=self._form.whole)
 
     def reader(self, response: HttpResponse, clock: TurnClock) -> AnswerReader:
         access, turn = self._server.access, self.turn
@@ -128,14 +130,15 @@ class ResponsesTurn:
             stop=turn.stop,
             max_tokens=turn.max_tokens,
         )
-        if "json" in (response.headers.get("content-type") or "").lower():
-            return BodyReader(response, wire, clock)
-        return StreamReader(response, wire, clock, access.idle_timeout)
+        return self._form.reader(response, wire, clock)
 
     def started(self) -> Started:
+        self._form.began()
         return Started(upstream=self._server.name, model=self.turn.model)
 
     def judge(self, failure: GatewayError, *, answering: bool) -> tuple[GatewayError, float | None]:
+        if self._form.is_refused(failure):
+            return failure, 0.0
         if self._asked_again:
             return failure, None
         self._asked_again = True
@@ -145,14 +148,14 @@ class ResponsesTurn:
         return failure, retry_pause(failure) if self._server.asks_again else None
 
 
-def encode_request(turn: Turn, model: str) -> bytes:
-    """The body that asks ``model`` for the turn's answer, streamed."""
+def encode_request(turn: Turn, model: str, *, whole: bool = False) -> bytes:
+    """The body that asks ``model`` for the turn's answer, ``whole`` or streamed."""
     first = leading_instructions(turn.messages) % len(turn.messages)
     instructions = "\n\n".join(message.text for message in turn.messages[:first])
     body: dict[str, Any] = {
         "model": model,
         "input": _items(turn.messages[first:]),
-        "stream": True,
+        "stream": not whole,
         "store": False,
     }
     if instructions:
