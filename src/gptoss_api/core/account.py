@@ -49,16 +49,17 @@ class Meter(Struct, eq=False):
     def observe(self, events: Events) -> None:
         if self.first is None:
             self.first = time.perf_counter()
+        written = reasoning = 0
         for event in events:
             # The commonest first: this runs for every token.
             if type(event) is TextDelta or type(event) is RefusalDelta:
-                self._written += len(event.text)
+                written += len(event.text)
             elif type(event) is ReasoningDelta:
-                self._reasoning += len(event.text)
+                reasoning += len(event.text)
             elif type(event) is ToolCallDelta:
-                self._written += len(event.arguments)
+                written += len(event.arguments)
             elif type(event) is ToolCallStarted:
-                self._written += len(event.name)
+                written += len(event.name)
             elif type(event) is Started:
                 self.started = event
                 self.prompt_tokens = event.prompt_tokens or self.prompt_tokens
@@ -67,6 +68,8 @@ class Meter(Struct, eq=False):
             elif type(event) is Finished:
                 self._repairs += event.repairs
                 self._finished += event.repaired
+        self._written += written
+        self._reasoning += reasoning
 
     @property
     def usage(self) -> Usage:

@@ -12,6 +12,8 @@ from ..core.events import FinishReason, Started, Usage
 from ..core.identifiers import new_identifier
 from ..core.result import Choice, Collector
 
+_encode: Final = msgspec.json.Encoder().encode
+
 _FINGERPRINT: Final = f"gptoss-{__version__}"
 _EMULATED_FINGERPRINT: Final = "gptoss-emulated"
 
@@ -78,7 +80,7 @@ def render_whole(
     answer["usage"] = None if result.usage is None else usage_object(result.usage)
     if said := extension(result.started, repairs, notes):
         answer["x_gptoss"] = said
-    return msgspec.json.encode(answer)
+    return _encode(answer)
 
 
 def _unfinished() -> UpstreamIncomplete:

@@ -260,15 +260,14 @@ class HttpProtocol(asyncio.Protocol):
         self.deadline = inf
         self._quiet = False
         version = parser.get_http_version()
-        url = httptools.parse_url(self._url)
-        if url.schema is not None:
-            self._headers = _for_host(self._authority(url), self._headers, version)
-        path = (url.path or b"/").decode("ascii")
+        path, query = self.shared.surface.targets.get(self._url), b""
+        if path is None:
+            path, query = self._target(version)
         exchange = Exchange(
             self,
             parser.get_method().decode("ascii"),
-            unquote(path) if "%" in path else path,
-            url.query or b"",
+            path,
+            query,
             version,
             self._headers,
             keep_alive=version != "1.0" and not upgrades and parser.should_keep_alive(),
@@ -393,6 +392,18 @@ class HttpProtocol(asyncio.Protocol):
                 rest = rest[offer.args[0] :]
             else:
                 return
+
+    def _target(self, version: str) -> tuple[str, bytes]:
+        """The path and the query that are asked for; whom they are asked of is a header from then on.
+
+        Raises:
+            HttpParserError: for what is asked of no server of the web.
+        """
+        url = httptools.parse_url(self._url)
+        if url.schema is not None:
+            self._headers = _for_host(self._authority(url), self._headers, version)
+        path = (url.path or b"/").decode("ascii")
+        return unquote(path) if "%" in path else path, url.query or b""
 
     def _authority(self, url: "httptools.parser.url_parser.URL") -> bytes:
         """Whom a request is for that says so in its first line, as those to a proxy do.

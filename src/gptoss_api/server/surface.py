@@ -98,6 +98,8 @@ class Surface:
             and not is_open(path)
             and not administers(path)
         )
+        # The same as requests name them.
+        self.targets: Final = {path.encode(): path for path in self.plain}
 
     def canonical_path(self, path: str) -> str:
         """The route a path means: single slashes, none at the end, one ``/v1`` before names of the API."""

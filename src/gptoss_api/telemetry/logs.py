@@ -29,9 +29,11 @@ _redactor: Final = Redactor()
 
 # An id that this gateway gave: no other request has it, and nobody else chose it.
 _OWN_ID: Final = re.compile(r"req_[0-9a-f]{24}").fullmatch
-# Values of fields whose form in the log is remembered, and up to which length in characters.
+# Values of fields whose form in the log is remembered, and up to which length in characters: of one, and of
+# those that many requests share.
 _VALUES: Final = 256
 _VALUE: Final = 128
+_VALUES_SHARED: Final = 512
 
 # The fields of a request's line behind its id: those that many requests share, and its own.
 _SHARED: Final = (
@@ -40,8 +42,8 @@ _SHARED: Final = (
 )
 _OWN: Final = ("repairs", "status", "outcome", "tokens_in", "tokens_out", "first_byte_ms", "total_ms")
 _OUTCOME: Final = _OWN.index("outcome")
-# What is shown of an answer that went well.
-_ANSWERED: Final = " ".join([f"{name}=%s" for name in _OWN])
+# What is shown of an answer that went well. Times are rounded as in all other lines.
+_ANSWERED: Final = " ".join([f"{name}=%{'.1f' if name.endswith('_ms') else 's'}" for name in _OWN])
 _Shared = tuple[str, ...]
 _Own = tuple[str | float | None, ...]
 
@@ -113,15 +115,7 @@ def log_request(
         return
     # What many requests have in common comes first, and then what each has of its own.
     shared = (key, address, client, dialect, method, path, upstream, model, thread, emulated)
-    own = (
-        repairs,
-        status,
-        outcome,
-        prompt_tokens,
-        completion_tokens,
-        None if first_byte_ms is None else round(first_byte_ms, 1),
-        round(total_ms, 1),
-    )
+    own = (repairs, status, outcome, prompt_tokens, completion_tokens, first_byte_ms, total_ms)
     for handler in logging.root.handlers:
         if isinstance(handler, _Output):
             handler.request(level, request_id, shared, own)
@@ -228,7 +222,7 @@ class TextLines(logging.Formatter):
             fields = [("id", identifier), *_shown_fields(_SHARED, shared), *_shown_fields(_OWN, own)]
             line = " ".join(map(self._colours.field, *zip(*fields, strict=True)))
         else:
-            known = _shared if max(map(len, shared)) <= _VALUE else _shared.__wrapped__
+            known = _shared if len("".join(shared)) <= _VALUES_SHARED else _shared.__wrapped__
             if own[_OUTCOME] == "ok" and None not in own:
                 rest = _ANSWERED % own
             else:
@@ -268,8 +262,8 @@ class JsonLines(logging.Formatter):
 
 
 def _moment(moment: float) -> str:
-    milliseconds = int(moment * 1000)
-    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+    second, milliseconds = divmod(int(moment * 1000), 1000)
+    return f"{_second(second)}.{milliseconds:03d}Z"
 
 
 @lru_cache(1)
@@ -288,7 +282,7 @@ def _trace(lines: logging.Formatter, record: logging.LogRecord) -> str:
 def _clean(value: object) -> object:
     """A field as it may be shown."""
     if type(value) is not str:
-        return value
+        return round(value, 1) if type(value) is float else value
     return _redacted(value) if len(value) <= _VALUE else _redactor(value)
 
 
@@ -314,7 +308,7 @@ def _shown_fields(names: tuple[str, ...], values: _Own) -> list[tuple[str, str]]
             if value:
                 shown.append((name, _known(value) if len(value) <= _VALUE else _quoted(_redactor(value))))
         elif value is not None:
-            shown.append((name, str(value)))
+            shown.append((name, f"{value:.1f}" if type(value) is float else str(value)))
     return shown
 
 

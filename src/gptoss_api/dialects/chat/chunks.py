@@ -4,6 +4,7 @@ The hot path of the gateway: what stays the same in a stream is serialised once 
 only the piece of text that is new is encoded for each event.
 """
 
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +31,12 @@ from .completion import AnswerShape
 
 _encode: Final = msgspec.json.Encoder().encode
 _DONE: Final = b"data: [DONE]\n\n"
+
+
+@cache
+def _members(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    """What comes before the value of each member of an object that has these, which are settings."""
+    return tuple([(b"," if place else b"{") + _encode(name) + b":" for place, name in enumerate(names)])
 
 
 class ChunkRenderer:
@@ -123,12 +130,8 @@ class ChunkRenderer:
         return b'%b{"role":"assistant","content":""%b' % (start, self._end)
 
     def _begin_thoughts(self) -> tuple[bytes, ...]:
-        self._reasoning = tuple(
-            [
-                (b"," if position else self._start + b"{") + _encode(field) + b":"
-                for position, field in enumerate(self._shape.reasoning_fields)
-            ]
-        )
+        first, *others = _members(self._shape.reasoning_fields)
+        self._reasoning = (self._start + first, *others)
         return self._reasoning
 
     def _delta(self, delta: dict[str, Any]) -> bytes:
