@@ -333,8 +333,6 @@ class TurnDriver:
         if not choice.thread_is_clean:
             return
         before = self._plan.head
-        if before is None:
-            conversation.forget_thread()
         seen = before.sections if before is not None else ()
         head = ThreadHead(
             started.thread_id,

@@ -318,9 +318,8 @@ class Planner:
         conversation: Conversation | None = None
         # Several answers at once cannot share a thread.
         if self._conversations is not None and turn.n == 1:
-            conversation = self._conversations.conversation(
-                turn, _place(preamble.digest, self._upstream.name)
-            )
+            place = _place(preamble.digest, self._upstream.name)
+            conversation = Conversation(self._conversations, turn, place, preamble.front)
         if (
             turn.context_edits
             or (conversation is not None and conversation.new_messages and not turn.new_thread)
@@ -334,6 +333,8 @@ class Planner:
         """To send everything after all: the thread is gone in which ``plan`` goes on."""
         if plan.head is None:
             return plan
+        if plan.conversation is not None:
+            plan.conversation.forget_thread()
         # The answer is read with the key that it was planned with.
         anew = await self._whole(
             plan.asked or plan.spec.turn, plan.preamble, plan.conversation, key=plan.spec.key

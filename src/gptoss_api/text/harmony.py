@@ -10,6 +10,7 @@ header with a declared recipient stands outside code, and never if the client's 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ..core.errors import UndeclaredToolCalled
@@ -63,7 +64,7 @@ def _readings(
 _TOOLLESS: Final = _readings({}, {}, parallel=True)
 
 
-class PlainText:
+class PlainText(Struct):
     """Whether what comes of one choice is nothing but text and thoughts, at a glance.
 
     What is of ``kind`` passes if it goes on plainly; what is of another, if it begins plainly and nothing is
@@ -71,12 +72,10 @@ class PlainText:
     ``answered`` that there is text that is no thought.
     """
 
-    __slots__ = ("answered", "begins", "ends", "kind")
-
-    def __init__(self) -> None:
-        self.kind: type[Event] | None = None
-        self.begins = self.ends = True
-        self.answered = False
+    kind: type[Event] | None = None
+    begins: bool = True
+    ends: bool = True
+    answered: bool = False
 
     def passes(self, runs: Sequence[Run]) -> bool:
         """Takes ``runs`` if all their events come out as they are; else those have to be fed."""

@@ -10,7 +10,7 @@ their process has them in memory. Source: docs/design/emulation.md, "When a thre
 import asyncio
 from typing import Final
 
-from ..core.turn import AssistantMessage, Message, Turn, leading_instructions
+from ..core.turn import AssistantMessage, Message, Turn
 from ..state import GuardedStore, Lease
 from .chain import Chain, end_of, new_from
 from .heads import LEASE_TIME, ThreadHead, ThreadLimits, decode_head
@@ -28,8 +28,8 @@ _LIMITS: Final = ThreadLimits()
 class Conversations:
     """All conversations that can go on, in ``store``.
 
-    Heads are stored within ``pause`` seconds. With ``notes`` other workers know which are not yet, and wait
-    for one that they need.
+    Heads are stored beside the requests by ``writes``, within ``pause`` seconds. With ``notes`` other workers
+    know which are not yet, and wait for one that they need.
     """
 
     def __init__(
@@ -44,22 +44,18 @@ class Conversations:
         self._limits = limits
         self._space = limits.space()
         self._notes = notes
-        self._writes = WriteBehind(store, self._space, pause=pause, notes=notes)
-
-    def conversation(self, turn: Turn, preamble: bytes) -> "Conversation":
-        """The one that ``turn`` belongs to; see :class:`.chain.Chain` for ``preamble``."""
-        return Conversation(self, turn.caller, turn.messages, preamble)
+        self.writes: Final = WriteBehind(store, self._space, pause=pause, notes=notes)
 
     async def close(self) -> None:
-        await self._writes.close()
+        await self.writes.close()
 
     async def take(self, key: bytes) -> tuple[ThreadHead, Lease | None] | None:
         """The head under ``key`` and the right to its thread, if both are to be had."""
-        if (entry := self._writes.take(key)) is not None:
+        if (entry := self.writes.take(key)) is not None:
             # Nobody else has ever seen it, so that what right there was is still the only one.
             head = self._usable(entry.value)
             return None if head is None else (head, entry.lease)
-        await self._writes.done(key)
+        await self.writes.done(key)
         await self._arrived(key)
         head = self._usable(await self._store.take(self._space, key))
         if head is None:
@@ -67,10 +63,6 @@ class Conversations:
         # Taking is exclusive already; the lease holds where a store forgets that it gave a value away.
         lease = await self._store.lease(head.lease_key, LEASE_TIME)
         return None if lease is None else (head, lease)
-
-    def put(self, key: bytes, head: ThreadHead, lease: Lease | None, caller: str) -> None:
-        """Stores a head of ``caller`` beside the request."""
-        self._writes.put(key, head.encode(), lease, caller=caller)
 
     def _usable(self, data: bytes | None) -> ThreadHead | None:
         head = None if data is None else decode_head(data)
@@ -87,25 +79,24 @@ class Conversations:
 
 
 class Conversation:
-    """One turn of one conversation.
+    """One ``turn`` of one conversation, which begins after ``front`` instructions.
 
-    ``new_messages`` is what a thread that it can go on in has not seen, ``end`` what explains them.
+    See :class:`.chain.Chain` for ``preamble``. ``new_messages`` is what a thread that it can go on in has not
+    seen, ``end`` what explains them.
     """
 
-    def __init__(
-        self, all_of_them: Conversations, caller: str, messages: tuple[Message, ...], preamble: bytes
-    ) -> None:
+    def __init__(self, all_of_them: Conversations, turn: Turn, preamble: bytes, front: int) -> None:
         self._conversations = all_of_them
-        self._caller = caller
+        self._caller = turn.caller
         self._known_until: bytes | None = None
         self._lease: Lease | None = None
+        self.new_messages: tuple[Message, ...] = ()
+        self.end: tuple[Message, ...] = ()
+        messages = turn.messages
         begin = new_from(messages)
-        self.new_messages = messages[begin:] if begin is not None else ()
-        self.end = tuple(end_of(messages, begin)) if begin is not None else ()
-        rest = messages[leading_instructions(messages) :]
-        known = rest[: len(rest) - len(self.new_messages)]
-        self._chain = Chain.of(preamble, known)
-        if self.new_messages:
+        self._chain = Chain.of(preamble, messages[front:begin])
+        if begin is not None:
+            self.new_messages, self.end = messages[begin:], tuple(end_of(messages, begin))
             self._known_until = self._chain.digest
             self._chain.add(*self.new_messages)
 
@@ -122,7 +113,7 @@ class Conversation:
     def give_back(self, head: ThreadHead) -> None:
         """The thread was not used after all: the conversation still stands where it stood."""
         if self._known_until is not None:
-            self._conversations.put(self._known_until, head, self._lease, self._caller)
+            self._store(self._known_until, head)
 
     def forget_thread(self) -> None:
         """The thread that was to be continued is not: what follows happens in a new one."""
@@ -131,4 +122,7 @@ class Conversation:
     def keep(self, answer: AssistantMessage, head: ThreadHead) -> None:
         """The conversation, to which ``answer`` was given, can go on where ``head`` says."""
         self._chain.add(answer)
-        self._conversations.put(self._chain.digest, head, self._lease, self._caller)
+        self._store(self._chain.digest, head)
+
+    def _store(self, key: bytes, head: ThreadHead) -> None:
+        self._conversations.writes.put(key, head.encode(), self._lease, caller=self._caller)

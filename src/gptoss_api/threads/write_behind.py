@@ -59,7 +59,7 @@ class WriteBehind:
         self._waiting[key] = entry
         if self._notes is not None:
             self._notes.add(key)
-        if self._task is None:
+        if self._task is None and (self._timer is None or len(self._waiting) >= _MOST):
             self._arrange()
 
     def _arrange(self) -> None:

@@ -19,11 +19,11 @@ class Attempt:
     """What one upstream turn says, for an answer that may take several.
 
     ``reading``, if any, says how calls are read once the text shows a first sign of something else than text.
-    Unless it ``scans``, ``passes_all`` takes runs of which all events come out as they are. Any other batch
-    is :meth:`cleaned`; then :meth:`feed` takes what is text in it and :meth:`think` what is reasoning, and
-    :meth:`scan` what turns out to be content. ``begun`` are the calls that are on their way to the client,
-    by the parser's numbers; ``stop_sequence`` is the stop string that was hit, ``said`` that the answer has
-    text. ``plain`` says that text passes unread.
+    Unless it ``scans``, its ``plain_text`` or, without one, ``passes_all`` takes runs of which all events
+    come out as they are. Any other batch is :meth:`cleaned`; then :meth:`feed` takes what is text in it and
+    :meth:`think` what is reasoning, and :meth:`scan` what turns out to be content. ``begun`` are the calls
+    that are on their way to the client, by the parser's numbers; ``stop_sequence`` is the stop string that
+    was hit, ``said`` that the answer has text. ``plain`` says that text passes unread.
     """
 
     def __init__(self, spec: AnswerSpec, reading: CallReading | None) -> None:
@@ -32,10 +32,10 @@ class Attempt:
         self.said = False
         self._spec = spec
         # Where nobody reads the text for calls, what leaks of Harmony is repaired; most answers have nothing.
-        self._plain: PlainText | None = None
+        self.plain_text: PlainText | None = None
         self._native: NativeAnswer | None = None
         if not spec.reads_calls and not (spec.verbatim and spec.prompt is None):
-            self._plain = PlainText()
+            self.plain_text = PlainText()
         self._reading = reading
         self._parser: ToolCallParser | None = None
         # Whether what comes is text if it goes on plainly, and whether it may begin so: where a call is
@@ -78,11 +78,11 @@ class Attempt:
         Raises:
             UpstreamFailure: at the end of an answer that is nothing but a call nobody offered.
         """
-        if self._plain is None:
+        if self.plain_text is None:
             return batch
         if self._native is None:
             spec = self._spec
-            self._native = NativeAnswer(spec.turn, offers_tools=spec.passes_calls, plain=self._plain)
+            self._native = NativeAnswer(spec.turn, offers_tools=spec.passes_calls, plain=self.plain_text)
         return self._native.feed(batch)
 
     def broken_off(self) -> Events:
@@ -130,8 +130,6 @@ class Attempt:
 
     def passes_all(self, runs: Sequence[Run]) -> bool:
         """Takes ``runs`` where all their events come out as they are; else those have to be fed."""
-        if self._plain is not None:
-            return self._plain.passes(runs)
         if self._reading is None:
             return True
         said = "".join([text for kind, text in runs if kind is TextDelta])

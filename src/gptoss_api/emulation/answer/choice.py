@@ -256,7 +256,8 @@ class ChoiceMachine:
                     runs.append((kind, frame[-1].reason))  # type: ignore[union-attr]  # it is one
             else:
                 return None
-        if not self._attempt.passes_all(runs):
+        plain = self._attempt.plain_text
+        if not (self._attempt.passes_all(runs) if plain is None else plain.passes(runs)):
             return None
         for event in frame:
             self._framed(event)

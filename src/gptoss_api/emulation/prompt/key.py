@@ -10,6 +10,7 @@ import sys
 from base64 import b32encode
 from collections.abc import Callable
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 from ...core.errors import InternalError
@@ -30,40 +31,39 @@ _KEYS: Final = 1_024
 _REMEMBERED: Final = 1024 * 1024
 _digests: Final[Memo[tuple[str | bytes, ...], bytes]] = Memo(_REMEMBERED)
 _NO_TOOLS: Final = tools_digest(())
+_text_of: Final = attrgetter("text")
 
 
 class Preamble:
     """What the conversation of ``turn`` is before its first message, hashed at most once for each turn.
 
-    ``tools`` is the digest of its tools, ``style`` how they are described.
+    ``tools`` is the digest of its tools, ``style`` how they are described, and ``front`` how many
+    instructions come before everything else.
     """
 
-    __slots__ = ("_digest", "_turn", "style", "tools")
+    __slots__ = ("_digest", "_turn", "front", "style", "tools")
 
     def __init__(self, turn: Turn, style: Style) -> None:
         self.style: Final = style
         self.tools: Final = tools_digest(turn.tools) if turn.tools else _NO_TOOLS
+        self.front: Final = leading_instructions(turn.messages)
         self._turn = turn
         self._digest: bytes | None = None
 
     @property
     def digest(self) -> bytes:
         if self._digest is None:
-            self._digest = self._made()
+            turn = self._turn
+            names = (_VERSION, turn.model, turn.effort or "", self.style, turn.caller)
+            instructions = tuple(map(_text_of, turn.messages[: self.front]))
+            said: tuple[str | bytes, ...] = (*names, self.tools, *instructions)
+            self._digest = _digests.get(said)
+            if self._digest is None:
+                head = (*map(_encoded, names), self.tools)
+                texts = [text.replace("\r\n", "\n").strip() for text in instructions]
+                self._digest = digest((*head, *(_encoded(text) for text in texts if text)))
+                _digests.put(said, self._digest, sum(map(sys.getsizeof, said)))
         return self._digest
-
-    def _made(self) -> bytes:
-        turn = self._turn
-        names = (_VERSION, turn.model, turn.effort or "", self.style, turn.caller)
-        instructions = turn.messages[: leading_instructions(turn.messages)]
-        said: tuple[str | bytes, ...] = (*names, self.tools, *[message.text for message in instructions])
-        if (known := _digests.get(said)) is not None:
-            return known
-        head = (*map(_encoded, names), self.tools)
-        texts = [message.text.replace("\r\n", "\n").strip() for message in instructions]
-        found = digest((*head, *(_encoded(text) for text in texts if text)))
-        _digests.put(said, found, sum(map(sys.getsizeof, said)))
-        return found
 
 
 def _encoded(text: str) -> bytes:

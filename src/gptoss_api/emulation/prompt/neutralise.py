@@ -101,19 +101,21 @@ class _Cleaned(Struct, frozen=True, gc=False):
 _cleaned: Final[Memo[tuple[str, bool], _Cleaned]] = Memo(_REMEMBERED)
 
 
-class ClientText:
+class ClientText(Struct):
     """Cleans every piece of client text of one prompt and remembers what it saw.
 
     ``control_tokens`` and ``tags`` say that something was escaped, hence that answers must be restored.
     """
 
-    def __init__(self) -> None:
-        self.control_tokens = False
-        self.tags = False
-        self._seen: list[str] = []
+    control_tokens: bool = False
+    tags: bool = False
+    _seen: list[str] = []
 
     def plain(self, text: str, *, json: bool = False) -> str:
         """Text for outside the transcript: only control tokens are neutralised."""
+        if "|>" not in text and text.isascii() and "\0" not in text and "\r" not in text:
+            self._seen.append(text)
+            return text
         tidied = tidy(text)
         clean = neutralise(tidied, json=json)
         self.control_tokens |= clean is not tidied and clean != tidied

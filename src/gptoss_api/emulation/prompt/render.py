@@ -196,10 +196,12 @@ class _Draft:
         self.tools = tools = tool_list(turn, preamble.style, preamble.tools) if turn.tools else NO_TOOLS
         if tools.text:
             client.include(tools.text, control_tokens=tools.control_tokens, tags=tools.tags)
-        front = leading_instructions(messages)
         # In a conversation under way, instructions that come first are new ones.
-        self.front = front if new_from is None else min(front, new_from)
-        self._instructions = [client.plain(m.text) for m in messages[: self.front] if m.text.strip()]
+        self.front = preamble.front if new_from is None else min(leading_instructions(messages), new_from)
+        self._instructions: list[str] = []
+        for message in messages[: self.front]:
+            if message.text.strip():
+                self._instructions.append(client.plain(message.text))
         self._format = self._format_name = self._format_id = ""
         if turn.output_format.kind == "json_schema":
             self._format = self._format_section()
