@@ -50,6 +50,7 @@ class Setting:
 
 _CHATKIT: Final = Setting("ChatKit", contenders.chatkit_settings)
 _SERVER: Final = Setting("OpenAI server", contenders.server_settings)
+_WHOLE_SERVER: Final = Setting("OpenAI server, asked whole", contenders.whole_server_settings)
 _WORKERS: Final = Setting("ChatKit, 2 workers", contenders.chatkit_settings, workers=2, both_cores=True)
 _ONE_WORKER: Final = Setting("ChatKit, 1 worker", contenders.chatkit_settings, both_cores=True)
 
@@ -157,6 +158,7 @@ def _cases() -> Iterator[Case | LongTalk]:
         suffix = {_SERVER: "-server", _WORKERS: "-workers"}.get(setting, "")
         yield Case(f"whole{suffix}", setting, chat_body(whole, stream=False), whole)
         yield Case(f"stream{suffix}", setting, chat_body(stream, stream=True), stream)
+    yield Case("whole-asked", _WHOLE_SERVER, chat_body(whole, stream=False), whole)
     yield Case("event", _CHATKIT, chat_body(paced, stream=True), paced, connections=50, per_delta=True)
     for tools in (False, True):
         name = "tools" if tools else "tools-none"

@@ -114,6 +114,11 @@ def server_settings(stub_port: int) -> dict[str, str]:
     return {"GPTOSS_UPSTREAM": f"http://127.0.0.1:{stub_port}/v1"}
 
 
+def whole_server_settings(stub_port: int) -> dict[str, str]:
+    """The same, asked for whole answers where that will do."""
+    return {**server_settings(stub_port), "GPTOSS_WHOLE_ANSWERS": "on"}
+
+
 def original(stub_port: int) -> Contender:
     """The original project's program, re-implemented; see the head of ``peers/original.ts``."""
     deno = WORK / "deno" / "node_modules" / ".bin" / "deno"
