@@ -292,7 +292,12 @@ class BodyReader:
 
     async def read(self, recipient: Recipient) -> None:
         """See :class:`AnswerReader`."""
-        body = await self._body()
+        try:
+            body = await self._response.read_all(BODY_SIZE)
+        except UpstreamIncomplete:
+            if self._late:
+                raise self._clock.timeout() from None
+            raise
         large = len(body) > LARGE
         read = self._wire.feed_body
         events = await in_thread(len(body), read, body) if large else read(body)
@@ -312,14 +317,6 @@ class BodyReader:
 
     async def settle(self) -> None:
         """Its end is the end of the body."""
-
-    async def _body(self) -> bytes:
-        try:
-            return await self._response.read_all(BODY_SIZE)
-        except UpstreamIncomplete:
-            if self._late:
-                raise self._clock.timeout() from None
-            raise
 
 
 def is_large(chunk: bytes, payloads: Sequence[bytes]) -> bool:

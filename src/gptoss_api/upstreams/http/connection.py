@@ -156,9 +156,7 @@ class Connection(asyncio.Protocol):
             transport.write(body)
 
     def bound_silence(self, idle_timeout: float) -> None:
-        """Bounds the silence while the reader waits from now on, in seconds, unless the exchange is over."""
-        if self.done:
-            return
+        """Bounds the silence while the reader waits from now on, in seconds; only before the end."""
         self._idle_timeout = idle_timeout
         self._last_activity = self._clock()
         self._check_time()

@@ -94,8 +94,9 @@ class HttpResponse:
 
     def bound_silence(self, idle_timeout: float | None) -> None:
         """Bounds every wait for more of the body from now on, in seconds; ``None``: as before."""
-        if idle_timeout is not None:
-            self._open.bound_silence(idle_timeout)
+        connection = self._open
+        if idle_timeout is not None and not connection.done:
+            connection.bound_silence(idle_timeout)
 
     async def read_chunk(self) -> bytes:
         """What :meth:`take` gives, waiting for it."""
@@ -107,7 +108,11 @@ class HttpResponse:
         """The rest of the body, cut after ``limit`` bytes."""
         parts: list[bytes] = []
         size = 0
-        while size < limit and (data := await self.read_chunk()):
+        while size < limit:
+            while (data := self.take()) is None:
+                await self._open.arrival()
+            if not data:
+                break
             parts.append(data)
             size += len(data)
         return b"".join(parts)[:limit]

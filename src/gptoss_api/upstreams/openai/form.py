@@ -20,17 +20,17 @@ _log = logging.getLogger(__name__)
 class AnswerForm:
     """The form of the answer to one turn: ``whole``, or a stream.
 
-    A server that may have refused to give it whole is asked for a stream; where that helped, so is it from
-    then on.
+    A server that may have ``refused`` to give it whole is asked for a stream; where that helped, so is it
+    from then on (:meth:`keep`).
     """
 
-    __slots__ = ("_access", "_refused", "_turn", "whole")
+    __slots__ = ("_access", "_turn", "refused", "whole")
 
     def __init__(self, access: ServerAccess, turn: Turn) -> None:
         self._access = access
         self._turn = turn
         self.whole = access.whole_answers and not turn.streamed
-        self._refused = False
+        self.refused = False
 
     def reader(self, response: HttpResponse, wire: WholeWire, clock: TurnClock) -> AnswerReader:
         """What reads the answer, which may come otherwise than it was asked for."""
@@ -45,12 +45,12 @@ class AnswerForm:
             return False
         if not _STREAM.search(f"{failure.message} {failure.param or ''}"):
             return False
-        self.whole, self._refused = False, True
+        self.whole, self.refused = False, True
         return True
 
-    def began(self) -> None:
-        """An answer has come in this form."""
-        if self._refused and self._access.whole_answers:
+    def keep(self) -> None:
+        """An answer has come in this form after the other was ``refused``: it is asked for from now on."""
+        if self._access.whole_answers:
             self._access.whole_answers = False
             _log.warning(
                 "%s gives no whole answers: it is asked for streams from now on",

@@ -121,7 +121,8 @@ class ChatTurn:
         return self._form.reader(response, wire, clock)
 
     def started(self) -> Started:
-        self._form.began()
+        if self._form.refused:
+            self._form.keep()
         return Started(self._chat.name, self.turn.model, emulated=tuple(sorted(self._without)))
 
     def judge(self, failure: GatewayError, *, answering: bool) -> tuple[GatewayError, float | None]:

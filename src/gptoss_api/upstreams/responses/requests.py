@@ -133,7 +133,8 @@ class ResponsesTurn:
         return self._form.reader(response, wire, clock)
 
     def started(self) -> Started:
-        self._form.began()
+        if self._form.refused:
+            self._form.keep()
         return Started(upstream=self._server.name, model=self.turn.model)
 
     def judge(self, failure: GatewayError, *, answering: bool) -> tuple[GatewayError, float | None]:
