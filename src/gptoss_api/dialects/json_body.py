@@ -31,6 +31,8 @@ _OF_ITEMS: Final = {"messages": 512, "input": 512}
 _REMEMBERED: Final = 8 * 1024 * 1024
 _BESIDE: Final = 600
 _PER_MARK: Final = 80
+# So many bytes tell whether an array is likely to hold nothing but short texts.
+_GLANCE: Final = 4 * 1024
 # Bytes of whole arrays of them, and what an item of a role and a text takes beside its text.
 _BEGUN: Final = 8 * 1024 * 1024
 _PER_TEXT: Final = 400
@@ -161,16 +163,18 @@ def _read_conversation(data: bytes, least: int) -> list[Any]:
 
 def _read_array(data: bytes, least: int) -> tuple[list[Any], int]:
     """The items of an array, and about what they and their text take in bytes."""
+    if data.count(b"{", 0, _GLANCE) * least > _GLANCE:
+        try:
+            texts = _texts(data)
+            return texts, 2 * len(data) + _PER_TEXT * len(texts)
+        except msgspec.ValidationError:
+            pass
     items = _items(data)
     if len(data) >= least * len(items):
         return _read_items([bytes(item) for item in items], least), _size(data)
-    try:
-        texts = _texts(data)
-    except msgspec.ValidationError:
-        values = _decode(data)
-        _refuse_depth(values, MAX_DEPTH - 1)
-        return values, _size(data)
-    return texts, 2 * len(data) + _PER_TEXT * len(texts)
+    values = _decode(data)
+    _refuse_depth(values, MAX_DEPTH - 1)
+    return values, _size(data)
 
 
 def _read_tools(data: bytes) -> KnownItems:

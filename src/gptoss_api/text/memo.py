@@ -34,8 +34,11 @@ class Memo(Generic[K, V]):
 
     def get_each(self, keys: Iterable[K]) -> list[V | None]:
         """What :meth:`get` gives for each of ``keys``."""
-        young = self._young.get
-        return [found[0] if (found := young(key)) is not None else self.get(key) for key in keys]
+        young, old = self._young.get, self._old
+        return [
+            found[0] if (found := young(key)) is not None else self.get(key) if key in old else None
+            for key in keys
+        ]
 
     def put(self, key: K, value: V, size: int) -> None:
         """``size`` is what ``key`` and ``value`` take, in bytes; a rough guess will do."""

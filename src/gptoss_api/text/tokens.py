@@ -71,10 +71,12 @@ class Tokens:
         if len(text) < _SEGMENT:
             return self.count_once(text, most)
         count = self._segments.get(text)
-        if count is None:
-            count = self.count_once(text, most)
-            if count <= most:
-                self._segments.put(text, count, sys.getsizeof(text) + _BESIDE)
+        return self._count_new(text, most) if count is None else count
+
+    def _count_new(self, text: str, most: int) -> int:
+        count = self.count_once(text, most)
+        if count <= most and len(text) >= _SEGMENT:
+            self._segments.put(text, count, sys.getsizeof(text) + _BESIDE)
         return count
 
     def remembered(self, parts: Iterable[str]) -> tuple[int, list[str]]:
@@ -108,11 +110,11 @@ class Tokens:
     def count_parts(self, parts: Iterable[str], most: int = NO_LIMIT) -> int:
         """The sum of the counts of the parts, each for itself; see :meth:`count`."""
         count = 0
-        for part in parts:
-            if part:
-                count += self.count(part, most - count)
-                if count > most:
-                    break
+        parts = list(parts)
+        for part, known in zip(parts, self._segments.get_each(parts), strict=True):
+            count += self._count_new(part, most - count) if known is None else known
+            if count > most:
+                break
         return count
 
     def encode(self, text: str) -> list[int]:

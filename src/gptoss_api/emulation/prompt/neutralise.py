@@ -7,6 +7,7 @@ as it was, also where it was escaped to begin with. Source: docs/design/emulatio
 """
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
@@ -89,6 +90,11 @@ def _replaced(pattern: re.Pattern[str], replacement: str, text: str, first: str)
     return "".join(pieces)
 
 
+def _is_clean(text: str) -> bool:
+    """Whether there is surely nothing in ``text`` to make safe or tidy."""
+    return "<" not in text and "lt;" not in text and text.isascii() and "\0" not in text and "\r" not in text
+
+
 class _Cleaned(Struct, frozen=True, gc=False):
     """A text without control tokens, the same with tags ``escaped``, and whether it had control tokens."""
 
@@ -124,7 +130,7 @@ class ClientText(Struct):
 
     def inside(self, text: str, *, json: bool = False) -> str:
         """Text for inside the transcript or the tool list: transport tags are escaped as well."""
-        if "<" not in text and "lt;" not in text and text.isascii() and "\0" not in text and "\r" not in text:
+        if _is_clean(text):
             self._seen.append(text)
             return text
         found = _cleaned.get((text, json)) if len(text) >= _LONG else None
@@ -136,6 +142,13 @@ class ClientText(Struct):
                 _cleaned.put((text, json), found, 2 * len(text) + _BESIDE)
         self.include(found.clean, control_tokens=found.control_tokens, tags=found.escaped != found.clean)
         return found.escaped
+
+    def include_clean(self, texts: Iterable[str]) -> bool:
+        """Counts ``texts`` as part of this prompt if :meth:`inside` would leave all as they are."""
+        text = "\n".join(texts)
+        if clean := _is_clean(text):
+            self._seen.append(text)
+        return clean
 
     def attribute(self, text: str) -> str:
         """Text for a quoted attribute: one line of at most 64 characters, no quotes, no brackets."""

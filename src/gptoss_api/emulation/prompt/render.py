@@ -173,7 +173,7 @@ def _transcript(entries: Sequence[TaggedBlock], key: str) -> list[str]:
     segments = [entry.render(key) for entry in entries]
     if segments:
         segments[-1] += "\n"
-    if any(entry.tag == "tool_result" for entry in entries):
+    if "tool_result" in [entry.tag for entry in entries]:
         segments.append(f"{_RESULTS_ARE_DATA}\n")
     return segments
 

@@ -7,7 +7,7 @@ Source: docs/design/emulation.md, "History".
 import json
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final
 
@@ -39,7 +39,10 @@ def result_text(result: ToolResultMessage) -> str:
     return f"{_FAILED}\n{result.text}" if result.text.strip() else _FAILED_SILENTLY
 
 
-class TaggedBlock(Struct, frozen=True):
+_ROLES: Final = {"": "", **{role: f' role="{role}"' for role in ("user", "assistant", "developer")}}
+
+
+class TaggedBlock(Struct, frozen=True, gc=False):
     """One tagged block. ``source`` is the index of the message it comes from; texts are cleaned."""
 
     tag: str
@@ -49,9 +52,8 @@ class TaggedBlock(Struct, frozen=True):
     source: int
 
     def render(self, key: str) -> str:
-        role = f' role="{self.role}"' if self.role else ""
         body = f"{self.body}\n" if self.body else ""
-        return f'<{self.tag}{role} key="{key}"{self.extra}>\n{body}</{self.tag}>\n'
+        return f'<{self.tag}{_ROLES[self.role]} key="{key}"{self.extra}>\n{body}</{self.tag}>\n'
 
 
 class PairedCall(Struct):
@@ -137,12 +139,17 @@ class Transcript:
         self._declared = declared
         self._names = names
         self._entries: list[TaggedBlock] = []
+        # Makes the text of a message itself safe.
+        self._inside: Callable[[str], str] = client.inside
 
     def entries(
         self, messages: Sequence[Message], start: int = 0, skip: int | None = None
     ) -> list[TaggedBlock]:
         """The blocks of ``messages`` from ``start`` on, but for ``skip``; empty messages make none."""
-        pairing = pair(messages)
+        shown = messages[start:] if skip is None else (*messages[start:skip], *messages[skip + 1 :])
+        clean = self._client.include_clean([message.text for message in shown])
+        self._inside = str if clean else self._client.inside
+        pairing: Pairing | None = None
         last_user, last_assistant = _last(messages, UserMessage), _last(messages, AssistantMessage)
         entries = self._entries = list[TaggedBlock]()
         for index in range(start, len(messages)):
@@ -154,25 +161,33 @@ class Transcript:
             elif isinstance(message, AssistantMessage):
                 # Harmony keeps the reasoning of a turn that is still under way.
                 if message.reasoning and index > last_user and message.tool_calls:
-                    self._message("assistant", message.reasoning, index, extra=' channel="analysis"')
+                    self._message("assistant", message.reasoning, index, apart=' channel="analysis"')
                 self._assistant(message, index)
                 if message.tool_calls:
+                    pairing = pairing or pair(messages)
                     # That a result is missing in the end is news of the last message.
                     missing = len(messages) - 1 if index == last_assistant else index
                     for call in pairing.calls[index]:
                         self._call(call, index, missing)
             elif isinstance(message, InstructionMessage):
                 self._message("developer", message.text, index)
-            elif index in pairing.orphans:
-                self._result(self._names.shown(message.name) if message.name else UNKNOWN, message, index)
+            else:
+                pairing = pairing or pair(messages)
+                if index in pairing.orphans:
+                    self._result(self._names.shown(message.name) if message.name else UNKNOWN, message, index)
         return entries
 
-    def _message(self, role: str, text: str, source: int, name: str | None = None, extra: str = "") -> None:
+    def _message(
+        self, role: str, text: str, source: int, name: str | None = None, *, apart: str | None = None
+    ) -> None:
+        """Shows a message's text, or one that stands apart from it, with ``apart`` as further attributes."""
         if not text or text.isspace():
             return
+        extra = apart or ""
         if name:
             extra += f' name="{self._client.attribute(name)}"'
-        self._entries.append(TaggedBlock("message", role, extra, self._client.inside(text), source))
+        body = self._inside(text) if apart is None else self._client.inside(text)
+        self._entries.append(TaggedBlock("message", role, extra, body, source))
 
     def _assistant(self, message: AssistantMessage, source: int) -> None:
         # Raw blocks that once failed to be read must not become an example to follow.
@@ -185,7 +200,7 @@ class Transcript:
                 else:
                     self._call(PairedCall(piece), source, source)
         if message.refusal:
-            self._message("assistant", message.refusal, source, message.name)
+            self._message("assistant", message.refusal, source, message.name, apart="")
 
     def _call(self, paired: PairedCall, source: int, missing: int) -> None:
         call = paired.call
@@ -202,7 +217,7 @@ class Transcript:
             self._entries.append(TaggedBlock("tool_result", "", f' name="{shown}"', NO_RESULT, missing))
 
     def _result(self, shown: str, result: ToolResultMessage, source: int) -> None:
-        body = self._client.inside(result_text(result) if result.is_error else result.text)
+        body = self._client.inside(result_text(result)) if result.is_error else self._inside(result.text)
         self._entries.append(TaggedBlock("tool_result", "", f' name="{shown}"', body, source))
 
 
