@@ -76,12 +76,15 @@ decode_chunk: Final = msgspec.json.Decoder(Chunk).decode
 class AroundText(Struct, frozen=True, gc=False):
     """What stands before and after the text of a chunk that says nothing else, which may be a thought.
 
-    A chunk that begins and ends so says the same but for its text.
+    A chunk that begins and ends so says the same but for its text, which stands from ``begin`` to ``end``,
+    counted from the end of the chunk.
     """
 
     before: bytes
     after: bytes
     is_thought: bool
+    begin: int
+    end: int
 
 
 def around_text(chunk: Chunk, payload: bytes) -> AroundText | None:
@@ -107,7 +110,8 @@ def around_text(chunk: Chunk, payload: bytes) -> AroundText | None:
     begin += payload.startswith(b" ", begin)
     if payload.count(member) != 1 or type(text) is not str or not payload.startswith(written, begin):
         return None
-    return AroundText(payload[:begin], payload[begin + len(written) :], name != "content")
+    after = payload[begin + len(written) :]
+    return AroundText(payload[:begin], after, name != "content", begin, -len(after))
 
 
 def usable_chunk(value: Mapping[str, Any]) -> Chunk:

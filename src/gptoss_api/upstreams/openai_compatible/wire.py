@@ -137,16 +137,16 @@ class ChatWire:
     def feed(self, payloads: Sequence[bytes]) -> list[Event]:
         """The reasoning, text and calls in these payloads, in order."""
         out: list[Event] = []
+        same = self._same
         for payload in payloads:
-            same = self._same
             if (
                 same is not None
-                and type(payload) is bytes
                 and payload.startswith(same.before)
                 and payload.endswith(same.after)
+                and type(payload) is bytes
             ):
                 try:
-                    text = _decode_text(payload[len(same.before) : -len(same.after)])
+                    text = _decode_text(payload[same.begin : same.end])
                 except _NOT_JSON:
                     pass
                 else:
@@ -159,7 +159,7 @@ class ChatWire:
                     continue
             if self.failure is not None or self.done:
                 break
-            self._same = None
+            self._same = same = None
             if payload == b"[DONE]":
                 self.done = True
             elif type(payload) is Stray:
@@ -172,15 +172,14 @@ class ChatWire:
                 else:
                     self._chunk(chunk, payload, out)
                     if self._looks and self._reason is None and not self._loose:
-                        self._look_around(chunk, payload)
+                        self._looks -= 1
+                        # How a text is written, so that the next ones are read at a glance.
+                        same = around_text(chunk, payload)
+                        if same is not None and (self._show_reasoning or not same.is_thought):
+                            self._same = same
+                        else:
+                            same = None
         return out
-
-    def _look_around(self, chunk: Chunk, payload: bytes) -> None:
-        """Remembers how a text was written, so that the next ones are read at a glance."""
-        self._looks -= 1
-        same = around_text(chunk, payload)
-        if same is not None and not (same.is_thought and not self._show_reasoning):
-            self._same = same
 
     def feed_rest(self, payloads: Sequence[bytes]) -> list[Event]:
         """What the end of the stream left of its last event: nothing is missing if only that is cut off."""
