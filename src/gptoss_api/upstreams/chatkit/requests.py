@@ -25,7 +25,7 @@ from ...core.events import Started
 from ...core.redaction import Redactor
 from ...core.servers import SERVER_KINDS, SITE
 from ...core.turn import Effort, Turn, UserMessage
-from ...loop import beside
+from ...loop import LIGHT, beside, in_thread
 from ..admission import Admission
 from ..attempts import post, read_refusal, retry_pause
 from ..base import BOTH_MODELS, Capabilities, ServedModel, check_usual, log_fields
@@ -45,6 +45,7 @@ ORIGIN: Final = "https://gpt-oss.com"
 # OpenAI's own default where a client does not choose; the page's is "high".
 DEFAULT_EFFORT: Final[Effort] = "medium"
 
+_EVENT_STREAM: Final = "text/event-stream"
 # What a server answers to the other dialect's request: validation errors, or the public SDK's plain 500
 # (docs/design/gpt-oss-com.md, "Requests of the SDK").
 _WRONG_DIALECT: Final = frozenset({400, 415, 422, 500})
@@ -92,7 +93,7 @@ def request_headers(turn: Turn, cookie: str) -> Mapping[str, str]:
 @lru_cache(16)
 def _headers(model: str, effort: Effort, show_reasoning: bool, cookie: str) -> Mapping[str, str]:
     headers = {
-        "accept": "text/event-stream",
+        "accept": _EVENT_STREAM,
         "content-type": "application/json",
         "origin": ORIGIN,
         "referer": f"{ORIGIN}/",
@@ -104,15 +105,6 @@ def _headers(model: str, effort: Effort, show_reasoning: bool, cookie: str) -> M
     if cookie:
         headers["cookie"] = cookie
     return headers
-
-
-class _Refused(Exception):
-    """The site answered with something other than an event stream."""
-
-    def __init__(self, status: int, failure: GatewayError) -> None:
-        super().__init__(status)
-        self.status = status
-        self.failure = failure
 
 
 class ChatKitRequests:
@@ -189,18 +181,21 @@ class ChatKitRequests:
         if thread is not None and thread.account and thread.account != self._credentials.login.account:
             raise ThreadLost("The conversation belongs to another account at gpt-oss.com.")
         dialect = self._dialect
-        try:
-            return await self._post(turn, text, dialect, clock)
-        except _Refused as refusal:
-            refused = refusal
-        if self._may_be_wrong_dialect(refused.status):
+        # A light text is not worth a coroutine.
+        body = (
+            encode_body(turn, text, dialect)
+            if turn.weight <= LIGHT
+            else await in_thread(turn.weight, encode_body, turn, text, dialect)
+        )
+        response = await self._post(turn, body, clock)
+        if self._accepts(response, turn):
+            return response
+        failure = await self._refusal(response, turn)
+        if self._may_be_wrong_dialect(response.status):
             other: Dialect = "new" if dialect == "old" else "old"
-            try:
-                response = await self._post(turn, text, other, clock)
-            except _Refused:
-                # Not the dialect then: the first refusal tells what is wrong.
-                pass
-            else:
+            body = await beside(turn.weight, encode_body, turn, text, other)
+            second = await self._post(turn, body, clock)
+            if self._accepts(second, turn):
                 host = urlsplit(self._url).hostname
                 _log.info(
                     "%s takes requests in the %s ChatKit dialect",
@@ -209,10 +204,12 @@ class ChatKitRequests:
                     extra=log_fields(turn.request_id),
                 )
                 self._dialect = other
-                return response
-        if thread is not None and refused.status in _WRONG_THREAD:
-            raise ThreadLost(refused.failure.message)
-        raise refused.failure
+                return second
+            # Not the dialect then: the first refusal tells what is wrong.
+            await self._refusal(second, turn)
+        if thread is not None and response.status in _WRONG_THREAD:
+            raise ThreadLost(failure.message)
+        raise failure
 
     def _may_be_wrong_dialect(self, status: int) -> bool:
         # The public SDK's 500 says nothing about its cause; from a server that knows us it is a failure.
@@ -220,34 +217,36 @@ class ChatKitRequests:
             return False
         return self._negotiates and status in _WRONG_DIALECT
 
-    async def _post(self, turn: Turn, text: str, dialect: Dialect, clock: TurnClock) -> HttpResponse:
-        """Sends the request and returns the response if it is an event stream."""
-        response = await post(
+    def _post(self, turn: Turn, body: bytes, clock: TurnClock) -> Coroutine[Any, Any, HttpResponse]:
+        return post(
             self._http,
             self._url,
             headers=request_headers(turn, self._credentials.login.cookie_header),
-            body=await beside(turn.weight, encode_body, turn, text, dialect),
+            body=body,
             clock=clock,
             idle_timeout=self.idle_timeout,
         )
+
+    def _accepts(self, response: HttpResponse, turn: Turn) -> bool:
+        """Takes over the cookies of a response; says whether it is an event stream."""
+        headers = response.headers
         try:
-            cookies = response.headers.get_all("set-cookie")
+            cookies = headers.get_all("set-cookie")
             if cookies and self._credentials.update_from_set_cookie(cookies, turn.request_id):
                 self._credentials.save_refreshed(turn.request_id)
-            content_type = (response.headers.get("content-type") or "").lower()
-            if response.status == 200 and (not content_type or "text/event-stream" in content_type):
-                self._confirmed = True
-                return response
-            failure = await self._refusal(response, content_type, turn)
         except BaseException:
             response.leave()
             raise
-        raise _Refused(response.status, failure)
+        content_type = headers.get("content-type") or _EVENT_STREAM
+        if response.status != 200 or _EVENT_STREAM not in content_type.lower():
+            return False
+        self._confirmed = True
+        return True
 
-    async def _refusal(self, response: HttpResponse, content_type: str, turn: Turn) -> GatewayError:
+    async def _refusal(self, response: HttpResponse, turn: Turn) -> GatewayError:
         return failure_of_response(
             response.status,
-            content_type,
+            (response.headers.get("content-type") or "").lower(),
             await read_refusal(response, SITE, self.redact, turn),
             retry_after=read_retry_after(response.headers),
             location=response.headers.get("location") or "",
