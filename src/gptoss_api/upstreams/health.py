@@ -23,6 +23,7 @@ ABSENCE_TIME: Final = 2.0
 # How long a look for an upstream takes at most.
 LOOK_TIME: Final = 5.0
 
+_ANSWERED: Final = Health(True, "The last turn was answered.")
 _UNUSABLE: Final = UpstreamLoginRequired | UpstreamUnavailable | UpstreamTimeout
 
 
@@ -70,7 +71,7 @@ class UpstreamHealth:
             return
         if failure is None:
             self.reached = True
-            self._know(Health(True, "The last turn was answered."), GOOD_TIME)
+            self._know(_ANSWERED, GOOD_TIME)
             return
         health = Health(not isinstance(failure, _UNUSABLE), f"The last turn failed: {failure.message}")
         self._know(health, ABSENCE_TIME if failure.unreached else TROUBLE_TIME)

@@ -12,7 +12,7 @@ from ...core.errors import UpstreamFailure, UpstreamUnavailable
 from ...loop import Limit
 from .connection import Clock, Connection
 from .dialing import dial
-from .head import Origin, encode_request_head, parse_address
+from .head import Origin, RequestHeads, parse_address
 from .proxies import Proxy, Route, environment_proxy
 from .response import HttpResponse
 
@@ -24,12 +24,10 @@ _MOST_WAYS = 64
 
 
 class _Way(NamedTuple):
-    """How requests to one URL go: over which connections, and what their heads say of it."""
+    """How requests to one URL go: over which connections, and with which heads."""
 
     route: Route
-    target: str
-    authority: str
-    extra: Mapping[str, str]
+    heads: RequestHeads
 
 
 class HttpClient:
@@ -97,7 +95,7 @@ class HttpClient:
         (:class:`UpstreamIncomplete` once the status line was there).
         """
         way = self._ways.get(url) or self._way(url)
-        head = encode_request_head(method, way.target, way.authority, headers, way.extra, len(body))
+        head = way.heads.encode(method, headers, len(body))
         pooled = connection = self._take_idle(way.route)
         while True:
             if connection is None:
@@ -195,7 +193,7 @@ class HttpClient:
             target = f"http://{address.authority}{target}"
             if route.proxy.credential is not None:
                 extra["Proxy-Authorization"] = route.proxy.credential
-        way = _Way(route, target, address.authority, extra)
+        way = _Way(route, RequestHeads(target, address.authority, extra))
         if len(self._ways) < _MOST_WAYS:
             self._ways[url] = way
         return way

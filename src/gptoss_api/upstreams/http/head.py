@@ -88,23 +88,37 @@ def _lower_name(name: str) -> str:
     return lower
 
 
-def encode_request_head(
-    method: str,
-    target: str,
-    authority: str,
-    headers: Mapping[str, str],
-    extra: Mapping[str, str],
-    length: int,
-) -> bytes:
-    """The request line and headers, ready to send.
+class RequestHeads:
+    """The heads of requests to one address: ``target`` at ``authority``.
 
-    ``extra`` holds defaults that ``headers`` override. Raises :class:`ValueError` for a method,
-    name or value that would break the framing, without repeating the value.
+    ``extra`` holds defaults that the headers of a request override.
     """
-    start = _request_start(method, target, authority, tuple(headers.items()), tuple(extra.items()))
-    if length or method in ("POST", "PUT", "PATCH"):
-        return b"%bContent-Length: %d\r\n\r\n" % (start, length)
-    return start + b"\r\n"
+
+    __slots__ = ("_authority", "_begin", "_extra", "_headers", "_method", "_target")
+
+    def __init__(self, target: str, authority: str, extra: Mapping[str, str]) -> None:
+        self._target = target
+        self._authority = authority
+        self._extra = tuple(extra.items())
+        self._method = ""
+        self._headers: Mapping[str, str] | None = None
+        self._begin = b""
+
+    def encode(self, method: str, headers: Mapping[str, str], length: int) -> bytes:
+        """The request line and headers, ready to send before a body of so many bytes.
+
+        The very ``headers`` of the request before are encoded no second time: none may be changed.
+        Raises :class:`ValueError` for a method, name or value that would break the framing, without repeating
+        the value.
+        """
+        if headers is not self._headers or method != self._method:
+            self._begin = _request_start(
+                method, self._target, self._authority, tuple(headers.items()), self._extra
+            )
+            self._headers, self._method = headers, method
+        if length or method in ("POST", "PUT", "PATCH"):
+            return b"%bContent-Length: %d\r\n\r\n" % (self._begin, length)
+        return self._begin + b"\r\n"
 
 
 # All requests of a kind to one server begin alike, but for those that are traced.
@@ -143,30 +157,35 @@ def _received_name(name: bytes) -> str:
     return name.decode("latin-1").lower()
 
 
+def _received_value(value: bytes) -> str:
+    return value.decode("latin-1").strip(" \t")
+
+
 class ResponseHeaders:
     """Response headers by name in any case; a header may occur more than once."""
 
     __slots__ = ("_values",)
 
     def __init__(self, received: Iterable[tuple[bytes, bytes]]) -> None:
-        self._values: dict[str, list[str]] = {}
+        # As they came: hardly any is ever asked for.
+        self._values: dict[str, list[bytes]] = {}
         for name, value in received:
-            key, text = _received_name(name), value.decode("latin-1").strip(" \t")
+            key = _received_name(name)
             if (known := self._values.get(key)) is None:
-                self._values[key] = [text]
+                self._values[key] = [value]
             else:
-                known.append(text)
+                known.append(value)
 
     def get(self, name: str) -> str | None:
         """The value; several occurrences are joined by a comma, as RFC 9110, section 5.3 allows."""
         values = self._values.get(name.lower())
         if values is None:
             return None
-        return values[0] if len(values) == 1 else ", ".join(values)
+        return _received_value(values[0]) if len(values) == 1 else ", ".join(map(_received_value, values))
 
     def get_all(self, name: str) -> list[str]:
         """Every occurrence on its own, which ``Set-Cookie`` needs."""
-        return list(self._values.get(name.lower(), ()))
+        return [*map(_received_value, self._values.get(name.lower(), ()))]
 
     def __contains__(self, name: str) -> bool:
         return name.lower() in self._values
