@@ -2,14 +2,24 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptoss_api.core.errors import Overloaded
-from gptoss_api.upstreams.admission import Admission
+from gptoss_api.upstreams.admission import Admission, Slot
+
+
+@asynccontextmanager
+async def slot_of(admission: Admission, caller: str) -> AsyncIterator[None]:
+    """A slot as a turn holds it."""
+    with Slot(admission, caller) as slot:
+        if not slot.held:
+            await slot.wait()
+        yield
 
 
 def steps_until_done(coroutine: Coroutine[object, None, object]) -> int:
@@ -38,7 +48,7 @@ class Crowd:
         await settle()
 
     async def _run(self, name: str, caller: str) -> None:
-        async with self.admission.slot(caller):
+        async with slot_of(self.admission, caller):
             self.entered.append(name)
             await self._leave[name].wait()
 
@@ -65,7 +75,7 @@ async def test_a_free_slot_is_taken_without_suspending() -> None:
     admission = Admission(1, 0)
 
     async def turn() -> None:
-        async with admission.slot("a"):
+        async with slot_of(admission, "a"):
             assert admission.active == 1
 
     assert steps_until_done(turn()) == 0
@@ -117,7 +127,7 @@ async def test_one_with_two_hundred_waiting_turns_does_not_double_the_waiting_of
 
         async def turn(caller: str) -> None:
             since = freed
-            async with admission.slot(caller):
+            async with slot_of(admission, caller):
                 if caller != "busy":
                     waits.append(freed - since)
                 running.append(end := asyncio.Event())
@@ -148,7 +158,7 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None
     await crowd.arrive("a1")
     await crowd.arrive("a2")
     with pytest.raises(Overloaded) as caught:
-        await admission.slot("a").__aenter__()
+        await slot_of(admission, "a").__aenter__()
     assert caught.value.retry_after is not None
     assert 1 <= caught.value.retry_after <= 60
     assert f"Try again in about {caught.value.retry_after:.0f} s." in caught.value.message
@@ -204,7 +214,7 @@ async def test_waiting_too_long_is_refused_and_leaves_the_queue() -> None:
     crowd = Crowd(admission)
     await crowd.arrive("a1")
     with pytest.raises(Overloaded, match=r"0\.02 seconds") as caught:
-        await admission.slot("b").__aenter__()
+        await slot_of(admission, "b").__aenter__()
     assert caught.value.retry_after is not None
     assert (admission.active, admission.waiting) == (1, 0)
     await crowd.leave("a1")
@@ -259,7 +269,7 @@ async def test_a_waiter_cancelled_in_the_moment_of_its_turn_passes_the_slot_on()
 async def test_an_error_inside_gives_the_slot_back() -> None:
     admission = Admission(1, 0)
     with pytest.raises(LookupError):
-        async with admission.slot("a"):
+        async with slot_of(admission, "a"):
             raise LookupError
     assert admission.active == 0
 
@@ -268,12 +278,12 @@ async def test_the_advice_follows_how_long_turns_take() -> None:
     admission = Admission(1, 0)
     loop = asyncio.get_running_loop()
     real = loop.time
-    async with admission.slot("a"):
+    async with slot_of(admission, "a"):
         loop.time = lambda: real() + 10.0  # type: ignore[method-assign]  # a turn of ten seconds without the wait
     loop.time = real  # type: ignore[method-assign]  # as it was
-    async with admission.slot("a"):
+    async with slot_of(admission, "a"):
         with pytest.raises(Overloaded) as caught:
-            await admission.slot("a").__aenter__()
+            await slot_of(admission, "a").__aenter__()
     assert caught.value.retry_after == pytest.approx(10.0, abs=1.0)
 
 
@@ -338,7 +348,7 @@ async def test_a_storm_of_turns_with_timeouts_and_cancels_ends_with_every_slot_f
 
     async def turn(caller: str) -> None:
         nonlocal highest
-        async with admission.slot(caller):
+        async with slot_of(admission, caller):
             highest = max(highest, admission.active)
             await asyncio.sleep(chance.random() * 0.003)
 

@@ -73,10 +73,6 @@ class Admission:
         """Turns that wait for a slot now."""
         return self._waiting
 
-    def slot(self, caller: str) -> "Slot":
-        """One slot for ``caller``, held from entering the block until leaving it, or its ``release``."""
-        return Slot(self, caller)
-
     def take(self, caller: str) -> bool:
         """Takes a slot that is free; says whether one was."""
         # A slot is never free while somebody waits: it is handed over when it is given back.
@@ -104,32 +100,29 @@ class Admission:
                 self._leave(caller, waiter)
             elif waiter.exception() is None:
                 # The slot was handed over in the same moment; it belongs to the next one now.
-                self._hand_over(caller)
+                self.give_back(caller, None)
             raise
         finally:
             deadline.drop()
 
-    def give_back(self, caller: str, held: float) -> None:
-        """Gives a slot back that was held for so many seconds."""
-        self._average_hold += (held - self._average_hold) * (_NEWEST if self._average_hold else 1.0)
-        self._hand_over(caller)
-
-    def _hand_over(self, before: str) -> None:
-        """Passes a slot on that was held by ``before``."""
-        if (left := self._held.pop(before) - 1) > 0:
-            self._held[before] = left
+    def give_back(self, caller: str, held: float | None) -> None:
+        """Passes a slot of ``caller`` on that was held for so many seconds; ``None``: it was never used."""
+        if held is not None:
+            self._average_hold += (held - self._average_hold) * (_NEWEST if self._average_hold else 1.0)
+        if (left := self._held.pop(caller) - 1) > 0:
+            self._held[caller] = left
         while self._queues:
             # Of several the first.
-            caller = min(self._queues, key=self._slots_of)
-            queue = self._queues.pop(caller)
+            following = min(self._queues, key=self._slots_of)
+            queue = self._queues.pop(following)
             waiter = next(iter(queue))
             del queue[waiter]
             if queue:
-                self._queues[caller] = queue
+                self._queues[following] = queue
             self._waiting -= 1
             # A waiter that was cancelled but has not run yet is passed over.
             if not waiter.done():
-                self._held[caller] = self._held.get(caller, 0) + 1
+                self._held[following] = self._held.get(following, 0) + 1
                 waiter.set_result(None)
                 return
         self._active -= 1
@@ -178,44 +171,47 @@ class Admission:
 
 
 class Slot:
-    """The context manager of one slot; it serves once.
+    """The context manager of one slot for ``caller``; it serves once.
 
-    The slot may be given back before the block ends: once the upstream is done, though its answer is not
-    delivered yet.
+    Entering the block takes a slot that is free. Where none was it is not ``held``, and to be waited for. It
+    may be given back before the block ends: once the upstream is done, though its answer is not delivered
+    yet.
     """
 
-    __slots__ = ("_admission", "_caller", "_held", "_since", "_time")
+    __slots__ = ("_admission", "_caller", "_since", "_time", "held")
 
     def __init__(self, admission: Admission, caller: str) -> None:
         self._admission = admission
         self._caller = caller
-        self._held = False
+        self.held = False
         self._since = 0.0
         self._time: UpstreamTime | None = None
 
-    async def __aenter__(self) -> "Slot":
+    def __enter__(self) -> "Slot":
         admission = self._admission
-        now = asyncio.get_running_loop().time
-        self._since = asked = now()
+        self._since = asyncio.get_running_loop().time()
         if (upstream_time := UPSTREAM_TIME.get()) is not None:
-            upstream_time.enter(self._admission.name)
+            upstream_time.enter(admission.name)
             self._time = upstream_time
-        if not admission.take(self._caller):
-            try:
-                await admission.wait(self._caller)
-            except BaseException:
-                self._waited()
-                raise
-            self._since = now()
-        self._held = True
-        admission.waits.observe(self._since - asked)
+        if admission.take(self._caller):
+            self.held = True
+            admission.waits.observe(0.0)
         return self
 
-    async def __aexit__(
+    async def wait(self) -> None:
+        """Waits for the slot and takes it."""
+        await self._admission.wait(self._caller)
+        self.held = True
+        asked, self._since = self._since, asyncio.get_running_loop().time()
+        self._admission.waits.observe(self._since - asked)
+
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._held:
+        if self.held:
             self.release()
+        elif self._time is not None:
+            self._waited()
 
     def handed_over(self) -> "Slot":
         """The same slot in other hands: leaving the block of this one no longer gives it back.
@@ -224,13 +220,13 @@ class Slot:
         """
         self._waited()
         other = Slot(self._admission, self._caller)
-        other._held, other._since, self._held = self._held, self._since, False
+        other.held, other._since, self.held = self.held, self._since, False
         return other
 
     def release(self) -> None:
         """Gives the slot back, if that was not done yet."""
-        if self._held:
-            self._held = False
+        if self.held:
+            self.held = False
             if self._time is not None:
                 self._waited()
             self._admission.give_back(self._caller, asyncio.get_running_loop().time() - self._since)

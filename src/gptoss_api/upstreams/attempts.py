@@ -94,7 +94,9 @@ class Attempts:
 
     async def answer(self, asked: UpstreamTurn, sink: Sink) -> None:
         """See :class:`gptoss_api.upstreams.base.Upstream`."""
-        async with self._admission.slot(asked.turn.queue) as slot:
+        with Slot(self._admission, asked.turn.queue) as slot:
+            if not slot.held:
+                await slot.wait()
             clock = TurnClock(self._title, self._total_timeout)
             repeated = False
             while True:
