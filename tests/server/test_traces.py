@@ -149,7 +149,12 @@ def start_traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartTrac
                 [
                     {"name": "box", "kind": backend.kind, "url": address},
                     # Reached through the proxy that the backend plays.
-                    {"name": "public", "kind": "groq", "url": "http://api.groq.com/openai/v1"},
+                    {
+                        "name": "public",
+                        "kind": "groq",
+                        "url": "http://api.groq.com/openai/v1",
+                        "whole_answers": True,
+                    },
                 ]
             )
             given = {
@@ -360,6 +365,9 @@ def test_a_public_server_is_not_told_and_content_is_sent_where_it_is_asked_for(
     assert "traceparent" not in traced.backend.asked[0].headers
     assert attempt.attributes["server.address"] == "api.groq.com"
     assert attempt.attributes["gen_ai.provider.name"] == "groq"
+    # A whole answer is one piece.
+    assert attempt.attributes["gen_ai.request.stream"] is False
+    assert "gen_ai.response.time_to_first_chunk" not in attempt.attributes
     assert request.resource["service.name"] == "class-of-2026"
     assert request.resource["deployment.environment.name"] == "school"
     told = {

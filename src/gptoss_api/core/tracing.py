@@ -23,8 +23,11 @@ class AttemptTrace(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def addressed(self, host: str, port: int) -> Mapping[str, str]:
-        """Notes where it goes; the headers that tell a server of the user's own of the trace."""
+    def addressed(self, host: str, port: int, *, streamed: bool) -> Mapping[str, str]:
+        """Notes where it goes, and whether for a stream.
+
+        The value are the headers that tell a server of the user's own of the trace.
+        """
         ...
 
     def observe(self, events: Events) -> None:

@@ -63,7 +63,6 @@ def request_attributes(provider: str, turn: Turn) -> Attributes:
         OPERATION: CHAT,
         PROVIDER: PROVIDERS.get(provider, provider),
         REQUEST_MODEL: turn.model,
-        REQUEST_STREAM: True,
         OUTPUT_TYPE: "text" if turn.output_format.kind == "text" else "json",
     }
     if turn.max_tokens is not None:

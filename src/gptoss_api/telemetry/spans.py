@@ -174,6 +174,7 @@ class AttemptSpan:
         self._collector = collector
         self._began = time.perf_counter()
         self._first: float | None = None
+        self._streamed = True
         self._reasons: list[str] = []
         self._token: Token[AttemptTrace | None]
 
@@ -197,9 +198,10 @@ class AttemptSpan:
                 span.set_status(StatusCode.ERROR)
         span.end()
 
-    def addressed(self, host: str, port: int) -> Mapping[str, str]:
+    def addressed(self, host: str, port: int, *, streamed: bool) -> Mapping[str, str]:
         span = self._span
-        span.set_attributes({"server.address": host, "server.port": port})
+        self._streamed = streamed
+        span.set_attributes({"server.address": host, "server.port": port, genai.REQUEST_STREAM: streamed})
         if is_public(host):
             return _NO_HEADERS
         carrier: dict[str, str] = {}
@@ -220,7 +222,8 @@ class AttemptSpan:
                 span.set_attributes(_usage_attributes(event.usage))
         if self._first is None:
             self._first = time.perf_counter()
-            span.set_attribute(genai.FIRST_CHUNK, self._first - self._began)
+            if self._streamed:
+                span.set_attribute(genai.FIRST_CHUNK, self._first - self._began)
         if self._collector is not None:
             self._collector.feed(events)
 

@@ -245,11 +245,15 @@ def post(
     body: bytes,
     clock: TurnClock,
     idle_timeout: float | None,
+    streamed: bool = True,
 ) -> Coroutine[Any, Any, HttpResponse]:
-    """The response to a request, which is to be left, if its head comes within the turn's time."""
+    """The response to a request, which is to be left, if its head comes within the turn's time.
+
+    ``streamed`` says in traces whether it asks for a stream.
+    """
     if (trace := ATTEMPTED.get()) is not None:
         origin = parse_address(url).origin
-        headers = {**headers, **trace.addressed(origin.host, origin.port)}
+        headers = {**headers, **trace.addressed(origin.host, origin.port, streamed=streamed)}
     return http.open("POST", url, headers=headers, body=body, idle_timeout=idle_timeout, clock=clock)
 
 

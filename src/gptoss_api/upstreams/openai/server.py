@@ -97,6 +97,7 @@ class ServerAccess:
             body=body,
             clock=clock,
             idle_timeout=None if whole else self.idle_timeout,
+            streamed=not whole,
         )
         content_type = (response.headers.get("content-type") or "").lower()
         if provider := response.headers.get("x-inference-provider"):
