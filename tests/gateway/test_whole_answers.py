@@ -1,7 +1,8 @@
 """Servers that their operator wants to be asked for whole answers: which are, and for which requests."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -10,7 +11,8 @@ from gptoss_api.gateway import Gateway
 from tests.backends.server import Backend, backend_thread, turn
 from tests.backends.server import ask as answered
 from tests.conftest import RunningGateway, running_gateway
-from tests.server.talking import ask
+from tests.server.talking import CHAT, ask, connect, request_bytes
+from tests.upstreams.chatkit.scripted import Reply
 from tests.upstreams.chatkit.transcripts import Json
 
 QUESTION: list[Json] = [{"role": "user", "content": "Hi"}]
@@ -93,3 +95,23 @@ def test_what_is_worked_on_in_the_background_can_be_looked_at_before_its_end(
     followed = ask(running, "GET", f"/v1/responses/{response.json()['id']}?stream=true")
     assert b"response.completed" in followed.body
     assert [asked.body["stream"] for asked in backend.asked] == [True]
+
+
+def test_a_client_that_leaves_while_a_server_thinks_takes_its_request_with_it(
+    backend: Backend, running: RunningGateway
+) -> None:
+    backend.asked.clear()
+    backend.replies.append(Reply(silence=60.0))
+    with connect(running) as client:
+        client.sendall(request_bytes(CHAT, {"model": MODEL, "messages": QUESTION}))
+        await_truth(lambda: bool(backend.asked))
+    (asked,) = backend.asked
+    assert asked.body["stream"] is False
+    await_truth(asked.ended.is_set)
+
+
+def await_truth(of: Callable[[], bool], seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not of():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
