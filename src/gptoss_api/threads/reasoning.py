@@ -112,7 +112,7 @@ def _bounded(call: ToolCall) -> ToolCall:
 def missing_thoughts(messages: Sequence[Message]) -> Sequence[int]:
     """Where the answers stand that :meth:`ReasoningCache.recalled` looks for."""
     calling = _calling(messages)
-    return [index for index, message in calling if not message.reasoning] if calling else ()
+    return calling and [index for index, message in calling if not message.reasoning]
 
 
 def touches_thoughts(messages: Sequence[Message], *, calls: bool) -> bool:
@@ -122,6 +122,8 @@ def touches_thoughts(messages: Sequence[Message], *, calls: bool) -> bool:
 
 def _calling(messages: Sequence[Message]) -> Sequence[tuple[int, AssistantMessage]]:
     """The answers with tool calls since the last user message."""
+    if messages and isinstance(messages[-1], UserMessage):
+        return ()
     found = []
     for index in range(len(messages) - 1, -1, -1):
         message = messages[index]

@@ -251,6 +251,14 @@ def test_an_empty_question_is_said_to_be_empty() -> None:
     assert text(DESK, UserMessage("")).endswith("# Current user message\n\n(The user sent an empty message.)")
 
 
+@given(st.lists(hostile, max_size=2), hostile)
+def test_an_empty_instruction_after_the_question_changes_nothing(instructions: list[str], said: str) -> None:
+    messages = (*map(InstructionMessage, instructions), InstructionMessage("Be brief."), UserMessage(said))
+    made, ended = prompt(*messages), prompt(*messages, InstructionMessage(" "))
+    assert made == ended
+    assert "".join(made.segments) == made.text
+
+
 def test_consecutive_user_messages_and_an_assistant_first() -> None:
     made = text(AssistantMessage("Hello!"), UserMessage("one"), UserMessage("two"))
     assert re.findall(r'role="(\w+)"', made) == ["assistant", "user"]

@@ -44,6 +44,7 @@ _AFTER_NOTHING: Final = "The user has not written anything yet. Begin as the ins
 _EMPTY_MESSAGE: Final = "(The user sent an empty message.)"
 
 
+_INSTRUCTED: Final = ("instructions",)
 _TOOL_FEATURES: Final = (("tools", "function"), ("custom_tools", "custom"))
 
 
@@ -96,8 +97,8 @@ def render_prompt(
     ``secret`` and the beginning of the conversation determine the key, from attempt ``counter`` on, unless
     ``key`` is given: one that no client text holds. ``preamble`` is the turn's.
     """
-    if (alone := _lone_message(turn)) is not None:
-        return _verbatim(alone, NameMap.of(tool.name for tool in turn.tools))
+    if (plain := _plain_prompt(turn)) is not None:
+        return plain
     draft = _Draft(turn, turn.messages, preamble)
     entries = draft.entries
     if key:
@@ -111,28 +112,43 @@ def render_prompt(
     return draft.finished(segments, history=bool(entries))
 
 
-def _lone_message(turn: Turn) -> UserMessage | None:
-    """The one unnamed user message, where nothing else is wanted than the upstream would do by itself."""
+def _plain_prompt(turn: Turn) -> Prompt | None:
+    """The prompt of one unnamed user message after instructions, where nothing else is wanted.
+
+    A message that is alone is sent as it is.
+    """
     *leading, message = turn.messages or (None,)
     if not isinstance(message, UserMessage) or message.name or turn.output_format.kind != "text":
         return None
-    for each in leading:
-        if not isinstance(each, InstructionMessage) or each.text.strip():
-            return None
-    return None if offered_tools(turn) else message
-
-
-def _verbatim(message: UserMessage, names: NameMap) -> Prompt:
     client = ClientText()
-    text = client.plain(message.text) if message.text.strip() else _EMPTY_MESSAGE
+    instructions: list[str] = []
+    for each in leading:
+        if not isinstance(each, InstructionMessage):
+            return None
+        if each.text.strip():
+            instructions.append(client.plain(each.text))
+    if turn.tools and (instructions or offered_tools(turn)):
+        return None
+    question = client.plain(message.text)
+    if not question.strip():
+        question = _EMPTY_MESSAGE
+    segments: tuple[str, ...] = (question,)
+    if instructions:
+        segments = (_instructed(instructions), f"# {_CURRENT}\n\n{question}")
     return Prompt(
-        text,
-        (text,),
-        verbatim=True,
+        "".join(segments),
+        segments,
+        verbatim=not instructions,
         key="",
-        names=names,
+        names=NameMap.of(tool.name for tool in turn.tools) if turn.tools else NO_TOOLS.names,
         client_has_control_tokens=client.control_tokens,
+        emulated=_INSTRUCTED if instructions else (),
     )
+
+
+def _instructed(instructions: Sequence[str]) -> str:
+    """The part of a prompt that has the ``instructions``."""
+    return "\n\n".join(("# Instructions", _PRECEDENCE, *instructions)) + "\n\n"
 
 
 def render_suffix(
@@ -225,7 +241,7 @@ class _Draft:
         """What comes before the conversation."""
         segments = self.sections() if self.tools.tools or self._format else []
         if self._instructions:
-            segments.insert(0, "\n\n".join(("# Instructions", _PRECEDENCE, *self._instructions)) + "\n\n")
+            segments.insert(0, _instructed(self._instructions))
         return segments
 
     def sections(self, seen: Collection[str] = ()) -> list[str]:
@@ -297,9 +313,7 @@ class _Draft:
         )
 
     def _features(self, history: bool) -> tuple[str, ...]:
-        features = []
-        if self._instructions:
-            features.append("instructions")
+        features = list(_INSTRUCTED) if self._instructions else []
         if history:
             features.append("history")
         if self.tools.tools:
