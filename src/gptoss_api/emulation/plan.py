@@ -146,10 +146,12 @@ def make_plan(
         )
         counted, emulated = HarmonyText(prompt.segments, known + MESSAGE_TOKENS), prompt.emulated
     else:
+        if not capabilities.verbatim:
+            sent = native_turn(turn)
         if offers_tools or turn.output_format.kind != "text":
             emulated = _lacking_fields(turn, capabilities, offers_tools=offers_tools)
-        if not capabilities.verbatim:
-            sent = told(native_turn(turn), emulated)
+            if not capabilities.verbatim:
+                sent = told(sent, emulated)
         counted = harmony_text(sent, preamble.tools, thoughts=capabilities.thoughts)
     if turn.top_logprobs is not None:
         # Those of words that are taught, read or mended here are not those of the answer.

@@ -5,7 +5,8 @@ that of OpenAI's reference renderer (docs/design/emulation.md, "Token counts"), 
 schema than :mod:`.typescript` does.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any, Final
 
 from msgspec import Struct
@@ -13,10 +14,10 @@ from msgspec import Struct
 from ...core.turn import (
     AssistantMessage,
     InstructionMessage,
-    Message,
     Tool,
     ToolResultMessage,
     Turn,
+    last_answer,
     leading_instructions,
 )
 from .tool_section import ToolCache, offered_tools, parameters_of
@@ -43,6 +44,7 @@ _LEAST_LINE: Final = 8
 _NOTHING: Final = {"type": "object", "properties": {}}
 _BLOCK: Final = 64 * 1024
 _CACHED: Final = 64
+_text_of: Final = attrgetter("text")
 
 
 class HarmonyText(Struct, frozen=True):
@@ -68,7 +70,7 @@ def harmony_text(turn: Turn, digest: bytes, *, thoughts: bool = True) -> Harmony
     tokens = SYSTEM_TOKENS
     beginning = leading_instructions(turn.messages)
     sections: list[str] = []
-    if beginning and (text := "\n\n".join([message.text for message in turn.messages[:beginning]])):
+    if beginning and (text := "\n\n".join(map(_text_of, turn.messages[:beginning]))):
         sections.append(f"# Instructions\n\n{text}\n\n")
     if turn.tools and (offered := offered_tools(turn)):
         tokens += _TOOLS_TOKENS
@@ -77,10 +79,12 @@ def harmony_text(turn: Turn, digest: bytes, *, thoughts: bool = True) -> Harmony
         texts += sections
         tokens += MESSAGE_TOKENS
     names: dict[str, str] = {}
-    over = _last_answer(turn.messages) if thoughts else len(turn.messages)
+    # The thoughts up to the last final answer are dropped.
+    over: int | None = None if thoughts else len(turn.messages)
     for index in range(beginning, len(turn.messages)):
         message = turn.messages[index]
         if isinstance(message, AssistantMessage):
+            over = last_answer(turn.messages) if over is None else over
             for call in message.tool_calls:
                 names[call.id] = call.name
             tokens += _answer(message, texts, thought=index > over)
@@ -94,15 +98,6 @@ def harmony_text(turn: Turn, digest: bytes, *, thoughts: bool = True) -> Harmony
             texts.append(message.text)
             tokens += MESSAGE_TOKENS
     return HarmonyText(tuple(filter(None, texts)), tokens)
-
-
-def _last_answer(messages: Sequence[Message]) -> int:
-    """The index of the last final answer, -1 without one: the thoughts up to it are dropped."""
-    for index in range(len(messages) - 1, -1, -1):
-        message = messages[index]
-        if isinstance(message, AssistantMessage) and not message.tool_calls:
-            return index
-    return -1
 
 
 def _answer(message: AssistantMessage, texts: list[str], *, thought: bool) -> int:
