@@ -112,7 +112,7 @@ def _bounded(call: ToolCall) -> ToolCall:
 def missing_thoughts(messages: Sequence[Message]) -> Sequence[int]:
     """Where the answers stand that :meth:`ReasoningCache.recalled` looks for."""
     calling = _calling(messages)
-    return calling and [index for index, message in calling if not message.reasoning]
+    return [index for index, message in calling if not message.reasoning] if calling else ()
 
 
 def touches_thoughts(messages: Sequence[Message], *, calls: bool) -> bool:

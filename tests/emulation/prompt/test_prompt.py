@@ -253,7 +253,8 @@ def test_an_empty_question_is_said_to_be_empty() -> None:
 
 @given(st.lists(hostile, max_size=2), hostile)
 def test_an_empty_instruction_after_the_question_changes_nothing(instructions: list[str], said: str) -> None:
-    messages = (*map(InstructionMessage, instructions), InstructionMessage("Be brief."), UserMessage(said))
+    messages: list[Message] = [InstructionMessage(text) for text in (*instructions, "Be brief.")]
+    messages.append(UserMessage(said))
     made, ended = prompt(*messages), prompt(*messages, InstructionMessage(" "))
     assert made == ended
     assert "".join(made.segments) == made.text
