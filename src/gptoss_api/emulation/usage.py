@@ -71,7 +71,8 @@ class PromptCount:
         if 4 * self._characters <= left:
             return True
         if self._most is None:
-            self._most = sum(map(utf8_length, self._segments))
+            ascii_only = all(map(str.isascii, self._segments))
+            self._most = self._characters if ascii_only else sum(map(utf8_length, self._segments))
         return self._most <= left
 
     async def check(self, turn: Turn) -> None:

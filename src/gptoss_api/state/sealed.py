@@ -114,7 +114,7 @@ class SealedStore:
             name,
             self._seal.seal(entry.value, _place(space, name)) if space.secret else entry.value,
             None if lease is None else Lease(_hashed(b"lease", lease.key), lease.token),
-            self._hidden(space, b"owner", entry.owner),
+            _hashed(b"owner", entry.owner, self._names if space.secret else b""),
         )
 
     def _larger(self, space: Space) -> Space:
@@ -126,11 +126,8 @@ class SealedStore:
         return larger
 
     def _name(self, space: Space, key: bytes) -> bytes:
-        return self._hidden(space, space.name.encode(), key)
-
-    def _hidden(self, space: Space, kind: bytes, text: bytes) -> bytes:
-        """A name for ``text``; in a secret space it can be made, or tried, only with the secret."""
-        return _hashed(kind, text, self._names if space.secret else b"")
+        """In a secret space a name can be made, or tried, only with the secret."""
+        return _hashed(space.name.encode(), key, self._names if space.secret else b"")
 
     def _tell(self) -> None:
         if not self._told:

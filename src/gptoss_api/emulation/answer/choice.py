@@ -195,7 +195,8 @@ class ChoiceMachine:
         self._call_weight = 0.0
         if self._reading is not None or self._collected is not None:
             strict_tools = [tool for tool in spec.turn.tools if tool.strict]
-            self._call_weight = inf if spec.heavy and strict_tools else strict_weight(strict_tools)
+            if strict_tools:
+                self._call_weight = inf if spec.heavy else strict_weight(strict_tools)
         self._shown: tuple[type[Event], ...] = (TextDelta, LogprobsDelta)
         if spec.turn.show_reasoning:
             self._shown = (TextDelta, ReasoningDelta, LogprobsDelta)

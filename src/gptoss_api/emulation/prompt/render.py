@@ -117,8 +117,10 @@ def _plain_prompt(turn: Turn) -> Prompt | None:
 
     A message that is alone is sent as it is.
     """
+    if (turn.tools and offered_tools(turn)) or turn.output_format.kind != "text":
+        return None
     *leading, message = turn.messages or (None,)
-    if not isinstance(message, UserMessage) or message.name or turn.output_format.kind != "text":
+    if not isinstance(message, UserMessage) or message.name:
         return None
     client = ClientText()
     instructions: list[str] = []
@@ -127,8 +129,6 @@ def _plain_prompt(turn: Turn) -> Prompt | None:
             return None
         if each.text.strip():
             instructions.append(client.plain(each.text))
-    if turn.tools and (instructions or offered_tools(turn)):
-        return None
     question = client.plain(message.text)
     if not question.strip():
         question = _EMPTY_MESSAGE
