@@ -41,14 +41,9 @@ class Item(msgspec.Struct, gc=False):
     workflow: Workflow | None = None
     widget: Any = None
 
-    @property
-    def texts(self) -> list[str]:
-        """What its parts say."""
-        return [part.text for part in self.content] if self.content else []
-
 
 class Update(msgspec.Struct, gc=False):
-    """A change of an item. ``index`` is that of the part, entry or task that changed."""
+    """A change of an item; indexes are those of the part, entry or task that changed."""
 
     type: str
     delta: str | None = None
@@ -64,10 +59,9 @@ class Update(msgspec.Struct, gc=False):
     old_task_index: int | None = msgspec.field(default=None, name="taskIndex")
 
     @property
-    def index(self) -> int | None:
-        if (index := self.old_content_index) is not None or (index := self.content_index) is not None:
-            return index
-        if (index := self.old_entry_index) is not None or (index := self.entry_index) is not None:
+    def new_index(self) -> int | None:
+        """The index by its name in the new dialect, whatever it is one of."""
+        if (index := self.content_index) is not None or (index := self.entry_index) is not None:
             return index
         return self.old_task_index if self.task_index is None else self.task_index
 

@@ -50,6 +50,7 @@ _SHOWN: Final = {
 _REMOVED: Final = frozenset({"thread.item_removed", "thread.item.removed"})
 _IDLE: Final = frozenset({"thread.created", "stream_options", "progress_update", "notice", "client_effect"})
 _TITLED: Final = "thread.updated"
+_THOUGHT: Final = "thought"
 _TEXT_DELTA: Final = "assistant_message.content_part.text_delta"
 _BEFORE_DELTA: Final = b'"delta":'
 _AFTER_DELTA: Final = b"}}"
@@ -278,10 +279,12 @@ class ChatKitWire:
             self._useful = kind.startswith("thread.")
         if update is not None and kind in _UPDATED:
             item_id = event.old_item_id or event.item_id or ""
+            if (index := update.old_content_index) is None and (index := update.old_entry_index) is None:
+                index = update.new_index
             delta = update.delta
             if update.type != _TEXT_DELTA:
-                self._update(item_id, update, events)
-            elif delta is not None and self._hear(item_id, update.index or 0, delta, events):
+                self._update(item_id, index, update, events)
+            elif delta is not None and self._hear(item_id, index or 0, delta, events):
                 self._same = _before_delta(payload, delta)
         elif event.item is not None and (done := _SHOWN.get(kind)) is not None:
             self._item(event.item, events, done=done)
@@ -374,12 +377,14 @@ class ChatKitWire:
         item_id = item.id
         match item.type:
             case "assistant_message":
-                self._message(item_id, item.texts, events, done=done)
+                texts = [part.text for part in item.content] if item.content else []
+                self._message(item_id, texts, events, done=done)
                 return
             case "cot":
                 self._think(item_id, done=done)
                 for index, entry in enumerate(item.entries or ()):
-                    self._entry(item_id, index, entry, events)
+                    if entry.type == _THOUGHT:
+                        self._block(item_id, index, entry.content or entry.summary or "", events, final=True)
             case "workflow":
                 self._think(item_id, done=done)
                 for index, task in enumerate((item.workflow and item.workflow.tasks) or ()):
@@ -397,30 +402,26 @@ class ChatKitWire:
         if not isinstance(update, dict):
             self._unknown += 1
             return
-        if update.get("type") != _TEXT_DELTA:
-            self._update(item_id_of(event), update_of(update), events)
+        item_id, said = item_id_of(event), update_of(update)
+        if said.type != _TEXT_DELTA:
+            self._update(item_id, said.content_index, said, events)
         elif isinstance(update.get("delta"), str | None):
-            said = update_of(update)
-            self._hear(item_id_of(event), said.index or 0, said.delta or "", events)
+            self._hear(item_id, said.content_index or 0, said.delta or "", events)
         else:
             self._miss()
 
-    def _update(self, item_id: str, update: Update, events: list[Event]) -> None:
+    def _update(self, item_id: str, index: int | None, update: Update, events: list[Event]) -> None:
         """Whatever changed of an item, but for a delta of text."""
-        index = update.index
         match update.type:
-            case "assistant_message.content_part.added":
-                if (message := self._known(item_id)) is not None:
-                    message.part_done = False
-                    self._whole(item_id, message, index or 0, _text_of(update), events)
-            case "assistant_message.content_part.done":
-                text = _text_of(update)
-                found = self._known(item_id)
-                if found is None and text and item_id not in self._other_items:
-                    found = self._open(item_id, announced=False)
-                if found is not None:
-                    self._whole(item_id, found, index or 0, text, events)
-                    found.part_done = True
+            case "assistant_message.content_part.added" | "assistant_message.content_part.done":
+                done = update.type.endswith(".done")
+                text = "" if update.content is None else update.content.text
+                message = self._messages.get(item_id) if item_id else self._under_way()
+                if message is None and done and text and item_id not in self._other_items:
+                    message = self._open(item_id, announced=False)
+                if message is not None:
+                    self._whole(item_id, message, index or 0, text, events)
+                    message.part_done = done
             case "cot.entry_added" | "cot.entry_updated":
                 self._entry(item_id, index, update.entry, events)
             case "workflow.task.added" | "workflow.task.updated":
@@ -454,7 +455,7 @@ class ChatKitWire:
             self._hear_carefully(item_id, index, delta, events)
             return False
         if item_id != self._speaking_id or index != self._speaking_index or self._speaking is None:
-            message = self._known(item_id)
+            message = self._messages.get(item_id) if item_id else self._under_way()
             if message is None:
                 if item_id in self._other_items:
                     self._unknown += 1
@@ -471,7 +472,7 @@ class ChatKitWire:
 
     def _hear_carefully(self, item_id: str, index: int, delta: str, events: list[Event]) -> None:
         """Sends a delta with its characters whole; after a gap it waits for the full text."""
-        message = self._known(item_id)
+        message = self._messages.get(item_id) if item_id else self._under_way()
         if message is None:
             if item_id in self._other_items:
                 self._unknown += 1
@@ -546,10 +547,8 @@ class ChatKitWire:
                 # Nothing else will end an item that was never announced.
                 other.done = other.done or not other.announced
 
-    def _known(self, item_id: str) -> _Message | None:
-        if item_id:
-            return self._messages.get(item_id)
-        # An update that names no item belongs to the message under way.
+    def _under_way(self) -> _Message | None:
+        """What an update belongs to that names no item."""
         return next(
             (message for message in reversed(self._messages.values()) if not message.done),
             None,
@@ -587,7 +586,7 @@ class ChatKitWire:
         """An entry of the old dialect: a whole thought, or the recap, which says nothing."""
         self._begun = True
         self._hidden = self._tells_hidden
-        if entry is None or entry.type != "thought":
+        if entry is None or entry.type != _THOUGHT:
             return
         if index is None:
             index = sum(1 for known, _ in self._blocks if known == item_id)
@@ -599,7 +598,7 @@ class ChatKitWire:
         """A task of the new dialect; its content is everything so far, which may also shrink."""
         self._begun = True
         self._hidden = self._tells_hidden
-        if task is not None and task.type == "thought":
+        if task is not None and task.type == _THOUGHT:
             self._block(item_id, index or 0, task.content or "", events, final=final)
 
     def _block(self, item_id: str, index: int, text: str, events: list[Event], *, final: bool) -> None:
@@ -645,10 +644,6 @@ def _before_delta(payload: bytes, delta: str) -> bytes:
     except _NOT_JSON:
         alone = False
     return payload[:start] if alone else b""
-
-
-def _text_of(update: Update) -> str:
-    return "" if update.content is None else update.content.text
 
 
 def _words_of(widget: object) -> list[str]:
