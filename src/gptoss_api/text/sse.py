@@ -56,7 +56,7 @@ class SseDecoder:
         if not chunk:
             return []
         pending = self._pending
-        if not pending and len(chunk) <= self._max and chunk.startswith(_DATA) and chunk.endswith(b"\n\n"):
+        if not pending and len(chunk) <= self._max and chunk[:6] == _DATA and chunk[-2:] == b"\n\n":
             payloads = chunk[6:-2].split(b"\n\ndata: ")
             if chunk.count(b"\n") == 2 * len(payloads):
                 # Usual events and nothing else, as most reads are: no line end but theirs.

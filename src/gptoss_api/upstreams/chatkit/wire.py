@@ -197,9 +197,10 @@ class ChatKitWire:
                     break
                 begin = len(self._same)
                 continue
-            if begin and payload.startswith(same) and payload.endswith(_AFTER_DELTA):
+            # Slices cost less than to ask what a payload starts and ends with.
+            if begin and payload[:begin] == same and payload[-2:] == _AFTER_DELTA:
                 try:
-                    delta = _decode_text(payload[begin : -len(_AFTER_DELTA)])
+                    delta = _decode_text(payload[begin:-2])
                 except _NOT_JSON:
                     pass
                 else:

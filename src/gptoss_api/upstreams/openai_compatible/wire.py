@@ -139,10 +139,11 @@ class ChatWire:
         out: list[Event] = []
         same = self._same
         for payload in payloads:
+            # Slices cost less than to ask what a payload starts and ends with.
             if (
                 same is not None
-                and payload.startswith(same.before)
-                and payload.endswith(same.after)
+                and payload[: same.begin] == same.before
+                and payload[same.end :] == same.after
                 and type(payload) is bytes
             ):
                 try:
