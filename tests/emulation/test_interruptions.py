@@ -190,6 +190,35 @@ async def test_a_choice_that_was_never_read_opens_nothing() -> None:
     assert upstream.asked == []
 
 
+# What comes together leaves together
+
+
+@pytest.mark.parametrize(
+    ("last", "batches"),
+    [
+        ([], [["Started", "TextDelta", "Finished", "UsageReported"]]),
+        ([BROKEN], [["Started", "TextDelta"]]),
+    ],
+)
+async def test_text_that_comes_with_the_end_leaves_with_it(
+    last: list[Step], batches: list[list[str]]
+) -> None:
+    upstream = ScriptedUpstream([["Hello", *last]], lambda text: [text], batch=10)
+    given: list[list[str]] = []
+    try:
+        async with opened(EmulatedUpstream(upstream, TOKENS, EmulationSettings()), asks()) as answer:
+            async for batch in answer:
+                given.append([type(event).__name__ for event in batch])
+    except UpstreamIncomplete as error:
+        assert [error] == last
+    assert given == batches
+
+
+def test_text_that_came_with_the_end_is_told_before_a_failure_after_it() -> None:
+    outcome = answered(asks(), ["Hello", Finished("stop"), BROKEN])
+    assert words(outcome.events) == "Hello"
+
+
 # Answers without end
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from ..core.catalog import find_model
 from ..core.errors import GatewayError, Overloaded, ThreadLost
-from ..core.events import ChoiceStarted, Events, Usage, UsageReported
+from ..core.events import ChoiceStarted, Events, Finished, Usage, UsageReported
 from ..core.turn import AssistantMessage, ThreadRef, Turn, UserMessage
 from ..loop import LIGHT, Limit, in_thread
 from ..text.tokens import Tokens
@@ -24,6 +24,9 @@ from .usage import LEAST_ANSWER, Costs, PromptCount
 
 # Seconds a complete answer may take to end (docs/design/emulation.md, "When a thread goes on").
 END_TIME: Final = 1.5
+
+# What an upstream's last batch ends with.
+_LAST: Final = frozenset({Finished, UsageReported})
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,8 +76,8 @@ class TurnDriver:
         self._failure: GatewayError | None = None
         self._aside: asyncio.Task[None] | None = None
         self._limit: Limit
-        # What the last batch let out. It leaves with what follows it: an upstream that is not wanted any more
-        # must not wait for a slow client.
+        # What the last batch let out. It leaves with what follows it: in one write with the end of the answer,
+        # and an upstream that is not wanted any more must not wait for a slow client.
         self._last: Events = ()
 
     async def answer(self, turn: Turn, sink: Sink, plan: Plan | None = None) -> None:
@@ -187,6 +190,9 @@ class TurnDriver:
                     self._do_aside(self._feed_aside(events))
                     return True
                 out = choice.feed(events)
+            elif type(events[-1]) in _LAST:
+                self._last = out
+                return True
             return self._fed(out)
         except GatewayError as failure:
             return self._broken(failure)
