@@ -148,7 +148,9 @@ def _fetched(pieces: Sequence[bytes]) -> Seen:
     for piece in pieces:
         if piece and not connection.done:
             connection.data_received(piece)
-            body += connection.take()
+            # A failure is told at the end.
+            with suppress(GatewayError):
+                body += connection.take() or b""
     if not connection.done:
         connection.eof_received()
     try:

@@ -19,7 +19,7 @@ from gptoss_api.core.events import (
 )
 from gptoss_api.loop import Flow
 from gptoss_api.upstreams.pacing import LARGE, feed_paced, slices_of
-from gptoss_api.upstreams.reading import is_large, read_beside
+from gptoss_api.upstreams.reading import read_beside
 
 _SIZE = st.one_of(st.integers(0, 5), st.integers(LARGE - 2, LARGE + 2), st.integers(2 * LARGE, 4 * LARGE))
 _EVENT = st.one_of(
@@ -83,12 +83,6 @@ async def test_others_have_their_turn_between_the_batches() -> None:
     assert await feed_paced(Noting(), [TextDelta("x" * 4 * LARGE)])
     task.cancel()
     assert seen == [0, 1, 2, 3]
-
-
-def test_a_read_is_large_by_its_bytes_or_by_the_event_that_it_ends() -> None:
-    assert not is_large(b"x" * LARGE, [b"x" * 10] * 100)
-    assert is_large(b"x" * (LARGE + 1), [])
-    assert is_large(b"x\n\n", [b"x" * (LARGE + 1)])
 
 
 async def test_only_long_events_are_read_beside_the_loop() -> None:

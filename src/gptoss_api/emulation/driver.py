@@ -76,8 +76,8 @@ class TurnDriver:
         self._failure: GatewayError | None = None
         self._aside: asyncio.Task[None] | None = None
         self._limit: Limit
-        # What the last batch let out. It leaves with what follows it: in one write with the end of the answer,
-        # and an upstream that is not wanted any more must not wait for a slow client.
+        # What the last batch let out. It leaves with what follows it: one write for text and end, and an
+        # upstream that is not wanted any more must not wait for a slow client.
         self._last: Events = ()
 
     async def answer(self, turn: Turn, sink: Sink, plan: Plan | None = None) -> None:

@@ -7,7 +7,7 @@ may be worth another attempt, one after it never is. The slot is free as soon as
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 from ..core.errors import GatewayError, ThreadLost, UpstreamRateLimited
@@ -186,6 +186,7 @@ class _Delivery:
         "asked",
         "begun",
         "drained",
+        "feed",
         "flow",
         "reader",
         "response",
@@ -203,12 +204,14 @@ class _Delivery:
         self.drained = False
         self.answering = False
         self.begun = False
+        self.feed: Callable[[Events], bool] = self._begin
 
-    def feed(self, events: Events) -> bool:
-        if not self.begun:
-            events = [self.asked.started(), *events]
-            self.begun = True
-        return self._sink.feed(events)
+    def _begin(self, events: Events) -> bool:
+        events = [self.asked.started(), *events]
+        self.begun = True
+        # There is nothing else to do here for what follows.
+        self.feed = self._sink.feed
+        return self.feed(events)
 
     def ended(self, reader: AnswerReader) -> None:
         if reader.over:

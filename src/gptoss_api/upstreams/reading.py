@@ -102,13 +102,14 @@ class StreamReader:
         self.over = False
         self.cut_short = False
         self._response = response
+        self._source = response.source
         self._wire = wire
         self._clock = clock
         self._decoder = SseDecoder()
         self._failure: GatewayError | None = None
         self._delivered = False
-        # Whether what was there is taken, and more is to be waited for.
-        self._awaited = False
+        # Whether what comes is told here.
+        self._watches = False
         # Whether the time of the turn is over, and whether the upstream had sent more by then than was taken.
         self._late = False
         self._ahead = False
@@ -129,10 +130,8 @@ class StreamReader:
         try:
             self._go_on()
             await self._end
-        except BaseException:
-            self._response.call_at_change(None)
-            raise
         finally:
+            self._look_away()
             self._recipient = None
             recipient.flow.go_on = None
             if self._timer is not None:
@@ -145,7 +144,7 @@ class StreamReader:
     def out_of_time(self) -> None:
         """See :class:`AnswerReader`. A client that is slow is told so when it goes on."""
         self._late = True
-        self._ahead = self._delivered and self._response.ready
+        self._ahead = self._delivered and self._source.ready
         recipient = self._recipient
         waits = recipient is not None and not recipient.flow.held and self._work is None
         if waits and self._patient_until is None:
@@ -159,54 +158,57 @@ class StreamReader:
             await self._response.finish(AFTER_DONE)
 
     def _go_on(self) -> None:
-        """Feeds what is there, and has itself called when there is more."""
-        recipient = self._recipient
+        """Feeds what is there; whatever comes after it calls this again."""
+        recipient, source, wire = self._recipient, self._source, self._wire
         try:
             while recipient is not None and not (recipient.flow.held or self._end.done() or self._work):
                 if self._failure is not None:
                     self._stop(self._failure)
-                elif not self._awaited and (chunk := self._next()) is not None:
-                    # A read brings all that has come, so what follows is most likely to be waited for.
-                    self._awaited = not self.over
-                    self._take(recipient, chunk)
-                else:
-                    self._awaited = False
-                    if self._waits():
-                        return
+                    return
+                if self._late and not wire.answered:
+                    self._clock.check(ahead=self._ahead)
+                try:
+                    chunk = source.take()
+                except UpstreamIncomplete:
+                    # A connection that breaks after the answer takes nothing away from it.
+                    if not wire.answered:
+                        raise
+                    chunk = b""
+                if chunk is None or (self._take(recipient, chunk) and not source.done):
+                    # All that has come was taken.
+                    if not self._watches:
+                        self._watches = True
+                        source.watch(self._go_on)
+                    patience = wire.patience
+                    if patience is not None or self._patience is not None:
+                        self._be_patient(patience)
+                    return
         except Exception as error:
             self._stop(error)
+        self._look_away()
 
-    def _next(self) -> bytes | None:
-        """The next bytes, none at the end; ``None`` if there are none yet."""
-        if self._late and not self._wire.answered:
-            self._clock.check(ahead=self._ahead)
-        try:
-            return self._response.take()
-        except UpstreamIncomplete:
-            # A connection that breaks after the answer takes nothing away from it.
-            if self._wire.answered:
-                return b""
-            raise
-
-    def _waits(self) -> bool:
-        """Waits for more, as long as that is worth it; says whether there is nothing yet."""
-        wire, patience = self._wire, self._wire.patience
-        if patience != self._patience or wire.carried != self._carried:
+    def _be_patient(self, patience: float | None) -> None:
+        """Waits for more only as long as that is worth it."""
+        carried = self._wire.carried
+        if patience != self._patience or carried != self._carried:
             # From now on, not from the read: meanwhile the client may have been slow.
-            self._patience, self._carried = patience, wire.carried
+            self._patience, self._carried = patience, carried
             self._patient_until = None if patience is None else self._clock.now() + patience
-        if self._timer is not None:
-            self._timer.drop()
+            if self._timer is None:
+                self._timer = Deadline(asyncio.get_running_loop(), self._lose_patience)
+            if self._patient_until is None:
+                self._timer.drop()
+            else:
+                self._timer.set(self._patient_until)
         until = self._patient_until
         if until is not None and (self._late or self._clock.now() >= until):
             self._lose_patience()
-            return True
-        waits = self._response.call_at_change(self._go_on)
-        if waits and until is not None:
-            if self._timer is None:
-                self._timer = Deadline(asyncio.get_running_loop(), self._lose_patience)
-            self._timer.set(until)
-        return waits
+
+    def _look_away(self) -> None:
+        """What comes is for later, or for others."""
+        if self._watches:
+            self._watches = False
+            self._source.watch(None)
 
     def _lose_patience(self) -> None:
         recipient = self._recipient
@@ -219,19 +221,25 @@ class StreamReader:
             self._stop(error)
         self._go_on()
 
-    def _take(self, recipient: Recipient, chunk: bytes) -> None:
+    def _take(self, recipient: Recipient, chunk: bytes) -> bool:
+        """Feeds what ``chunk`` says; says whether more can be taken at once."""
         wire = self._wire
-        payloads = self._decoder.feed(chunk) if chunk else []
-        if payloads and is_large(chunk, payloads):
-            self._work = asyncio.get_running_loop().create_task(self._take_large(recipient, chunk, payloads))
-            return
-        events = wire.feed(payloads) if payloads else []
-        if not chunk or wire.failure is not None or wire.done:
+        events: list[Event] = []
+        if chunk and (payloads := self._decoder.feed(chunk)):
+            # Only the first event of a read may be longer than it.
+            if len(chunk) > LARGE or len(payloads[0]) > LARGE:
+                work = self._take_large(recipient, chunk, payloads)
+                self._work = asyncio.get_running_loop().create_task(work)
+                return False
+            events = wire.feed(payloads)
+        if not chunk or wire.failure is not None or wire.done or self._source.done:
             events = self._read(recipient, chunk, events)
         elif events:
             self._delivered = True
         if (events and not recipient.feed(events)) or self.over:
             self._stop(None)
+            return False
+        return self._failure is None and not recipient.flow.held
 
     async def _take_large(self, recipient: Recipient, chunk: bytes, payloads: Sequence[bytes]) -> None:
         try:
@@ -247,7 +255,7 @@ class StreamReader:
     def _read(self, recipient: Recipient, chunk: bytes, events: list[Event]) -> list[Event]:
         """``events`` of a read, with those of the end if that has come."""
         self._failure = self._wire.failure
-        if not chunk or self._wire.done:
+        if not chunk or self._wire.done or (self._failure is None and self._source.ended):
             if rest := self._decoder.finish():
                 events += self._wire.feed_rest(rest)
             try:
@@ -265,7 +273,7 @@ class StreamReader:
         if self._end.done():
             return
         # From now on others may wait for the response.
-        self._response.call_at_change(None)
+        self._look_away()
         if failure is None:
             self._end.set_result(None)
         else:
@@ -317,11 +325,6 @@ class BodyReader:
 
     async def settle(self) -> None:
         """Its end is the end of the body."""
-
-
-def is_large(chunk: bytes, payloads: Sequence[bytes]) -> bool:
-    """Whether a read is too large for one batch. Only the first event of a read may be longer than it."""
-    return len(chunk) > LARGE or (len(payloads) > 0 and len(payloads[0]) > LARGE)
 
 
 async def read_beside(

@@ -128,8 +128,7 @@ async def test_what_arrives_apart_leaves_apart() -> None:
     assert [batch[1:] if index == 0 else batch for index, batch in enumerate(batches)] == [
         [ReasoningDelta("hm")],
         [TextDelta("a")],
-        [TextDelta("b")],
-        [Finished("stop")],
+        [TextDelta("b"), Finished("stop")],
     ]
 
 

@@ -40,8 +40,8 @@ class Clock(Protocol):
 class Connection(asyncio.Protocol):
     """A connection to ``where`` (``host:port``, for messages) that carries one exchange after another.
 
-    ``send`` begins an exchange; ``take``, ``call_at_change`` and ``arrival`` serve its reader; ``reset`` ends
-    it and says whether the connection can carry another.
+    ``send`` begins an exchange; ``take``, ``watch`` and ``arrival`` serve its reader; ``reset`` ends it and
+    says whether the connection can carry another. ``done`` says that nothing more will come.
     """
 
     __slots__ = (
@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._parts: list[bytes] = []
         self.on_body = self._parts.append
-        # What the reader has called at the next change, while it waits for one.
+        # What the reader has called at each change, while it waits for one.
         self._waiter: Callable[[], None] | None = None
         self._timer: Deadline | None = Deadline(loop, self._check_time)
         self._failure: GatewayError | None = None
@@ -109,6 +109,11 @@ class Connection(asyncio.Protocol):
     def ready(self) -> bool:
         """Whether there is something to take, or nothing more will come."""
         return self.done or bool(self._parts)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the response was whole, and all of it was taken."""
+        return self.done and not self._parts and self._failure is None
 
     def send(
         self,
@@ -161,10 +166,16 @@ class Connection(asyncio.Protocol):
         self._last_activity = self._clock()
         self._check_time()
 
-    def take(self) -> bytes:
-        """The raw body bytes that have arrived since the last call, possibly none."""
+    def take(self) -> bytes | None:
+        """The raw body bytes that have arrived since the last call; ``None`` if there are none yet.
+
+        ``b""`` is the end. Raises the failure that ended the exchange, after what had arrived before.
+        """
         parts = self._parts
         if not parts:
+            if not self.done:
+                return None
+            self.check()
             return b""
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
@@ -173,22 +184,19 @@ class Connection(asyncio.Protocol):
             self._resume()
         return data
 
-    def call_at_change(self, change: Callable[[], None] | None) -> bool:
-        """Has ``change`` called when more bytes, the end or a failure come; ``None``: no longer.
+    def watch(self, change: Callable[[], None] | None) -> None:
+        """Has ``change`` called whenever more bytes, the end or a failure come; ``None``: no longer.
 
-        Not where something is there already, which the value says.
+        Meanwhile the silence of the peer is measured.
         """
-        if self.done or self._parts:
-            self._waiter = None
-            return False
         self._waiter = change
-        return True
 
     def arrival(self) -> asyncio.Future[None]:
         """Resolves at the next change."""
         arrived = self._loop.create_future()
 
         def resolve() -> None:
+            self._waiter = None
             if not arrived.done():
                 arrived.set_result(None)
 
@@ -267,7 +275,6 @@ class Connection(asyncio.Protocol):
             if self._barren > HEAD_LIMIT:
                 self._break("sent headers without end")
         if (waiter := self._waiter) is not None:
-            self._waiter = None
             waiter()
 
     def eof_received(self) -> None:
@@ -359,9 +366,7 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
+        if (waiter := self._waiter) is not None:
             waiter()
 
     def _resume(self) -> None:

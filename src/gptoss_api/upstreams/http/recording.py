@@ -12,7 +12,7 @@ from typing import Final
 from ...core.errors import GatewayError
 from .client import HttpClient
 from .connection import Clock
-from .response import HttpResponse
+from .response import HttpResponse, Source
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -104,6 +104,11 @@ class _RecordedResponse(HttpResponse):
             (name, value) for name in self.headers for value in self.headers.get_all(name)
         ]
 
+    @property
+    def source(self) -> Source:
+        """See :meth:`HttpResponse.source`: what is taken has to pass here."""
+        return self
+
     def take(self) -> bytes | None:
         """See :meth:`HttpResponse.take`."""
         if data := super().take():
@@ -124,5 +129,6 @@ class _RecordedResponse(HttpResponse):
 
     def leave(self) -> None:
         """See :meth:`HttpResponse.leave`."""
+        self._recorded.whole |= self.ended
         self._recorded.ended.set()
         super().leave()

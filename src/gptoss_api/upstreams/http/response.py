@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from ...core.errors import GatewayError, UpstreamFailure, UpstreamIncomplete
 from ...loop import Limit
@@ -9,6 +10,23 @@ from .connection import Connection
 from .decoding import CorruptBody, Inflater
 from .head import ResponseHeaders
 from .proxies import Route
+
+
+class Source(Protocol):
+    """What a body is taken from as it comes; see :class:`Connection` and :class:`HttpResponse`."""
+
+    @property
+    def done(self) -> bool: ...
+
+    @property
+    def ready(self) -> bool: ...
+
+    @property
+    def ended(self) -> bool: ...
+
+    def take(self) -> bytes | None: ...
+
+    def watch(self, change: Callable[[], None] | None) -> None: ...
 
 
 class HttpResponse:
@@ -38,9 +56,27 @@ class HttpResponse:
             self._inflater = Inflater(encoding)
 
     @property
+    def source(self) -> Source:
+        """What its body is taken from until it is left, as directly as possible."""
+        return self if self._inflater is not None else self._open
+
+    @property
     def ready(self) -> bool:
         """Whether more has arrived, or nothing more will."""
         return self._connection is not None and self._inflater is None and self._connection.ready
+
+    @property
+    def done(self) -> bool:
+        """Whether what there is to take is all that there will be, or may be more than one take gives."""
+        connection, inflater = self._connection, self._inflater
+        return connection is None or connection.done or (inflater is not None and inflater.pending)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the body was whole, and all of it was taken."""
+        connection, inflater = self._connection, self._inflater
+        taken = inflater is None or (inflater.finished and not inflater.pending)
+        return taken and connection is not None and connection.ended
 
     def take(self) -> bytes | None:
         """All body bytes that have arrived since the last call, decoded; ``None`` if there are none yet.
@@ -53,16 +89,13 @@ class HttpResponse:
             raise _left()
         if self._inflater is not None:
             return self._take_inflated(connection, self._inflater)
-        if data := connection.take():
-            return data
-        if not connection.done:
-            return None
-        connection.check()
-        return b""
+        return connection.take()
 
     def _take_inflated(self, connection: Connection, inflater: Inflater) -> bytes | None:
         while True:
             raw = b"" if inflater.pending else connection.take()
+            if raw is None:
+                return None
             if raw or inflater.pending:
                 try:
                     data = inflater.decode(raw)
@@ -72,25 +105,20 @@ class HttpResponse:
                     ) from error
                 if data:
                     return data
-            elif connection.done:
-                connection.check()
-                if not inflater.finished:
-                    raise UpstreamIncomplete(
-                        f"The upstream at {connection.where} sent a compressed body without its end."
-                    )
+            elif inflater.finished:
                 return b""
             else:
-                return None
+                raise UpstreamIncomplete(
+                    f"The upstream at {connection.where} sent a compressed body without its end."
+                )
 
-    def call_at_change(self, change: Callable[[], None] | None) -> bool:
-        """Has ``change`` called once :meth:`take` would give more, the end or a failure; ``None``: no longer.
+    def watch(self, change: Callable[[], None] | None) -> None:
+        """Has ``change`` called whenever more may be there to take, or the end; ``None``: no longer.
 
-        Not where it would now, which the value says. Meanwhile the silence of the upstream is measured.
+        Meanwhile the silence of the upstream is measured.
         """
-        inflater = self._inflater
-        if self._connection is None or (inflater is not None and inflater.pending):
-            return False
-        return self._connection.call_at_change(change)
+        if self._connection is not None:
+            self._connection.watch(change)
 
     def bound_silence(self, idle_timeout: float | None) -> None:
         """Bounds every wait for more of the body from now on, in seconds; ``None``: as before."""
@@ -124,13 +152,11 @@ class HttpResponse:
         """
         connection = self._open
         try:
-            connection.take()
-            if not connection.done:
+            if connection.take() != b"":
                 with Limit(asyncio.get_running_loop().time() + timeout):
-                    while connection.take() or not connection.done:
-                        if not connection.done:
+                    while (data := connection.take()) != b"":
+                        if data is None:
                             await connection.arrival()
-            connection.check()
         except (TimeoutError, GatewayError):
             return False
         return True
