@@ -85,6 +85,7 @@ def broken(*_): raise ZeroDivisionError("session=s3cret")
 chunks.ChunkRenderer._finish = broken
 """
     running = gateway(simulator, before=break_the_end)
+    simulator.always(Answer("word word", at={"half": [Pause(0.1)]}))
     reply = ask(running, "POST", CHAT, STREAM)
     assert reply.status == 200
     assert b'"code":"internal_error"' in reply.body
