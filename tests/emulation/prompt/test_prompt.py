@@ -465,6 +465,22 @@ def test_segments_can_be_counted_one_by_one() -> None:
     assert not any(segment[0].isspace() or segment[0] == "/" for segment in made.segments)
 
 
+def test_a_long_history_has_few_segments_that_come_again_as_it_grows() -> None:
+    said: list[Message] = [UserMessage("Hello")]
+    for number in range(100):
+        said += (AssistantMessage(f"number {number}"), UserMessage("And the next?"))
+    before = prompt(*said)
+    assert "".join(before.segments) == before.text
+    assert len(before.segments) < len(said) // 4
+    for number in range(20):
+        said += (AssistantMessage(f"number {number}"), UserMessage("And the next?"))
+        grown = prompt(*said)
+        assert "".join(grown.segments) == grown.text
+        new = [segment for segment in grown.segments if segment not in before.segments]
+        assert len(new) <= 5
+        before = grown
+
+
 def test_rendering_twice_gives_the_same() -> None:
     one = turn(DESK, FIRST, CHECK, RAIN, WALK, METRO, LAST, tools=(FORECAST, ROUTE))
     assert render_prompt(one, secret=SECRET) == render_prompt(one, secret=SECRET)

@@ -58,15 +58,19 @@ DRAIN_TIME: Final = 3.0
 _log = logging.getLogger(__name__)
 
 _encode: Final = msgspec.json.Encoder().encode
+# Texts from this length on are written once and copied.
+_LONG: Final = 2_048
 
 
 def encode_body(turn: Turn, text: str, dialect: Dialect) -> bytes:
     """The body that sends ``text``, to the turn's thread if it has one."""
     thread = turn.thread
-    content = [{"type": "input_text", "text": text}]
+    # It stands there twice, and may be long.
+    said = text if len(text) < _LONG else msgspec.Raw(_encode(text))
+    content = [{"type": "input_text", "text": said}]
     params: dict[str, Any]
     if dialect == "old":
-        params = {"input": {"text": text, "content": content, "quoted_text": "", "attachments": []}}
+        params = {"input": {"text": said, "content": content, "quoted_text": "", "attachments": []}}
         if thread is None:
             return _encode({"op": "threads.create", "params": params})
         params["threadId"] = thread.id
