@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptoss_api.core.errors import InvalidRequest, InvalidValue
@@ -402,6 +402,7 @@ bodies = st.fixed_dictionaries(
 
 
 @given(bodies, st.sampled_from([None, 1]))
+@settings(deadline=None)
 def test_a_body_read_by_its_items_is_the_body(body: dict[str, Any], indent: int | None) -> None:
     data = json.dumps({**body, "padding": LONG}, indent=indent).encode()
     expected = json_body._decode_patiently(data)
@@ -413,6 +414,7 @@ arrays = st.lists(values, max_size=5)
 
 
 @given(arrays, arrays, arrays, st.sampled_from([None, 1]))
+@settings(deadline=None)
 def test_an_array_that_begins_as_one_before_is_itself(
     begin: list[Any], rest: list[Any], other: list[Any], indent: int | None
 ) -> None:
