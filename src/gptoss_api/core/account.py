@@ -18,6 +18,7 @@ from .events import (
     Usage,
     UsageReported,
 )
+from .result import Collector
 
 # Characters of ordinary text in one token of o200k.
 CHARACTERS_PER_TOKEN = 4
@@ -70,6 +71,18 @@ class Meter(Struct, eq=False):
                 self._finished += event.repaired
         self._written += written
         self._reasoning += reasoning
+
+    def take(self, answer: Collector) -> None:
+        """Observes a whole answer at once, as far as it came; ``first`` is left to whoever fed it."""
+        if (started := answer.started) is not None:
+            self.started = started
+            self.prompt_tokens = started.prompt_tokens or self.prompt_tokens
+        for finished in answer.finished:
+            self._repairs += finished.repairs
+            self._finished += finished.repaired
+        self._reported = answer.usage
+        if answer.usage is None:
+            self._written, self._reasoning = answer.written, answer.thought
 
     @property
     def usage(self) -> Usage:

@@ -49,6 +49,13 @@ class _Pieces(Struct):
     finished: Finished | None = None
     logprobs: list[Any] = field(default_factory=list)
 
+    @property
+    def written(self) -> int:
+        texts = [*self.text, *self.refusal]
+        for call, parts in self.calls:
+            texts += (call.name, *parts)
+        return sum(map(len, texts))
+
     def choice(self) -> Choice:
         finished = self.finished
         return Choice(
@@ -83,6 +90,21 @@ class Collector:
     @property
     def choices(self) -> list[Choice]:
         return [pieces.choice() for pieces in self._choices]
+
+    @property
+    def finished(self) -> list[Finished]:
+        """The ends of the choices that have come."""
+        return [pieces.finished for pieces in self._choices if pieces.finished is not None]
+
+    @property
+    def written(self) -> int:
+        """How many characters the choices have, those of their calls included and without their thoughts."""
+        return sum(pieces.written for pieces in self._choices)
+
+    @property
+    def thought(self) -> int:
+        """How many characters their thoughts have."""
+        return sum(sum(map(len, pieces.reasoning)) for pieces in self._choices)
 
     def feed(self, events: Events) -> None:
         if not self.spoke and events and type(events[-1]) is not Started:

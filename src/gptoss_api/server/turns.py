@@ -1,6 +1,7 @@
 """The endpoint of a dialect: request body in, one answer out, streamed or whole."""
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
@@ -135,7 +136,7 @@ class AnswerEndpoint(ABC, Generic[R]):
         if isinstance(request, ModelProbe):
             record.key.check_model(request.model)
         # The one place where turns get their owner, before anything can open them.
-        request.turns = tuple([record.own(turn) for turn in request.turns])
+        request.turns = tuple(map(record.own, request.turns))
 
     def serve(self, request: R, exchange: Exchange) -> Awaitable[None]:
         """Answers one request for as long as its client is there."""
@@ -145,7 +146,10 @@ class AnswerEndpoint(ABC, Generic[R]):
     async def _give_whole(self, request: R, exchange: Exchange) -> None:
         record = exchange.record
         collected = _Collected(record)
-        await self.answer(request, collected)
+        try:
+            await self.answer(request, collected)
+        finally:
+            record.meter.take(collected.collector)
         body = await self.ended(request, record, request.render(collected.collector))
         if record.reservation is not None:
             await record.reservation.settle()
@@ -205,7 +209,9 @@ class _Collected:
         self._record = record
 
     def feed(self, events: Events) -> bool:
-        self._record.meter.observe(events)
+        meter = self._record.meter
+        if meter.first is None:
+            meter.first = time.perf_counter()
         self.collector.feed(events)
         return True
 
