@@ -1,5 +1,6 @@
 """A client that leaves takes its turn with it: the site is left within 100 ms."""
 
+import asyncio
 import socket
 import struct
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gptoss_api.server.exchange import Exchange
+from gptoss_api.server.protocol import HttpProtocol, Shared
+from gptoss_api.server.surface import Surface
 from tests.conftest import Site, StartGateway
 from tests.server.talking import CHAT, HELLO, ask, connect, read_until, request_bytes
 from tests.simulator import Answer, Pause, Simulator, Stall
@@ -68,6 +72,36 @@ def test_a_departure_is_told_in_the_log(site: Site, stream: bool) -> None:
     assert len(lines) == 1
     assert "outcome=client_gone" in lines[0]
     assert "Traceback" not in site.gateway.log()
+
+
+async def test_who_has_left_when_the_answer_begins_is_noticed() -> None:
+    """What is written then tells the system so before it is known here that the client has ended its side."""
+    connected = asyncio.Event()
+    left = asyncio.Event()
+    client = socket.socket()
+
+    async def serve(exchange: Exchange) -> None:
+        await connected.wait()
+        client.close()
+        exchange.start(200, [(b"content-type", b"text/plain")], sized=False)
+        exchange.sign_of_life = b": "
+        exchange.write(b"the beginning")
+        exchange.watch(True)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            left.set()
+            raise
+
+    loop = asyncio.get_running_loop()
+    shared = Shared(serve, Surface(()))
+    server = await loop.create_server(lambda: HttpProtocol(shared, loop), "127.0.0.1", 0)
+    async with server, asyncio.timeout(5):
+        client.setblocking(False)
+        await loop.sock_connect(client, server.sockets[0].getsockname())
+        await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")
+        connected.set()
+        await left.wait()
 
 
 def test_who_leaves_the_queue_is_never_asked_for(simulator: Simulator, gateway: StartGateway) -> None:

@@ -208,7 +208,11 @@ class HttpProtocol(asyncio.Protocol):
             return
         harmless, sent = self._answered.harmless, 0
         with contextlib.suppress(OSError):
-            sent = os.write(self.transport.get_extra_info("socket").fileno(), harmless)
+            try:
+                sent = os.write(self.transport.get_extra_info("socket").fileno(), harmless)
+            except (ConnectionError, TimeoutError):
+                # The system knows already, and says so only once.
+                self.transport.abort()
         if 0 < sent < len(harmless):
             # What has begun has to be whole before anything else of the answer.
             self.transport.write(harmless[sent:])
