@@ -132,12 +132,16 @@ class Attempt:
         """Takes ``runs`` where all their events come out as they are; else those have to be fed."""
         if self._reading is None:
             return True
-        said = "".join([text for kind, text in runs if kind is TextDelta])
+        said = thought = ""
+        for kind, text in runs:
+            if kind is TextDelta:
+                said += text
+            elif kind is ReasoningDelta:
+                thought += text
         if said and not self.passes(said):
             return False
-        for kind, text in runs:
-            if kind is ReasoningDelta:
-                self.think(text)
+        if thought:
+            self.think(thought)
         return True
 
     def _write(self, text: str) -> None:
