@@ -240,10 +240,12 @@ class ChoiceMachine:
         out: list[Event] = []
         frame: list[Event] = []
         shows = self._spec.turn.show_reasoning
-        for kind, events in groupby(batch, type):
+        # As most are where a model is slower than its network.
+        alone = len(batch) == 1
+        for kind, events in ((type(batch[0]), batch),) if alone else groupby(batch, type):
             if kind is TextDelta or kind is ReasoningDelta:
                 said = list(events)
-                texts = list(map(_text_of, said))
+                texts = [said[0].text] if alone else list(map(_text_of, said))  # type: ignore[union-attr]  # it has
                 text = "".join(texts)
                 size += len(text)
                 if size > CHARACTERS_AT_ONCE or not all(texts):
