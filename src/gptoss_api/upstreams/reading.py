@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from ..core.errors import GatewayError, UpstreamIncomplete
+from ..core.errors import GatewayError, UpstreamIncomplete, UpstreamTimeout
 from ..core.events import Event
 from ..loop import Deadline, in_thread
 from ..text.sse import SseDecoder
@@ -169,8 +169,8 @@ class StreamReader:
                     self._clock.check(ahead=self._ahead)
                 try:
                     chunk = source.take()
-                except UpstreamIncomplete:
-                    # A connection that breaks after the answer takes nothing away from it.
+                except (UpstreamIncomplete, UpstreamTimeout):
+                    # A connection that breaks or falls silent after the answer takes nothing away from it.
                     if not wire.answered:
                         raise
                     chunk = b""

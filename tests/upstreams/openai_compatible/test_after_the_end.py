@@ -61,6 +61,13 @@ async def test_usage_after_the_end_counts() -> None:
     assert collector.usage.completion_tokens == 4
 
 
+async def test_silence_after_the_end_is_no_silence_in_the_answer() -> None:
+    backend = Backend("generic", Reply([sse(chunk("a"), chunk(finish="stop")), 30.0]))
+    async with connected(backend, idle_timeout=GRACE / 3) as upstream:
+        collector, _ = await ask(upstream, turn())
+    assert (collector.choices[0].text, collector.choices[0].finish_reason) == ("a", "stop")
+
+
 async def test_what_comes_after_the_grace_is_dropped() -> None:
     late = every_tenth(b": ping\n\n", 15)
     choice, seconds = await answer(sse(chunk("a"), chunk(finish="stop")), *late, sse(chunk("LATE")), 30.0)
