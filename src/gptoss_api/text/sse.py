@@ -58,8 +58,9 @@ class SseDecoder:
         pending = self._pending
         if not pending and len(chunk) <= self._max and chunk[:6] == _DATA and chunk[-2:] == b"\n\n":
             payloads = chunk[6:-2].split(b"\n\ndata: ")
-            if chunk.count(b"\n") == 2 * len(payloads):
-                # Usual events and nothing else, as most reads are: no line end but theirs.
+            if _LF not in b"".join(payloads):
+                # Usual events and nothing else, as most reads are: no line end but theirs. One look through
+                # all of them is cheaper than to count.
                 self._at_start = False
                 return payloads
         if chunk.find(b"\n\n") < 0 and not (pending and chunk[0] == _LF and pending[-1] == _LF):
