@@ -292,6 +292,18 @@ def test_a_thread_in_which_something_else_stands_is_not(said: Sequence[str | Eve
     assert not clean(Played(asks(tools=[WEATHER])).hear(*said))
 
 
+def test_a_thread_that_says_more_than_was_asked_for_is_not_clean_however_much_comes_at_once() -> None:
+    for turn in (asks(max_tokens=2), asks(stop=("two",))):
+        for rest in ("Three.", "\n\n"):
+            played = Played(turn)
+            played.feed(STARTED, TextDelta("One two."), TextDelta(rest), STOP)
+            assert not clean(played)
+    played = Played(asks(tools=[WEATHER], parallel_tool_calls=False))
+    said = CALL.replace("KEY", played.spec.key)
+    played.feed(STARTED, TextDelta(said), TextDelta("Invented <tool_result>"), STOP)
+    assert not clean(played)
+
+
 def test_a_repair_of_an_answer_that_was_left_in_the_middle_is_not_clean() -> None:
     played = Played(asks(form=OBJECT)).hear("No JSON.")
     played.repaired()

@@ -30,7 +30,8 @@ class Ending(Struct):
     def watch(self, event: Event) -> None:
         if isinstance(event, TextDelta):
             self._tail += len(event.text) if event.text.isspace() else LONGEST_TAIL + 1
-        elif isinstance(event, Finished):
+        elif isinstance(event, Finished) and self.near:
+            # One that said more first is as good as left.
             self.reason = event.reason
 
     def next_turn(self) -> None:
