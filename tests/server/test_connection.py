@@ -58,6 +58,23 @@ async def test_no_header_can_bring_another_one() -> None:
     assert transport.closed
 
 
+async def test_what_follows_a_body_in_pieces_is_no_header() -> None:
+    """A proxy may hand it on that would let nobody name an address in a header."""
+    served: list[Exchange] = []
+
+    async def serve(exchange: Exchange) -> None:
+        served.append(exchange)
+        exchange.respond(200, b"answer")
+
+    protocol, _ = connected(serve)
+    chunked = b"POST / HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+    protocol.data_received(chunked + b"x-forwarded-for: 192.0.2.1\r\nhost: there\r\n\r\n" + GET)
+    await a_moment()
+    first, second = served
+    assert first.headers == [(b"host", b"here"), (b"transfer-encoding", b"chunked")]
+    assert second.headers == [(b"host", b"here")]
+
+
 async def test_who_reads_no_answer_gets_no_further_one_until_it_does() -> None:
     served: list[Exchange] = []
 

@@ -278,6 +278,8 @@ class HttpProtocol(asyncio.Protocol):
             asks_to_continue=self._asks_to_continue,
             upgrades=upgrades,
         )
+        # What follows a body in pieces looks like headers, and is none (RFC 9110, section 6.5.1).
+        self._headers = []
         last, self._exchange = self._exchange, exchange
         if last is None or last.complete:
             self._begin(exchange)
