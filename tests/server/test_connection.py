@@ -97,7 +97,7 @@ async def test_every_request_of_a_connection_that_is_lost_learns_of_it() -> None
     outcomes: list[str] = []
 
     async def serve(exchange: Exchange) -> None:
-        exchange.watch(True)
+        exchange.watch()
         try:
             await asyncio.sleep(10)
         except asyncio.CancelledError:

@@ -86,7 +86,7 @@ async def test_who_has_left_when_the_answer_begins_is_noticed() -> None:
         exchange.start(200, [(b"content-type", b"text/plain")], sized=False)
         exchange.sign_of_life = b": "
         exchange.write(b"the beginning")
-        exchange.watch(True)
+        exchange.watch()
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:

@@ -46,7 +46,8 @@ class Exchange:
     ``path`` is percent-decoded, ``parameters`` are those in it. ``gone`` says that the client left,
     ``complete`` that the whole answer was written. ``upgrades`` says that the client wants to speak another
     protocol from now on, in which the body is; ``stays`` that the server is not about to stop. ``common`` are
-    lines of the head of whatever the answer is. ``task`` is the one that serves it.
+    lines of the head of whatever the answer is. ``task`` is the one that serves it; it is cancelled once the
+    client leaves while it is ``watched``.
     """
 
     __slots__ = (
@@ -55,7 +56,6 @@ class Exchange:
         "_head",
         "_news",
         "_parts",
-        "_watched",
         "asks_to_continue",
         "common",
         "complete",
@@ -75,6 +75,7 @@ class Exchange:
         "task",
         "unread",
         "upgrades",
+        "watched",
     )
 
     def __init__(
@@ -114,7 +115,7 @@ class Exchange:
         self.task: asyncio.Task[Any] = None  # type: ignore[assignment]  # there is one once it is served
         # What waits for the rest of the body, and whether the client's departure stops the task.
         self._news: asyncio.Future[None] | None = None
-        self._watched = False
+        self.watched = False
         self._flow: Flow | None = None
         # That of the stream, once that is open.
         self.sign_of_life = b""
@@ -177,19 +178,19 @@ class Exchange:
             return
         self.gone = True
         self._wake()
-        if self._watched:
+        if self.watched:
             self.task.cancel()
 
-    def watch(self, wanted: bool) -> None:
-        """Has the task that serves it cancelled once the client leaves, at once if it did, or no more."""
-        self._watched = wanted
-        if wanted and self.gone:
+    def watch(self) -> None:
+        """Has the task that serves it cancelled once the client leaves, at once if it did."""
+        self.watched = True
+        if self.gone:
             self.task.cancel()
 
     @property
     def stopped(self) -> bool:
         """Whether its task is cancelled because the client left."""
-        return self._watched and self.gone
+        return self.watched and self.gone
 
     def _wake(self) -> None:
         news, self._news = self._news, None
@@ -367,13 +368,13 @@ class ClientStream:
 
     async def relay(self, pieces: AsyncIterator[bytes]) -> None:
         """Sends ``pieces`` as they come and ends the response, for as long as the client is there."""
-        self._exchange.watch(True)
+        self._exchange.watch()
         try:
             async for data in pieces:
                 await self.write(data)
             await self.close()
         finally:
-            self._exchange.watch(False)
+            self._exchange.watched = False
             self.stop()
 
     async def close(self, last: bytes = b"") -> None:

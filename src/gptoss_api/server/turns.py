@@ -103,9 +103,14 @@ class AnswerEndpoint(ABC, Generic[R]):
                     body = await read_body(exchange, arriving)
                     record.size, record.weight = len(body), weight_of(body)
                     request = await self.read(body, record)
-            self._own(request, record)
+            turns = request.turns
+            record.meter.prompt_tokens = estimated_tokens(record.size) + _AROUND * len(turns)
+            if isinstance(request, ModelProbe):
+                record.key.check_model(request.model)
+            # The one place where turns get their owner, before anything can open them.
+            request.turns = tuple(map(record.own, turns))
             # What asks no model, such as Ollama's look for one, costs nothing.
-            if record.key.limited and request.turns:
+            if record.key.limited and turns:
                 await self._reserve(request, record)
             await self.serve(request, exchange)
         except asyncio.CancelledError:
@@ -115,7 +120,7 @@ class AnswerEndpoint(ABC, Generic[R]):
                 raise shutting_down() from None
             raise
         finally:
-            exchange.watch(False)
+            exchange.watched = False
             drain.running.discard(task)
             if record.reservation is not None:
                 record.reservation.leave()
@@ -130,17 +135,9 @@ class AnswerEndpoint(ABC, Generic[R]):
         )
         record.limit_headers = self._limit_headers(record.reservation.allowances)
 
-    def _own(self, request: R, record: RequestRecord) -> None:
-        """Has the turns of ``request`` be as ``record`` asks them."""
-        record.meter.prompt_tokens = estimated_tokens(record.size) + _AROUND * len(request.turns)
-        if isinstance(request, ModelProbe):
-            record.key.check_model(request.model)
-        # The one place where turns get their owner, before anything can open them.
-        request.turns = tuple(map(record.own, request.turns))
-
     def serve(self, request: R, exchange: Exchange) -> Awaitable[None]:
         """Answers one request for as long as its client is there."""
-        exchange.watch(True)
+        exchange.watch()
         return (self._stream if request.stream else self._give_whole)(request, exchange)
 
     async def _give_whole(self, request: R, exchange: Exchange) -> None:
