@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -130,6 +131,39 @@ async def test_what_arrives_apart_leaves_apart() -> None:
         [TextDelta("a")],
         [TextDelta("b"), Finished("stop")],
     ]
+
+
+def compressed(data: bytes) -> tuple[bytes, bytes]:
+    """``data`` as gzip in two pieces; what is in the first can be read without the second."""
+    deflate = zlib.compressobj(wbits=31)
+    half = data.index(b"data: ", len(data) // 2)
+    return (
+        deflate.compress(data[:half]) + deflate.flush(zlib.Z_SYNC_FLUSH),
+        deflate.compress(data[half:]) + deflate.flush(),
+    )
+
+
+@pytest.mark.parametrize("pause", [0, 0.03], ids=["at once", "in two reads"])
+@pytest.mark.parametrize("words", [3, 3000])
+async def test_a_compressed_answer_is_read_as_it_comes(words: int, pause: float) -> None:
+    said = ["word "] * words
+    first, second = compressed(sse(*old.opening(), *old.message(said), old.titled()))
+    reply = Reply([first, pause, second], headers=[("content-encoding", "gzip")])
+    async with serving(reply) as (upstream, _):
+        batches = await batches_of(upstream, turn())
+    events = [event for batch in batches for event in batch]
+    assert text_of(events) == "word " * words
+    assert events[-1] == Finished("stop")
+    # The end is known as soon as it has come; of much that is only so once all was inflated.
+    assert len(batches[-1]) > 1 or words > 3
+
+
+async def test_a_compressed_answer_without_its_end_is_not_whole() -> None:
+    first, _ = compressed(sse(*old.opening(), *(old.delta(word) for word in ["one", "two", "three"])))
+    reply = Reply([first], headers=[("content-encoding", "gzip")])
+    async with serving(reply) as (upstream, _):
+        with pytest.raises(UpstreamIncomplete):
+            await events_of(upstream, turn())
 
 
 async def test_reasoning_that_nobody_wants_is_neither_asked_for_nor_passed_on() -> None:

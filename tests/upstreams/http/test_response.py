@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import random
 import zlib
 from collections.abc import Callable
 
@@ -161,6 +162,36 @@ async def test_a_compressed_stream_is_given_out_at_each_flush(client: HttpClient
             turn.set()
             assert await answer.read_chunk() == b"data: %d\n\n" % number
         assert await answer.read_chunk() == b""
+
+
+async def test_who_is_told_of_changes_can_take_all_that_a_compressed_body_has_brought(
+    client: HttpClient, serve: Serve
+) -> None:
+    body = random.Random(7).randbytes(1000) * 900
+    over = asyncio.Event()
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + _flushed(body))
+        await over.wait()
+
+    def _flushed(data: bytes) -> bytes:
+        packer = zlib.compressobj(wbits=31)
+        return packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+    server = await serve(handler)
+    changed = asyncio.Event()
+    async with client.request("GET", server.url) as answer, asyncio.timeout(10):
+        source, taken = answer.source, b""
+        source.watch(changed.set)
+        while len(taken) < len(body):
+            taken += source.take() or b""
+            if not source.done and len(taken) < len(body):
+                await changed.wait()
+                changed.clear()
+        assert not source.ended
+        over.set()
+    assert taken == body
 
 
 async def test_a_decompression_bomb_comes_in_bounded_pieces(client: HttpClient, serve: Serve) -> None:
