@@ -228,7 +228,8 @@ class HttpClient:
             return
         loop = asyncio.get_running_loop()
         connection.idle_since = loop.time()
-        connections = self._idle.setdefault(route, deque())
+        if (connections := self._idle.get(route)) is None:
+            connections = self._idle[route] = deque()
         connections.append(connection)
         if len(connections) > self._max_idle:
             connections.popleft().abort()

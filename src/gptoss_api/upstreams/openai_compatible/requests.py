@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +23,7 @@ from ...core.turn import (
     UserMessage,
     last_answer,
 )
-from ...loop import beside
+from ...loop import LIGHT, in_thread
 from ..base import log_fields
 from ..clock import TurnClock
 from ..http import HttpResponse
@@ -56,9 +56,17 @@ class ChatRequests:
         self._profile = PROFILES[access.server.kind.name]
         self._rejected: frozenset[str] = frozenset()
 
-    async def send(self, turn: Turn, model: str, clock: TurnClock, *, whole: bool) -> HttpResponse:
+    def send(
+        self, turn: Turn, model: str, clock: TurnClock, *, whole: bool
+    ) -> Coroutine[Any, Any, HttpResponse]:
         """The answer to the turn, ``whole`` or streamed; ``model`` is what the server calls the turn's."""
-        body = await beside(
+        if turn.weight > LIGHT:
+            return self._send_heavy(turn, model, clock, whole=whole)
+        body = encode_request(turn, model, self._profile, self._rejected, whole=whole)
+        return self._access.post("/chat/completions", body, turn, clock, whole=whole)
+
+    async def _send_heavy(self, turn: Turn, model: str, clock: TurnClock, *, whole: bool) -> HttpResponse:
+        body = await in_thread(
             turn.weight, encode_request, turn, model, self._profile, self._rejected, whole=whole
         )
         return await self._access.post("/chat/completions", body, turn, clock, whole=whole)
