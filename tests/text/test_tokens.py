@@ -283,6 +283,7 @@ def test_long_merge_equals_short_merge(data: bytes, times: int) -> None:
 @example([("\n", 1), (" ", 30), ("\n", 1)], 8, 8)
 @example([("\u0301", 30), ("'ll", 1)], 8, 8)
 @example([("a", 1), ("!", 30), ("\n", 3), ("a", 1)], 8, 8)
+@example([("\n", 1), ("ABC", 30)], 8, 8)
 def test_how_a_text_is_divided_for_counting_changes_nothing(
     runs: list[tuple[str, int]], stretch: int, window: int
 ) -> None:

@@ -56,7 +56,6 @@ class PromptCount:
             new = sum(map(len, self._new))
         if new > AT_ONCE or not self._tokens.loaded:
             self.is_aside = True
-            self.is_aside = True
             self._task = asyncio.create_task(in_thread(new, self.count))
         return self
 
