@@ -15,8 +15,10 @@ from gptoss_api.core.events import (
     Started,
     TextDelta,
     ToolCallFinished,
+    Usage,
     UsageReported,
 )
+from gptoss_api.core.result import Collector
 from gptoss_api.core.turn import Turn
 from gptoss_api.emulation import EmulatedUpstream, EmulationSettings
 from gptoss_api.emulation.answer import output
@@ -206,6 +208,19 @@ async def test_text_that_comes_with_the_end_leaves_with_it() -> None:
     async with opened(EmulatedUpstream(upstream, TOKENS, EmulationSettings()), asks()) as answer:
         given = [[type(event) for event in batch] async for batch in answer]
     assert given == [[Started, TextDelta, Finished, UsageReported]]
+
+
+@pytest.mark.parametrize("batch", range(1, 6))
+async def test_text_that_comes_with_the_end_is_kept_where_the_usage_comes_apart(batch: int) -> None:
+    answer: list[Step] = ["Hello", Finished("stop"), UsageReported(Usage(3, 4))]
+    upstream = ScriptedUpstream([answer], lambda text: [text], batch=batch)
+    collector = Collector()
+    async with opened(EmulatedUpstream(upstream, TOKENS, EmulationSettings()), asks()) as batches:
+        async for events in batches:
+            collector.feed(events)
+    assert collector.choices[0].text == "Hello"
+    assert collector.usage is not None
+    assert len(upstream.asked) == 1
 
 
 def test_text_that_came_with_the_end_is_told_before_a_failure_after_it() -> None:

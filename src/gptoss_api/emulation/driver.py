@@ -25,7 +25,7 @@ from .usage import LEAST_ANSWER, Costs, PromptCount
 # Seconds a complete answer may take to end (docs/design/emulation.md, "When a thread goes on").
 END_TIME: Final = 1.5
 
-# What an upstream's last batch ends with.
+# What the last batches of an upstream end with.
 _LAST: Final = frozenset({Finished, UsageReported})
 
 P = ParamSpec("P")
@@ -191,7 +191,8 @@ class TurnDriver:
                     return True
                 out = choice.feed(events)
             elif type(events[-1]) in _LAST:
-                self._last = out
+                # What it cost may come apart from the end.
+                self._last = [*self._last, *out]
                 return True
             return self._fed(out)
         except GatewayError as failure:
