@@ -169,9 +169,14 @@ class StreamReader:
                     self._clock.check(ahead=self._ahead)
                 try:
                     chunk = source.take()
-                except (UpstreamIncomplete, UpstreamTimeout):
-                    # A connection that breaks or falls silent after the answer takes nothing away from it.
+                except UpstreamIncomplete:
+                    # A connection that breaks after the answer takes nothing away from it.
                     if not wire.answered:
+                        raise
+                    chunk = b""
+                except UpstreamTimeout:
+                    # Nor does silence, where only what may follow the answer is waited for.
+                    if wire.patience is None:
                         raise
                     chunk = b""
                 if chunk is None or (self._take(recipient, chunk) and not source.done):

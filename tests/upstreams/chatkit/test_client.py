@@ -707,6 +707,19 @@ async def test_silence_ends_by_the_idle_timeout() -> None:
     assert len(server.asked) == 1
 
 
+async def test_silence_is_no_end_where_more_of_the_answer_may_come() -> None:
+    begun = old.message(["Hello"])[:-1]
+    async with serving(Reply([sse(*old.opening(), *begun), 9.0]), idle_timeout=0.2) as (upstream, _):
+        with pytest.raises(UpstreamTimeout):
+            await events_of(upstream, turn())
+
+
+async def test_silence_after_the_answer_ends_it() -> None:
+    reply = Reply([sse(*old.opening(), *old.message(["Hello"])), 9.0])
+    async with serving(reply, idle_timeout=0.1) as (upstream, _):
+        assert text_of(await events_of(upstream, turn())) == "Hello"
+
+
 async def test_comments_are_signs_of_life() -> None:
     comments: Sequence[Any] = [sse(": keep-alive"), 0.1] * 6
     async with serving(Reply([*comments, *ANSWER.steps]), idle_timeout=0.3) as (upstream, _):
