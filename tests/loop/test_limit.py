@@ -54,3 +54,23 @@ async def test_who_is_stopped_by_another_is_not_out_of_time() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_what_was_ended_is_not_ended_again_while_it_leaves() -> None:
+    loop = asyncio.get_running_loop()
+    left = False
+
+    async def leaves_slowly() -> None:
+        nonlocal left
+        with Limit(loop.time() + 0.02) as limit:
+            loop.call_soon(limit.end)
+            loop.call_soon(limit.end)
+            try:
+                await asyncio.sleep(5)
+            finally:
+                await asyncio.sleep(0.06)
+                left = True
+
+    with pytest.raises(TimeoutError):
+        await leaves_slowly()
+    assert left

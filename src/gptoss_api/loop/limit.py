@@ -58,7 +58,7 @@ class Limit:
                 raise TimeoutError from error
 
     def end(self) -> None:
-        """The moment is now; likewise."""
-        if self._task is not None:
+        """The moment is now; likewise, and once: what is ended may take its time to leave."""
+        if self._task is not None and not self._over:
             self._over = True
             self._task.cancel()
