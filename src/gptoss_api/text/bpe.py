@@ -19,6 +19,17 @@ from .ranks import NO_RANK, Ranks
 # More tokens than any text has.
 NO_LIMIT: Final = 1 << 62
 
+
+def _holding(method: Any) -> Any:
+    """A method of a pattern that keeps the interpreter's lock, as those of ``re`` do.
+
+    The regex module lets go of it for every search and takes it back before anybody has woken up. A thread that
+    searches all the time never seems to have it for a whole switch interval, so nobody asks it to give way,
+    and all others stand still until it is done.
+    """
+    return partial(method, concurrent=False)
+
+
 # OpenAI's pattern for o200k_base (tiktoken, "openai_public.py").
 PATTERN: Final = "|".join(
     (
@@ -31,7 +42,7 @@ PATTERN: Final = "|".join(
         r"\s+",
     )
 )
-_unicode_pieces = regex.compile(PATTERN).findall
+_unicode_pieces = _holding(regex.compile(PATTERN).findall)
 
 # The same for ASCII text, where it is three times as fast.
 ascii_pieces = re.compile(
@@ -59,21 +70,23 @@ Merge = Callable[[bytes], list[int]]
 
 # What a piece consists of, for those that are longer than a stretch.
 _CASELESS: Final = r"\p{Lm}\p{Lo}\p{M}"
-_uppers = regex.compile(rf"[\p{{Lu}}\p{{Lt}}{_CASELESS}]*+").match
-_lowers = regex.compile(rf"[\p{{Ll}}{_CASELESS}]*+").match
-_last_lower = regex.compile(rf"(?r)[\p{{Ll}}{_CASELESS}]").search
-_contraction = regex.compile(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?").match
-_digits = regex.compile(r"\p{N}{0,3}").match
-_marks = regex.compile(r"[^\s\p{L}\p{N}]*+").match
-_line_ends = regex.compile(r"[\r\n/]*+").match
-_spaces = regex.compile(r"\s*+").match
-_may_precede_letters = regex.compile(r"[^\r\n\p{L}\p{N}]").match
-_upper_tail = regex.compile(rf"(?r)[\p{{Lu}}\p{{Lt}}{_CASELESS}]*+").match
+_uppers = _holding(regex.compile(rf"[\p{{Lu}}\p{{Lt}}{_CASELESS}]*+").match)
+_lowers = _holding(regex.compile(rf"[\p{{Ll}}{_CASELESS}]*+").match)
+_last_lower = _holding(regex.compile(rf"(?r)[\p{{Ll}}{_CASELESS}]").search)
+_contraction = _holding(regex.compile(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?").match)
+_digits = _holding(regex.compile(r"\p{N}{0,3}").match)
+_marks = _holding(regex.compile(r"[^\s\p{L}\p{N}]*+").match)
+_line_ends = _holding(regex.compile(r"[\r\n/]*+").match)
+_spaces = _holding(regex.compile(r"\s*+").match)
+_may_precede_letters = _holding(regex.compile(r"[^\r\n\p{L}\p{N}]").match)
+_upper_tail = _holding(regex.compile(rf"(?r)[\p{{Lu}}\p{{Lt}}{_CASELESS}]*+").match)
 
 # The last place in a text where it always falls apart, whatever comes before or after:
 # no piece contains a space after something else, a line break before something else, or
 # punctuation after a letter (but for an apostrophe).
-_last_joint = regex.compile(r"(?r)(?<=\S)(?= )|(?<=[\r\n])(?=[^\s/])|(?<=\p{L})(?=[\p{P}\p{S}])(?!')").search
+_last_joint = _holding(
+    regex.compile(r"(?r)(?<=\S)(?= )|(?<=[\r\n])(?=[^\s/])|(?<=\p{L})(?=[\p{P}\p{S}])(?!')").search
+)
 
 # Up to here merging by looking for the smallest rank again and again is the faster way.
 _SHORT: Final = 64
