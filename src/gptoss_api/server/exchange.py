@@ -23,6 +23,8 @@ UNREAD_LIMIT: Final = 64 * 1024
 # Which a client has to skip where it did not ask for it (RFC 9110, section 15.2).
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
+# Up to so many bytes are put together with what stands around them.
+_JOINED: Final = 256 * 1024
 _JSON: Final = b"content-type: application/json\r\n"
 _STREAM_LINES: Final = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 _CLOSE: Final = (b"connection", b"close")
@@ -248,6 +250,11 @@ class Exchange:
         if self.gone or transport.is_closing():
             return
         if self._chunked:
+            if len(data) > _JOINED:
+                # What is long is not copied for what stands around it.
+                end = b"\r\n" + _LAST_CHUNK if last else b"\r\n"
+                transport.writelines((head or b"", b"%x\r\n" % len(data), data, end))
+                return
             if data:
                 data = b"%x\r\n%b\r\n" % (len(data), data)
             if last:

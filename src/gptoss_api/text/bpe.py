@@ -23,9 +23,9 @@ NO_LIMIT: Final = 1 << 62
 def _holding(method: Any) -> Any:
     """A method of a pattern that keeps the interpreter's lock, as those of ``re`` do.
 
-    The regex module lets go of it for every search and takes it back before anybody has woken up. A thread that
-    searches all the time never seems to have it for a whole switch interval, so nobody asks it to give way,
-    and all others stand still until it is done.
+    The regex module lets go of it for every search and takes it back before anybody has woken up. A thread
+    that searches all the time never seems to have it for a whole switch interval, so nobody asks it to give
+    way, and all others stand still until it is done.
     """
     return partial(method, concurrent=False)
 

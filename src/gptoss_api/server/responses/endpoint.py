@@ -1,6 +1,7 @@
 """``POST /v1/responses``: answered at once or in the background, kept unless the client objects."""
 
 from collections.abc import Awaitable
+from typing import Final
 
 from msgspec import Raw, json
 
@@ -17,6 +18,9 @@ from ..turns import AnswerEndpoint, Serving
 from .background import BackgroundRuns
 from .conversation import read_with_history
 from .stored import StoredResponse, StoredResponses, not_stored_object, status_of
+
+# Bytes of a response object that no other in its stream begins with: its times and status are among them.
+_BEGINNING: Final = 160
 
 
 class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
@@ -54,7 +58,7 @@ class ResponsesEndpoint(AnswerEndpoint[ResponseRequest]):
         if not_stored is None:
             return last
         record.not_stored = not_stored
-        return last.replace(final, not_stored_object(final))
+        return await beside(record.weight, _not_stored, last, final)
 
     def last_words(self, renderer: StreamRenderer, held: bytes, error: GatewayError) -> bytes:
         """What was held back is numbered already: without it the client would see a gap."""
@@ -97,6 +101,13 @@ class CompactionEndpoint(AnswerEndpoint[CompactionRequest]):
     async def read(self, body: bytes, record: RequestRecord) -> CompactionRequest:
         request = await read_with_history(self._dialect, self._stored, body, record)
         return self._dialect.compaction(request, record.caller)
+
+
+def _not_stored(last: bytes, final: bytes) -> bytes:
+    """The ``last`` bytes of an answer, whose ``final`` object then says that it is not stored."""
+    # Looked for by its beginning: with all of it, which may be megabytes, the search takes long.
+    at = last.index(final[:_BEGINNING])
+    return b"".join((last[:at], not_stored_object(final), last[at + len(final) :]))
 
 
 def _stored(request: ResponseRequest) -> StoredResponse:
