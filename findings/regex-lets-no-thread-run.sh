@@ -1,9 +1,9 @@
 #!/bin/sh
 # What the other threads of a program get to do while one of them searches with the regex package.
 #
-# Seen with regex 2026.11.19 on CPython 3.11, 3.12 and 3.13: a thread goes through a text of some megabytes in
+# Seen with regex 2026.11.19 on CPython 3.11, 3.12 and 3.13: a thread goes through a text of twelve megabytes in
 # stretches of 16,000 characters. It looks for the end of each with regex, a matter of microseconds, and counts
-# its words with re, which takes about a millisecond. The main thread only wants to wake up every half
+# its words with re, which takes less than a millisecond. The main thread only wants to wake up every half
 # millisecond. It does not run at all before the other thread is done, however long that takes:
 #
 #   found with regex                       the main thread stood still for 0.31 of 0.33 s
